@@ -1,0 +1,64 @@
+# The one entry for people and for CI. `make help` lists what there is.
+
+SHELL := /bin/sh
+BIN := target/tools/bin
+PROGRAMS := $(addprefix $(BIN)/,etcd kube-apiserver kube-controller-manager kubectl)
+CARGO_TEST := cargo test --workspace --all-targets --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help tools build demo test format lint control-plane crds deny clean
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Ready-made programs need no building.
+ifdef KUBEBUILDER_ASSETS
+KUBECTL := $(KUBEBUILDER_ASSETS)/kubectl
+else
+KUBECTL := $(BIN)/kubectl
+NEEDED := $(PROGRAMS)
+endif
+
+tools: $(NEEDED) ## Builds the real programs that are missing: etcd, the control plane, kubectl
+	@echo "make tools: the programs are in $(or $(KUBEBUILDER_ASSETS),$(BIN))"
+
+$(BIN)/etcd: tests/tools/etcd/go.mod tests/tools/etcd/go.sum
+	@tests/tools/build tests/tools/etcd go.etcd.io/etcd/server/v3 $@
+
+# One after the other: they share most of their packages.
+$(BIN)/kube-%: tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum
+	@tests/tools/build tests/tools/kubernetes k8s.io/kubernetes/cmd/kube-$* $@
+
+$(BIN)/kubectl: tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum
+	@tests/tools/build tests/tools/kubernetes k8s.io/kubernetes/cmd/kubectl $@
+
+build: ## Builds the operator for release
+	@cargo build --release --bin acr-attach
+
+demo: tools build ## Shows it at work on loopback; ARGS=--once ends by itself
+	@cargo build --release --quiet -p demo
+	@target/release/demo --operator target/release/acr-attach --kubectl $(KUBECTL) $(ARGS)
+
+test: tools format lint ## Checks format, lints and generated files, and runs all tests
+	@cargo build --quiet -p control-plane
+	@target/debug/control-plane run --crd crds/registryattachments.yaml -- $(CARGO_TEST)
+	@cargo test --workspace --doc --quiet
+
+format: ## Checks the format
+	@cargo fmt --all --check
+
+lint: ## Checks the lints
+	@cargo clippy --workspace --all-targets --quiet -- -D warnings
+
+control-plane: tools ## Keeps a control plane up for trying things out, until Ctrl-C
+	@cargo build --quiet -p control-plane
+	@target/debug/control-plane run --crd crds/registryattachments.yaml
+
+crds: ## Writes the definition of the custom resource to crds/
+	@cargo run --quiet -- crd > crds/registryattachments.yaml
+
+deny: ## Checks licences, sources and advisories of dependencies (needs cargo-deny and the network)
+	@cargo deny check
+
+clean: ## Removes what was built
+	@cargo clean

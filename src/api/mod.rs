@@ -1,0 +1,27 @@
+//! The custom resource `RegistryAttachment`, as users write and read it. Plain data: no decisions.
+
+mod crd;
+mod pull_secret;
+mod spec;
+mod status;
+
+pub use crd::{crd, crd_yaml};
+pub use pull_secret::{
+    CredentialForm, NamespaceChoice, PullSecretSpec, SecretKeyRef, ServicePrincipalSpec,
+};
+pub use spec::{
+    DeletionPolicy, KubeletIdentitySpec, MethodChoice, RegistryAttachment, RegistryAttachmentSpec,
+    RegistrySpec,
+};
+pub use status::{
+    ConditionType, KubeletIdentityStatus, MethodInUse, NamespaceFailure, Ownership,
+    PullSecretStatus, Reason, RegistryAttachmentStatus, RegistryStatus, RoleAssignmentMode,
+    RoleAssignmentStatus,
+};
+
+/// The annotation whose every change asks for a fresh look, as Flux sets it with
+/// `flux reconcile`. Its value is echoed in `status.lastHandledReconcileAt`.
+pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
+
+/// The finalizer. It is present only while something exists that garbage collection cannot undo.
+pub const FINALIZER: &str = "acr-attach.dev/detach";

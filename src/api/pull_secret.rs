@@ -1,0 +1,127 @@
+//! The part of `spec` that describes a pull secret.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Whose credential a pull secret holds, and where it is written.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = (
+    "self.credential != 'ClientSecret' || has(self.servicePrincipal.clientSecretRef)",
+    "credential ClientSecret writes the service principal's secret and so needs servicePrincipal.clientSecretRef"
+))]
+pub struct PullSecretSpec {
+    /// The service principal that pulls.
+    pub service_principal: ServicePrincipalSpec,
+
+    /// True: the pull role is also kept assigned to that service principal.
+    #[serde(default)]
+    pub assign_role: bool,
+
+    /// What the secret holds: a registry token of about 3 hours that is renewed at half its
+    /// life, or the service principal's own id and secret.
+    #[serde(default)]
+    pub credential: CredentialForm,
+
+    /// The name of the secret in each namespace.
+    #[serde(default = "default_secret_name")]
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = ("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')", "secretName is the name of a Secret: lower-case letters, digits, - and ."))]
+    pub secret_name: String,
+
+    /// The namespaces that get the secret.
+    pub namespaces: NamespaceChoice,
+
+    /// The service accounts whose imagePullSecrets get the name. An empty list: none; "*": all.
+    #[serde(default = "default_service_accounts")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 253)))]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = ("self.all(a, a == '*' || a.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$'))", "each of serviceAccounts is the name of a service account, or * for all"),
+        validation = ("!('*' in self) || size(self) == 1", "* names all service accounts and stands alone")
+    )]
+    pub service_accounts: Vec<String>,
+}
+
+/// The service principal whose credential is written.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServicePrincipalSpec {
+    /// The tenant (directory) id, a GUID.
+    #[schemars(length(max = 36))]
+    #[x_kube(validation = ("self.matches('^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')", "tenantId is a GUID"))]
+    pub tenant_id: String,
+
+    /// The application (client) id, a GUID.
+    #[schemars(length(max = 36))]
+    #[x_kube(validation = ("self.matches('^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')", "clientId is the application id, a GUID"))]
+    pub client_id: String,
+
+    /// The object id of the service principal (not of the application), a GUID. Absent: read
+    /// from the principal's own token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 36))]
+    #[x_kube(validation = ("self.matches('^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')", "objectId is a GUID"))]
+    pub object_id: Option<String>,
+
+    /// The client secret, in a Secret of the operator's namespace. Absent: federated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret_ref: Option<SecretKeyRef>,
+}
+
+/// One key of a Secret in the operator's namespace.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretKeyRef {
+    /// The name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = ("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')", "name is the name of a Secret in the operator's namespace"))]
+    pub name: String,
+
+    /// The key whose value is the client secret.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = ("self.matches('^[-._a-zA-Z0-9]+$')", "key is a key of that Secret: letters, digits, - _ and ."))]
+    pub key: String,
+}
+
+/// The form of the credential in a pull secret.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CredentialForm {
+    /// A refresh token of the registry.
+    #[default]
+    RegistryToken,
+    /// The service principal's id and secret.
+    ClientSecret,
+    /// A word of a newer version.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+/// Namespaces, by name, by label, or both.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = ("has(self.names) || has(self.selector)", "give names, selector or both: selector {} means every namespace but the system's"))]
+pub struct NamespaceChoice {
+    /// Namespaces by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 63)))]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = ("self.all(n, n.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))", "each of names is the name of a namespace")
+    )]
+    pub names: Option<Vec<String>>,
+
+    /// Namespaces by label. The empty selector is every namespace but the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+    pub selector: Option<LabelSelector>,
+}
+
+fn default_secret_name() -> String {
+    "acr-pull".to_owned()
+}
+
+fn default_service_accounts() -> Vec<String> {
+    vec!["default".to_owned()]
+}

@@ -1,0 +1,258 @@
+//! The observed state: `status`, and the closed sets of words it uses.
+//!
+//! Status is never a database. Lose it, and the next pass rebuilds it from Azure and the cluster.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What holds at the moment, as of `observedGeneration`.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistryAttachmentStatus {
+    /// The generation that this status speaks of; -1 until the operator has seen the object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// The value of the annotation reconcile.fluxcd.io/requestedAt that was last acted on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+
+    /// The method in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<MethodInUse>,
+
+    /// What stands for this attachment in the description of role assignments: 12 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
+
+    /// The registry as found in Azure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub registry: Option<RegistryStatus>,
+
+    /// The kubelet identity that holds the role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubelet_identity: Option<KubeletIdentityStatus>,
+
+    /// The role assignments by which the registry can be pulled from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_assignments: Option<Vec<RoleAssignmentStatus>>,
+
+    /// The pull secret and the namespaces it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_secret: Option<PullSecretStatus>,
+
+    /// Ready always; Reconciling and Stalled only while True; one more for each part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Option<Vec<Condition>>,
+}
+
+/// The registry as found in Azure.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistryStatus {
+    /// The Azure resource id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_id: Option<String>,
+    /// The host that images are pulled from, lower case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login_server: Option<String>,
+    /// Which roles the registry honours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role_assignment_mode: Option<RoleAssignmentMode>,
+}
+
+/// Which roles a registry honours, in Azure's words
+/// (`properties.roleAssignmentMode`, api-version 2025-11-01).
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RoleAssignmentMode {
+    /// `AcrPull` and its family, for whole registries.
+    LegacyRegistryPermissions,
+    /// The Repository roles, if wished with conditions for single repositories.
+    AbacRepositoryPermissions,
+    /// A word of a newer version.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+/// The kubelet identity that holds the role.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KubeletIdentityStatus {
+    /// The Azure resource id of the managed cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_resource_id: Option<String>,
+    /// The object id of the identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal_id: Option<String>,
+}
+
+/// One role assignment.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoleAssignmentStatus {
+    /// The Azure resource id of the role assignment.
+    pub id: String,
+    /// The name of the role.
+    pub role: String,
+    /// The object id of the identity that holds the role.
+    pub principal_id: String,
+    /// Whether the assignment is ours to remove.
+    pub ownership: Ownership,
+    /// When this assignment, which is no longer needed, will be removed. RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remove_after: Option<String>,
+}
+
+/// Whose a role assignment is.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ownership {
+    /// It bears this attachment's claim.
+    Managed,
+    /// Somebody else made it. It is used, and never changed or deleted.
+    Existing,
+    /// A word of a newer version.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+/// The pull secret and the namespaces it serves.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullSecretStatus {
+    /// The name of the secret in each namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Namespaces served of namespaces wanted, such as 12/12.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<String>,
+    /// When the credential in use ends. RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// When it will be renewed. RFC 3339, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew_at: Option<String>,
+    /// Namespaces that could not be served, at most 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 10))]
+    pub failing: Option<Vec<NamespaceFailure>>,
+}
+
+/// Why a namespace is not served.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespaceFailure {
+    /// The namespace.
+    pub namespace: String,
+    /// The cause, one of the reasons of Ready.
+    pub reason: String,
+    /// What was tried, what came back, what to do.
+    pub message: String,
+}
+
+/// The method that an attachment uses.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum MethodInUse {
+    /// A role assignment for the kubelet identity.
+    KubeletIdentity,
+    /// A pull secret for a service principal.
+    PullSecret,
+    /// A word of a newer version.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+/// The types of conditions. Ready is always present; the others only where they say something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionType {
+    /// True: what the spec of `observedGeneration` asks for holds.
+    Ready,
+    /// True, or absent: work or a retry is pending.
+    Reconciling,
+    /// True, or absent: somebody has to change something first.
+    Stalled,
+    /// Whether the role that pulling needs is assigned. Only where assigning it is our task.
+    AccessGranted,
+}
+
+impl ConditionType {
+    /// The word in `conditions[].type`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+            Self::AccessGranted => "AccessGranted",
+        }
+    }
+}
+
+/// The reasons of conditions: a closed set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// Everything asked for holds.
+    Attached,
+    /// Work has begun and nothing has failed.
+    Progressing,
+    /// The object is deleted and what it owns is being removed.
+    Detaching,
+    /// What the schema cannot see is wrong in the spec.
+    InvalidSpec,
+    /// Azure or the cluster is set up in a way that this method cannot serve.
+    Unsupported,
+    /// The operator's settings do not allow it.
+    NotAllowed,
+    /// Something of somebody else's is in the way.
+    NotOurs,
+    /// Auto cannot tell whether the cluster is AKS.
+    Undetermined,
+    /// Entra does not accept the identity.
+    AuthenticationFailed,
+    /// The identity lacks a right.
+    AccessDenied,
+    /// The registry, the cluster or a credential does not exist.
+    NotFound,
+    /// Azure does not yet know what was just made.
+    Propagating,
+    /// Azure asks to wait.
+    Throttled,
+    /// No answer, or a failure of Azure or of the API server.
+    Unavailable,
+    /// A limit of Azure is reached.
+    QuotaExceeded,
+    /// A lock in Azure forbids the change.
+    Locked,
+    /// A fault of the operator itself.
+    Internal,
+}
+
+impl Reason {
+    /// The word in `conditions[].reason`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Attached => "Attached",
+            Self::Progressing => "Progressing",
+            Self::Detaching => "Detaching",
+            Self::InvalidSpec => "InvalidSpec",
+            Self::Unsupported => "Unsupported",
+            Self::NotAllowed => "NotAllowed",
+            Self::NotOurs => "NotOurs",
+            Self::Undetermined => "Undetermined",
+            Self::AuthenticationFailed => "AuthenticationFailed",
+            Self::AccessDenied => "AccessDenied",
+            Self::NotFound => "NotFound",
+            Self::Propagating => "Propagating",
+            Self::Throttled => "Throttled",
+            Self::Unavailable => "Unavailable",
+            Self::QuotaExceeded => "QuotaExceeded",
+            Self::Locked => "Locked",
+            Self::Internal => "Internal",
+        }
+    }
+}

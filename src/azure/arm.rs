@@ -1,0 +1,189 @@
+//! The one request path of Azure Resource Manager: token, paging, error body, deadline.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use azure_core::http::headers::{CONTENT_TYPE, HeaderName};
+use azure_core::http::policies::Policy;
+use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
+use azure_core::http::{
+    ClientOptions, Context, Method, Pipeline, PipelineSendOptions, RawResponse, Request, Url,
+};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::cloud::Cloud;
+use super::entra::Identity;
+use super::error::{Attempt, Error, Refusal};
+use super::transport::retry_after;
+
+/// How long one request may take, the sign-in before it included. (Instance metadata has retries
+/// of its own that options do not reach.)
+const DEADLINE: Duration = Duration::from_secs(45);
+/// How many pages one list may have.
+const MOST_PAGES: usize = 200;
+
+/// Azure Resource Manager, as one identity sees it.
+#[derive(Debug)]
+pub(super) struct Arm {
+    cloud: Cloud,
+    identity: Identity,
+    options: ClientOptions,
+    session: Mutex<Option<Arc<Pipeline>>>,
+}
+
+/// A request, before it is sent.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    pub attempt: &'a Attempt,
+    pub method: Method,
+    /// The path and query after the host.
+    pub path: String,
+    pub body: Option<serde_json::Value>,
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn get(attempt: &'a Attempt, path: String) -> Self {
+        Self { attempt, method: Method::Get, path, body: None }
+    }
+}
+
+impl Arm {
+    pub(super) fn new(cloud: Cloud, identity: Identity, options: ClientOptions) -> Self {
+        Self { cloud, identity, options, session: Mutex::default() }
+    }
+
+    /// Sends a request and reads its answer; `None` for an answer without a body.
+    ///
+    /// A token that is refused although it has not expired (it was revoked, or the clock is
+    /// wrong) is replaced once.
+    pub(super) async fn send<T: DeserializeOwned>(
+        &self,
+        call: &Call<'_>,
+    ) -> Result<Option<T>, Error> {
+        let answer = match self.try_send(call).await {
+            Err(error) if error.is_token_refused() => {
+                self.forget_session();
+                self.try_send(call).await?
+            }
+            answer => answer?,
+        };
+        if answer.is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_slice(&answer)
+            .map(Some)
+            .map_err(|error| Error::unreadable(call.attempt, error))
+    }
+
+    /// Reads something that is always there when the answer is good.
+    pub(super) async fn read<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, Error> {
+        let answer = self.send(call).await?;
+        answer.ok_or_else(|| Error::unreadable(call.attempt, "it is empty"))
+    }
+
+    /// Reads all pages of a list.
+    pub(super) async fn list<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<Vec<T>, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Page<T> {
+            value: Vec<T>,
+            next_link: Option<String>,
+        }
+        let mut call = call;
+        let mut all = Vec::new();
+        for _ in 0..MOST_PAGES {
+            let page: Page<T> = self.read(&call).await?;
+            all.extend(page.value);
+            let Some(link) = page.next_link.filter(|it| !it.is_empty()) else { return Ok(all) };
+            let path = link.strip_prefix(self.cloud.arm()).filter(|it| it.starts_with('/'));
+            let path = path.ok_or_else(|| {
+                Error::unreadable(call.attempt, "its next page is on another host")
+            })?;
+            path.clone_into(&mut call.path);
+        }
+        Err(Error::unreadable(call.attempt, format!("it has more than {MOST_PAGES} pages")))
+    }
+
+    async fn try_send(&self, call: &Call<'_>) -> Result<Vec<u8>, Error> {
+        let pipeline = self.session(call.attempt)?;
+        let mut request = self.request(call)?;
+        let context = Context::new();
+        let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
+        let answer = pipeline.send(&context, &mut request, Some(options));
+        let answer = tokio::time::timeout(DEADLINE, answer)
+            .await
+            .map_err(|_| Error::timed_out(call.attempt, DEADLINE))?
+            .map_err(|error| Error::failed(call.attempt, &self.identity, &error))?;
+        if answer.status().is_success() {
+            return Ok(answer.into_body().as_ref().to_vec());
+        }
+        Err(Error::refused(call.attempt, refusal(&answer)))
+    }
+
+    fn request(&self, call: &Call<'_>) -> Result<Request, Error> {
+        let url = Url::parse(&format!("{}{}", self.cloud.arm(), call.path))
+            .map_err(|error| Error::unreadable(call.attempt, error))?;
+        let mut request = Request::new(url, call.method);
+        if let Some(body) = &call.body {
+            request.insert_header(CONTENT_TYPE, "application/json");
+            request.set_body(body.to_string());
+        }
+        Ok(request)
+    }
+
+    /// The pipeline that signs requests with the identity's token.
+    fn session(&self, attempt: &Attempt) -> Result<Arc<Pipeline>, Error> {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipeline) = session.as_ref() {
+            return Ok(Arc::clone(pipeline));
+        }
+        let credential = self.identity.credential(self.options.clone());
+        let credential = credential
+            .map_err(|error| Error::failed(attempt, &self.identity, &error))?
+            .ok_or_else(|| Error::no_identity(attempt))?;
+        let bearer: Arc<dyn Policy> =
+            Arc::new(BearerTokenAuthorizationPolicy::new(credential, [self.cloud.arm_scope()]));
+        let pipeline = Arc::new(Pipeline::new(
+            Some(env!("CARGO_PKG_NAME")),
+            Some(env!("CARGO_PKG_VERSION")),
+            self.options.clone(),
+            Vec::new(),
+            vec![bearer],
+            None,
+        ));
+        Ok(Arc::clone(session.insert(pipeline)))
+    }
+
+    /// The next request signs in anew. The credential keeps a token until it expires, so only a
+    /// new credential asks for another.
+    fn forget_session(&self) {
+        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// Reads `{"error":{"code","message"}}`, the shape of every refusal of Azure Resource Manager.
+/// It is read here because `azure_core` loses the code when the message contains an escape.
+fn refusal(answer: &RawResponse) -> Refusal {
+    #[derive(Deserialize, Default)]
+    struct Body {
+        #[serde(default)]
+        error: Detail,
+    }
+    #[derive(Deserialize, Default)]
+    struct Detail {
+        #[serde(default)]
+        code: String,
+        #[serde(default)]
+        message: String,
+    }
+    const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
+    let body: Body = serde_json::from_slice(answer.body().as_ref()).unwrap_or_default();
+    Refusal {
+        status: u16::from(answer.status()),
+        code: body.error.code,
+        message: body.error.message,
+        retry_after: retry_after(answer.headers()),
+        correlation_id: answer.headers().get_optional_string(&CORRELATION_ID),
+    }
+}

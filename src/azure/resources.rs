@@ -1,0 +1,134 @@
+//! Registries and managed clusters, as Azure Resource Manager tells them.
+
+use serde::Deserialize;
+
+use super::Reader;
+use super::arm::Call;
+use super::error::{Attempt, Error};
+use crate::api::RoleAssignmentMode;
+use crate::domain::facts::{Cluster, Registry};
+use crate::domain::names::{ClusterId, RegistryId};
+
+/// The first stable version that tells the mode. An older one hides ABAC mode silently.
+const REGISTRIES: &str = "2025-11-01";
+const MANAGED_CLUSTERS: &str = "2025-02-01";
+
+impl Reader {
+    /// Reads a registry.
+    ///
+    /// # Errors
+    /// When Azure does not answer, refuses, or has no such registry.
+    pub async fn registry(&self, id: &RegistryId) -> Result<Registry, Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            id: String,
+            properties: Properties,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Properties {
+            login_server: String,
+            role_assignment_mode: Option<RoleAssignmentMode>,
+        }
+        let attempt = Attempt {
+            doing: "reading registry",
+            target: id.to_string(),
+            action: "Microsoft.ContainerRegistry/registries/read",
+            role: "Reader",
+        };
+        let path = format!("{id}?api-version={REGISTRIES}");
+        let wire: Wire = self.0.read(&Call::get(&attempt, path)).await?;
+        let unreadable = |error| Error::unreadable(&attempt, error);
+        Ok(Registry {
+            id: wire.id.parse().map_err(unreadable)?,
+            login_server: wire.properties.login_server.parse().map_err(unreadable)?,
+            mode: wire
+                .properties
+                .role_assignment_mode
+                .unwrap_or(RoleAssignmentMode::LegacyRegistryPermissions),
+        })
+    }
+
+    /// Reads a managed cluster.
+    ///
+    /// # Errors
+    /// When Azure does not answer, refuses, or has no such cluster.
+    pub async fn cluster(&self, id: &ClusterId) -> Result<Cluster, Error> {
+        let attempt = Attempt {
+            doing: "reading cluster",
+            target: id.to_string(),
+            action: "Microsoft.ContainerService/managedClusters/read",
+            role: "Reader",
+        };
+        let path = format!("{id}?api-version={MANAGED_CLUSTERS}");
+        let wire: ClusterWire = self.0.read(&Call::get(&attempt, path)).await?;
+        let properties = wire.properties;
+        let settled = properties
+            .agent_pool_profiles
+            .iter()
+            .map(|it| it.provisioning_state.as_deref())
+            .chain([properties.provisioning_state.as_deref()])
+            .all(|state| state.is_none_or(|it| it == "Succeeded"));
+        let kubelet_identity = properties
+            .identity_profile
+            .and_then(|it| it.kubeletidentity)
+            .and_then(|it| it.object_id)
+            .map(|it| it.parse())
+            .transpose()
+            .map_err(|error| Error::unreadable(&attempt, error))?;
+        Ok(Cluster {
+            id: wire.id.parse().map_err(|error| Error::unreadable(&attempt, error))?,
+            kubelet_identity,
+            pulls_by_service_account: properties
+                .security_profile
+                .and_then(|it| it.service_account_image_pull_profile)
+                .is_some_and(|it| it.enabled),
+            settled,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct ClusterWire {
+    id: String,
+    properties: ClusterProperties,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClusterProperties {
+    provisioning_state: Option<String>,
+    #[serde(default)]
+    agent_pool_profiles: Vec<AgentPoolProfile>,
+    identity_profile: Option<IdentityProfile>,
+    security_profile: Option<SecurityProfile>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AgentPoolProfile {
+    provisioning_state: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct IdentityProfile {
+    kubeletidentity: Option<KubeletIdentity>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct KubeletIdentity {
+    object_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SecurityProfile {
+    service_account_image_pull_profile: Option<ServiceAccountImagePullProfile>,
+}
+
+#[derive(Deserialize)]
+struct ServiceAccountImagePullProfile {
+    #[serde(default)]
+    enabled: bool,
+}

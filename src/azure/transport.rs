@@ -1,0 +1,185 @@
+//! The one way out: every request to Azure, tokens included, passes here. It bounds how many run
+//! at once, how long each takes and how much it brings, and counts them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use azure_core::error::ErrorKind;
+use azure_core::http::headers::{Headers, RETRY_AFTER};
+use azure_core::http::{AsyncRawResponse, HttpClient, Method, Request, Transport};
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::cloud::Cloud;
+use crate::metrics::Metrics;
+
+/// How many requests to one host may run at once.
+const PER_HOST: usize = 8;
+/// How long one request may take, its whole answer included.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// How much one answer may hold. A list of role assignments can be megabytes.
+const MOST_BYTES: usize = 16 << 20;
+
+/// Why a request brought no answer that a caller could use.
+#[derive(Debug, Error)]
+pub(super) enum Fault {
+    #[error("all {PER_HOST} requests to {0} that may run at once are running")]
+    Busy(String),
+    #[error("no answer from {0} within {limit} s", limit = DEADLINE.as_secs())]
+    TimedOut(String),
+    #[error("the answer from {0} is larger than {limit} MiB", limit = MOST_BYTES >> 20)]
+    TooLarge(String),
+    #[error("{host}: {reason}")]
+    Broken { host: String, reason: String },
+    #[error("{}{description}", code.as_ref().map_or_else(String::new, |it| format!("{it}: ")))]
+    SignIn { status: u16, code: Option<String>, description: String, retry_after: Option<Duration> },
+}
+
+/// That way, over one HTTP client.
+pub(super) fn bounded(http: reqwest::Client, cloud: Cloud, metrics: Metrics) -> Transport {
+    let hosts = Mutex::default();
+    Transport::new(Arc::new(Bounded { http, cloud, metrics, hosts }))
+}
+
+#[derive(Debug)]
+struct Bounded {
+    http: reqwest::Client,
+    cloud: Cloud,
+    metrics: Metrics,
+    hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+#[async_trait::async_trait]
+impl HttpClient for Bounded {
+    async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
+        let host = request.url().host_str().unwrap_or_default().to_owned();
+        let service = self.service(&host);
+        let answer = self.answer(request, &host, service).await;
+        answer.map_err(|fault| azure_core::Error::new(ErrorKind::Other, fault))
+    }
+}
+
+impl Bounded {
+    async fn answer(
+        &self,
+        request: &Request,
+        host: &str,
+        service: &'static str,
+    ) -> Result<AsyncRawResponse, Fault> {
+        let _permit = self.permit(host)?;
+        let start = Instant::now();
+        let answer = tokio::time::timeout(DEADLINE, self.exchange(request, host)).await;
+        let answer = answer.unwrap_or_else(|_| Err(Fault::TimedOut(host.to_owned())));
+        let code = answer
+            .as_ref()
+            .map_or_else(|_| "none".to_owned(), |(response, _)| response.status().to_string());
+        self.metrics.azure(service, operation(request), &code, start.elapsed());
+        let (response, body) = answer?;
+        match service {
+            ENTRA | IMDS if !response.status().is_success() => Err(refusal(&response, &body)),
+            _ => Ok(response),
+        }
+    }
+
+    /// A place among those that may run, if one is free. Nobody waits for one: a hanging host
+    /// must not hold up passes that do not need it.
+    fn permit(&self, host: &str) -> Result<OwnedSemaphorePermit, Fault> {
+        let places = {
+            let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+            let places = hosts.entry(host.to_owned());
+            Arc::clone(places.or_insert_with(|| Arc::new(Semaphore::new(PER_HOST))))
+        };
+        places.try_acquire_owned().map_err(|_| Fault::Busy(host.to_owned()))
+    }
+
+    async fn exchange(
+        &self,
+        request: &Request,
+        host: &str,
+    ) -> Result<(AsyncRawResponse, Vec<u8>), Fault> {
+        let broken = |reason: String| Fault::Broken { host: host.to_owned(), reason };
+        let response = self.http.execute_request(request).await;
+        let response = response.map_err(|error| broken(innermost(&error)))?;
+        let (status, headers, mut stream) = response.deconstruct();
+        let mut body = Vec::new();
+        while let Some(part) = futures::StreamExt::next(&mut stream).await {
+            body.extend_from_slice(&part.map_err(|error| broken(innermost(&error)))?);
+            if body.len() > MOST_BYTES {
+                return Err(Fault::TooLarge(host.to_owned()));
+            }
+        }
+        Ok((AsyncRawResponse::from_bytes(status, headers, body.clone()), body))
+    }
+
+    fn service(&self, host: &str) -> &'static str {
+        match host {
+            "169.254.169.254" => IMDS,
+            it if it == self.cloud.authority_host() => ENTRA,
+            it if self.cloud.arm().ends_with(it) => "arm",
+            _ => "other",
+        }
+    }
+}
+
+const ENTRA: &str = "entra";
+const IMDS: &str = "imds";
+
+/// What a request is about, for metrics: its method and the kind of thing it names.
+fn operation(request: &Request) -> &'static str {
+    let path = request.url().path().to_ascii_lowercase();
+    let names = |kind: &str| path.contains(kind);
+    match request.method() {
+        Method::Put if names("/roleassignments/") => "put_role_assignment",
+        Method::Delete if names("/roleassignments/") => "delete_role_assignment",
+        Method::Get if names("/roleassignments/") => "get_role_assignment",
+        Method::Get if names("/roleassignments") => "list_role_assignments",
+        Method::Get if names("/registries/") => "get_registry",
+        Method::Get if names("/managedclusters/") => "get_managed_cluster",
+        _ if names("/oauth2/") => "token",
+        _ => "other",
+    }
+}
+
+/// What was the matter in the end: the first errors of a chain only say that something was.
+fn innermost(error: &azure_core::Error) -> String {
+    let mut last: &dyn std::error::Error = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
+}
+
+/// Reads a refusal of Entra or of instance metadata.
+///
+/// It is read here because `azure_identity` loses code and status of an answer whose text
+/// contains a line break, as Entra's do.
+fn refusal(response: &AsyncRawResponse, body: &[u8]) -> Fault {
+    #[derive(Deserialize, Default)]
+    struct Body {
+        #[serde(default)]
+        error: String,
+        #[serde(default)]
+        error_description: String,
+    }
+    let status = u16::from(response.status());
+    let body: Body = serde_json::from_slice(body).unwrap_or_default();
+    let line = body.error_description.lines().next().unwrap_or_default();
+    let (code, text) = match line.split_once(": ") {
+        Some((code, text)) if code.starts_with("AADSTS") => (Some(code.to_owned()), text),
+        _ => (None, line),
+    };
+    let description = match (text, body.error.as_str()) {
+        ("", "") => format!("HTTP status {status}"),
+        ("", error) => format!("HTTP status {status}, {error}"),
+        (text, _) => text.to_owned(),
+    };
+    Fault::SignIn { status, code, description, retry_after: retry_after(response.headers()) }
+}
+
+/// Retry-After in seconds, as Azure Resource Manager and Entra send it.
+pub(super) fn retry_after(headers: &Headers) -> Option<Duration> {
+    let seconds: u64 = headers.get_optional_str(&RETRY_AFTER)?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}

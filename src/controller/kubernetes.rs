@@ -1,0 +1,134 @@
+//! The calls to the Kubernetes API: each with a deadline, each failure told as a problem.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, Resource, ResourceExt};
+use serde_json::{Value, json};
+
+use crate::api::{FINALIZER, RegistryAttachment, RegistryAttachmentStatus};
+use crate::domain::problem::{Cause, Problem};
+
+/// The name under which the API server records what we wrote.
+const FIELD_MANAGER: &str = "acr-attach";
+/// The finalizer has a field manager of its own, so that applying status says nothing about it.
+const FINALIZER_MANAGER: &str = "acr-attach-finalizer";
+/// How long one call may take. The client itself has no limit for reading.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Attachments and what else is touched in the cluster.
+#[derive(Clone)]
+pub struct Kubernetes {
+    attachments: Api<RegistryAttachment>,
+    namespaces: Api<Namespace>,
+}
+
+impl Kubernetes {
+    /// Over that client.
+    #[must_use]
+    pub fn new(client: &Client) -> Self {
+        Self { attachments: Api::all(client.clone()), namespaces: Api::all(client.clone()) }
+    }
+
+    /// What tells this cluster from others: the UID of namespace `kube-system`, which lives as
+    /// long as the cluster does.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses.
+    pub async fn cluster_uid(&self) -> Result<String, Problem> {
+        let doing = "reading namespace kube-system, whose UID identifies the cluster";
+        let namespace = within(doing, self.namespaces.get("kube-system")).await?;
+        namespace
+            .uid()
+            .ok_or_else(|| Problem::new(Cause::Unavailable, format!("{doing}: it has no UID")))
+    }
+
+    /// Adds or removes our finalizer.
+    ///
+    /// The UID in the body keeps it from an object of the same name that came later.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses.
+    pub async fn set_finalizer(
+        &self,
+        object: &RegistryAttachment,
+        present: bool,
+    ) -> Result<(), Problem> {
+        let finalizers: &[&str] = if present { &[FINALIZER] } else { &[] };
+        let metadata = json!({"uid": object.uid(), "finalizers": finalizers});
+        let body = Patch::Apply(manifest(&json!({"metadata": metadata})));
+        let params = PatchParams::apply(FINALIZER_MANAGER).force();
+        let doing = if present { "adding" } else { "removing" };
+        let doing = format!("{doing} finalizer {FINALIZER}");
+        within(&doing, self.attachments.patch(&object.name_any(), &params, &body)).await.map(drop)
+    }
+
+    /// Writes status, and returns the version of the object that holds it.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses.
+    pub async fn set_status(
+        &self,
+        object: &impl Resource,
+        status: &RegistryAttachmentStatus,
+    ) -> Result<String, Problem> {
+        let metadata = json!({"uid": object.meta().uid});
+        let body = Patch::Apply(manifest(&json!({"metadata": metadata, "status": status})));
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let name = object.meta().name.clone().unwrap_or_default();
+        let patch = self.attachments.patch_status(&name, &params, &body);
+        let written = within("writing status", patch).await?;
+        Ok(written.resource_version().unwrap_or_default())
+    }
+}
+
+/// An apply patch of an attachment with that content.
+fn manifest(content: &Value) -> Value {
+    let mut manifest = content.clone();
+    manifest["apiVersion"] = RegistryAttachment::api_version(&()).into();
+    manifest["kind"] = RegistryAttachment::kind(&()).into();
+    manifest
+}
+
+/// Waits for a call, but not for ever, and classifies its failure.
+pub(super) async fn within<T>(
+    doing: &str,
+    call: impl Future<Output = kube::Result<T>>,
+) -> Result<T, Problem> {
+    match tokio::time::timeout(DEADLINE, call).await {
+        Ok(answer) => answer.map_err(|error| problem(doing, &error)),
+        Err(_) => Err(Problem::new(
+            Cause::Unavailable,
+            format!("{doing}: no answer from the API server within {} s", DEADLINE.as_secs()),
+        )),
+    }
+}
+
+/// The one classification of the API server's failures.
+fn problem(doing: &str, error: &kube::Error) -> Problem {
+    match error {
+        kube::Error::Api(status) => {
+            let cause = match status.code {
+                401 | 403 => Cause::AccessDenied,
+                404 => Cause::NotFound,
+                400 | 422 => Cause::Internal,
+                _ => Cause::Unavailable,
+            };
+            let remedy = match cause {
+                Cause::AccessDenied => {
+                    "; the operator's service account needs the rules of deploy/rbac.yaml"
+                }
+                _ => "",
+            };
+            Problem::new(
+                cause,
+                format!(
+                    "{doing}: the API server answers {} {}{remedy}",
+                    status.code, status.message
+                ),
+            )
+        }
+        error => Problem::new(Cause::Unavailable, format!("{doing}: {error}")),
+    }
+}

@@ -1,0 +1,126 @@
+//! The controller: watches attachments and brings each to what it asks for.
+
+mod act;
+mod context;
+mod events;
+mod kubernetes;
+mod locks;
+mod memory;
+mod news;
+mod observe;
+mod reconcile;
+mod report;
+
+use std::convert::Infallible;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use futures::{FutureExt, Stream, StreamExt};
+use kube::api::Api;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::reflector::{self, ObjectRef, Store};
+use kube::runtime::watcher::{self, watcher};
+use kube::runtime::{PredicateConfig, WatchStreamExt};
+use kube::{Client, ResourceExt};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{MethodInUse, RegistryAttachment};
+use crate::domain::verdict::ready;
+use crate::metrics::Metrics;
+pub use context::Context;
+use memory::Trigger;
+use reconcile::reconcile;
+
+/// An attachment, or what is left of one that this version cannot read.
+pub type Guarded = DeserializeGuard<RegistryAttachment>;
+
+/// The attachments as the watch has shown them.
+#[derive(Clone)]
+pub struct Attachments(Store<Guarded>);
+
+/// Watches the attachments that the label selector chooses and reconciles them, `concurrency`
+/// at once, until told to stop. Passes at work are finished then.
+pub fn run(
+    client: &Client,
+    selector: &str,
+    concurrency: u16,
+    ctx: Arc<Context>,
+    stop: CancellationToken,
+) -> (Attachments, impl Future<Output = ()> + use<>) {
+    let (store, writer) = reflector::store();
+    let api: Api<Guarded> = Api::all(client.clone());
+    let watched = watcher(api, watcher::Config::default().labels(selector))
+        .default_backoff()
+        .inspect(|event| log_watch(event.as_ref().err()))
+        .modify(|object| object.managed_fields_mut().clear())
+        .reflect(writer)
+        .applied_objects()
+        .predicate_filter(trigger, PredicateConfig::default());
+    let attachments = Attachments(store.clone());
+    let config = controller::Config::default().concurrency(concurrency);
+    let passes = Controller::for_stream(watched, store)
+        .with_config(config)
+        .graceful_shutdown_on(stop.cancelled_owned())
+        .run(reconcile, never, Arc::clone(&ctx));
+    (attachments, forget_the_gone(passes, ctx))
+}
+
+/// What a pass is triggered by: spec, deletion, finalizers and a request to look again. Not by
+/// status, which we write ourselves.
+#[expect(clippy::unnecessary_wraps, reason = "the signature of a predicate")]
+fn trigger(object: &Guarded) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    Trigger::of(object).hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+type Pass = Result<(ObjectRef<Guarded>, Action), controller::Error<Infallible, watcher::Error>>;
+
+async fn forget_the_gone(passes: impl Stream<Item = Pass>, ctx: Arc<Context>) {
+    let mut passes = std::pin::pin!(passes);
+    while let Some(pass) = passes.next().await {
+        if let Err(controller::Error::ObjectNotFound(gone)) = pass {
+            ctx.memory.forget(&gone.name);
+        }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature of an error policy")]
+fn never(_: Arc<Guarded>, error: &Infallible, _: Arc<Context>) -> Action {
+    match *error {}
+}
+
+fn log_watch(error: Option<&watcher::Error>) {
+    let Some(error) = error else { return };
+    let hint = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
+            "; is the definition installed? (acr-attach crd | kubectl apply --server-side -f -)"
+        }
+        _ => "",
+    };
+    tracing::warn!("watching attachments: {error}{hint}");
+}
+
+impl Attachments {
+    /// Whether all that exist have been seen.
+    #[must_use]
+    pub fn are_synced(&self) -> bool {
+        self.0.wait_until_ready().now_or_never().is_some_and(|it| it.is_ok())
+    }
+
+    /// Counts them by method and readiness.
+    pub fn count(&self, metrics: &Metrics) {
+        let all = self.0.state();
+        let readable = all.iter().filter_map(|it| it.0.as_ref().ok());
+        metrics.attachments(readable.map(|it| {
+            let status = it.status.as_ref();
+            let method = match status.and_then(|it| it.method) {
+                Some(MethodInUse::KubeletIdentity) => "KubeletIdentity",
+                Some(MethodInUse::PullSecret) => "PullSecret",
+                Some(MethodInUse::Unknown) | None => "unknown",
+            };
+            (method, ready(status).map_or_else(|| "Unknown".to_owned(), |it| it.status.clone()))
+        }));
+    }
+}

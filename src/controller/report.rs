@@ -1,0 +1,218 @@
+//! Report: the only place that writes status, and that tells events, metrics and the log how a
+//! pass ended.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use kube::core::error_boundary::InvalidObject;
+
+use super::act::Deed;
+use super::context::Context;
+use super::memory::{Recollection, Trigger, version};
+use super::news;
+use super::reconcile::Outcome;
+use crate::api::{REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
+use crate::domain::problem::{Cause, Problem};
+use crate::domain::schedule::{Ending, next_look};
+use crate::domain::status::{self, Holdings, Observed, Report};
+use crate::domain::verdict::{Ended, History, Verdict, judge};
+use crate::metrics::PassResult;
+
+/// Tells how a pass ended, and returns how long to wait until the next look.
+pub async fn report(
+    object: &RegistryAttachment,
+    outcome: &Outcome,
+    before: Option<&Recollection>,
+    took: Duration,
+    ctx: &Context,
+) -> SignedDuration {
+    let now = Timestamp::now();
+    let shown = before.map_or_else(|| object.status.clone(), |it| it.newest_status(object));
+    let ended = Ended {
+        problem: outcome.problem.as_ref(),
+        suspended: outcome.suspended,
+        lacks: outcome.observed.holdings.as_ref().is_some_and(Holdings::lacks),
+        generation: object.metadata.generation.unwrap_or_default(),
+    };
+    let history = before.map_or_else(History::default, |it| it.history);
+    let (verdict, history) = judge(&ended, &history, shown.as_ref(), now, ctx.intervals.patience);
+    log_and_count(object, outcome, &verdict, took, ctx);
+    tell_deeds(object, outcome, shown.as_ref(), ctx).await;
+
+    let trigger = trigger_after(object, outcome);
+    let is_going = object.metadata.deletion_timestamp.is_some() && !trigger.has_finalizer();
+    let status = status_after(object, outcome, &verdict, shown.as_ref(), now);
+    let written = match shown {
+        Some(shown) if is_going || shown == status => Ok(None),
+        shown => write(object, shown.as_ref(), status, ctx).await.map(Some),
+    };
+    let wait = wait(outcome, &history, written.as_ref().err(), now, ctx);
+    let known = before.and_then(|it| it.written.clone());
+    ctx.memory.keep(
+        &object.name_any(),
+        Recollection {
+            trigger,
+            next_look: now.checked_add(wait).unwrap_or(now),
+            history,
+            written: written.ok().flatten().or(known),
+        },
+    );
+    wait
+}
+
+fn status_after(
+    object: &RegistryAttachment,
+    outcome: &Outcome,
+    verdict: &Verdict,
+    shown: Option<&RegistryAttachmentStatus>,
+    now: Timestamp,
+) -> RegistryAttachmentStatus {
+    let report = Report {
+        generation: object.metadata.generation.unwrap_or_default(),
+        requested_at: object.annotations().get(REQUESTED_AT).map(String::as_str),
+        deleting: object.metadata.deletion_timestamp.is_some(),
+        observed: &outcome.observed,
+        verdict,
+    };
+    status::status(shown, &report, now)
+}
+
+/// Writes status, and tells when Ready turned. Returns it with the version that holds it.
+async fn write(
+    object: &RegistryAttachment,
+    shown: Option<&RegistryAttachmentStatus>,
+    status: RegistryAttachmentStatus,
+    ctx: &Context,
+) -> Result<(u64, RegistryAttachmentStatus), Problem> {
+    let written = ctx.kubernetes.set_status(object, &status).await;
+    let written = written.inspect_err(|problem| {
+        tracing::warn!(attachment.name = object.name_any(), %problem, "status was not written");
+    })?;
+    if let Some(news) = news::of_readiness(shown, &status) {
+        ctx.events.tell(object, news).await;
+    }
+    Ok((version(Some(&written)), status))
+}
+
+/// How long to wait. A status that could not be written is a failure like any other.
+fn wait(
+    outcome: &Outcome,
+    history: &History,
+    unreported: Option<&Problem>,
+    now: Timestamp,
+    ctx: &Context,
+) -> SignedDuration {
+    let failures = history.streak.map_or(1, |it| it.failures);
+    let wrote = outcome.deeds.iter().any(Deed::is_in_azure);
+    let ending = match outcome.problem.as_ref().or(unreported) {
+        Some(problem) => Ending::Failed(problem, failures),
+        None => Ending::Done { wrote, due: outcome.due },
+    };
+    next_look(ending, &ctx.intervals, now, fastrand::f64())
+}
+
+/// What the object will look like once the watch has shown what we did to it.
+fn trigger_after(object: &RegistryAttachment, outcome: &Outcome) -> Trigger {
+    let trigger = Trigger::of(object);
+    let finalizer = outcome.deeds.iter().rev().find_map(|deed| match deed {
+        Deed::Finalizer(present) => Some(*present),
+        _ => None,
+    });
+    match finalizer {
+        Some(present) => trigger.with_finalizer(present),
+        None => trigger,
+    }
+}
+
+async fn tell_deeds(
+    object: &RegistryAttachment,
+    outcome: &Outcome,
+    shown: Option<&RegistryAttachmentStatus>,
+    ctx: &Context,
+) {
+    for deed in &outcome.deeds {
+        if matches!(deed, Deed::Assigned(it) if news::was_ours(&it.id, shown)) {
+            ctx.metrics.corrected("role_assignment");
+        }
+        if let Some(news) = news::of_deed(deed, shown) {
+            ctx.events.tell(object, news).await;
+        }
+    }
+}
+
+fn log_and_count(
+    object: &RegistryAttachment,
+    outcome: &Outcome,
+    verdict: &Verdict,
+    took: Duration,
+    ctx: &Context,
+) {
+    let name = object.name_any();
+    let generation = object.metadata.generation;
+    let changes = outcome.deeds.len();
+    let milliseconds = took.as_millis();
+    let result = match (&outcome.problem, verdict) {
+        (None, _) => {
+            tracing::info!(attachment.name = name, generation, changes, milliseconds, "pass done");
+            PassResult::Success
+        }
+        (Some(problem), _) if problem.cause == Cause::Busy => PassResult::Requeue,
+        (Some(problem), verdict) => {
+            if *verdict == Verdict::Missed {
+                ctx.metrics.missed();
+            }
+            let cause = problem.cause.reason().as_str();
+            tracing::warn!(
+                attachment.name = name, generation, changes, milliseconds, cause, %problem,
+                "pass failed"
+            );
+            PassResult::Error
+        }
+    };
+    ctx.metrics.passed(result, took);
+}
+
+/// Tells once of an object that the API server stores and this version cannot read, and returns
+/// how long to wait. It disturbs no other; the API server may refuse even to store its status.
+pub async fn report_unreadable(
+    invalid: &InvalidObject,
+    before: Option<&Recollection>,
+    ctx: &Context,
+) -> SignedDuration {
+    let object = kube::core::PartialObjectMeta::<RegistryAttachment> {
+        types: None,
+        metadata: invalid.metadata.clone(),
+        _phantom: std::marker::PhantomData,
+    };
+    let (name, trigger) = (object.name_any(), Trigger::of(&object));
+    let now = Timestamp::now();
+    let text = format!(
+        "reading attachment {name}: {}; correct it or delete it (kubectl edit registryattachment {name})",
+        invalid.error
+    );
+    let problem = Problem::new(Cause::InvalidSpec, text);
+    let wait = next_look(Ending::Failed(&problem, 1), &ctx.intervals, now, fastrand::f64());
+    if before.is_none_or(|it| it.trigger != trigger) {
+        tracing::warn!(attachment.name = name, %problem, "an attachment cannot be read");
+        let verdict = Verdict::Stalled(problem);
+        let report = Report {
+            generation: invalid.metadata.generation.unwrap_or_default(),
+            requested_at: None,
+            deleting: invalid.metadata.deletion_timestamp.is_some(),
+            observed: &Observed::default(),
+            verdict: &verdict,
+        };
+        let status = status::status(None, &report, now);
+        if let Err(problem) = ctx.kubernetes.set_status(&object, &status).await {
+            tracing::warn!(attachment.name = name, %problem, "status was not written");
+        }
+        if let Some(news) = news::of_readiness(None, &status) {
+            ctx.events.tell(&object, news).await;
+        }
+    }
+    let next_look = now.checked_add(wait).unwrap_or(now);
+    let history = History::default();
+    ctx.memory.keep(&name, Recollection { trigger, next_look, history, written: None });
+    wait
+}

@@ -1,0 +1,17 @@
+//! The pure core: what an attachment means and what to do about it.
+//!
+//! Plain functions over plain data. Nothing here is async or holds a client, and nothing reads
+//! the clock or the environment or writes a log line: `now` is an argument.
+
+pub mod attachment;
+pub mod claims;
+pub mod facts;
+pub mod kubelet_identity;
+pub mod names;
+pub mod plan;
+pub mod policy;
+pub mod problem;
+pub mod role;
+pub mod schedule;
+pub mod status;
+pub mod verdict;

@@ -1,0 +1,309 @@
+//! The table of `plan` as tests, and its invariants as properties.
+
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+
+const REGISTRY: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso";
+const DELAY: SignedDuration = SignedDuration::from_secs(3600);
+
+fn registry() -> RegistryId {
+    REGISTRY.parse().unwrap()
+}
+
+fn principal(n: u128) -> PrincipalId {
+    Uuid::from_u128(n).to_string().parse().unwrap()
+}
+
+fn grant(n: u128, role: Role) -> Grant {
+    Grant { registry: registry(), principal: principal(n), role, condition: None }
+}
+
+fn claim(name: &str) -> Claim {
+    Claim::new("cluster", name)
+}
+
+fn now() -> Timestamp {
+    "2026-11-22T12:00:00Z".parse().unwrap()
+}
+
+fn assignment(of: &Grant, description: &str, updated_on: Timestamp) -> RoleAssignment {
+    RoleAssignment {
+        id: of.assignment_id(),
+        role: of.role.definition(),
+        role_definition_id: of.role.definition().to_string(),
+        principal: of.principal,
+        principal_type: Some("ServicePrincipal".into()),
+        condition: of.condition.clone(),
+        condition_version: None,
+        delegated_managed_identity_resource_id: None,
+        description: Some(description.into()),
+        created_on: Some(updated_on),
+        updated_on: Some(updated_on),
+    }
+}
+
+/// One that bears the claims of these attachments.
+fn claimed(of: &Grant, names: &[&str]) -> RoleAssignment {
+    let claims = names[1..]
+        .iter()
+        .fold(Claims::of(claim(names[0])), |claims, name| claims.with(&claim(name)).unwrap());
+    assignment(of, &claims.to_string(), now() - DELAY)
+}
+
+fn owns(assignments: Vec<RoleAssignment>, finalizer: bool) -> Owned {
+    Owned {
+        assignments: Some(assignments),
+        registry: Some(registry()),
+        claim: claim("mine"),
+        finalizer,
+    }
+}
+
+fn wants(grant: &Grant) -> Desired {
+    Desired { grants: Some(vec![grant.clone()]), settled: true }
+}
+
+fn steps(desired: &Desired, owned: &Owned) -> Vec<Step> {
+    plan(desired, owned, now(), DELAY).steps
+}
+
+#[test]
+fn a_missing_role_is_assigned_after_the_finalizer() {
+    let wanted = grant(1, Role::AcrPull);
+    let expected = vec![Step::AddFinalizer, Step::Assign(wanted.clone())];
+    assert_eq!(steps(&wants(&wanted), &owns(vec![], false)), expected);
+}
+
+#[test]
+fn what_holds_needs_no_step() {
+    let wanted = grant(1, Role::AcrPull);
+    let held = claimed(&wanted, &["other", "mine"]);
+    assert_eq!(steps(&wants(&wanted), &owns(vec![held], true)), vec![]);
+}
+
+#[test]
+fn a_finalizer_that_somebody_took_away_comes_back() {
+    let wanted = grant(1, Role::AcrPull);
+    let held = claimed(&wanted, &["mine"]);
+    assert_eq!(steps(&wants(&wanted), &owns(vec![held], false)), vec![Step::AddFinalizer]);
+}
+
+#[test]
+fn an_assignment_of_other_attachments_is_joined() {
+    let wanted = grant(1, Role::AcrPull);
+    let shared = claimed(&wanted, &["other"]);
+    let expected = vec![Step::AddFinalizer, Step::Join(shared.id.clone(), wanted.clone())];
+    assert_eq!(steps(&wants(&wanted), &owns(vec![shared], false)), expected);
+}
+
+#[test]
+fn a_strangers_assignment_is_used_and_left_alone() {
+    let wanted = grant(1, Role::AcrPull);
+    let stranger = assignment(&wanted, "by hand", now());
+    let mut above = stranger.clone();
+    above.id = format!(
+        "/subscriptions/11111111-1111-1111-1111-111111111111/providers/Microsoft.Authorization/roleAssignments/{}",
+        Uuid::from_u128(7)
+    )
+    .parse()
+    .unwrap();
+    for found in [stranger, above] {
+        assert_eq!(steps(&wants(&wanted), &owns(vec![found.clone()], false)), vec![]);
+        let gone = owns(vec![found], true);
+        assert_eq!(steps(&Desired::nothing(), &gone), vec![Step::RemoveFinalizer]);
+    }
+}
+
+#[test]
+fn claims_above_the_registry_are_not_ours() {
+    let wanted = grant(1, Role::AcrPull);
+    let mut above = claimed(&wanted, &["mine"]);
+    above.id = format!(
+        "/subscriptions/11111111-1111-1111-1111-111111111111/providers/Microsoft.Authorization/roleAssignments/{}",
+        Uuid::from_u128(7)
+    )
+    .parse()
+    .unwrap();
+    assert_eq!(steps(&Desired::nothing(), &owns(vec![above], true)), vec![Step::RemoveFinalizer]);
+}
+
+#[test]
+fn a_strangers_condition_blocks_at_the_registry_and_not_above() {
+    let wanted = grant(1, Role::RepositoryReader);
+    let mut stranger = assignment(&wanted, "by hand", now());
+    stranger.condition = Some("only some".into());
+    let blocked = plan(&wants(&wanted), &owns(vec![stranger.clone()], false), now(), DELAY);
+    assert_eq!(blocked.blocked.unwrap().cause, Cause::NotOurs);
+    assert_eq!(blocked.steps, vec![]);
+
+    stranger.id = format!(
+        "/subscriptions/11111111-1111-1111-1111-111111111111/providers/Microsoft.Authorization/roleAssignments/{}",
+        Uuid::from_u128(7)
+    )
+    .parse()
+    .unwrap();
+    let expected = vec![Step::AddFinalizer, Step::Assign(wanted.clone())];
+    assert_eq!(steps(&wants(&wanted), &owns(vec![stranger], false)), expected);
+}
+
+#[test]
+fn a_condition_that_somebody_put_on_our_assignment_is_taken_off_again() {
+    let wanted = grant(1, Role::RepositoryReader);
+    let mut ours = claimed(&wanted, &["mine", "other"]);
+    ours.condition = Some("nothing".into());
+    let expected = vec![Step::Join(ours.id.clone(), wanted.clone())];
+    assert_eq!(steps(&wants(&wanted), &owns(vec![ours.clone()], true)), expected);
+    let amended = join(&ours, &wanted, &claim("mine")).unwrap().unwrap();
+    assert_eq!(amended.condition, None);
+    assert_eq!(join(&ours, &wanted, &claim("other")).unwrap_err().cause, Cause::NotOurs);
+}
+
+#[test]
+fn a_former_role_waits_for_its_replacement() {
+    let (former, wanted) = (grant(1, Role::AcrPull), grant(1, Role::RepositoryReader));
+    let old = claimed(&former, &["mine"]);
+    let desired = wants(&wanted);
+
+    let first = plan(&desired, &owns(vec![old.clone()], true), now(), DELAY);
+    assert_eq!(first.steps, vec![Step::Assign(wanted.clone())]);
+    assert_eq!(first.waiting, BTreeMap::from([(old.id.clone(), None)]));
+
+    let mut new = claimed(&wanted, &["mine"]);
+    new.updated_on = Some(now());
+    let both = owns(vec![old.clone(), new], true);
+    let second = plan(&desired, &both, now(), DELAY);
+    assert_eq!(second.steps, vec![]);
+    assert_eq!(second.waiting, BTreeMap::from([(old.id.clone(), Some(now() + DELAY))]));
+
+    let unsettled = Desired { settled: false, ..desired.clone() };
+    assert_eq!(plan(&unsettled, &both, now() + DELAY, DELAY).steps, vec![]);
+    let third = plan(&desired, &both, now() + DELAY, DELAY);
+    assert_eq!(third.steps, vec![Step::Release(old.id)]);
+}
+
+#[test]
+fn detaching_releases_at_once_and_then_lets_the_object_go() {
+    let held = claimed(&grant(1, Role::AcrPull), &["mine", "other"]);
+    let expected = vec![Step::Release(held.id.clone()), Step::RemoveFinalizer];
+    assert_eq!(steps(&Desired::nothing(), &owns(vec![held], true)), expected);
+}
+
+#[test]
+fn missing_facts_change_nothing() {
+    let held = claimed(&grant(1, Role::AcrPull), &["mine"]);
+    assert_eq!(steps(&Desired::default(), &owns(vec![held], false)), vec![]);
+    let unread = Owned { assignments: None, ..owns(vec![], true) };
+    assert_eq!(steps(&Desired::nothing(), &unread), vec![]);
+}
+
+#[test]
+fn the_last_one_deletes_and_nobody_else_does() {
+    let of = grant(1, Role::AcrPull);
+    assert_eq!(release(&claimed(&of, &["mine"]), &claim("mine")), Release::Delete);
+    assert_eq!(release(&claimed(&of, &["other"]), &claim("mine")), Release::Nothing);
+    assert_eq!(release(&assignment(&of, "by hand", now()), &claim("mine")), Release::Nothing);
+    let left = Amendment { claims: Claims::of(claim("other")), condition: None };
+    assert_eq!(release(&claimed(&of, &["mine", "other"]), &claim("mine")), Release::Keep(left));
+}
+
+/// What Azure holds after the steps.
+fn apply(owned: &Owned, steps: &[Step]) -> Owned {
+    let mut after = owned.clone();
+    let found = after.assignments.get_or_insert_default();
+    for step in steps {
+        match step {
+            Step::AddFinalizer => after.finalizer = true,
+            Step::RemoveFinalizer => after.finalizer = false,
+            Step::Assign(grant) => found.push(claimed(grant, &["mine"])),
+            Step::Join(id, grant) => {
+                let it = found.iter_mut().find(|it| it.id == *id).unwrap();
+                if let Some(to) = join(it, grant, &owned.claim).unwrap() {
+                    it.description = Some(to.claims.to_string());
+                    it.condition = to.condition;
+                }
+            }
+            Step::Release(id) => {
+                let at = found.iter().position(|it| it.id == *id).unwrap();
+                match release(&found[at], &owned.claim) {
+                    Release::Delete => drop(found.remove(at)),
+                    Release::Keep(to) => found[at].description = Some(to.claims.to_string()),
+                    Release::Nothing => {}
+                }
+            }
+        }
+    }
+    after
+}
+
+fn any_grant() -> impl Strategy<Value = Grant> {
+    (1u128..4, prop::bool::ANY)
+        .prop_map(|(n, abac)| grant(n, if abac { Role::RepositoryReader } else { Role::AcrPull }))
+}
+
+fn any_assignments() -> impl Strategy<Value = Vec<RoleAssignment>> {
+    let one = (any_grant(), 0usize..5, 0i64..7200).prop_map(|(of, whose, age)| {
+        let mut it = match whose {
+            0 => claimed(&of, &["mine"]),
+            1 => claimed(&of, &["other"]),
+            2 => claimed(&of, &["other", "mine"]),
+            3 => assignment(&of, "by hand", now()),
+            _ => claimed(&of, &["mine", "other"]),
+        };
+        it.updated_on = Some(now() - SignedDuration::from_secs(age));
+        it
+    });
+    prop::collection::vec(one, 0..6).prop_map(|mut all| {
+        // Azure keeps one per scope, principal and role.
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all.dedup_by(|a, b| a.id == b.id);
+        all
+    })
+}
+
+proptest! {
+    #[test]
+    fn once_applied_there_is_nothing_left_to_do(
+        wanted in any_grant(), gone in prop::bool::ANY, found in any_assignments(),
+        finalizer in prop::bool::ANY, later in 0i64..10_000,
+    ) {
+        let desired = if gone { Desired::nothing() } else { wants(&wanted) };
+        let owned = owns(found, finalizer);
+        let now = now() + SignedDuration::from_secs(later);
+        let mut after = owned;
+        // A new assignment counts only later, so what it replaces may take a second round.
+        for _ in 0..2 {
+            after = apply(&after, &plan(&desired, &after, now, DELAY).steps);
+        }
+        prop_assert_eq!(plan(&desired, &after, now, DELAY).steps, vec![]);
+    }
+
+    #[test]
+    fn strangers_survive(
+        wanted in any_grant(), gone in prop::bool::ANY, found in any_assignments(),
+    ) {
+        let desired = if gone { Desired::nothing() } else { wants(&wanted) };
+        let owned = owns(found.clone(), true);
+        let after = apply(&owned, &plan(&desired, &owned, now(), DELAY).steps);
+        for it in found.iter().filter(|it| it.claims().is_none()) {
+            prop_assert!(after.assignments.as_ref().unwrap().contains(it));
+        }
+        for it in found.iter().filter_map(RoleAssignment::claims) {
+            let others = it.contains(&claim("other"));
+            let survives = after.assignments.iter().flatten().filter_map(RoleAssignment::claims);
+            prop_assert!(!others || survives.into_iter().any(|it| it.contains(&claim("other"))));
+        }
+    }
+
+    #[test]
+    fn nothing_is_released_while_its_replacement_is_missing(
+        wanted in any_grant(), found in any_assignments(),
+    ) {
+        let owned = owns(found, true);
+        let plan = plan(&wants(&wanted), &owned, now(), DELAY);
+        let makes = plan.steps.iter().any(|it| matches!(it, Step::Assign(_)));
+        let releases = plan.steps.iter().any(|it| matches!(it, Step::Release(_)));
+        prop_assert!(!(makes && releases));
+    }
+}

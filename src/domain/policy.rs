@@ -1,0 +1,110 @@
+//! Which registries the operator's settings allow.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::names::{InvalidName, LoginServer, RegistryId};
+use super::problem::{Cause, Problem};
+
+/// The registries that attachments may name: all of them, or those in a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowedRegistries(Option<Vec<Allowed>>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Allowed {
+    /// The start of a resource id, in whole segments, lower case.
+    Prefix(String),
+    LoginServer(LoginServer),
+}
+
+impl AllowedRegistries {
+    /// Judges a registry by its resource id.
+    ///
+    /// # Errors
+    /// `NotAllowed`, with the setting that allows it.
+    pub fn permit(&self, registry: &RegistryId) -> Result<(), Problem> {
+        let Some(list) = &self.0 else { return Ok(()) };
+        let id = registry.as_str().to_ascii_lowercase();
+        let starts = |prefix: &str| {
+            id.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if list.iter().any(|it| matches!(it, Allowed::Prefix(prefix) if starts(prefix))) {
+            return Ok(());
+        }
+        Err(Problem::new(
+            Cause::NotAllowed,
+            format!(
+                "attaching registry {registry}: the operator's settings do not allow it; add it to --allowed-registries (ACR_ATTACH_ALLOWED_REGISTRIES), which holds {self}"
+            ),
+        ))
+    }
+}
+
+/// Parses a comma-separated list; an empty one allows every registry.
+impl FromStr for AllowedRegistries {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let entries = text.split(',').map(str::trim).filter(|it| !it.is_empty());
+        let list: Vec<Allowed> = entries.map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Self((!list.is_empty()).then_some(list)))
+    }
+}
+
+impl FromStr for Allowed {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        if text.starts_with('/') {
+            return Ok(Self::Prefix(text.trim_end_matches('/').to_ascii_lowercase()));
+        }
+        text.parse().map(Self::LoginServer)
+    }
+}
+
+impl fmt::Display for AllowedRegistries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list: Vec<&str> = self.0.iter().flatten().map(Allowed::as_str).collect();
+        f.write_str(&list.join(","))
+    }
+}
+
+impl Allowed {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Prefix(prefix) => prefix,
+            Self::LoginServer(server) => server.as_str(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: &str = "/subscriptions/11111111-1111-1111-1111-111111111111";
+
+    #[rstest::rstest]
+    #[case("", true)]
+    #[case("/subscriptions/11111111-1111-1111-1111-111111111111", true)]
+    #[case("/SUBSCRIPTIONS/11111111-1111-1111-1111-111111111111/", true)]
+    #[case("/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg", false)]
+    #[case("/subscriptions/22222222-2222-2222-2222-222222222222", false)]
+    #[case("other.azurecr.io", false)]
+    #[case(
+        "other.azurecr.io, /subscriptions/11111111-1111-1111-1111-111111111111/resourcegroups/RG1",
+        true
+    )]
+    fn a_registry_is_allowed_by_whole_segments(#[case] setting: &str, #[case] allowed: bool) {
+        let registry = format!(
+            "{S}/resourceGroups/rg1/providers/Microsoft.ContainerRegistry/registries/contoso"
+        );
+        let policy: AllowedRegistries = setting.parse().unwrap();
+        assert_eq!(policy.permit(&registry.parse().unwrap()).is_ok(), allowed, "{setting}");
+    }
+
+    #[test]
+    fn what_is_neither_id_nor_login_server_is_refused() {
+        "contoso".parse::<AllowedRegistries>().unwrap_err();
+    }
+}

@@ -1,0 +1,176 @@
+//! What can go wrong, by who can help. The cause decides condition, event, metric and retry.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::api::Reason;
+
+/// A failure, told to the user.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error("{message}")]
+pub struct Problem {
+    /// Who can help, and when to look again.
+    pub cause: Cause,
+    /// One line: what was tried, on what, what came back, what to do. Never a secret.
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem with its message on one line and of bounded length.
+    #[must_use]
+    pub fn new(cause: Cause, message: impl AsRef<str>) -> Self {
+        Self { cause, message: one_line(message.as_ref()) }
+    }
+}
+
+/// Condition messages may hold 32 kB; people read less, and events end at 1 kB.
+const MESSAGE_LIMIT: usize = 1000;
+
+fn one_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MESSAGE_LIMIT) {
+        Some((at, _)) => format!("{}…", &line[..at]),
+        None => line,
+    }
+}
+
+/// Why something failed, by who can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// What the schema cannot see is wrong in the spec.
+    InvalidSpec,
+    /// Azure or the cluster is set up in a way that this method cannot serve.
+    Unsupported,
+    /// The operator's settings do not allow it.
+    NotAllowed,
+    /// Something of somebody else's is in the way.
+    NotOurs,
+    /// Auto cannot tell whether the cluster is AKS.
+    Undetermined,
+    /// Entra does not accept the identity.
+    AuthenticationFailed,
+    /// The identity lacks a right.
+    AccessDenied,
+    /// The registry, the cluster or a credential does not exist.
+    NotFound,
+    /// Azure does not yet know what was just made.
+    Propagating,
+    /// Azure asks to wait that long.
+    Throttled {
+        /// Retry-After, as it came.
+        retry_after: Duration,
+    },
+    /// No answer, or a failure of Azure or of the API server.
+    Unavailable,
+    /// A limit of Azure is reached.
+    QuotaExceeded,
+    /// A lock in Azure forbids the change.
+    Locked,
+    /// A fault of the operator itself.
+    Internal,
+    /// All calls to a host that may run at once are running. Nothing is wrong.
+    Busy,
+}
+
+/// When a problem turns from "being retried" into "somebody has to act".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stalls {
+    /// At the first failure.
+    AtOnce,
+    /// After that many times the patience, of the same cause and generation.
+    After(u32),
+    /// Never: it passes by itself.
+    Never,
+}
+
+impl Cause {
+    /// The reason shown in conditions.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::InvalidSpec => Reason::InvalidSpec,
+            Self::Unsupported => Reason::Unsupported,
+            Self::NotAllowed => Reason::NotAllowed,
+            Self::NotOurs => Reason::NotOurs,
+            Self::Undetermined => Reason::Undetermined,
+            Self::AuthenticationFailed => Reason::AuthenticationFailed,
+            Self::AccessDenied => Reason::AccessDenied,
+            Self::NotFound => Reason::NotFound,
+            Self::Propagating => Reason::Propagating,
+            Self::Throttled { .. } => Reason::Throttled,
+            Self::Unavailable => Reason::Unavailable,
+            Self::QuotaExceeded => Reason::QuotaExceeded,
+            Self::Locked => Reason::Locked,
+            Self::Internal => Reason::Internal,
+            Self::Busy => Reason::Progressing,
+        }
+    }
+
+    /// When it stalls.
+    #[must_use]
+    pub fn stalls(self) -> Stalls {
+        match self {
+            Self::InvalidSpec
+            | Self::Unsupported
+            | Self::NotAllowed
+            | Self::NotOurs
+            | Self::QuotaExceeded
+            | Self::Locked => Stalls::AtOnce,
+            Self::Undetermined
+            | Self::AuthenticationFailed
+            | Self::AccessDenied
+            | Self::NotFound => Stalls::After(1),
+            Self::Propagating => Stalls::After(2),
+            Self::Throttled { .. } | Self::Unavailable | Self::Internal | Self::Busy => {
+                Stalls::Never
+            }
+        }
+    }
+
+    /// Whether it says nothing about the attachment itself, only about this attempt.
+    #[must_use]
+    pub fn is_passing(self) -> bool {
+        self.stalls() == Stalls::Never
+    }
+}
+
+/// One of each, for tests that go through all of them.
+#[cfg(test)]
+pub(crate) const ALL: [Cause; 15] = [
+    Cause::InvalidSpec,
+    Cause::Unsupported,
+    Cause::NotAllowed,
+    Cause::NotOurs,
+    Cause::Undetermined,
+    Cause::AuthenticationFailed,
+    Cause::AccessDenied,
+    Cause::NotFound,
+    Cause::Propagating,
+    Cause::Throttled { retry_after: Duration::from_secs(20) },
+    Cause::Unavailable,
+    Cause::QuotaExceeded,
+    Cause::Locked,
+    Cause::Internal,
+    Cause::Busy,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_bounded_line() {
+        let problem = Problem::new(Cause::Internal, format!("a\r\n  b {}", "ü".repeat(2000)));
+        assert!(problem.message.starts_with("a b ü"));
+        assert_eq!(problem.message.chars().count(), MESSAGE_LIMIT + 1);
+    }
+
+    #[test]
+    fn every_cause_has_a_reason_of_its_own() {
+        let mut reasons: Vec<_> = ALL.iter().map(|it| it.reason().as_str()).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        assert_eq!(reasons.len(), ALL.len());
+    }
+}

@@ -1,0 +1,243 @@
+//! When to look again, and when a problem has lasted so long that somebody has to act.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::problem::{Cause, Problem, Stalls};
+use crate::api::{ConditionType, Reason, RegistryAttachmentStatus};
+
+/// The operator's intervals.
+#[derive(Clone, Copy, Debug)]
+pub struct Intervals {
+    /// Between two looks at what holds.
+    pub resync: SignedDuration,
+    /// How long a problem may last before it stalls.
+    pub patience: SignedDuration,
+    /// How long a replacement must have been in force before what it replaces is removed.
+    pub removal_delay: SignedDuration,
+}
+
+/// A run of consecutive failures of the same cause and generation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Streak {
+    cause: Reason,
+    generation: i64,
+    since: Timestamp,
+    /// How many, at least 1.
+    pub failures: u32,
+}
+
+impl Streak {
+    /// The run that this failure continues or begins.
+    #[must_use]
+    pub fn after(before: Option<&Self>, cause: Cause, generation: i64, now: Timestamp) -> Self {
+        let cause = cause.reason();
+        match before {
+            Some(it) if it.cause == cause && it.generation == generation => {
+                Self { failures: it.failures.saturating_add(1), ..*it }
+            }
+            _ => Self { cause, generation, since: now, failures: 1 },
+        }
+    }
+
+    /// Whether somebody has to act.
+    ///
+    /// Patience runs in memory, from the first failure of the run. What status already shows as
+    /// stalled, for the same cause and generation, stays so after a restart.
+    #[must_use]
+    pub fn is_stalled(
+        &self,
+        cause: Cause,
+        before: Option<&RegistryAttachmentStatus>,
+        now: Timestamp,
+        patience: SignedDuration,
+    ) -> bool {
+        match cause.stalls() {
+            Stalls::Never => false,
+            Stalls::AtOnce => true,
+            Stalls::After(times) => {
+                let limit = i32::try_from(times).map_or(patience, |times| patience * times);
+                now.duration_since(self.since) >= limit
+                    || is_shown_stalled(before, cause, self.generation)
+            }
+        }
+    }
+}
+
+fn is_shown_stalled(
+    status: Option<&RegistryAttachmentStatus>,
+    cause: Cause,
+    generation: i64,
+) -> bool {
+    let conditions = status.and_then(|it| it.conditions.as_ref());
+    conditions.into_iter().flatten().any(|it| {
+        it.type_ == ConditionType::Stalled.as_str()
+            && it.status == "True"
+            && it.reason == cause.reason().as_str()
+            && it.observed_generation == Some(generation)
+    })
+}
+
+/// How a pass ended, as far as the next look depends on it.
+#[derive(Clone, Copy, Debug)]
+pub enum Ending<'a> {
+    /// All holds.
+    Done {
+        /// Whether something in Azure was changed. Then it is read once more after 60 to 90 s,
+        /// since role assignments have no `ETag` and another cluster may have written too.
+        wrote: bool,
+        /// When the next removal is due.
+        due: Option<Timestamp>,
+    },
+    /// Something failed, for the nth time in a row.
+    Failed(&'a Problem, u32),
+}
+
+/// How long to wait until the next look. `jitter` is a random number from 0 to 1 that keeps
+/// attachments from looking all at once.
+#[must_use]
+pub fn next_look(
+    ending: Ending<'_>,
+    intervals: &Intervals,
+    now: Timestamp,
+    jitter: f64,
+) -> SignedDuration {
+    let resync = intervals.resync.mul_f64(0.9 + 0.2 * jitter);
+    match ending {
+        Ending::Done { wrote, due } => {
+            let again = if wrote { seconds(60).mul_f64(1.0 + 0.5 * jitter) } else { resync };
+            let due = due.map_or(resync, |it| it.duration_since(now).max(seconds(1)));
+            again.min(due).min(resync)
+        }
+        Ending::Failed(problem, failures) => retry(problem.cause, failures, resync, jitter),
+    }
+}
+
+fn retry(cause: Cause, failures: u32, resync: SignedDuration, jitter: f64) -> SignedDuration {
+    let growing = |first: i64, most: i64| {
+        let doublings = failures.saturating_sub(1).min(16);
+        let wait = seconds((first << doublings).min(most)).mul_f64(0.9 + 0.2 * jitter);
+        wait.min(resync)
+    };
+    match cause {
+        Cause::InvalidSpec | Cause::Unsupported | Cause::NotAllowed | Cause::NotOurs => resync,
+        Cause::QuotaExceeded | Cause::Locked => seconds(1800).min(resync),
+        Cause::Undetermined | Cause::Internal => growing(60, 600),
+        Cause::AuthenticationFailed | Cause::AccessDenied | Cause::NotFound => growing(10, 600),
+        Cause::Propagating => growing(5, 60),
+        Cause::Unavailable => growing(5, 300),
+        Cause::Throttled { retry_after } => SignedDuration::try_from(retry_after)
+            .unwrap_or(seconds(600))
+            .clamp(seconds(1), seconds(600)),
+        Cause::Busy => SignedDuration::from_millis(50).mul_f64(1.0 + 9.0 * jitter),
+    }
+}
+
+fn seconds(n: i64) -> SignedDuration {
+    SignedDuration::from_secs(n)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::problem::ALL;
+
+    const INTERVALS: Intervals = Intervals {
+        resync: SignedDuration::from_mins(30),
+        patience: SignedDuration::from_mins(10),
+        removal_delay: SignedDuration::from_hours(1),
+    };
+
+    fn now() -> Timestamp {
+        "2026-11-22T12:00:00Z".parse().unwrap()
+    }
+
+    fn wait(cause: Cause, failures: u32) -> i64 {
+        let problem = Problem::new(cause, "x");
+        next_look(Ending::Failed(&problem, failures), &INTERVALS, now(), 0.5).as_secs()
+    }
+
+    #[test]
+    fn waits_grow_to_their_limit() {
+        let waits = |cause| [1, 2, 3, 9, 99].map(|n| wait(cause, n));
+        assert_eq!(waits(Cause::Unavailable), [5, 10, 20, 300, 300]);
+        assert_eq!(waits(Cause::AccessDenied), [10, 20, 40, 600, 600]);
+        assert_eq!(waits(Cause::Propagating), [5, 10, 20, 60, 60]);
+        assert_eq!(waits(Cause::Internal), [60, 120, 240, 600, 600]);
+    }
+
+    #[test]
+    fn azure_is_obeyed_within_bounds() {
+        let throttled = |s| Cause::Throttled { retry_after: std::time::Duration::from_secs(s) };
+        assert_eq!(wait(throttled(20), 7), 20);
+        assert_eq!(wait(throttled(u64::MAX), 1), 600);
+        assert_eq!(wait(throttled(0), 1), 1);
+    }
+
+    #[test]
+    fn patience_counts_one_cause_and_generation() {
+        let cause = Cause::AccessDenied;
+        let later = now() + INTERVALS.patience;
+        let first = Streak::after(None, cause, 1, now());
+        assert!(!first.is_stalled(cause, None, now(), INTERVALS.patience));
+        let second = Streak::after(Some(&first), cause, 1, later);
+        assert_eq!(second.failures, 2);
+        assert!(second.is_stalled(cause, None, later, INTERVALS.patience));
+        let edited = Streak::after(Some(&second), cause, 2, later);
+        assert!(!edited.is_stalled(cause, None, later, INTERVALS.patience));
+        let other = Streak::after(Some(&second), Cause::NotFound, 1, later);
+        assert_eq!(other.failures, 1);
+    }
+
+    #[test]
+    fn what_is_shown_as_stalled_stays_so_after_a_restart() {
+        let shown = RegistryAttachmentStatus {
+            conditions: Some(vec![Condition {
+                type_: "Stalled".into(),
+                status: "True".into(),
+                reason: "AccessDenied".into(),
+                message: String::new(),
+                observed_generation: Some(3),
+                last_transition_time: Time(now()),
+            }]),
+            ..Default::default()
+        };
+        let stalled = |cause, generation| {
+            Streak::after(None, cause, generation, now()).is_stalled(
+                cause,
+                Some(&shown),
+                now(),
+                INTERVALS.patience,
+            )
+        };
+        assert!(stalled(Cause::AccessDenied, 3));
+        assert!(!stalled(Cause::AccessDenied, 4));
+        assert!(!stalled(Cause::NotFound, 3));
+    }
+
+    #[test]
+    fn a_removal_is_not_overslept_and_a_write_is_read_again() {
+        let look = |wrote, due: Option<i64>| {
+            let due = due.map(|s| now() + SignedDuration::from_secs(s));
+            next_look(Ending::Done { wrote, due }, &INTERVALS, now(), 0.5).as_secs()
+        };
+        assert_eq!(look(false, None), 1800);
+        assert_eq!(look(false, Some(90)), 90);
+        assert_eq!(look(false, Some(-5)), 1);
+        assert_eq!(look(true, None), 75);
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_waits_for_ever_or_not_at_all(
+            n in 0usize..ALL.len(), failures in 1u32.., jitter in 0.0f64..=1.0,
+        ) {
+            let problem = Problem::new(ALL[n], "x");
+            let wait = next_look(Ending::Failed(&problem, failures), &INTERVALS, now(), jitter);
+            prop_assert!(wait >= SignedDuration::from_millis(50));
+            prop_assert!(wait <= INTERVALS.resync.mul_f64(1.1));
+        }
+    }
+}

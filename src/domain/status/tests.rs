@@ -1,0 +1,173 @@
+//! Every verdict and every cause, as a user and kstatus read them.
+
+use super::*;
+use crate::domain::problem::ALL;
+
+const REGISTRY: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso";
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn observed(held: bool) -> Observed {
+    let principal: PrincipalId = "22222222-2222-2222-2222-222222222222".parse().unwrap();
+    let grant = Grant {
+        registry: REGISTRY.parse().unwrap(),
+        principal,
+        role: Role::AcrPull,
+        condition: None,
+    };
+    let claim = Claim::new("cluster", "a");
+    let found = RoleAssignment {
+        id: grant.assignment_id(),
+        role: grant.role.definition(),
+        role_definition_id: String::new(),
+        principal,
+        principal_type: None,
+        condition: None,
+        condition_version: None,
+        delegated_managed_identity_resource_id: None,
+        description: Some(format!("acr-attach claims: {claim}")),
+        created_on: Some(at("2026-11-22T11:00:00.5Z")),
+        updated_on: None,
+    };
+    Observed {
+        method: Some(MethodInUse::KubeletIdentity),
+        claim: Some(claim),
+        registry: Some(Registry {
+            id: REGISTRY.parse().unwrap(),
+            login_server: "contoso.azurecr.io".parse().unwrap(),
+            mode: crate::api::RoleAssignmentMode::LegacyRegistryPermissions,
+        }),
+        cluster: None,
+        principal: Some(principal),
+        holdings: Some(Holdings {
+            grants: vec![grant],
+            found: if held { vec![found] } else { vec![] },
+            waiting: BTreeMap::new(),
+        }),
+    }
+}
+
+fn told(
+    before: Option<&RegistryAttachmentStatus>,
+    observed: &Observed,
+    verdict: &Verdict,
+    now: &str,
+) -> RegistryAttachmentStatus {
+    let report = Report { generation: 1, requested_at: None, deleting: false, observed, verdict };
+    status(before, &report, at(now))
+}
+
+fn lines(status: &RegistryAttachmentStatus) -> String {
+    let conditions = status.conditions.iter().flatten();
+    let line =
+        |it: &Condition| format!("{}={} {}: {}\n", it.type_, it.status, it.reason, it.message);
+    conditions.map(line).collect::<Vec<_>>().concat()
+}
+
+#[test]
+fn an_attached_registry_says_since_when() {
+    let status = told(None, &observed(true), &Verdict::Attached, "2026-11-22T12:00:00Z");
+    expect_test::expect![[r"
+        Ready=True Attached: contoso.azurecr.io can be pulled from: AcrPull is assigned to identity 22222222-2222-2222-2222-222222222222 since 2026-11-22T11:00:00Z; Azure may take 10 minutes to honour a new role
+        AccessGranted=True Attached: AcrPull is assigned to identity 22222222-2222-2222-2222-222222222222 since 2026-11-22T11:00:00Z; Azure may take 10 minutes to honour a new role
+    "]]
+    .assert_eq(&lines(&status));
+    let held = &status.role_assignments.unwrap()[0];
+    assert_eq!((held.role.as_str(), held.ownership), ("AcrPull", Ownership::Managed));
+}
+
+#[test]
+fn the_same_pass_again_changes_nothing() {
+    let verdicts = [
+        Verdict::Attached,
+        Verdict::Retrying(Problem::new(Cause::AccessDenied, "x")),
+        Verdict::Stalled(Problem::new(Cause::NotFound, "x")),
+        Verdict::Missed,
+        Verdict::Lost(Problem::new(Cause::Unavailable, "x")),
+        Verdict::Suspended,
+    ];
+    for verdict in verdicts {
+        for observed in [observed(true), observed(false), Observed::default()] {
+            let first = told(None, &observed, &verdict, "2026-11-22T12:00:00Z");
+            let again = told(Some(&first), &observed, &verdict, "2026-11-22T13:00:00Z");
+            assert_eq!(first, again, "{verdict:?}");
+        }
+    }
+}
+
+#[test]
+fn a_condition_keeps_its_age_until_its_truth_changes() {
+    let age = |status: &RegistryAttachmentStatus| {
+        status.conditions.as_ref().unwrap()[0].last_transition_time.0
+    };
+    let problem = |text| Verdict::Retrying(Problem::new(Cause::Unavailable, text));
+    let first = told(None, &observed(false), &problem("a"), "2026-11-22T12:00:00Z");
+    let second = told(Some(&first), &observed(false), &problem("b"), "2026-11-22T12:01:00Z");
+    let third = told(Some(&second), &observed(true), &Verdict::Attached, "2026-11-22T12:02:00Z");
+    assert_eq!(age(&second), at("2026-11-22T12:00:00Z"));
+    assert_eq!(age(&third), at("2026-11-22T12:02:00Z"));
+}
+
+#[test]
+fn every_cause_is_told_and_is_either_retried_or_waits_for_somebody() {
+    for cause in ALL {
+        for stalled in [false, true] {
+            let problem = Problem::new(cause, "what, where, why, what to do");
+            let verdict =
+                if stalled { Verdict::Stalled(problem) } else { Verdict::Retrying(problem) };
+            let status = told(None, &observed(false), &verdict, "2026-11-22T12:00:00Z");
+            let conditions = status.conditions.unwrap();
+            let find = |type_: &str| conditions.iter().find(|it| it.type_ == type_);
+            let ready = find("Ready").unwrap();
+            assert_ne!(ready.status, "True");
+            assert_eq!(ready.reason, cause.reason().as_str());
+            assert_eq!(find("Stalled").is_some(), stalled);
+            assert_eq!(find("Reconciling").is_some(), !stalled);
+            assert_eq!(find("AccessGranted").unwrap().status, "False");
+        }
+    }
+}
+
+#[test]
+fn a_missed_look_leaves_the_conditions_and_a_lost_one_does_not() {
+    let held = told(None, &observed(true), &Verdict::Attached, "2026-11-22T12:00:00Z");
+    let missed = told(Some(&held), &Observed::default(), &Verdict::Missed, "2026-11-22T12:30:00Z");
+    assert_eq!(held, missed);
+    let problem = Problem::new(Cause::Unavailable, "no answer");
+    let lost =
+        told(Some(&held), &Observed::default(), &Verdict::Lost(problem), "2026-11-22T13:30:00Z");
+    expect_test::expect![[r"
+        Ready=Unknown Unavailable: not known at the moment: no answer
+        Reconciling=True Unavailable: not known at the moment: no answer
+        AccessGranted=True Attached: AcrPull is assigned to identity 22222222-2222-2222-2222-222222222222 since 2026-11-22T11:00:00Z; Azure may take 10 minutes to honour a new role
+    "]]
+    .assert_eq(&lines(&lost));
+}
+
+#[test]
+fn suspending_keeps_the_conditions() {
+    let held = told(None, &observed(true), &Verdict::Attached, "2026-11-22T12:00:00Z");
+    let suspended =
+        told(Some(&held), &Observed::default(), &Verdict::Suspended, "2026-11-22T12:30:00Z");
+    assert_eq!(held.conditions, suspended.conditions);
+    let fresh = told(None, &Observed::default(), &Verdict::Suspended, "2026-11-22T12:30:00Z");
+    assert_eq!(fresh.conditions.unwrap()[0].status, "Unknown");
+}
+
+#[test]
+fn a_stuck_deletion_names_the_way_out() {
+    let verdict = Verdict::Retrying(Problem::new(Cause::AccessDenied, "refused"));
+    let observed = Observed::default();
+    let report = Report {
+        generation: 1,
+        requested_at: Some("now"),
+        deleting: true,
+        observed: &observed,
+        verdict: &verdict,
+    };
+    let status = status(None, &report, at("2026-11-22T12:00:00Z"));
+    assert_eq!(status.last_handled_reconcile_at.as_deref(), Some("now"));
+    assert!(status.conditions.unwrap()[0].message.contains("deletionPolicy to Orphan"));
+}

@@ -1,0 +1,133 @@
+//! The program: reads the environment, and ends with one sentence when it cannot start.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use acr_attach::settings::{Arguments, Settings};
+use acr_attach::{Connections, api, telemetry};
+use anyhow::{Context as _, Result, anyhow};
+use clap::{Parser, Subcommand};
+use kube::config::Kubeconfig;
+use prometheus_client::registry::Registry;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Keeps a Kubernetes cluster attached to an Azure Container Registry.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the operator.
+    Run(Box<Arguments>),
+    /// Prints the definition of the custom resource.
+    Crd,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let result = match Cli::try_parse() {
+        Ok(Cli { command: Command::Crd }) => crd(),
+        Ok(Cli { command: Command::Run(arguments) }) => run(*arguments).await,
+        Err(error) => return usage(&error),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("acr-attach: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Help goes to standard output and is no failure; a bad value is one, told by clap.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Printing fails only when nobody reads, and then there is nobody to tell.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn crd() -> Result<()> {
+    print!("{}", api::crd_yaml()?);
+    Ok(())
+}
+
+async fn run(arguments: Arguments) -> Result<()> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let settings = Settings::resolve(&arguments, variable).map_err(|text| anyhow!(text))?;
+    let connections = Connections {
+        http: http(arguments.ca_file.as_deref())?,
+        kubernetes: kubernetes().await?,
+        listener: tokio::net::TcpListener::bind(arguments.listen)
+            .await
+            .with_context(|| format!("listening on {} (--listen)", arguments.listen))?,
+        metrics: Registry::default(),
+    };
+    telemetry::start(arguments.log_level, arguments.log_format)?;
+    let identity = settings.identity.to_string();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %arguments.listen, identity, "started");
+    acr_attach::run(settings, connections, told_to_stop()?).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// One client for all of Azure. It honours `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, and
+/// follows no redirect: a token goes where it was meant to go.
+fn http(ca_file: Option<&Path>) -> Result<reqwest::Client> {
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .redirect(reqwest::redirect::Policy::none());
+    if let Some(file) = ca_file {
+        let reading = || format!("reading certificates from {} (--ca-file)", file.display());
+        let pem = std::fs::read(file).with_context(reading)?;
+        let certificates = reqwest::Certificate::from_pem_bundle(&pem).with_context(reading)?;
+        if certificates.is_empty() {
+            return Err(anyhow!("{} (--ca-file) holds no certificate", file.display()));
+        }
+        builder = builder.tls_certs_merge(certificates);
+    }
+    builder.build().context("preparing the HTTP client for Azure")
+}
+
+async fn kubernetes() -> Result<kube::Client> {
+    let mut config = kube::Config::infer().await.context("finding the cluster")?;
+    // HTTPS_PROXY is for Azure. kube would take it for the API server too, whatever NO_PROXY says.
+    if !kubeconfig_names_proxy() {
+        config.proxy_url = None;
+    }
+    // Waits belong into the queue, where they can be seen, not into a call.
+    config.default_retry = false;
+    kube::Client::try_from(config).context("connecting to the cluster")
+}
+
+fn kubeconfig_names_proxy() -> bool {
+    let Ok(kubeconfig) = Kubeconfig::read() else { return false };
+    let context =
+        kubeconfig.contexts.iter().find(|it| Some(&it.name) == kubeconfig.current_context.as_ref());
+    let cluster = context.and_then(|it| it.context.as_ref()).map(|it| &it.cluster);
+    kubeconfig
+        .clusters
+        .iter()
+        .filter(|it| Some(&it.name) == cluster)
+        .any(|it| it.cluster.as_ref().is_some_and(|it| it.proxy_url.is_some()))
+}
+
+fn told_to_stop() -> Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let told = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        told.cancel();
+    });
+    Ok(stop)
+}

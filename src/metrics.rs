@@ -1,0 +1,213 @@
+//! What the operator counts. Names that controller-runtime uses are used as it uses them, so that
+//! existing dashboards work. No label ever holds an id, a principal or an error text.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+const CONTROLLER: &str = "registryattachment";
+
+/// All of them. Cheap to clone; clones count together.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    passes: Family<PassLabels, Counter>,
+    pass_errors: Family<ControllerLabels, Counter>,
+    pass_panics: Family<ControllerLabels, Counter>,
+    pass_seconds: Family<ControllerLabels, Histogram>,
+    active_passes: Family<ControllerLabels, Gauge>,
+    azure_requests: Family<AzureRequestLabels, Counter>,
+    azure_seconds: Family<AzureOperationLabels, Histogram>,
+    azure_throttled: Family<ServiceLabels, Counter>,
+    drift_corrections: Family<KindLabels, Counter>,
+    missed_looks: Counter,
+    attachments: Family<AttachmentLabels, Gauge>,
+}
+
+/// How a pass ended, in controller-runtime's words.
+#[derive(Clone, Copy, Debug)]
+pub enum PassResult {
+    /// What is asked for holds.
+    Success,
+    /// Something failed.
+    Error,
+    /// Nothing was wrong, and the pass comes back soon.
+    Requeue,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ControllerLabels {
+    controller: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PassLabels {
+    controller: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct AzureRequestLabels {
+    service: &'static str,
+    operation: &'static str,
+    code: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct AzureOperationLabels {
+    service: &'static str,
+    operation: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ServiceLabels {
+    service: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct KindLabels {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct AttachmentLabels {
+    method: &'static str,
+    ready: String,
+}
+
+impl Metrics {
+    /// Creates them in that registry.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            passes: Family::default(),
+            pass_errors: Family::default(),
+            pass_panics: Family::default(),
+            pass_seconds: Family::new_with_constructor(seconds),
+            active_passes: Family::default(),
+            azure_requests: Family::default(),
+            azure_seconds: Family::new_with_constructor(seconds),
+            azure_throttled: Family::default(),
+            drift_corrections: Family::default(),
+            missed_looks: Counter::default(),
+            attachments: Family::default(),
+        };
+        metrics.register_passes(registry);
+        metrics.register_own(registry);
+        metrics
+    }
+
+    fn register_passes(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("controller_runtime");
+        registry.register("reconcile", "Passes by result", self.passes.clone());
+        registry.register("reconcile_errors", "Passes that failed", self.pass_errors.clone());
+        registry.register("reconcile_panics", "Passes that panicked", self.pass_panics.clone());
+        let text = "Seconds that passes took";
+        registry.register("reconcile_time_seconds", text, self.pass_seconds.clone());
+        registry.register("active_workers", "Passes at work", self.active_passes.clone());
+    }
+
+    fn register_own(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("acr_attach");
+        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version of this program", version);
+        let text = "Requests to Azure by answer";
+        registry.register("azure_requests", text, self.azure_requests.clone());
+        let text = "Seconds that requests to Azure took";
+        registry.register("azure_request_duration_seconds", text, self.azure_seconds.clone());
+        let text = "Requests that Azure answered with 429";
+        registry.register("azure_throttled", text, self.azure_throttled.clone());
+        let text = "What was made again after somebody else removed or changed it";
+        registry.register("drift_corrections", text, self.drift_corrections.clone());
+        let text = "Periodic looks that failed for a passing reason while Ready";
+        registry.register("missed_looks", text, self.missed_looks.clone());
+        let text = "Attachments by method and by status of their Ready condition";
+        registry.register("attachments", text, self.attachments.clone());
+    }
+
+    /// A pass begins; it ends when the value is dropped.
+    #[must_use]
+    pub fn pass(&self) -> ActivePass {
+        let active = self.active_passes.get_or_create(&controller()).clone();
+        active.inc();
+        ActivePass { active }
+    }
+
+    /// A pass has ended.
+    pub fn passed(&self, result: PassResult, took: Duration) {
+        let word = match result {
+            PassResult::Success => "success",
+            PassResult::Error => "error",
+            PassResult::Requeue => "requeue",
+        };
+        self.passes.get_or_create(&PassLabels { controller: CONTROLLER, result: word }).inc();
+        if matches!(result, PassResult::Error) {
+            self.pass_errors.get_or_create(&controller()).inc();
+        }
+        self.pass_seconds.get_or_create(&controller()).observe(took.as_secs_f64());
+    }
+
+    /// A pass has panicked.
+    pub fn panicked(&self) {
+        self.pass_panics.get_or_create(&controller()).inc();
+    }
+
+    /// Azure has answered, or has not: then the code is a word.
+    pub fn azure(
+        &self,
+        service: &'static str,
+        operation: &'static str,
+        code: &str,
+        took: Duration,
+    ) {
+        let labels = AzureRequestLabels { service, operation, code: code.to_owned() };
+        self.azure_requests.get_or_create(&labels).inc();
+        let labels = AzureOperationLabels { service, operation };
+        self.azure_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        if code == "429" {
+            self.azure_throttled.get_or_create(&ServiceLabels { service }).inc();
+        }
+    }
+
+    /// Something that was there was made again.
+    pub fn corrected(&self, kind: &'static str) {
+        self.drift_corrections.get_or_create(&KindLabels { kind }).inc();
+    }
+
+    /// A periodic look failed for a passing reason.
+    pub fn missed(&self) {
+        self.missed_looks.inc();
+    }
+
+    /// Sets how many attachments there are of each method and readiness.
+    pub fn attachments(&self, each: impl Iterator<Item = (&'static str, String)>) {
+        self.attachments.clear();
+        for (method, ready) in each {
+            self.attachments.get_or_create(&AttachmentLabels { method, ready }).inc();
+        }
+    }
+}
+
+/// A pass at work.
+#[derive(Debug)]
+pub struct ActivePass {
+    active: Gauge,
+}
+
+impl Drop for ActivePass {
+    fn drop(&mut self) {
+        self.active.dec();
+    }
+}
+
+fn controller() -> ControllerLabels {
+    ControllerLabels { controller: CONTROLLER }
+}
+
+fn seconds() -> Histogram {
+    Histogram::new([0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])
+}

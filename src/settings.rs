@@ -1,0 +1,241 @@
+//! Settings: what was typed, and what it means. Parsed once, at the start.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use azure_core::credentials::Secret;
+use clap::{Args, ValueEnum};
+use jiff::SignedDuration;
+
+use crate::azure::{Cloud, Identity};
+use crate::domain::policy::AllowedRegistries;
+use crate::domain::schedule::Intervals;
+
+/// The flags of `acr-attach run`. Each has an environment twin.
+#[derive(Args, Clone, Debug)]
+pub struct Arguments {
+    /// The Azure cloud.
+    #[arg(long, env = "ACR_ATTACH_CLOUD", value_enum, default_value = "public")]
+    pub cloud: Cloud,
+
+    /// Registries that attachments may name: starts of resource ids in whole segments, or login
+    /// servers, separated by commas. Empty: any.
+    #[arg(
+        long,
+        env = "ACR_ATTACH_ALLOWED_REGISTRIES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub allowed_registries: AllowedRegistries,
+
+    /// The label selector of the attachments to serve. Operators that share a cluster must not
+    /// overlap. Empty: all.
+    #[arg(long, env = "ACR_ATTACH_ATTACHMENT_SELECTOR", default_value = "", hide_default_value = true, value_parser = selector)]
+    pub attachment_selector: String,
+
+    /// How many attachments may be worked on at once.
+    #[arg(long, env = "ACR_ATTACH_CONCURRENCY", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub concurrency: u16,
+
+    /// How often what holds is looked at, ± 10 %.
+    #[arg(long, env = "ACR_ATTACH_RESYNC", default_value = "30m", value_parser = positive)]
+    pub resync: SignedDuration,
+
+    /// How long a new role assignment must have been in force before the one it replaces is
+    /// removed.
+    #[arg(long, env = "ACR_ATTACH_REMOVAL_DELAY", default_value = "1h", value_parser = duration)]
+    pub removal_delay: SignedDuration,
+
+    /// How long a problem may last before the attachment is Stalled.
+    #[arg(long, env = "ACR_ATTACH_PATIENCE", default_value = "10m", value_parser = duration)]
+    pub patience: SignedDuration,
+
+    /// A file of certificates (PEM) to trust for Azure beside the system's.
+    #[arg(long, env = "ACR_ATTACH_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
+
+    /// Where /livez, /readyz and /metrics are served.
+    #[arg(long, env = "ACR_ATTACH_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+
+    /// How much is logged.
+    #[arg(long, env = "ACR_ATTACH_LOG_LEVEL", value_enum, default_value = "info")]
+    pub log_level: LogLevel,
+
+    /// How it is logged.
+    #[arg(long, env = "ACR_ATTACH_LOG_FORMAT", value_enum, default_value = "json")]
+    pub log_format: LogFormat,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Only what the operator could not do at all.
+    Error,
+    /// Also what failed and is tried again.
+    Warn,
+    /// Also one line for each pass.
+    Info,
+    /// Also what the libraries tell.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// How a line is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// What the operator works with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The Azure cloud.
+    pub cloud: Cloud,
+    /// Who the operator is there.
+    pub identity: Identity,
+    /// Which registries attachments may name.
+    pub allowed_registries: AllowedRegistries,
+    /// The label selector of the attachments to serve.
+    pub attachment_selector: String,
+    /// How many attachments may be worked on at once.
+    pub concurrency: u16,
+    /// The operator's intervals.
+    pub intervals: Intervals,
+}
+
+impl Settings {
+    /// What those flags and the standard variables of Azure's libraries mean. `variable` reads
+    /// the environment.
+    ///
+    /// # Errors
+    /// One sentence when they contradict each other.
+    pub fn resolve(
+        arguments: &Arguments,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, String> {
+        Ok(Self {
+            cloud: arguments.cloud,
+            identity: identity(variable)?,
+            allowed_registries: arguments.allowed_registries.clone(),
+            attachment_selector: arguments.attachment_selector.clone(),
+            concurrency: arguments.concurrency,
+            intervals: Intervals {
+                resync: arguments.resync,
+                patience: arguments.patience,
+                removal_delay: arguments.removal_delay,
+            },
+        })
+    }
+}
+
+/// The operator's identity, from the variables that Azure's libraries and the workload identity
+/// webhook use. Without any it has none.
+fn identity(variable: impl Fn(&str) -> Option<String>) -> Result<Identity, String> {
+    let value = |name| variable(name).filter(|it| !it.is_empty());
+    let client = value("AZURE_CLIENT_ID");
+    let tenant = value("AZURE_TENANT_ID");
+    let managed = value("AZURE_TOKEN_CREDENTIALS")
+        .is_some_and(|it| it.eq_ignore_ascii_case("ManagedIdentityCredential"));
+    match (value("AZURE_CLIENT_SECRET"), value("AZURE_FEDERATED_TOKEN_FILE")) {
+        (Some(_), Some(_)) => Err(
+            "AZURE_CLIENT_SECRET and AZURE_FEDERATED_TOKEN_FILE are both set: keep one, so that it is clear how the operator signs in".to_owned(),
+        ),
+        (Some(secret), None) => match (client, tenant) {
+            (Some(client), Some(tenant)) => {
+                Ok(Identity::ClientSecret { tenant, client, secret: Secret::new(secret) })
+            }
+            _ => Err("AZURE_CLIENT_SECRET is set: set AZURE_CLIENT_ID and AZURE_TENANT_ID too".to_owned()),
+        },
+        (None, _) if managed => Ok(Identity::Managed { client }),
+        (None, Some(file)) => match (client, tenant) {
+            (Some(client), Some(tenant)) => {
+                Ok(Identity::Workload { tenant, client, token_file: file.into() })
+            }
+            (Some(_), None) => Err(
+                "AZURE_FEDERATED_TOKEN_FILE and AZURE_CLIENT_ID are set: set AZURE_TENANT_ID too".to_owned(),
+            ),
+            (None, _) => Ok(Identity::None),
+        },
+        (None, None) if client.is_some() => Ok(Identity::Managed { client }),
+        (None, None) => Ok(Identity::None),
+    }
+}
+
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    let parsed: Result<SignedDuration, _> = text.parse();
+    parsed
+        .ok()
+        .filter(|it| !it.is_negative() && *it <= SignedDuration::from_hours(24 * 365))
+        .ok_or_else(|| "write a duration such as 30m, 1h or 15s".to_owned())
+}
+
+fn positive(text: &str) -> Result<SignedDuration, String> {
+    duration(text)
+        .ok()
+        .filter(|it| *it >= SignedDuration::from_secs(1))
+        .ok_or_else(|| "write a duration of at least a second, such as 30m or 15s".to_owned())
+}
+
+/// Label selectors are judged by the API server; what can be said here is that it is one line
+/// of printable characters, so that it stays in its place in a URL.
+fn selector(text: &str) -> Result<String, String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_./=!,() ".contains(c);
+    if text.chars().all(allowed) {
+        return Ok(text.to_owned());
+    }
+    Err("write a label selector such as team=a or tier in (x,y)".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(variables: &[(&str, &str)]) -> Result<String, String> {
+        let variable = |name: &str| {
+            variables.iter().find(|(it, _)| *it == name).map(|(_, value)| (*value).to_owned())
+        };
+        identity(variable).map(|it| it.to_string())
+    }
+
+    #[rstest::rstest]
+    #[case(&[], "nobody")]
+    #[case(&[("AZURE_CLIENT_ID", "")], "nobody")]
+    #[case(&[("AZURE_CLIENT_ID", "c"), ("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_SECRET", "s")], "client c of tenant t with a client secret")]
+    #[case(&[("AZURE_CLIENT_ID", "c"), ("AZURE_TENANT_ID", "t"), ("AZURE_FEDERATED_TOKEN_FILE", "/f")], "client c of tenant t with the federated token in /f")]
+    #[case(&[("AZURE_FEDERATED_TOKEN_FILE", "/f"), ("AZURE_TENANT_ID", "t")], "nobody")]
+    #[case(&[("AZURE_CLIENT_ID", "c")], "managed identity c")]
+    #[case(&[("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")], "the system-assigned managed identity")]
+    fn the_standard_variables_say_who_the_operator_is(
+        #[case] variables: &[(&str, &str)],
+        #[case] expected: &str,
+    ) {
+        assert_eq!(resolved(variables).as_deref(), Ok(expected));
+    }
+
+    #[rstest::rstest]
+    #[case(&[("AZURE_CLIENT_SECRET", "s"), ("AZURE_FEDERATED_TOKEN_FILE", "/f")], "keep one")]
+    #[case(&[("AZURE_CLIENT_SECRET", "s"), ("AZURE_CLIENT_ID", "c")], "AZURE_TENANT_ID")]
+    #[case(&[("AZURE_FEDERATED_TOKEN_FILE", "/f"), ("AZURE_CLIENT_ID", "c")], "AZURE_TENANT_ID")]
+    fn contradictions_are_refused(#[case] variables: &[(&str, &str)], #[case] word: &str) {
+        let sentence = resolved(variables).unwrap_err();
+        assert!(sentence.contains(word), "{sentence}");
+        assert!(!sentence.contains('\n'));
+    }
+
+    #[rstest::rstest]
+    #[case("30m", Some(1800))]
+    #[case("1h", Some(3600))]
+    #[case("15s", Some(15))]
+    #[case("0s", None)]
+    #[case("-5m", None)]
+    #[case("soon", None)]
+    #[case("30", None)]
+    fn durations_carry_their_unit(#[case] text: &str, #[case] seconds: Option<i64>) {
+        assert_eq!(positive(text).ok().map(|it| it.as_secs()), seconds);
+    }
+}

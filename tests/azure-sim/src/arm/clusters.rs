@@ -1,0 +1,115 @@
+//! Microsoft.ContainerService: GET and lists of managed clusters, with the quirks of the
+//! recordings of cloud-provider-azure (`managedclusterclient/testdata`): `resourcegroups` in
+//! lower case, `ManagedClusters` in the type, a pretty-printed body without a charset.
+
+use hyper::StatusCode;
+use serde_json::{Value, json};
+
+use super::{
+    Context,
+    error::ArmError,
+    operation::{Container, Resource},
+    paging,
+};
+use crate::{
+    http::Reply,
+    model::{AgentPool, Cluster, scope::stable_guid},
+};
+
+pub(super) const TYPE: &str = "Microsoft.ContainerService/managedClusters";
+const READ: &str = "Microsoft.ContainerService/managedClusters/read";
+
+pub(super) fn get(context: &Context<'_>, wanted: &Resource) -> Result<Reply, ArmError> {
+    let Resource { subscription, group, name } = wanted;
+    let id =
+        format!("/subscriptions/{subscription}/resourcegroups/{group}/providers/{TYPE}/{name}");
+    context.authorize(READ, &id)?;
+    context.check_scope_exists(&id)?;
+    let cluster = context
+        .model
+        .clusters
+        .iter()
+        .find(|it| it.id().eq_ignore_ascii_case(&id))
+        .ok_or_else(|| ArmError::resource_not_found(TYPE, name, group))?;
+    Ok(reply(&json_of(context, cluster)))
+}
+
+pub(super) fn list(context: &Context<'_>, container: &Container) -> Result<Reply, ArmError> {
+    let all = context.contained(READ, container, &context.model.clusters, Cluster::id)?;
+    let all = all.into_iter().map(|it| json_of(context, it)).collect();
+    Ok(reply(&paging::page(context, all)?))
+}
+
+fn reply(body: &Value) -> Reply {
+    Reply::text(StatusCode::OK, "application/json", format!("{body:#}"))
+}
+
+fn json_of(context: &Context<'_>, cluster: &Cluster) -> Value {
+    let mut body = json!({
+        "id": cluster.id(),
+        "location": cluster.location,
+        "name": cluster.name,
+        "type": "Microsoft.ContainerService/ManagedClusters",
+        "properties": properties(cluster),
+        "sku": {"name": "Base", "tier": "Standard"},
+    });
+    if let Some(principal) = &cluster.control_plane_principal_id {
+        let tenant = context.model.subscription(&cluster.subscription_id);
+        body["identity"] = json!({
+            "type": "SystemAssigned",
+            "principalId": principal,
+            "tenantId": tenant.map(|it| &it.tenant_id),
+        });
+    }
+    body
+}
+
+fn properties(cluster: &Cluster) -> Value {
+    let mut security = json!({});
+    if let Some(profile) = &cluster.service_account_image_pull {
+        security["serviceAccountImagePullProfile"] = json!({
+            "enabled": profile.enabled,
+            "defaultManagedIdentityId": profile.default_managed_identity_id,
+        });
+    }
+    let mut issuer = json!({"enabled": cluster.oidc_issuer_url.is_some()});
+    if let Some(url) = &cluster.oidc_issuer_url {
+        issuer["issuerURL"] = json!(url);
+    }
+    let mut properties = json!({
+        "provisioningState": cluster.provisioning_state,
+        "powerState": {"code": "Running"},
+        "kubernetesVersion": "1.34",
+        "currentKubernetesVersion": "1.34.1",
+        "dnsPrefix": cluster.name,
+        "fqdn": format!("{}-abc.hcp.{}.azmk8s.io", cluster.name, cluster.location),
+        "agentPoolProfiles": cluster.agent_pools.iter().map(pool).collect::<Vec<_>>(),
+        "servicePrincipalProfile": {"clientId": cluster.service_principal_client_id},
+        "nodeResourceGroup": cluster.node_resource_group,
+        "enableRBAC": true,
+        "oidcIssuerProfile": issuer,
+        "securityProfile": security,
+        "resourceUID": stable_guid(&["cluster", &cluster.id()]).replace('-', "")[..24],
+    });
+    if let Some(identity) = &cluster.kubelet_identity {
+        properties["identityProfile"] = json!({"kubeletidentity": {
+            "resourceId": identity.resource_id,
+            "clientId": identity.client_id,
+            "objectId": identity.object_id,
+        }});
+    }
+    properties
+}
+
+fn pool(pool: &AgentPool) -> Value {
+    json!({
+        "name": pool.name,
+        "count": pool.count,
+        "vmSize": "Standard_D4s_v5",
+        "type": "VirtualMachineScaleSets",
+        "mode": "System",
+        "osType": "Linux",
+        "provisioningState": pool.provisioning_state,
+        "powerState": {"code": "Running"},
+    })
+}

@@ -1,0 +1,40 @@
+//! The calls that the simulator knows, as faults and the journal name them.
+
+use serde::{Deserialize, Serialize};
+
+/// A kind of request.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub enum Call {
+    /// Every request, unknown ones included; only for faults.
+    Any,
+    /// Entra: `POST /{tenant}/oauth2/v2.0/token`.
+    Token,
+    /// Instance metadata: `GET /metadata/identity/oauth2/token`.
+    InstanceMetadata,
+    /// ARM: GET of a registry.
+    GetRegistry,
+    /// ARM: registries of a subscription or resource group.
+    ListRegistries,
+    /// ARM: GET of a managed cluster.
+    GetCluster,
+    /// ARM: managed clusters of a subscription or resource group.
+    ListClusters,
+    /// ARM: GET of a resource group.
+    GetResourceGroup,
+    /// ARM: role assignments at a scope.
+    ListRoleAssignments,
+    /// ARM: GET of a role assignment.
+    GetRoleAssignment,
+    /// ARM: PUT of a role assignment.
+    PutRoleAssignment,
+    /// ARM: DELETE of a role assignment.
+    DeleteRoleAssignment,
+}
+
+impl Call {
+    /// Whether the call can change something.
+    #[must_use]
+    pub fn is_write(self) -> bool {
+        matches!(self, Self::PutRoleAssignment | Self::DeleteRoleAssignment)
+    }
+}

@@ -1,0 +1,103 @@
+//! One request from arrival to answer: journal, latency, faults, then the face.
+
+use std::{future::pending, time::Duration};
+
+use axum::body::Body;
+use hyper::{Response, StatusCode, body::Incoming};
+use jiff::Timestamp;
+use tokio::time::sleep;
+
+use crate::{
+    azure::{Azure, Failure},
+    fault::Effect,
+    hosts::Face,
+    http::{Reply, Request},
+    journal::Entry,
+};
+
+/// The connection is to be closed without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was dropped on purpose")]
+pub(crate) struct Dropped;
+
+/// Answers one request for `host`.
+pub(crate) async fn exchange(
+    azure: &Azure,
+    face: Face,
+    host: &str,
+    request: hyper::Request<Incoming>,
+) -> Result<Response<Body>, Dropped> {
+    let (request, complete) = Request::read(host, request).await;
+    let sequence = begin(azure, face, &request);
+    let latency = Duration::from_millis(azure.model().settings.latency_ms);
+    if !latency.is_zero() {
+        sleep(latency).await;
+    }
+    let reply = if complete {
+        struck(azure, face, &request, sequence).await?
+    } else {
+        let (status, code) = (StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge");
+        face.error(&request, &Failure { status, code, message: "The request body is too large." })
+    };
+    azure.journal().note(sequence, |it| {
+        it.status = Some(reply.status.as_u16());
+        it.code.clone_from(&reply.code);
+    });
+    Ok(reply.into_response())
+}
+
+fn begin(azure: &Azure, face: Face, request: &Request) -> u64 {
+    let call = face.call(request);
+    let principal = face.caller(azure, request);
+    azure.journal().begin(Entry {
+        sequence: 0,
+        time: Timestamp::now(),
+        host: request.host.clone(),
+        method: request.method.to_string(),
+        path: request.path.clone(),
+        query: request.query.clone(),
+        call,
+        principal,
+        status: None,
+        code: None,
+        known: call.is_some(),
+        fault: None,
+    })
+}
+
+/// The answer after the fault that strikes the request, if one does.
+async fn struck(
+    azure: &Azure,
+    face: Face,
+    request: &Request,
+    sequence: u64,
+) -> Result<Reply, Dropped> {
+    let effect = azure.faults().strike(face.call(request), &request.target());
+    if let Some(effect) = &effect {
+        azure.journal().note(sequence, |it| it.fault = Some(effect.label()));
+    }
+    Ok(match effect {
+        None => face.answer(azure, request),
+        Some(Effect::Hang) => pending().await,
+        Some(Effect::Drop) => return Err(Dropped),
+        Some(Effect::Garbage) => Reply::garbage(),
+        Some(Effect::Huge { bytes }) => Reply::huge(bytes),
+        Some(Effect::Delay { milliseconds }) => {
+            sleep(Duration::from_millis(milliseconds)).await;
+            face.answer(azure, request)
+        }
+        Some(Effect::ApplyThenDrop) => {
+            face.answer(azure, request);
+            return Err(Dropped);
+        }
+        Some(Effect::Error { status, code, message, retry_after }) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let failure = Failure { status, code: &code, message: &message };
+            let reply = face.error(request, &failure);
+            match retry_after {
+                Some(seconds) => reply.header("retry-after", seconds.to_string()),
+                None => reply,
+            }
+        }
+    })
+}

@@ -1,0 +1,120 @@
+//! Which host is which part of Azure, by cloud (`cloud-provider-azure`, `pkg/azclient/cloud.go`).
+
+use crate::model::Cloud;
+
+/// The address of instance metadata, the same on every host in Azure.
+pub(crate) const INSTANCE_METADATA: &str = "169.254.169.254";
+
+/// A part of Azure with an HTTP interface of its own.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Face {
+    /// Entra's token endpoint.
+    Entra,
+    /// Azure Resource Manager.
+    Arm,
+    /// Instance metadata, over plain HTTP.
+    InstanceMetadata,
+}
+
+/// What an access token can be asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Resource {
+    Arm,
+    ContainerRegistry,
+    Graph,
+}
+
+struct Hosts {
+    authority: &'static str,
+    arm: &'static str,
+    /// The older name of ARM, still a valid audience.
+    arm_classic: &'static str,
+    graph: &'static str,
+    acr_suffix: &'static str,
+}
+
+const PUBLIC: Hosts = Hosts {
+    authority: "login.microsoftonline.com",
+    arm: "management.azure.com",
+    arm_classic: "management.core.windows.net",
+    graph: "graph.microsoft.com",
+    acr_suffix: "azurecr.io",
+};
+
+const US_GOVERNMENT: Hosts = Hosts {
+    authority: "login.microsoftonline.us",
+    arm: "management.usgovcloudapi.net",
+    arm_classic: "management.core.usgovcloudapi.net",
+    graph: "graph.microsoft.us",
+    acr_suffix: "azurecr.us",
+};
+
+const CHINA: Hosts = Hosts {
+    authority: "login.chinacloudapi.cn",
+    arm: "management.chinacloudapi.cn",
+    arm_classic: "management.core.chinacloudapi.cn",
+    graph: "microsoftgraph.chinacloudapi.cn",
+    acr_suffix: "azurecr.cn",
+};
+
+impl Cloud {
+    fn hosts(self) -> &'static Hosts {
+        match self {
+            Self::Public => &PUBLIC,
+            Self::UsGovernment => &US_GOVERNMENT,
+            Self::China => &CHINA,
+        }
+    }
+
+    /// The host of the token endpoint.
+    #[must_use]
+    pub fn authority_host(self) -> &'static str {
+        self.hosts().authority
+    }
+
+    /// The host of Resource Manager.
+    #[must_use]
+    pub fn arm_host(self) -> &'static str {
+        self.hosts().arm
+    }
+
+    /// What login servers of registries end with.
+    #[must_use]
+    pub fn acr_suffix(self) -> &'static str {
+        self.hosts().acr_suffix
+    }
+
+    /// The audiences that ARM takes.
+    pub(crate) fn arm_audiences(self) -> [String; 4] {
+        let Hosts { arm, arm_classic, .. } = self.hosts();
+        [
+            format!("https://{arm_classic}/"),
+            format!("https://{arm_classic}"),
+            format!("https://{arm}/"),
+            format!("https://{arm}"),
+        ]
+    }
+
+    /// The face behind a host name that is spoken to over TLS.
+    pub(crate) fn face(self, host: &str) -> Option<Face> {
+        let is = |name: &str| host.eq_ignore_ascii_case(name);
+        match self.hosts() {
+            it if is(it.authority) => Some(Face::Entra),
+            it if is(it.arm) => Some(Face::Arm),
+            _ => None,
+        }
+    }
+
+    /// The resource that a scope or `resource` parameter names.
+    pub(crate) fn resource(self, name: &str) -> Option<Resource> {
+        let host = name.strip_prefix("https://")?.trim_end_matches('/');
+        let is = |name: &str| host.eq_ignore_ascii_case(name);
+        match self.hosts() {
+            it if is(it.arm) || is(it.arm_classic) => Some(Resource::Arm),
+            it if is(it.graph) => Some(Resource::Graph),
+            // One audience serves all clouds (azure-sdk-for-net issue 34785).
+            _ if is("containerregistry.azure.net") => Some(Resource::ContainerRegistry),
+            _ => None,
+        }
+    }
+}

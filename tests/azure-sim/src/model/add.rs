@@ -1,0 +1,276 @@
+//! Putting things into the model in a few words.
+
+use super::{
+    AgentPool, ClientSecret, Cluster, DEFAULT_RESOURCE_GROUP, DEFAULT_SUBSCRIPTION, DEFAULT_TENANT,
+    FederatedCredential, KubeletIdentity, Lock, LockLevel, Model, Principal, PrincipalType,
+    Registry, ResourceGroup, RoleAssignmentMode, Subscription, Tenant, TokenIssuer,
+    scope::stable_guid,
+};
+
+/// Something about to be put into a [`Model`]: set what matters, then call `add`.
+#[derive(Debug)]
+#[must_use = "nothing is in the model until `add` is called"]
+pub struct Add<'a, T> {
+    model: &'a mut Model,
+    item: T,
+}
+
+impl<T> Add<'_, T> {
+    /// Sets any field.
+    pub fn with(mut self, change: impl FnOnce(&mut T)) -> Self {
+        change(&mut self.item);
+        self
+    }
+}
+
+impl Model {
+    /// Starts a registry in the first subscription and its first resource group.
+    pub fn registry(&mut self, name: &str) -> Add<'_, Registry> {
+        let (subscription_id, resource_group) = self.home();
+        let item = Registry {
+            subscription_id,
+            resource_group,
+            name: name.into(),
+            login_server: format!(
+                "{}.{}",
+                name.to_ascii_lowercase(),
+                self.settings.cloud.acr_suffix()
+            ),
+            ..Registry::default()
+        };
+        Add { model: self, item }
+    }
+
+    /// Starts a managed-identity cluster with a kubelet identity of its own.
+    pub fn cluster(&mut self, name: &str) -> Add<'_, Cluster> {
+        let (subscription_id, resource_group) = self.home();
+        let node_resource_group = format!("MC_{resource_group}_{name}_{}", super::DEFAULT_LOCATION);
+        let object_id = stable_guid(&["kubelet", &subscription_id, &resource_group, name]);
+        let item = Cluster {
+            kubelet_identity: Some(KubeletIdentity::new(
+                &subscription_id,
+                &node_resource_group,
+                name,
+                &object_id,
+            )),
+            control_plane_principal_id: Some(stable_guid(&["control plane", name])),
+            subscription_id,
+            resource_group,
+            name: name.into(),
+            node_resource_group,
+            ..Cluster::default()
+        };
+        Add { model: self, item }
+    }
+
+    /// Starts an application's service principal; its ids follow from the name.
+    pub fn application(&mut self, name: &str) -> Add<'_, Principal> {
+        let item = Principal {
+            object_id: stable_guid(&["object", name]),
+            client_id: Some(stable_guid(&["client", name])),
+            tenant_id: self.home_tenant(),
+            display_name: name.into(),
+            ..Principal::default()
+        };
+        Add { model: self, item }
+    }
+
+    /// Starts a user-assigned managed identity; its ids follow from the name.
+    pub fn managed_identity(&mut self, name: &str) -> Add<'_, Principal> {
+        let (subscription, group) = self.home();
+        let resource_id = identity_id(&subscription, &group, name);
+        self.application(name).with(|it| it.resource_id = Some(resource_id))
+    }
+
+    /// Starts a user, group or other principal that cannot ask for tokens here.
+    pub fn other_principal(&mut self, name: &str, kind: PrincipalType) -> Add<'_, Principal> {
+        self.application(name).with(|it| (it.client_id, it.principal_type) = (None, kind))
+    }
+
+    /// Adds another tenant.
+    pub fn add_tenant(&mut self, tenant_id: &str) {
+        self.tenants.push(Tenant::new(tenant_id));
+    }
+
+    /// Adds another subscription that trusts `tenant_id`.
+    pub fn add_subscription(&mut self, subscription_id: &str, tenant_id: &str) {
+        self.subscriptions.push(Subscription {
+            subscription_id: subscription_id.into(),
+            tenant_id: tenant_id.into(),
+            display_name: String::new(),
+        });
+    }
+
+    /// Adds a resource group, unless it is there.
+    pub fn add_resource_group(&mut self, subscription_id: &str, name: &str) {
+        if self.resource_group(subscription_id, name).is_none() {
+            self.resource_groups.push(ResourceGroup::new(subscription_id, name));
+        }
+    }
+
+    /// Adds an identity provider whose tokens federated credentials can name.
+    pub fn add_token_issuer(&mut self, issuer: &str, public_key_pem: &str) {
+        self.token_issuers
+            .push(TokenIssuer { issuer: issuer.into(), public_keys: vec![public_key_pem.into()] });
+    }
+
+    /// Adds a lock.
+    pub fn lock(&mut self, scope: &str, level: LockLevel) {
+        self.locks.push(Lock { scope: scope.into(), level });
+    }
+
+    fn home(&self) -> (String, String) {
+        let subscription = self.subscriptions.first().map(|it| it.subscription_id.clone());
+        let group = self.resource_groups.first().map(|it| it.name.clone());
+        (
+            subscription.unwrap_or_else(|| DEFAULT_SUBSCRIPTION.into()),
+            group.unwrap_or_else(|| DEFAULT_RESOURCE_GROUP.into()),
+        )
+    }
+
+    fn home_tenant(&self) -> String {
+        let tenant = self.tenants.first().map(|it| it.tenant_id.clone());
+        tenant.unwrap_or_else(|| DEFAULT_TENANT.into())
+    }
+}
+
+impl Add<'_, Registry> {
+    /// Puts the registry into ABAC mode.
+    pub fn abac(self) -> Self {
+        self.with(|it| it.role_assignment_mode = RoleAssignmentMode::AbacRepositoryPermissions)
+    }
+
+    /// Puts it into another subscription or resource group.
+    pub fn within(self, subscription_id: &str, resource_group: &str) -> Self {
+        self.with(|it| {
+            it.subscription_id = subscription_id.into();
+            it.resource_group = resource_group.into();
+        })
+    }
+
+    /// Adds it, with its resource group.
+    #[expect(clippy::must_use_candidate, reason = "adding is the point, the copy a by-product")]
+    pub fn add(self) -> Registry {
+        self.model.add_resource_group(&self.item.subscription_id, &self.item.resource_group);
+        self.model.registries.push(self.item.clone());
+        self.item
+    }
+}
+
+impl Add<'_, Cluster> {
+    /// Sets the object id of the kubelet identity.
+    pub fn kubelet_identity(self, object_id: &str) -> Self {
+        self.with(|it| {
+            let (group, name) = (&it.node_resource_group, &it.name);
+            let identity = KubeletIdentity::new(&it.subscription_id, group, name, object_id);
+            it.kubelet_identity = Some(identity);
+        })
+    }
+
+    /// Makes it a service-principal cluster: no managed identity at all.
+    pub fn service_principal(self, client_id: &str) -> Self {
+        self.with(|it| {
+            it.service_principal_client_id = client_id.into();
+            it.kubelet_identity = None;
+            it.control_plane_principal_id = None;
+        })
+    }
+
+    /// Sets the node pools by name.
+    pub fn agent_pools(self, names: &[&str]) -> Self {
+        let pool = |name: &&str| AgentPool { name: (*name).into(), ..AgentPool::default() };
+        self.with(|it| it.agent_pools = names.iter().map(pool).collect())
+    }
+
+    /// Adds it, with its resource groups and its kubelet identity's principal.
+    #[expect(clippy::must_use_candidate, reason = "adding is the point, the copy a by-product")]
+    pub fn add(self) -> Cluster {
+        let Self { model, item } = self;
+        model.add_resource_group(&item.subscription_id, &item.resource_group);
+        model.resource_groups.push(node_resource_group(&item));
+        let tenant = model.subscription(&item.subscription_id).map(|it| it.tenant_id.clone());
+        if let Some(kubelet) = &item.kubelet_identity
+            && model.principal(&kubelet.object_id).is_none()
+        {
+            model.principals.push(Principal {
+                object_id: kubelet.object_id.clone(),
+                client_id: Some(kubelet.client_id.clone()),
+                resource_id: Some(kubelet.resource_id.clone()),
+                tenant_id: tenant.unwrap_or_default(),
+                display_name: format!("{}-agentpool", item.name),
+                ..Principal::default()
+            });
+        }
+        model.clusters.push(item.clone());
+        item
+    }
+}
+
+/// The node resource group names its cluster twice: in `managedBy` and in its tags.
+fn node_resource_group(cluster: &Cluster) -> ResourceGroup {
+    let tags = [
+        ("aks-managed-cluster-name", &cluster.name),
+        ("aks-managed-cluster-rg", &cluster.resource_group),
+    ];
+    ResourceGroup {
+        managed_by: Some(cluster.id()),
+        tags: tags.into_iter().map(|(key, value)| (key.into(), value.clone())).collect(),
+        ..ResourceGroup::new(&cluster.subscription_id, &cluster.node_resource_group)
+    }
+}
+
+impl KubeletIdentity {
+    /// The identity `<cluster>-agentpool` in the node resource group.
+    #[must_use]
+    pub fn new(subscription: &str, node_group: &str, cluster: &str, object_id: &str) -> Self {
+        Self {
+            resource_id: identity_id(subscription, node_group, &format!("{cluster}-agentpool")),
+            client_id: stable_guid(&["kubelet client", object_id]),
+            object_id: object_id.into(),
+        }
+    }
+}
+
+fn identity_id(subscription: &str, group: &str, name: &str) -> String {
+    format!(
+        "/subscriptions/{subscription}/resourcegroups/{group}/providers/\
+         Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
+    )
+}
+
+impl Add<'_, Principal> {
+    /// Adds a client secret that does not expire.
+    pub fn secret(self, value: &str) -> Self {
+        self.with(|it| {
+            it.secrets.push(ClientSecret { value: value.into(), ..ClientSecret::default() });
+        })
+    }
+
+    /// Adds a federated credential with the usual audience.
+    pub fn federated(self, issuer: &str, subject: &str) -> Self {
+        self.with(|it| {
+            it.federated_credentials.push(FederatedCredential {
+                issuer: issuer.into(),
+                subject: subject.into(),
+                audience: FederatedCredential::AUDIENCE.into(),
+            });
+        })
+    }
+
+    /// Lets instance metadata give out its tokens.
+    pub fn on_host(self) -> Self {
+        self.with(|it| it.on_host = true)
+    }
+
+    /// Puts it into another tenant.
+    pub fn tenant(self, tenant_id: &str) -> Self {
+        self.with(|it| it.tenant_id = tenant_id.into())
+    }
+
+    /// Adds it.
+    #[expect(clippy::must_use_candidate, reason = "adding is the point, the copy a by-product")]
+    pub fn add(self) -> Principal {
+        self.model.principals.push(self.item.clone());
+        self.item
+    }
+}

@@ -1,0 +1,191 @@
+//! How the simulated service behaves where Azure itself varies: lags, limits, wording, versions.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The cloud whose host names the simulator answers to.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cloud {
+    /// Azure public.
+    #[default]
+    Public,
+    /// Azure US Government.
+    UsGovernment,
+    /// Azure operated by 21Vianet.
+    China,
+}
+
+/// Seconds that tokens live. Entra gives 60 to 90 minutes, instance metadata about 24 hours.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenLifetimes {
+    /// Tokens from Entra's token endpoint, in seconds.
+    pub entra: u32,
+    /// Tokens from instance metadata, in seconds.
+    pub instance_metadata: u32,
+}
+
+impl Default for TokenLifetimes {
+    fn default() -> Self {
+        Self { entra: 3_600, instance_metadata: 86_400 }
+    }
+}
+
+/// The wording of 409 `RoleAssignmentExists`, which depends on the ARM region since 2025
+/// (azure-cli issue 31995).
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ExistsMessage {
+    /// `The role assignment already exists.`
+    Plain,
+    /// The same, followed by the existing name without dashes.
+    #[default]
+    WithId,
+}
+
+/// What a PUT of an unchanged assignment under its own name answers; sources disagree
+/// (azure-cli issue 23770, azure-sdk-for-go issue 19060).
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RepeatedPut {
+    /// 200 with the object.
+    Ok,
+    /// 201 with the object.
+    #[default]
+    Created,
+    /// 409 `RoleAssignmentExists` when nothing would change, else 201.
+    Conflict,
+}
+
+/// One token bucket.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Bucket {
+    /// Requests that fit at once.
+    pub capacity: u32,
+    /// Requests that come back per second.
+    pub refill_per_second: f64,
+}
+
+/// ARM's token buckets per subscription, principal and kind of request
+/// (Azure docs, `request-limits-and-throttling`).
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Throttling {
+    /// GET requests.
+    pub reads: Bucket,
+    /// PUT, POST and PATCH requests.
+    pub writes: Bucket,
+    /// DELETE requests.
+    pub deletes: Bucket,
+}
+
+impl Default for Throttling {
+    /// The documented limits.
+    fn default() -> Self {
+        Self {
+            reads: Bucket { capacity: 250, refill_per_second: 25.0 },
+            writes: Bucket { capacity: 200, refill_per_second: 10.0 },
+            deletes: Bucket { capacity: 200, refill_per_second: 10.0 },
+        }
+    }
+}
+
+/// The behaviour of the simulated service.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Settings {
+    /// Whose host names are answered; others are refused.
+    pub cloud: Cloud,
+    /// How long issued tokens live.
+    pub token_lifetimes: TokenLifetimes,
+    /// Delay of every answer, in milliseconds.
+    pub latency_ms: u64,
+    /// Milliseconds until a written or deleted role assignment counts for access (Azure: up to
+    /// 10 minutes). Assignments put into the model directly count at once.
+    pub grant_delay_ms: u64,
+    /// Milliseconds until lists of role assignments show a write.
+    pub list_lag_ms: u64,
+    /// Entries per page of registries and clusters.
+    pub page_size: usize,
+    /// Role assignments per subscription (4000 in public Azure).
+    pub role_assignment_limit: usize,
+    /// Longest description of a role assignment, in characters. Azure recommends at most 512.
+    pub description_limit: usize,
+    /// Wording of `RoleAssignmentExists`.
+    pub exists_message: ExistsMessage,
+    /// Answer to a repeated PUT.
+    pub repeated_put: RepeatedPut,
+    /// Assignment names that answer `HashConflictOnDifferentRoleAssignmentIds`.
+    pub hash_conflicts: Vec<String>,
+    /// Token buckets; none by default.
+    pub throttling: Option<Throttling>,
+    /// The api-versions that ARM knows, by resource type.
+    pub api_versions: BTreeMap<String, Vec<String>>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cloud: Cloud::default(),
+            token_lifetimes: TokenLifetimes::default(),
+            latency_ms: 0,
+            grant_delay_ms: 0,
+            list_lag_ms: 0,
+            page_size: 100,
+            role_assignment_limit: 4_000,
+            description_limit: 512,
+            exists_message: ExistsMessage::default(),
+            repeated_put: RepeatedPut::default(),
+            hash_conflicts: Vec::new(),
+            throttling: None,
+            api_versions: api_versions(),
+        }
+    }
+}
+
+/// The versions in `Azure/azure-rest-api-specs`, or enough of them.
+const API_VERSIONS: [(&str, &[&str]); 4] = [
+    (
+        "Microsoft.ContainerRegistry/registries",
+        &[
+            "2017-10-01",
+            "2019-05-01",
+            "2021-09-01",
+            "2022-12-01",
+            "2023-07-01",
+            "2025-04-01",
+            "2025-11-01",
+            "2026-01-01-preview",
+        ],
+    ),
+    (
+        "Microsoft.ContainerService/managedClusters",
+        &[
+            "2023-08-01",
+            "2024-02-01",
+            "2024-05-01",
+            "2024-09-01",
+            "2025-02-01",
+            "2025-05-01",
+            "2025-10-01",
+            "2026-01-01",
+            "2026-06-01",
+        ],
+    ),
+    (
+        "Microsoft.Authorization/roleAssignments",
+        &["2015-07-01", "2020-04-01-preview", "2022-01-01-preview", "2022-04-01"],
+    ),
+    (
+        "Microsoft.Resources/resourceGroups",
+        &["2019-10-01", "2020-06-01", "2021-04-01", "2022-09-01", "2024-03-01", "2024-11-01"],
+    ),
+];
+
+fn api_versions() -> BTreeMap<String, Vec<String>> {
+    let names = |list: &[&str]| list.iter().map(|&it| it.to_owned()).collect();
+    API_VERSIONS.into_iter().map(|(kind, versions)| (kind.into(), names(versions))).collect()
+}

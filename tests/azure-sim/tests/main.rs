@@ -1,0 +1,14 @@
+//! The simulator as an unchanged client sees it.
+#![expect(clippy::unwrap_used, reason = "a broken expectation is how a test fails")]
+
+mod access;
+mod control;
+mod entra;
+mod faults;
+mod instance_metadata;
+mod proxy;
+mod resources;
+mod role_assignment_writes;
+mod role_assignments;
+mod sdk;
+mod world;

@@ -1,0 +1,83 @@
+//! Runs a command in the foreground for as long as a control plane lives.
+
+use std::{ffi::OsString, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{
+    process::{Child, Command},
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
+
+use crate::{ControlPlane, DIRECTORY_VARIABLE, Error};
+
+/// How long a command that was told to end may take for it.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Runs a command with `KUBECONFIG` and `CONTROL_PLANE_DIR` set, and returns its
+/// exit code, as a shell would: 128 and the signal when one killed it.
+///
+/// SIGINT and SIGTERM end the command with SIGTERM, and with SIGKILL when it
+/// takes longer than five seconds. When this process is killed, the command
+/// gets SIGTERM too.
+///
+/// # Errors
+///
+/// When the command cannot be started.
+pub async fn run(plane: &mut ControlPlane, command: &[OsString]) -> Result<u8, Error> {
+    let Some((program, arguments)) = command.split_first() else { return Ok(0) };
+    let spawn_error = |source| Error::Spawn { program: program.display().to_string(), source };
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env("KUBECONFIG", plane.admin_kubeconfig())
+        .env(DIRECTORY_VARIABLE, plane.cluster().dir())
+        .spawn()
+        .map_err(spawn_error)?;
+    plane.also_ends(child.id())?;
+    let status = tokio::select! {
+        status = child.wait() => status,
+        told = told_to_end() => {
+            told?;
+            end(&mut child).await
+        }
+    };
+    // Its number may soon be another process's.
+    plane.also_ends(None)?;
+    status.map(code).map_err(Error::file("wait for", program))
+}
+
+/// Returns when this process gets SIGINT or SIGTERM.
+///
+/// # Errors
+///
+/// When the operating system does not let it listen for them.
+pub async fn told_to_end() -> Result<(), Error> {
+    let listen = |kind| signal(kind).map_err(Error::file("listen for signals of", "this process"));
+    let mut interrupt = listen(SignalKind::interrupt())?;
+    let mut terminate = listen(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => (),
+        _ = terminate.recv() => (),
+    }
+    Ok(())
+}
+
+async fn end(child: &mut Child) -> std::io::Result<ExitStatus> {
+    if let Some(id) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+        // It may have ended by itself, since Ctrl-C in a terminal reaches it too.
+        kill_process(id, Signal::TERM).or_else(|error| match error {
+            rustix::io::Errno::SRCH => Ok(()),
+            other => Err(other),
+        })?;
+    }
+    if let Ok(status) = timeout(PATIENCE, child.wait()).await {
+        return status;
+    }
+    child.kill().await?;
+    child.wait().await
+}
+
+fn code(status: ExitStatus) -> u8 {
+    let code = status.code().or(status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
+}

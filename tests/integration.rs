@@ -1,0 +1,29 @@
+//! The operator against a real API server and a simulated Azure: what users see, what Azure
+//! holds, and what must never happen.
+//!
+//! Run by `make test`, which starts the control plane that the worlds share.
+
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may panic, in its own functions too"
+)]
+
+#[path = "integration/admission.rs"]
+mod admission;
+#[path = "integration/attaching.rs"]
+mod attaching;
+#[path = "integration/causes.rs"]
+mod causes;
+#[path = "integration/detaching.rs"]
+mod detaching;
+#[path = "integration/outages.rs"]
+mod outages;
+#[path = "integration/program.rs"]
+mod program;
+#[path = "integration/steady.rs"]
+mod steady;
+#[path = "integration/tidy.rs"]
+mod tidy;
+mod world;

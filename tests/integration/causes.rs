@@ -1,0 +1,296 @@
+//! What can go wrong is told: a reason, an event, what to do; and it heals when the cause goes.
+
+use std::time::Duration;
+
+use acr_attach::azure::Identity;
+use azure_core::credentials::Secret;
+use azure_sim::model::{DEFAULT_TENANT, READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
+use azure_sim::{Call, Effect, Fault, Model};
+use jiff::SignedDuration;
+use serde_json::json;
+
+use crate::world::{World, find, message, operator};
+
+/// Takes the operator's roles of that kind on things whose id contains that text.
+fn take_role(azure: &mut Model, role: &str, scope: &str) {
+    azure.role_assignments.retain(|it| it.role != role || !it.scope.contains(scope));
+}
+
+#[tokio::test]
+async fn a_missing_registry_is_said_and_found_when_it_appears() {
+    let world = World::new().await;
+    let mut spec = world.spec();
+    let contoso = spec["registry"]["resourceId"].as_str().unwrap().to_owned();
+    spec["registry"]["resourceId"] = contoso.replace("contoso", "fabrikam").into();
+    world.azure.update(|azure| {
+        let operator = operator(azure);
+        azure.assign(&operator, READER, "/subscriptions/50000000-0000-4000-8000-000000000001");
+        azure.assign(
+            &operator,
+            ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR,
+            "/subscriptions/50000000-0000-4000-8000-000000000001",
+        );
+    });
+    world.apply("a", spec).await;
+    let status = world.until_reason("a", "Ready", "NotFound").await;
+    let text = message(&status);
+    assert!(text.starts_with("reading registry /subscriptions/"), "{text}");
+    assert!(text.contains("404 ResourceNotFound") && text.contains("correlation id"), "{text}");
+    world.until_event("a", "Warning", "NotFound").await;
+    world.until_reason("a", "Stalled", "NotFound").await;
+    world.azure.update(|azure| drop(azure.registry("fabrikam").add()));
+    world.until_ready("a").await;
+}
+
+#[tokio::test]
+async fn a_missing_cluster_is_said_and_found_when_it_appears() {
+    let world = World::new().await;
+    let mut spec = world.spec();
+    let prod = spec["kubeletIdentity"]["clusterResourceId"].as_str().unwrap().to_owned();
+    spec["kubeletIdentity"]["clusterResourceId"] = prod.replace("prod", "next").into();
+    world.azure.update(|azure| {
+        let operator = operator(azure);
+        azure.assign(&operator, READER, "/subscriptions/50000000-0000-4000-8000-000000000001");
+    });
+    world.apply("a", spec).await;
+    let status = world.until_reason("a", "Ready", "NotFound").await;
+    assert!(message(&status).starts_with("reading cluster /subscriptions/"));
+    assert_eq!(status.registry.unwrap().login_server.as_deref(), Some("contoso.azurecr.io"));
+    world.azure.update(|azure| drop(azure.cluster("next").add()));
+    world.until_ready("a").await;
+}
+
+#[rstest::rstest]
+#[case::registry(READER, "registries/contoso", "Microsoft.ContainerRegistry/registries/read")]
+#[case::cluster(READER, "managedClusters/prod", "Microsoft.ContainerService/managedClusters/read")]
+#[case::assignment(
+    ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR,
+    "registries/contoso",
+    "Microsoft.Authorization/roleAssignments/write"
+)]
+#[tokio::test]
+async fn a_missing_right_is_named_and_used_when_it_is_granted(
+    #[case] role: &str,
+    #[case] scope: &str,
+    #[case] action: &str,
+) {
+    let world = World::new().await;
+    let all = world.azure.read(|azure| azure.role_assignments.clone());
+    world.azure.update(|azure| take_role(azure, role, scope));
+    if action.ends_with("registries/read") {
+        // The administrator role reads everything at its scope, and would hide what is missing.
+        let other = ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR;
+        world.azure.update(|azure| take_role(azure, other, scope));
+    }
+    world.apply("a", world.spec()).await;
+    let status = world.until_reason("a", "Ready", "AccessDenied").await;
+    let text = message(&status);
+    assert!(text.contains("403 AuthorizationFailed for object id"), "{text}");
+    assert!(text.contains(action), "{text}");
+    world.until_event("a", "Warning", "AccessDenied").await;
+    world.until_reason("a", "Stalled", "AccessDenied").await;
+    world.azure.update(|azure| azure.role_assignments = all);
+    world.until_ready("a").await;
+}
+
+#[tokio::test]
+async fn without_an_identity_the_operator_runs_and_says_what_to_set() {
+    let world = World::with(|_| {}, |settings| settings.identity = Identity::None).await;
+    world.apply("a", world.spec()).await;
+    let status = world.until_reason("a", "Ready", "AuthenticationFailed").await;
+    assert!(message(&status).contains("AZURE_FEDERATED_TOKEN_FILE"), "{}", message(&status));
+    assert_eq!(world.page("/readyz").await.0, 200);
+    assert_eq!(world.azure.journal().len(), 0);
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_told_apart_and_never_shown() {
+    let wrong = "a-wrong-secret-marker";
+    let world = World::with(
+        |_| {},
+        |settings| {
+            if let Identity::ClientSecret { secret, .. } = &mut settings.identity {
+                *secret = Secret::new(wrong);
+            }
+        },
+    )
+    .await;
+    world.apply("a", world.spec()).await;
+    let status = world.until_reason("a", "Ready", "AuthenticationFailed").await;
+    let text = message(&status);
+    assert!(text.contains("AADSTS7000215") && text.contains("AZURE_CLIENT_SECRET"), "{text}");
+    assert!(!serde_json::to_string(&status).unwrap().contains(wrong));
+    world.until_reason("a", "Stalled", "AuthenticationFailed").await;
+}
+
+#[tokio::test]
+async fn a_federation_that_does_not_match_shows_what_to_enter() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_owned();
+    let world = World::with(
+        |azure| {
+            let federated = azure.application("federated").federated("https://issuer", "other");
+            federated.add();
+        },
+        |settings| {
+            settings.identity = Identity::Workload {
+                tenant: DEFAULT_TENANT.to_owned(),
+                client: Model::default_tenant().application("federated").add().client_id.unwrap(),
+                token_file: path,
+            };
+        },
+    )
+    .await;
+    let issuer = world.cluster.service_account_issuer().to_owned();
+    let key = std::fs::read_to_string(world.cluster.service_account_public_key()).unwrap();
+    world.azure.update(|azure| azure.add_token_issuer(&issuer, &key));
+    let lifetime = Duration::from_secs(600);
+    let audience = "api://AzureADTokenExchange";
+    let namespace = world.namespace();
+    let token = world.cluster.service_account_token(&namespace, "acr-attach", audience, lifetime);
+    std::fs::write(file.path(), token.await.unwrap()).unwrap();
+
+    world.apply("a", world.spec()).await;
+    let status = world.until_reason("a", "Ready", "AuthenticationFailed").await;
+    let text = message(&status);
+    let subject = format!("subject system:serviceaccount:{namespace}:acr-attach");
+    for part in [format!("issuer {issuer}"), subject, format!("audience {audience}")] {
+        assert!(text.contains(&part), "{part} is not in {text}");
+    }
+    world.azure.update(|azure| {
+        let subject = format!("system:serviceaccount:{namespace}:acr-attach");
+        azure.principals.retain(|it| it.display_name != "federated");
+        let operator = azure.application("federated").federated(&issuer, &subject).add();
+        let registry = azure.find_registry("contoso").unwrap().id();
+        let prod = azure.find_cluster("prod").unwrap().id();
+        azure.assign(&operator, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, &registry);
+        azure.assign(&operator, READER, &prod);
+    });
+    world.until_ready("a").await;
+}
+
+#[tokio::test]
+async fn what_the_settings_do_not_allow_reaches_azure_never() {
+    let world = World::with(
+        |_| {},
+        |settings| settings.allowed_registries = "other.azurecr.io".parse().unwrap(),
+    )
+    .await;
+    world.apply("a", world.spec()).await;
+    let status = world.until_reason("a", "Stalled", "NotAllowed").await;
+    assert!(message(&status).contains("--allowed-registries"), "{}", message(&status));
+    assert_eq!(world.azure.journal().len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_not_there_yet_is_said() {
+    let world = World::new().await;
+    let registry = world.spec()["registry"].clone();
+    world.apply("auto", json!({"registry": registry})).await;
+    let mut by_name = world.spec();
+    by_name["registry"] = json!({"name": "contoso"});
+    world.apply("name", by_name).await;
+    let mut narrowed = world.spec();
+    narrowed["repositories"] = json!(["team-a/*"]);
+    world.apply("narrowed", narrowed).await;
+    for name in ["auto", "name", "narrowed"] {
+        let status = world.until_reason(name, "Stalled", "InvalidSpec").await;
+        assert!(message(&status).contains("not supported by this version"), "{}", message(&status));
+        world.until_event(name, "Warning", "InvalidSpec").await;
+    }
+    assert_eq!(world.azure_writes(), 0);
+    world.apply("auto", world.spec()).await;
+    world.until_ready("auto").await;
+}
+
+#[tokio::test]
+async fn a_cluster_whose_pods_pull_otherwise_is_not_granted_in_vain() {
+    let world = World::with(
+        |azure| {
+            azure.cluster_mut("prod").unwrap().service_account_image_pull =
+                Some(azure_sim::model::ServiceAccountImagePull {
+                    enabled: true,
+                    default_managed_identity_id: None,
+                });
+        },
+        |_| {},
+    )
+    .await;
+    world.apply("a", world.spec()).await;
+    let status = world.until_reason("a", "Stalled", "Unsupported").await;
+    assert!(message(&status).contains("service account image pull profile"));
+    assert_eq!(world.azure_writes(), 0);
+}
+
+#[tokio::test]
+async fn a_registry_of_another_tenant_is_unsupported() {
+    let world = World::new().await;
+    world.azure.update(|azure| {
+        let tenant = "7e000000-0000-4000-8000-0000000000ff";
+        azure.add_tenant(tenant);
+        azure.add_subscription("50000000-0000-4000-8000-0000000000ff", tenant);
+    });
+    let mut spec = world.spec();
+    let contoso = spec["registry"]["resourceId"].as_str().unwrap().to_owned();
+    let elsewhere = contoso.replace("-000000000001", "-0000000000ff");
+    spec["registry"]["resourceId"] = elsewhere.into();
+    world.apply("a", spec).await;
+    let status = world.until_reason("a", "Stalled", "Unsupported").await;
+    assert!(message(&status).contains("another tenant"), "{}", message(&status));
+}
+
+#[tokio::test]
+async fn azure_is_left_alone_for_as_long_as_it_asks() {
+    let world = World::new().await;
+    world.azure.fault(Fault::throttled(Call::PutRoleAssignment, 3).once());
+    world.apply("a", world.spec()).await;
+    let status = world.until_reason("a", "Reconciling", "Throttled").await;
+    assert_eq!(find(&status, "Stalled"), None);
+    world.until_ready("a").await;
+    let journal = world.azure.journal();
+    let puts: Vec<_> =
+        journal.iter().filter(|it| it.call == Some(Call::PutRoleAssignment)).collect();
+    let [refused, made] = &puts[..] else { panic!("{puts:?}") };
+    let waited = made.time.duration_since(refused.time);
+    assert!(waited >= SignedDuration::from_secs(3), "{waited:?}");
+}
+
+#[tokio::test]
+async fn a_hanging_registry_delays_no_other_attachment() {
+    let world = World::new().await;
+    world.azure.update(|azure| {
+        let operator = operator(azure);
+        let hanging = azure.registry("hanging").add();
+        azure.assign(&operator, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, &hanging.id());
+    });
+    world
+        .azure
+        .fault(Fault::new(Call::GetRegistry, Effect::Hang).containing("/registries/hanging"));
+    let mut spec = world.spec();
+    let contoso = spec["registry"]["resourceId"].as_str().unwrap().to_owned();
+    spec["registry"]["resourceId"] = contoso.replace("contoso", "hanging").into();
+    world.apply("slow", spec).await;
+    world
+        .until("the hanging call", || async {
+            let journal = world.azure.journal();
+            journal.iter().any(|it| it.path.ends_with("/registries/hanging")).then_some(())
+        })
+        .await;
+    world.apply("fast", world.spec()).await;
+    world.until_ready("fast").await;
+    let journal = world.azure.journal();
+    let hanging = journal.iter().find(|it| it.path.ends_with("/registries/hanging"));
+    assert_eq!(hanging.unwrap().status, None, "the other one waited for the hanging one");
+}
+
+#[tokio::test]
+async fn a_write_whose_answer_is_lost_is_not_made_twice() {
+    let world = World::new().await;
+    world.azure.fault(Fault::new(Call::PutRoleAssignment, Effect::ApplyThenDrop).once());
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    assert_eq!(world.pull_assignments().len(), 1);
+    let puts = world.azure.journal();
+    let puts = puts.iter().filter(|it| it.call == Some(Call::PutRoleAssignment)).count();
+    assert_eq!(puts, 1);
+}

@@ -1,0 +1,109 @@
+//! Deleting an attachment undoes what it did, and never blocks for ever.
+
+use azure_sim::model::ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR;
+use azure_sim::{Call, Fault};
+use serde_json::json;
+
+use crate::world::{World, message, operator};
+
+#[tokio::test]
+async fn a_deleted_attachment_leaves_nothing() {
+    let world = World::new().await;
+    let before = world.azure.read(|azure| azure.role_assignments.len());
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    world.delete("a").await;
+    world.until_gone("a").await;
+    assert_eq!(world.pull_assignments().len(), 0);
+    assert_eq!(world.azure.read(|azure| azure.role_assignments.len()), before);
+    world.until_event("a", "Normal", "RoleAssignmentDeleted").await;
+}
+
+#[tokio::test]
+async fn orphaning_leaves_the_assignment_and_asks_azure_nothing() {
+    let world = World::new().await;
+    let mut spec = world.spec();
+    spec["deletionPolicy"] = "Orphan".into();
+    world.apply("a", spec).await;
+    world.until_ready("a").await;
+    world.delete("a").await;
+    world.until_gone("a").await;
+    assert_eq!(world.pull_assignments().len(), 1);
+    assert_eq!(world.calls(Call::DeleteRoleAssignment), 0);
+}
+
+#[tokio::test]
+async fn a_vanished_registry_counts_as_detached() {
+    let world = World::new().await;
+    world.azure.update(|azure| {
+        // A right on the registry itself would vanish with it.
+        let group = "/subscriptions/50000000-0000-4000-8000-000000000001/resourceGroups/rg";
+        azure.assign(&operator(azure), ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, group);
+    });
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    world.azure.update(|azure| {
+        let id = azure.find_registry("contoso").unwrap().id();
+        azure.remove_resource(&id);
+    });
+    world.delete("a").await;
+    world.until_gone("a").await;
+}
+
+#[tokio::test]
+async fn a_refusing_azure_names_the_way_out_and_the_way_out_works() {
+    let world = World::new().await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    world.azure.fault(Fault::error(
+        Call::DeleteRoleAssignment,
+        409,
+        "ScopeLocked",
+        "The scope is locked.",
+    ));
+    world.delete("a").await;
+    let status = world.until_reason("a", "Stalled", "Locked").await;
+    assert!(message(&status).contains("deletionPolicy to Orphan"), "{}", message(&status));
+    world.until_event("a", "Warning", "Locked").await;
+    world.patch("a", json!({"spec": {"deletionPolicy": "Orphan"}})).await;
+    world.until_gone("a").await;
+    assert_eq!(world.pull_assignments().len(), 1);
+}
+
+#[tokio::test]
+async fn what_could_not_be_deleted_is_deleted_later() {
+    let world = World::new().await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    let fault = Fault::error(Call::DeleteRoleAssignment, 503, "ServiceUnavailable", "Try later.");
+    world.azure.fault(fault.times(2));
+    world.delete("a").await;
+    world.until_gone("a").await;
+    assert_eq!(world.pull_assignments().len(), 0);
+}
+
+#[tokio::test]
+async fn a_suspended_attachment_grants_nothing_and_still_detaches() {
+    let world = World::new().await;
+    let mut spec = world.spec();
+    spec["suspend"] = true.into();
+    world.apply("a", spec.clone()).await;
+    world.until_reason("a", "Ready", "Progressing").await;
+    assert_eq!(world.azure.journal().len(), 0);
+
+    spec["suspend"] = false.into();
+    world.apply("a", spec.clone()).await;
+    let attached = world.until_ready("a").await;
+    spec["suspend"] = true.into();
+    let object = world.apply("a", spec).await;
+    let status = world
+        .until("the suspended generation to be observed", || async {
+            let status = world.status("a").await;
+            (status.observed_generation == object.metadata.generation).then_some(status)
+        })
+        .await;
+    assert_eq!(status.conditions, attached.conditions);
+    world.delete("a").await;
+    world.until_gone("a").await;
+    assert_eq!(world.pull_assignments().len(), 0);
+}

@@ -1,0 +1,152 @@
+//! Azure or the API server away and back; objects that do not parse. Nothing is lost.
+
+use azure_sim::{Call, Effect, Fault};
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::world::{World, find};
+
+#[tokio::test]
+async fn azure_unreachable_at_the_start_is_told_and_overcome() {
+    let world = World::new().await;
+    world.azure.fault(Fault::new(Call::Any, Effect::Drop));
+    world.apply("a", world.spec()).await;
+    let status = world.until_reason("a", "Reconciling", "Unavailable").await;
+    assert_eq!(find(&status, "Ready").unwrap().0, "False");
+    assert_eq!(find(&status, "Stalled"), None);
+    assert_eq!(world.page("/readyz").await.0, 200);
+    world.azure.clear_faults();
+    world.until_ready("a").await;
+}
+
+#[tokio::test]
+async fn an_outage_of_azure_is_no_news_until_it_lasts() {
+    let world = World::new().await;
+    world.apply("a", world.spec()).await;
+    let before = world.until_ready("a").await;
+    let fault = Fault::error(Call::GetRegistry, 503, "ServiceUnavailable", "Try later.");
+    world.azure.fault(fault.times(2));
+    world.until_calls(Call::GetRegistry, 3).await;
+    assert_eq!(world.status("a").await, before);
+
+    world.azure.fault(Fault::error(Call::GetRegistry, 503, "ServiceUnavailable", "Try later."));
+    world
+        .until("Ready to be unknown", || async {
+            let status = world.status("a").await;
+            (find(&status, "Ready")?.0 == "Unknown").then_some(())
+        })
+        .await;
+    assert_eq!(world.pull_assignments().len(), 1);
+    world.azure.clear_faults();
+    world.until_ready("a").await;
+    assert_eq!(world.calls(Call::DeleteRoleAssignment), 0);
+}
+
+#[tokio::test]
+async fn revoked_tokens_are_replaced() {
+    let world = World::new().await;
+    world.apply("a", world.spec()).await;
+    let before = world.until_ready("a").await;
+    let tokens = world.calls(Call::Token);
+    world.azure.expire_tokens();
+    world
+        .until("another token", || async { (world.calls(Call::Token) > tokens).then_some(()) })
+        .await;
+    world.until_calls(Call::ListRoleAssignments, 2).await;
+    assert_eq!(world.status("a").await, before);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_answer_is_an_outage() {
+    let world = World::new().await;
+    world.azure.fault(Fault::new(Call::GetRegistry, Effect::Garbage).once());
+    world.apply("a", world.spec()).await;
+    world.until_reason("a", "Reconciling", "Unavailable").await;
+    world.until_ready("a").await;
+    world.azure.fault(Fault::new(Call::ListRoleAssignments, Effect::Huge { bytes: 20 << 20 }));
+    world
+        .until("Ready to be unknown", || async {
+            let status = world.status("a").await;
+            (find(&status, "Ready")?.0 == "Unknown").then_some(())
+        })
+        .await;
+    assert_eq!(world.pull_assignments().len(), 1);
+}
+
+#[tokio::test]
+async fn what_touches_the_whole_control_plane() {
+    let mut world = World::alone().await;
+    an_object_that_does_not_parse_disturbs_no_other(&mut world).await;
+    the_api_server_may_restart(&mut world).await;
+}
+
+/// Older or newer definitions let objects in that this version cannot read.
+async fn an_object_that_does_not_parse_disturbs_no_other(world: &mut World) {
+    set_suspend_type(world, json!({"x-kubernetes-preserve-unknown-fields": true})).await;
+    let mut odd = world.spec();
+    odd["suspend"] = json!({"until": "tomorrow"});
+    world.try_apply("odd", odd).await.map(drop).unwrap_or_default();
+    world.start().await;
+    world.apply("good", world.spec()).await;
+    world.until_ready("good").await;
+    world.until_event("odd", "Warning", "InvalidSpec").await;
+    let raw = world.client.clone();
+    let resource = kube::core::ApiResource::erase::<acr_attach::api::RegistryAttachment>(&());
+    let odd: Api<kube::core::DynamicObject> = Api::all_with(raw, &resource);
+    let shown = world
+        .until("the odd object to say so", || async {
+            let object = odd.get(&world.name("odd")).await.unwrap();
+            let reason = object.data["status"]["conditions"][0]["reason"].as_str()?;
+            (reason == "InvalidSpec").then_some(object.data.clone())
+        })
+        .await;
+    assert_eq!(shown["spec"]["suspend"]["until"], "tomorrow");
+    odd.delete(&world.name("odd"), &DeleteParams::default()).await.unwrap();
+    world
+        .until("the odd object to be gone", || async {
+            odd.get_opt(&world.name("odd")).await.unwrap().is_none().then_some(())
+        })
+        .await;
+}
+
+async fn set_suspend_type(world: &World, schema: Value) {
+    let mut crd = serde_json::to_value(acr_attach::api::crd()).unwrap();
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["suspend"] =
+        schema;
+    let api: Api<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> =
+        Api::all(world.client.clone());
+    let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
+    let params = PatchParams::apply("newer-version").force();
+    api.patch(&name, &params, &Patch::Apply(&crd)).await.unwrap();
+    world
+        .until("the other definition to be served", || async {
+            let mut spec = world.spec();
+            spec["suspend"] = json!({"until": "tomorrow"});
+            let dry = PatchParams { dry_run: true, ..PatchParams::apply("probe").force() };
+            let manifest = json!({
+                "apiVersion": "acr-attach.dev/v1alpha1", "kind": "RegistryAttachment",
+                "metadata": {"name": "probe"}, "spec": spec,
+            });
+            let raw: Api<kube::core::DynamicObject> = Api::all_with(
+                world.client.clone(),
+                &kube::core::ApiResource::erase::<acr_attach::api::RegistryAttachment>(&()),
+            );
+            raw.patch("probe", &dry, &Patch::Apply(&manifest)).await.ok().map(drop)
+        })
+        .await;
+}
+
+async fn the_api_server_may_restart(world: &mut World) {
+    let plane = world.plane.as_mut().unwrap();
+    plane.stop_api_server().await.unwrap();
+    world.azure.update(|azure| azure.role_assignments.retain(|it| it.description.is_none()));
+    world.until_calls(Call::ListRoleAssignments, 1).await;
+    assert_eq!(world.page("/livez").await.0, 200);
+    world.plane.as_mut().unwrap().start_api_server().await.unwrap();
+    world.until_ready("good").await;
+    world.apply("later", world.spec()).await;
+    world.until_ready("later").await;
+    world.delete("good").await;
+    world.until_gone("good").await;
+    assert_eq!(world.pull_assignments().len(), 1);
+}

@@ -1,0 +1,176 @@
+//! The unchanged program: environment, flags, proxy, signals and exit codes.
+
+use std::io::Write;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use azure_sim::model::DEFAULT_TENANT;
+use kube::api::{Api, PostParams};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::world::{SECRET, World, operator};
+
+/// The program with an empty environment.
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_acr-attach"));
+    command.args(arguments).env_clear().kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The program in that world, through its proxy.
+async fn operator_program(world: &World, folder: &tempfile::TempDir) -> Command {
+    let account = world.cluster.service_account(&world.namespace(), "acr-attach").await.unwrap();
+    let kubeconfig = folder.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, serde_json::to_string(&account).unwrap()).unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, world.azure.ca_pem()).unwrap();
+    let mut command = program(&["run", "--listen", "127.0.0.1:0", "--resync", "2s"]);
+    command
+        .args(["--attachment-selector", &world.settings.attachment_selector])
+        .arg("--ca-file")
+        .arg(ca)
+        .env("KUBECONFIG", kubeconfig)
+        .env("HTTPS_PROXY", world.azure.proxy_url())
+        .env("HTTP_PROXY", world.azure.proxy_url())
+        .env("AZURE_TENANT_ID", DEFAULT_TENANT)
+        .env("AZURE_CLIENT_ID", world.azure.read(|azure| operator(azure).client_id).unwrap());
+    command
+}
+
+async fn end(mut child: Child) -> (std::process::ExitStatus, Duration) {
+    let id = i32::try_from(child.id().unwrap()).unwrap();
+    let start = Instant::now();
+    let pid = rustix::process::Pid::from_raw(id).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    let status = tokio::time::timeout(Duration::from_secs(20), child.wait()).await.unwrap();
+    (status.unwrap(), start.elapsed())
+}
+
+#[tokio::test]
+async fn through_a_proxy_with_a_client_secret() {
+    let mut world = World::new().await;
+    world.stop().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = operator_program(&world, &folder).await;
+    let mut child = command.env("AZURE_CLIENT_SECRET", SECRET).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    world.delete("a").await;
+    world.until_gone("a").await;
+    let (status, took) = end(child).await;
+    assert_eq!(status.code(), Some(0), "{status:?} {:?}", status.signal());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let mut log = Vec::new();
+    while let Some(line) = lines.next_line().await.unwrap() {
+        log.push(serde_json::from_str::<serde_json::Value>(&line).unwrap());
+    }
+    let messages: Vec<_> = log.iter().filter_map(|it| it["message"].as_str()).collect();
+    assert_eq!((messages[0], *messages.last().unwrap()), ("started", "stopped"));
+    assert!(messages.contains(&"pass done"), "{messages:?}");
+}
+
+#[tokio::test]
+async fn through_a_proxy_with_a_federated_token_and_without_a_word_about_secrets() {
+    let mut world = World::new().await;
+    world.stop().await;
+    let namespace = world.namespace();
+    let issuer = world.cluster.service_account_issuer().to_owned();
+    let subject = format!("system:serviceaccount:{namespace}:acr-attach");
+    let key = std::fs::read_to_string(world.cluster.service_account_public_key()).unwrap();
+    world.azure.update(|azure| {
+        azure.add_token_issuer(&issuer, &key);
+        azure.principals.retain(|it| it.display_name != "acr-attach");
+        azure.application("acr-attach").federated(&issuer, &subject).add();
+    });
+    let audience = "api://AzureADTokenExchange";
+    let lifetime = Duration::from_secs(600);
+    let token = world.cluster.service_account_token(&namespace, "acr-attach", audience, lifetime);
+    let token = token.await.unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "{token}").unwrap();
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = operator_program(&world, &folder).await;
+    command.env("AZURE_FEDERATED_TOKEN_FILE", file.path()).args(["--log-level", "trace"]);
+    let mut child = command.spawn().unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let log = tokio::spawn(async move {
+        let mut text = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut stderr, &mut text).await.unwrap();
+        text
+    });
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    let (status, _) = end(child).await;
+    assert_eq!(status.code(), Some(0));
+    let log = log.await.unwrap();
+    assert!(!log.contains(&token), "the federated token is in the log");
+    // Every JSON web token begins so.
+    assert!(!log.contains("eyJ"), "a token is in the log");
+}
+
+/// The sentence with which the program refuses to start.
+async fn refusal(mut command: Command) -> String {
+    let output = tokio::time::timeout(Duration::from_secs(30), command.output()).await.unwrap();
+    let output = output.unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(!text.contains("panicked"), "{text}");
+    text
+}
+
+#[tokio::test]
+async fn what_cannot_work_ends_the_start_with_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("kubeconfig");
+    std::fs::write(&broken, "clusters: {").unwrap();
+
+    let mut command = program(&["run"]);
+    command.env("AZURE_CLIENT_SECRET", "x").env("AZURE_FEDERATED_TOKEN_FILE", "/x");
+    let text = refusal(command).await;
+    assert!(text.contains("keep one") && text.trim().lines().count() == 1, "{text}");
+
+    let mut command = program(&["run", "--listen", "127.0.0.1:0"]);
+    command.env("KUBECONFIG", &broken);
+    let text = refusal(command).await;
+    assert!(text.starts_with("acr-attach: finding the cluster"), "{text}");
+
+    let mut command = program(&["run", "--listen", "127.0.0.1:0"]);
+    command.env("KUBECONFIG", folder.path().join("missing"));
+    let text = refusal(command).await;
+    assert!(text.starts_with("acr-attach: finding the cluster"), "{text}");
+
+    let command = program(&["run", "--ca-file", "/does/not/exist"]);
+    let text = refusal(command).await;
+    assert!(text.contains("/does/not/exist (--ca-file)"), "{text}");
+
+    let command = program(&["run", "--resync", "soon"]);
+    let text = refusal(command).await;
+    assert!(text.contains("such as 30m"), "{text}");
+
+    let mut command = program(&["run"]);
+    command.env("ACR_ATTACH_ALLOWED_REGISTRIES", "contoso");
+    let text = refusal(command).await;
+    assert!(text.contains("--allowed-registries"), "{text}");
+}
+
+#[tokio::test]
+async fn the_definition_is_printed_and_can_be_installed() {
+    let output = program(&["crd"]).output().await.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text, acr_attach::api::crd_yaml().unwrap());
+    let world = World::new().await;
+    let crds: Api<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> =
+        Api::all(world.client.clone());
+    let mut crd = serde_saphyr::from_str::<serde_json::Value>(&text).unwrap();
+    // The server of this world has it already; the same under another group is judged alike.
+    let id = &world.id;
+    crd["spec"]["group"] = format!("x{id}.dev").into();
+    crd["metadata"]["name"] = format!("registryattachments.x{id}.dev").into();
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    crds.create(&dry, &serde_json::from_value(crd).unwrap()).await.unwrap();
+}

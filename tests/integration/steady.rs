@@ -1,0 +1,124 @@
+//! When nothing changes, nothing is written; and a restart changes nothing.
+
+use azure_sim::Call;
+use jiff::SignedDuration;
+use serde_json::json;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn resyncs_write_nothing_anywhere() {
+    let world = World::new().await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    // The look that follows our own write.
+    world.until_calls(Call::ListRoleAssignments, 1).await;
+    let (azure, api) = (world.azure_writes(), world.api_writes());
+    world.until_calls(Call::ListRoleAssignments, 3).await;
+    assert_eq!((world.azure_writes(), world.api_writes()), (azure, api));
+}
+
+#[tokio::test]
+async fn between_resyncs_azure_is_not_even_read() {
+    let half_hour = SignedDuration::from_mins(30);
+    let world = World::with(|_| {}, |settings| settings.intervals.resync = half_hour).await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    let calls = world.azure.journal().len();
+    // These events pass the watch, and the last one is the proof that the others have passed.
+    world.patch("a", json!({"metadata": {"labels": {"x": "y"}}})).await;
+    world.patch("a", json!({"metadata": {"annotations": {"x": "y"}}})).await;
+    world.apply("last", world.spec()).await;
+    world.until_ready("last").await;
+    let by_others = world.azure.journal().len() - calls;
+    assert!(by_others <= 8, "one pass for `last` makes at most 8 calls, not {by_others}");
+}
+
+#[tokio::test]
+async fn a_restart_writes_nothing() {
+    let mut world = World::new().await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    world.stop().await;
+    let (azure, api) = (world.azure_writes(), world.api_writes());
+    world.start().await;
+    world.until_calls(Call::ListRoleAssignments, 2).await;
+    assert_eq!((world.azure_writes(), world.api_writes()), (azure, api));
+}
+
+#[tokio::test]
+async fn status_that_somebody_wiped_is_rebuilt_with_nothing_done_twice() {
+    let world = World::new().await;
+    world.apply("a", world.spec()).await;
+    let before = world.until_ready("a").await;
+    let writes = world.azure_writes();
+    let wiped = kube::api::Patch::Merge(
+        json!({"status": {"claim": null, "registry": null, "roleAssignments": null, "conditions": null}}),
+    );
+    let params = kube::api::PatchParams::default();
+    world.attachments().patch_status(&world.name("a"), &params, &wiped).await.unwrap();
+    let after = world.until_ready("a").await;
+    assert_eq!(
+        (after.claim, after.registry, after.role_assignments),
+        (before.claim, before.registry, before.role_assignments)
+    );
+    assert_eq!(world.azure_writes(), writes);
+}
+
+#[tokio::test]
+async fn a_request_to_look_again_is_answered_at_once() {
+    let half_hour = SignedDuration::from_mins(30);
+    let world = World::with(|_| {}, |settings| settings.intervals.resync = half_hour).await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    let made = world.pull_assignments();
+    world.azure.update(|azure| azure.role_assignments.retain(|it| it.name != made[0].name));
+    world
+        .patch(
+            "a",
+            json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "now"}}}),
+        )
+        .await;
+    world
+        .until("the request to be echoed", || async {
+            let status = world.status("a").await;
+            (status.last_handled_reconcile_at.as_deref() == Some("now")).then_some(())
+        })
+        .await;
+    assert_eq!(world.pull_assignments().len(), 1);
+}
+
+#[tokio::test]
+async fn a_fresh_object_counts_as_not_observed_until_it_is() {
+    let mut world = World::new().await;
+    world.stop().await;
+    let object = world.apply("a", world.spec()).await;
+    assert_eq!(object.status.unwrap().observed_generation, Some(-1));
+    world.start().await;
+    assert_eq!(world.until_ready("a").await.observed_generation, Some(1));
+}
+
+#[tokio::test]
+async fn the_pages_tell_how_the_operator_is() {
+    let world = World::new().await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    assert_eq!(world.page("/livez").await.0, 200);
+    assert_eq!(world.page("/readyz").await.0, 200);
+    let metrics = world
+        .until("the attachment to be counted", || async {
+            let text = world.page("/metrics").await.1;
+            text.contains(r#"acr_attach_attachments{method="KubeletIdentity",ready="True"} 1"#)
+                .then_some(text)
+        })
+        .await;
+    for line in [
+        r#"controller_runtime_reconcile_total{controller="registryattachment",result="success"}"#,
+        r#"controller_runtime_reconcile_time_seconds_bucket{le="0.1",controller="registryattachment"}"#,
+        r#"acr_attach_azure_requests_total{service="arm",operation="put_role_assignment",code="201"} 1"#,
+        r#"acr_attach_azure_requests_total{service="entra",operation="token",code="200"} 1"#,
+        "acr_attach_build_info",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
+    }
+}
