@@ -3,7 +3,8 @@
 SHELL := /bin/sh
 BIN := target/tools/bin
 PROGRAMS := $(addprefix $(BIN)/,etcd kube-apiserver kube-controller-manager kubectl)
-CARGO_TEST := cargo test --workspace --all-targets --quiet
+# Tests wait more than they work.
+CARGO_TEST := RUST_TEST_THREADS=8 cargo test --workspace --all-targets --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help tools build demo test format lint control-plane crds deny clean
@@ -41,7 +42,7 @@ demo: tools build ## Shows it at work on loopback; ARGS=--once ends by itself
 
 test: tools format lint ## Checks format, lints and generated files, and runs all tests
 	@cargo build --quiet -p control-plane
-	@target/debug/control-plane run --crd crds/registryattachments.yaml -- $(CARGO_TEST)
+	@target/debug/control-plane run --crd crds/registryattachments.yaml -- env $(CARGO_TEST)
 	@cargo test --workspace --doc --quiet
 
 format: ## Checks the format

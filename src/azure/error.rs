@@ -17,7 +17,7 @@ pub struct Error {
 }
 
 /// What is tried, for messages.
-#[derive(Clone, Debug, PartialEq, Eq, ThisError)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, ThisError)]
 #[error("{doing} {target}")]
 pub(super) struct Attempt {
     /// Such as `reading registry`.
@@ -55,8 +55,8 @@ enum Failure {
     },
     #[error("{0}")]
     NoAnswer(String),
-    #[error("{0}")]
-    Busy(String),
+    #[error("{0} passes that may run at once are running; this one comes back")]
+    Busy(usize),
     #[error("the answer cannot be read: {0}")]
     Unreadable(String),
 }
@@ -89,6 +89,13 @@ impl Error {
         Self { attempt: Box::new(attempt.clone()), failure: Box::new(Failure::NoAnswer(text)) }
     }
 
+    /// No place is free among that many.
+    pub(super) fn busy(places: usize) -> Self {
+        let attempt =
+            Attempt { doing: "speaking to", target: "Azure".to_owned(), ..Attempt::default() };
+        Self { attempt: Box::new(attempt), failure: Box::new(Failure::Busy(places)) }
+    }
+
     /// A request that brought no answer: the sign-in before it failed, or the way there.
     pub(super) fn failed(
         attempt: &Attempt,
@@ -96,7 +103,6 @@ impl Error {
         error: &azure_core::Error,
     ) -> Self {
         let failure = match fault(error) {
-            Some(Fault::Busy(_)) => Failure::Busy(chain(error)),
             Some(Fault::SignIn { status, code, description, retry_after }) => Failure::SignIn {
                 identity: identity.to_string(),
                 text: format!(

@@ -13,6 +13,7 @@ mod transport;
 use std::sync::Arc;
 
 use azure_core::http::{ClientOptions, RetryOptions};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::metrics::Metrics;
 
@@ -22,21 +23,32 @@ pub use cloud::Cloud;
 pub use entra::Identity;
 pub use error::Error;
 
-/// Azure, by what may be done with it.
+/// How many passes may speak to Azure Resource Manager at once. Each makes one call at a time.
+const SESSIONS: usize = 8;
+
+/// Azure, as one identity sees it.
 #[derive(Debug)]
 pub struct Azure {
+    arm: Arc<Arm>,
+    free: Arc<Semaphore>,
+}
+
+/// The right of one pass to speak to Azure Resource Manager.
+#[derive(Debug)]
+pub struct Session {
     /// Reads, and only reads.
     pub reader: Reader,
     /// Writes role assignments, and reads one before and after it writes it.
     pub writer: Writer,
+    _place: OwnedSemaphorePermit,
 }
 
 /// What can be read.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Reader(Arc<Arm>);
 
 /// What can be written.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Writer(Arc<Arm>);
 
 impl Azure {
@@ -50,6 +62,39 @@ impl Azure {
             ..ClientOptions::default()
         };
         let arm = Arc::new(Arm::new(cloud, identity, options));
-        Self { reader: Reader(Arc::clone(&arm)), writer: Writer(arm) }
+        Self { arm, free: Arc::new(Semaphore::new(SESSIONS)) }
+    }
+
+    /// Takes one of the places, for a whole pass: a pass that got one is not interrupted by
+    /// others, and so no call is made in vain.
+    ///
+    /// # Errors
+    /// Busy when none is free. Nobody waits for one, since whoever has it may be waiting for an
+    /// Azure that hangs.
+    pub fn session(&self) -> Result<Session, Error> {
+        let place = Arc::clone(&self.free).try_acquire_owned();
+        Ok(Session {
+            reader: Reader(Arc::clone(&self.arm)),
+            writer: Writer(Arc::clone(&self.arm)),
+            _place: place.map_err(|_| Error::busy(SESSIONS))?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+    use crate::domain::problem::{Cause, Problem};
+
+    #[test]
+    fn so_many_passes_speak_to_azure_at_once_and_no_more() {
+        let metrics = Metrics::new(&mut Registry::default());
+        let azure = Azure::new(reqwest::Client::new(), Cloud::Public, Identity::None, metrics);
+        let mut sessions: Vec<_> = (0..SESSIONS).map(|_| azure.session().unwrap()).collect();
+        assert_eq!(Problem::from(azure.session().unwrap_err()).cause, Cause::Busy);
+        sessions.pop();
+        azure.session().unwrap();
     }
 }

@@ -1,8 +1,7 @@
-//! The one way out: every request to Azure, tokens included, passes here. It bounds how many run
-//! at once, how long each takes and how much it brings, and counts them.
+//! The one way out: every request to Azure, tokens included, passes here. It bounds how long each
+//! takes and how much it brings, and counts them.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use azure_core::error::ErrorKind;
@@ -10,13 +9,10 @@ use azure_core::http::headers::{Headers, RETRY_AFTER};
 use azure_core::http::{AsyncRawResponse, HttpClient, Method, Request, Transport};
 use serde::Deserialize;
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::cloud::Cloud;
 use crate::metrics::Metrics;
 
-/// How many requests to one host may run at once.
-const PER_HOST: usize = 8;
 /// How long one request may take, its whole answer included.
 const DEADLINE: Duration = Duration::from_secs(20);
 /// How much one answer may hold. A list of role assignments can be megabytes.
@@ -25,8 +21,6 @@ const MOST_BYTES: usize = 16 << 20;
 /// Why a request brought no answer that a caller could use.
 #[derive(Debug, Error)]
 pub(super) enum Fault {
-    #[error("all {PER_HOST} requests to {0} that may run at once are running")]
-    Busy(String),
     #[error("no answer from {0} within {limit} s", limit = DEADLINE.as_secs())]
     TimedOut(String),
     #[error("the answer from {0} is larger than {limit} MiB", limit = MOST_BYTES >> 20)]
@@ -39,8 +33,7 @@ pub(super) enum Fault {
 
 /// That way, over one HTTP client.
 pub(super) fn bounded(http: reqwest::Client, cloud: Cloud, metrics: Metrics) -> Transport {
-    let hosts = Mutex::default();
-    Transport::new(Arc::new(Bounded { http, cloud, metrics, hosts }))
+    Transport::new(Arc::new(Bounded { http, cloud, metrics }))
 }
 
 #[derive(Debug)]
@@ -48,7 +41,6 @@ struct Bounded {
     http: reqwest::Client,
     cloud: Cloud,
     metrics: Metrics,
-    hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
 #[async_trait::async_trait]
@@ -68,7 +60,6 @@ impl Bounded {
         host: &str,
         service: &'static str,
     ) -> Result<AsyncRawResponse, Fault> {
-        let _permit = self.permit(host)?;
         let start = Instant::now();
         let answer = tokio::time::timeout(DEADLINE, self.exchange(request, host)).await;
         let answer = answer.unwrap_or_else(|_| Err(Fault::TimedOut(host.to_owned())));
@@ -81,17 +72,6 @@ impl Bounded {
             ENTRA | IMDS if !response.status().is_success() => Err(refusal(&response, &body)),
             _ => Ok(response),
         }
-    }
-
-    /// A place among those that may run, if one is free. Nobody waits for one: a hanging host
-    /// must not hold up passes that do not need it.
-    fn permit(&self, host: &str) -> Result<OwnedSemaphorePermit, Fault> {
-        let places = {
-            let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-            let places = hosts.entry(host.to_owned());
-            Arc::clone(places.or_insert_with(|| Arc::new(Semaphore::new(PER_HOST))))
-        };
-        places.try_acquire_owned().map_err(|_| Fault::Busy(host.to_owned()))
     }
 
     async fn exchange(

@@ -1,8 +1,9 @@
 //! Act: takes the steps of a plan. Writes, and decides nothing.
 
-use super::context::Context;
+use super::kubernetes::Kubernetes;
+use super::locks::Locks;
 use crate::api::RegistryAttachment;
-use crate::azure::NewAssignment;
+use crate::azure::{NewAssignment, Writer};
 use crate::domain::claims::{Claim, Claims};
 use crate::domain::facts::RoleAssignment;
 use crate::domain::names::AssignmentId;
@@ -43,17 +44,26 @@ impl Deed {
     }
 }
 
+/// What a pass acts with.
+pub struct Actor<'a> {
+    /// The attachment.
+    pub object: &'a RegistryAttachment,
+    /// What marks its role assignments.
+    pub claim: &'a Claim,
+    /// The cluster.
+    pub kubernetes: &'a Kubernetes,
+    /// Azure.
+    pub azure: &'a Writer,
+    /// Which role assignments are being changed.
+    pub locks: &'a Locks,
+}
+
 /// Takes the steps one after the other, and stops at the first that fails: a removal must not
 /// overtake the grant that replaces it.
-pub async fn act(
-    steps: &[Step],
-    object: &RegistryAttachment,
-    claim: &Claim,
-    ctx: &Context,
-) -> Acted {
+pub async fn act(steps: &[Step], by: &Actor<'_>) -> Acted {
     let mut acted = Acted::default();
     for step in steps {
-        match take(step, object, claim, ctx).await {
+        match by.take(step).await {
             Ok(deed) => acted.deeds.extend(deed),
             Err(problem) => {
                 acted.problem = Some(problem);
@@ -64,118 +74,102 @@ pub async fn act(
     acted
 }
 
-async fn take(
-    step: &Step,
-    object: &RegistryAttachment,
-    claim: &Claim,
-    ctx: &Context,
-) -> Result<Option<Deed>, Problem> {
-    match step {
-        Step::AddFinalizer => set_finalizer(object, true, ctx).await,
-        Step::RemoveFinalizer => set_finalizer(object, false, ctx).await,
-        Step::Assign(grant) => hold(&grant.assignment_id(), grant, claim, ctx).await,
-        Step::Join(id, grant) => hold(id, grant, claim, ctx).await,
-        Step::Release(id) => let_go(id, claim, ctx).await,
-    }
-}
-
-async fn set_finalizer(
-    object: &RegistryAttachment,
-    present: bool,
-    ctx: &Context,
-) -> Result<Option<Deed>, Problem> {
-    ctx.kubernetes.set_finalizer(object, present).await?;
-    Ok(Some(Deed::Finalizer(present)))
-}
-
-/// Makes the assignment, or joins the one of that id. What stands there is read a moment before
-/// it is written: a PUT on it would overwrite somebody else's description.
-async fn hold(
-    id: &AssignmentId,
-    grant: &Grant,
-    claim: &Claim,
-    ctx: &Context,
-) -> Result<Option<Deed>, Problem> {
-    let _lock = ctx.locks.take(id)?;
-    let Some(found) = ctx.writer.role_assignment(id).await? else {
-        assign(id, grant, claim, ctx).await?;
-        return Ok(Some(Deed::Assigned(read_back(id, claim, ctx).await?)));
-    };
-    if found.claims().is_none() {
-        return Err(Problem::new(
-            Cause::Unavailable,
-            format!(
-                "making role assignment {id}: another tool made it a moment ago; looking again"
-            ),
-        ));
-    }
-    let Some(to) = join(&found, grant, claim)? else { return Ok(Some(Deed::Held(found))) };
-    ctx.writer.amend(&found, &to).await?;
-    Ok(Some(Deed::Joined(read_back(id, claim, ctx).await?)))
-}
-
-async fn assign(
-    id: &AssignmentId,
-    grant: &Grant,
-    claim: &Claim,
-    ctx: &Context,
-) -> Result<(), Problem> {
-    let new = NewAssignment {
-        id,
-        registry: &grant.registry,
-        role: grant.role,
-        principal: grant.principal,
-        condition: grant.condition.as_deref(),
-        description: Claims::of(claim.clone()).to_string(),
-    };
-    Ok(ctx.writer.assign(&new).await?)
-}
-
-/// Another cluster may have written at the same moment; what counts is what is there now.
-async fn read_back(
-    id: &AssignmentId,
-    claim: &Claim,
-    ctx: &Context,
-) -> Result<RoleAssignment, Problem> {
-    let found = ctx.writer.role_assignment(id).await?;
-    let ours = found.filter(|it| it.claims().is_some_and(|it| it.contains(claim)));
-    ours.ok_or_else(|| {
-        Problem::new(
-            Cause::Unavailable,
-            format!("reading role assignment {id} after writing it: it does not bear the claim {claim}; it is written again"),
-        )
-    })
-}
-
-async fn let_go(id: &AssignmentId, claim: &Claim, ctx: &Context) -> Result<Option<Deed>, Problem> {
-    let _lock = ctx.locks.take(id)?;
-    let Some(found) = ctx.writer.role_assignment(id).await? else { return Ok(None) };
-    match release(&found, claim) {
-        Release::Nothing => Ok(None),
-        Release::Delete => {
-            ctx.writer.unassign(id).await?;
-            Ok(Some(Deed::Unassigned(id.clone())))
+impl Actor<'_> {
+    async fn take(&self, step: &Step) -> Result<Option<Deed>, Problem> {
+        match step {
+            Step::AddFinalizer => self.set_finalizer(true).await,
+            Step::RemoveFinalizer => self.set_finalizer(false).await,
+            Step::Assign(grant) => self.hold(&grant.assignment_id(), grant).await,
+            Step::Join(id, grant) => self.hold(id, grant).await,
+            Step::Release(id) => self.let_go(id).await,
         }
-        Release::Keep(to) => leave(&found, &to, claim, ctx).await.map(Some),
     }
-}
 
-async fn leave(
-    found: &RoleAssignment,
-    to: &Amendment,
-    claim: &Claim,
-    ctx: &Context,
-) -> Result<Deed, Problem> {
-    let id = &found.id;
-    ctx.writer.amend(found, to).await?;
-    let left = ctx.writer.role_assignment(id).await?;
-    if left.is_some_and(|it| it.claims().is_some_and(|it| it.contains(claim))) {
-        return Err(Problem::new(
-            Cause::Unavailable,
-            format!(
-                "reading role assignment {id} after writing it: it still bears the claim {claim}; it is written again"
-            ),
-        ));
+    async fn set_finalizer(&self, present: bool) -> Result<Option<Deed>, Problem> {
+        self.kubernetes.set_finalizer(self.object, present).await?;
+        Ok(Some(Deed::Finalizer(present)))
     }
-    Ok(Deed::Left(id.clone()))
+
+    /// Makes the assignment, or joins the one of that id. What stands there is read a moment
+    /// before it is written: a PUT on it would overwrite somebody else's description.
+    async fn hold(&self, id: &AssignmentId, grant: &Grant) -> Result<Option<Deed>, Problem> {
+        let _lock = self.locks.take(id)?;
+        let Some(found) = self.azure.role_assignment(id).await? else {
+            self.assign(id, grant).await?;
+            return Ok(Some(Deed::Assigned(self.read_back(id).await?)));
+        };
+        if found.claims().is_none() {
+            return Err(Problem::new(
+                Cause::Unavailable,
+                format!(
+                    "making role assignment {id}: another tool made it a moment ago; looking again"
+                ),
+            ));
+        }
+        let Some(to) = join(&found, grant, self.claim)? else {
+            return Ok(Some(Deed::Held(found)));
+        };
+        self.azure.amend(&found, &to).await?;
+        Ok(Some(Deed::Joined(self.read_back(id).await?)))
+    }
+
+    async fn assign(&self, id: &AssignmentId, grant: &Grant) -> Result<(), Problem> {
+        let new = NewAssignment {
+            id,
+            registry: &grant.registry,
+            role: grant.role,
+            principal: grant.principal,
+            condition: grant.condition.as_deref(),
+            description: Claims::of(self.claim.clone()).to_string(),
+        };
+        Ok(self.azure.assign(&new).await?)
+    }
+
+    /// Another cluster may have written at the same moment; what counts is what is there now.
+    async fn read_back(&self, id: &AssignmentId) -> Result<RoleAssignment, Problem> {
+        let found = self.azure.role_assignment(id).await?;
+        let ours = found.filter(|it| self.is_ours(it));
+        ours.ok_or_else(|| {
+            Problem::new(
+                Cause::Unavailable,
+                format!(
+                    "reading role assignment {id} after writing it: it does not bear claim {}; it is written again",
+                    self.claim
+                ),
+            )
+        })
+    }
+
+    async fn let_go(&self, id: &AssignmentId) -> Result<Option<Deed>, Problem> {
+        let _lock = self.locks.take(id)?;
+        let Some(found) = self.azure.role_assignment(id).await? else { return Ok(None) };
+        match release(&found, self.claim) {
+            Release::Nothing => Ok(None),
+            Release::Delete => {
+                self.azure.unassign(id).await?;
+                Ok(Some(Deed::Unassigned(id.clone())))
+            }
+            Release::Keep(to) => self.leave(&found, &to).await.map(Some),
+        }
+    }
+
+    async fn leave(&self, found: &RoleAssignment, to: &Amendment) -> Result<Deed, Problem> {
+        let id = &found.id;
+        self.azure.amend(found, to).await?;
+        let left = self.azure.role_assignment(id).await?;
+        if left.is_some_and(|it| self.is_ours(&it)) {
+            return Err(Problem::new(
+                Cause::Unavailable,
+                format!(
+                    "reading role assignment {id} after writing it: it still bears claim {}; it is written again",
+                    self.claim
+                ),
+            ));
+        }
+        Ok(Deed::Left(id.clone()))
+    }
+
+    fn is_ours(&self, found: &RoleAssignment) -> bool {
+        found.claims().is_some_and(|it| it.contains(self.claim))
+    }
 }

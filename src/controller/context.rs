@@ -7,7 +7,7 @@ use super::events::Events;
 use super::kubernetes::Kubernetes;
 use super::locks::Locks;
 use super::memory::Memory;
-use crate::azure::{Azure, Reader, Writer};
+use crate::azure::Azure;
 use crate::domain::claims::Claim;
 use crate::domain::policy::AllowedRegistries;
 use crate::domain::problem::Problem;
@@ -18,10 +18,8 @@ use crate::metrics::Metrics;
 pub struct Context {
     /// The cluster.
     pub kubernetes: Kubernetes,
-    /// Azure, for observing.
-    pub reader: Reader,
-    /// Azure, for acting.
-    pub writer: Writer,
+    /// Azure.
+    pub azure: Azure,
     /// What users are told as it happens.
     pub events: Events,
     /// Which registries are allowed.
@@ -49,8 +47,7 @@ impl Context {
     ) -> Self {
         Self {
             kubernetes: Kubernetes::new(client),
-            reader: azure.reader,
-            writer: azure.writer,
+            azure,
             events: Events::new(client.clone()),
             allowed_registries,
             intervals,

@@ -1,13 +1,7 @@
 //! Observe: asks Azure what there is. Reads, and only reads.
 
-use kube::ResourceExt;
-
-use super::context::Context;
-use crate::api::{DeletionPolicy, FINALIZER, RegistryAttachment};
-use crate::azure::Error;
-use crate::domain::attachment::{self, Attachment, IdentitySource, Method};
-use crate::domain::claims::Claim;
-use crate::domain::facts::RoleAssignment;
+use crate::azure::Reader;
+use crate::domain::attachment::{Attachment, IdentitySource, Method, Task};
 use crate::domain::kubelet_identity;
 use crate::domain::names::{ClusterId, PrincipalId, RegistryId};
 use crate::domain::plan::{Desired, Owned};
@@ -26,73 +20,51 @@ pub struct Observation {
     pub problem: Option<Problem>,
 }
 
-/// Looks at everything that the attachment depends on.
-pub async fn observe(object: &RegistryAttachment, claim: Claim, ctx: &Context) -> Observation {
-    let owned = Owned {
-        assignments: None,
-        registry: attachment::registry(&object.spec.registry).ok(),
-        claim: claim.clone(),
-        finalizer: object.finalizers().iter().any(|it| it == FINALIZER),
-    };
-    let observed = Observed { claim: Some(claim), ..Observed::default() };
+/// Looks at everything that the task depends on.
+pub async fn observe(task: &Task, owned: Owned, azure: &Reader) -> Observation {
+    let observed = Observed { claim: Some(owned.claim.clone()), ..Observed::default() };
     let mut seen = Observation { observed, desired: Desired::default(), owned, problem: None };
-    let result = if object.metadata.deletion_timestamp.is_some() {
-        seen.detaching(object, ctx).await
-    } else {
-        seen.attaching(object, ctx).await
+    let result = match task {
+        Task::Attach(attachment) => seen.attaching(attachment, azure).await,
+        Task::Detach(registry) => seen.detaching(registry, azure).await,
+        Task::LetGo => Ok(()),
     };
     seen.problem = result.err();
     seen
 }
 
 impl Observation {
-    async fn detaching(
-        &mut self,
-        object: &RegistryAttachment,
-        ctx: &Context,
-    ) -> Result<(), Problem> {
-        self.desired = Desired::nothing();
-        self.owned.assignments = match (object.spec.deletion_policy, &self.owned.registry) {
-            (DeletionPolicy::Orphan, _) | (_, None) => Some(Vec::new()),
-            (_, Some(registry)) => Some(assignments_left(registry, ctx).await?),
-        };
-        Ok(())
-    }
-
-    async fn attaching(
-        &mut self,
-        object: &RegistryAttachment,
-        ctx: &Context,
-    ) -> Result<(), Problem> {
-        let attachment = Attachment::try_from(&object.spec)?;
-        ctx.allowed_registries.permit(&attachment.registry)?;
+    async fn attaching(&mut self, attachment: &Attachment, azure: &Reader) -> Result<(), Problem> {
         self.observed.method = Some(attachment.method.in_use());
         match &attachment.method {
             Method::KubeletIdentity(source) => {
-                self.kubelet_identity(&attachment.registry, source, ctx).await
+                self.kubelet_identity(&attachment.registry, source, azure).await
             }
         }
     }
 
+    /// Where the registry is gone, so are its assignments.
+    async fn detaching(&mut self, registry: &RegistryId, azure: &Reader) -> Result<(), Problem> {
+        self.desired = Desired::nothing();
+        self.owned.assignments = Some(match azure.role_assignments(registry).await {
+            Err(error) if error.is_not_found() => Vec::new(),
+            answer => answer?,
+        });
+        Ok(())
+    }
+
     async fn kubelet_identity(
         &mut self,
-        registry: &RegistryId,
+        id: &RegistryId,
         source: &IdentitySource,
-        ctx: &Context,
+        azure: &Reader,
     ) -> Result<(), Problem> {
-        let (registry, identity, assignments) = tokio::join!(
-            ctx.reader.registry(registry),
-            identity(source, ctx),
-            ctx.reader.role_assignments(registry),
-        );
-        self.owned.assignments = assignments.as_ref().ok().cloned();
-        self.observed.registry = registry.as_ref().ok().cloned();
-        if let Ok(identity) = &identity {
-            self.observed.cluster.clone_from(&identity.cluster);
-            self.observed.principal = Some(identity.principal);
-        }
-        let (registry, identity) = (registry?, identity?);
-        assignments?;
+        let registry = azure.registry(id).await?;
+        self.observed.registry = Some(registry.clone());
+        let identity = identity(source, azure).await?;
+        self.observed.cluster.clone_from(&identity.cluster);
+        self.observed.principal = Some(identity.principal);
+        self.owned.assignments = Some(azure.role_assignments(id).await?);
         let grant = kubelet_identity::desired(&registry, identity.principal)?;
         self.desired = Desired { grants: Some(vec![grant]), settled: identity.settled };
         Ok(())
@@ -107,26 +79,15 @@ struct Identity {
     settled: bool,
 }
 
-async fn identity(source: &IdentitySource, ctx: &Context) -> Result<Identity, Problem> {
+async fn identity(source: &IdentitySource, azure: &Reader) -> Result<Identity, Problem> {
     match source {
         IdentitySource::Given(principal) => {
             Ok(Identity { principal: *principal, cluster: None, settled: true })
         }
         IdentitySource::Cluster(id) => {
-            let cluster = ctx.reader.cluster(id).await?;
+            let cluster = azure.cluster(id).await?;
             let principal = kubelet_identity::principal(&cluster)?;
             Ok(Identity { principal, settled: cluster.settled, cluster: Some(cluster.id) })
         }
-    }
-}
-
-/// What is left to let go of. Where the registry is gone, so are its assignments.
-async fn assignments_left(
-    registry: &RegistryId,
-    ctx: &Context,
-) -> Result<Vec<RoleAssignment>, Error> {
-    match ctx.reader.role_assignments(registry).await {
-        Err(error) if error.is_not_found() => Ok(Vec::new()),
-        answer => answer,
     }
 }

@@ -11,15 +11,17 @@ use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 
-use super::act::{Deed, act};
+use super::act::{Actor, Deed, act};
 use super::context::Context;
 use super::memory::Trigger;
 use super::observe::{Observation, observe};
 use super::report::{report, report_unreadable};
 use crate::api::RegistryAttachment;
-use crate::domain::plan::{Plan, plan};
+use crate::domain::attachment::Task;
+use crate::domain::plan::{Owned, Plan, plan};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::status::{Holdings, Observed};
+use crate::metrics::Metrics;
 
 /// What a pass came to.
 #[derive(Debug, Default)]
@@ -65,8 +67,7 @@ pub async fn reconcile(
     }
     let start = Instant::now();
     let _active = ctx.metrics.pass();
-    let outcome = AssertUnwindSafe(attach(object, &ctx)).catch_unwind().await;
-    let outcome = outcome.unwrap_or_else(|_| panicked(&ctx));
+    let outcome = survive(attach(object, &ctx), &ctx.metrics).await;
     let next_look = report(object, &outcome, before.as_ref(), start.elapsed(), &ctx).await;
     Ok(Action::requeue(next_look.unsigned_abs()))
 }
@@ -75,16 +76,41 @@ async fn attach(object: &RegistryAttachment, ctx: &Context) -> Outcome {
     if object.spec.suspend && object.metadata.deletion_timestamp.is_none() {
         return Outcome { suspended: true, ..Outcome::default() };
     }
-    let claim = match ctx.claim(&object.name_any()).await {
-        Ok(claim) => claim,
-        Err(problem) => return Outcome { problem: Some(problem), ..Outcome::default() },
+    let outcome = pass(object, ctx).await;
+    outcome.unwrap_or_else(|problem| Outcome { problem: Some(problem), ..Outcome::default() })
+}
+
+async fn pass(object: &RegistryAttachment, ctx: &Context) -> Result<Outcome, Problem> {
+    let deleting = object.metadata.deletion_timestamp.is_some();
+    let task = Task::of(&object.spec, deleting, &ctx.allowed_registries)?;
+    let Some(registry) = task.registry() else { return let_go(object, ctx).await };
+    let claim = ctx.claim(&object.name_any()).await?;
+    let owned = Owned {
+        assignments: None,
+        registry: registry.clone(),
+        claim: claim.clone(),
+        finalizer: Trigger::of(object).has_finalizer(),
     };
-    let seen = observe(object, claim.clone(), ctx).await;
+    let azure = ctx.azure.session()?;
+    let seen = observe(&task, owned, &azure.reader).await;
     let now = Timestamp::now();
     let plan = plan(&seen.desired, &seen.owned, now, ctx.intervals.removal_delay);
-    let acted = act(&plan.steps, object, &claim, ctx).await;
+    let by = Actor {
+        object,
+        claim: &claim,
+        kubernetes: &ctx.kubernetes,
+        azure: &azure.writer,
+        locks: &ctx.locks,
+    };
+    let acted = act(&plan.steps, &by).await;
     let problem = seen.problem.clone().or(plan.blocked.clone()).or(acted.problem);
-    outcome(seen, plan, acted.deeds, problem)
+    Ok(outcome(seen, plan, acted.deeds, problem))
+}
+
+/// Lets a deleted object go without asking Azure anything.
+async fn let_go(object: &RegistryAttachment, ctx: &Context) -> Result<Outcome, Problem> {
+    ctx.kubernetes.set_finalizer(object, false).await?;
+    Ok(Outcome { deeds: vec![Deed::Finalizer(false)], ..Outcome::default() })
 }
 
 /// What was found, as the deeds have left it.
@@ -107,9 +133,31 @@ fn outcome(seen: Observation, plan: Plan, deeds: Vec<Deed>, problem: Option<Prob
     Outcome { observed, deeds, due, problem, suspended: false }
 }
 
-fn panicked(ctx: &Context) -> Outcome {
-    ctx.metrics.panicked();
-    let text =
-        "a pass panicked; this is a fault of acr-attach: please report it with the operator's log";
-    Outcome { problem: Some(Problem::new(Cause::Internal, text)), ..Outcome::default() }
+/// Turns a panic into a problem: it must not end the controller, and with it all others.
+async fn survive(pass: impl Future<Output = Outcome>, metrics: &Metrics) -> Outcome {
+    let outcome = AssertUnwindSafe(pass).catch_unwind().await;
+    outcome.unwrap_or_else(|_| {
+        metrics.panicked();
+        let text = "working on the attachment: acr-attach has a fault and panicked; please report it with the operator's log";
+        Outcome { problem: Some(Problem::new(Cause::Internal, text)), ..Outcome::default() }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::encoding::text::encode;
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_like_any_other() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        let outcome = survive(async { panic!("on purpose") }, &metrics).await;
+        assert_eq!(outcome.problem.unwrap().cause, Cause::Internal);
+        let mut text = String::new();
+        encode(&mut text, &registry).unwrap();
+        assert!(text.contains("reconcile_panics_total{controller=\"registryattachment\"} 1"));
+    }
 }

@@ -1,10 +1,58 @@
 //! A spec, understood: what can be checked without asking anybody is checked here.
 
 use super::names::{ClusterId, PrincipalId, RegistryId};
+use super::policy::AllowedRegistries;
 use super::problem::{Cause, Problem};
 use crate::api::{
-    KubeletIdentitySpec, MethodChoice, MethodInUse, RegistryAttachmentSpec, RegistrySpec,
+    DeletionPolicy, KubeletIdentitySpec, MethodChoice, MethodInUse, RegistryAttachmentSpec,
+    RegistrySpec,
 };
+
+/// What a pass is to bring about. Known before anybody is asked anything.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Task {
+    /// What the spec asks for.
+    Attach(Attachment),
+    /// That nothing of the attachment is left on that registry.
+    Detach(RegistryId),
+    /// That the object goes, and what it made stays.
+    LetGo,
+}
+
+impl Task {
+    /// For an object with that spec.
+    ///
+    /// # Errors
+    /// `InvalidSpec`, or `NotAllowed` by the operator's settings.
+    pub fn of(
+        spec: &RegistryAttachmentSpec,
+        deleting: bool,
+        allowed: &AllowedRegistries,
+    ) -> Result<Self, Problem> {
+        if !deleting {
+            let attachment = Attachment::try_from(spec)?;
+            allowed.permit(&attachment.registry)?;
+            return Ok(Self::Attach(attachment));
+        }
+        Ok(match (spec.deletion_policy, registry(&spec.registry)) {
+            (DeletionPolicy::Delete | DeletionPolicy::Unknown, Ok(registry)) => {
+                Self::Detach(registry)
+            }
+            // What was never attached has nothing to detach.
+            (DeletionPolicy::Orphan, _) | (_, Err(_)) => Self::LetGo,
+        })
+    }
+
+    /// The registry that it is about, if it needs one.
+    #[must_use]
+    pub fn registry(&self) -> Option<&RegistryId> {
+        match self {
+            Self::Attach(attachment) => Some(&attachment.registry),
+            Self::Detach(registry) => Some(registry),
+            Self::LetGo => None,
+        }
+    }
+}
 
 /// What an attachment asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,10 +123,7 @@ impl TryFrom<&RegistryAttachmentSpec> for Attachment {
 }
 
 /// The registry that a spec names. It alone decides where to look for what an attachment owns.
-///
-/// # Errors
-/// `InvalidSpec` when it is not named by its resource id.
-pub fn registry(spec: &RegistrySpec) -> Result<RegistryId, Problem> {
+fn registry(spec: &RegistrySpec) -> Result<RegistryId, Problem> {
     let Some(id) = &spec.resource_id else {
         return Err(invalid(
             "registry.name and registry.loginServer are not supported by this version of acr-attach; delete this attachment and create one with registry.resourceId (az acr show --name <name> --query id prints it)",
@@ -123,6 +168,21 @@ mod tests {
     fn parse(spec: serde_json::Value) -> Result<Attachment, Problem> {
         let spec: RegistryAttachmentSpec = serde_json::from_value(spec).unwrap();
         Attachment::try_from(&spec)
+    }
+
+    #[rstest::rstest]
+    #[case("Delete", Task::Detach(REGISTRY.parse().unwrap()))]
+    #[case("Orphan", Task::LetGo)]
+    #[case("Shred", Task::Detach(REGISTRY.parse().unwrap()))]
+    fn deleting_needs_no_more_of_the_spec_than_the_registry(
+        #[case] policy: &str,
+        #[case] expected: Task,
+    ) {
+        let spec = json!({"registry": {"resourceId": REGISTRY}, "deletionPolicy": policy});
+        let spec: RegistryAttachmentSpec = serde_json::from_value(spec).unwrap();
+        let nothing = "other.azurecr.io".parse().unwrap();
+        assert_eq!(Task::of(&spec, true, &nothing), Ok(expected));
+        assert!(Task::of(&spec, false, &nothing).is_err());
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub struct Owned {
     /// All role assignments on the registry and above it, ours and others'.
     pub assignments: Option<Vec<RoleAssignment>>,
     /// The registry that they were listed on.
-    pub registry: Option<RegistryId>,
+    pub registry: RegistryId,
     /// What marks ours.
     pub claim: Claim,
     /// Whether the object bears our finalizer.
@@ -185,8 +185,7 @@ fn in_the_way(found: &RoleAssignment, grant: &Grant) -> Problem {
 
 /// Whether the assignment bears our claim, at the registry itself.
 fn is_mine(found: &RoleAssignment, owned: &Owned) -> bool {
-    owned.registry.as_ref().is_some_and(|it| found.id.is_at(it))
-        && found.claims().is_some_and(|it| it.contains(&owned.claim))
+    found.id.is_at(&owned.registry) && found.claims().is_some_and(|it| it.contains(&owned.claim))
 }
 
 /// From when on the replacements count, so that what they replace may go.

@@ -113,8 +113,8 @@ pub fn next_look(
 }
 
 fn retry(cause: Cause, failures: u32, resync: SignedDuration, jitter: f64) -> SignedDuration {
+    let doublings = failures.saturating_sub(1).min(16);
     let growing = |first: i64, most: i64| {
-        let doublings = failures.saturating_sub(1).min(16);
         let wait = seconds((first << doublings).min(most)).mul_f64(0.9 + 0.2 * jitter);
         wait.min(resync)
     };
@@ -128,7 +128,10 @@ fn retry(cause: Cause, failures: u32, resync: SignedDuration, jitter: f64) -> Si
         Cause::Throttled { retry_after } => SignedDuration::try_from(retry_after)
             .unwrap_or(seconds(600))
             .clamp(seconds(1), seconds(600)),
-        Cause::Busy => SignedDuration::from_millis(50).mul_f64(1.0 + 9.0 * jitter),
+        Cause::Busy => {
+            let longest = (100_i64 << doublings).min(2000);
+            SignedDuration::from_millis(longest).mul_f64(0.5 + 0.5 * jitter)
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! Azure or the API server away and back; objects that do not parse. Nothing is lost.
 
 use azure_sim::{Call, Effect, Fault};
-use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use k8s_openapi::api::rbac::v1::ClusterRole;
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
-use crate::world::{World, find};
+use crate::world::{World, find, message};
 
 #[tokio::test]
 async fn azure_unreachable_at_the_start_is_told_and_overcome() {
@@ -76,8 +77,29 @@ async fn an_answer_that_is_no_answer_is_an_outage() {
 #[tokio::test]
 async fn what_touches_the_whole_control_plane() {
     let mut world = World::alone().await;
+    missing_rights_in_the_cluster_are_named(&mut world).await;
     an_object_that_does_not_parse_disturbs_no_other(&mut world).await;
     the_api_server_may_restart(&mut world).await;
+    world.expects_refusals = true;
+}
+
+async fn missing_rights_in_the_cluster_are_named(world: &mut World) {
+    let roles: Api<ClusterRole> = Api::all(world.client.clone());
+    let full = roles.get("acr-attach").await.unwrap();
+    let mut poor = full.clone();
+    poor.rules.as_mut().unwrap().retain(|it| it.resources != Some(vec!["namespaces".to_owned()]));
+    let params = PostParams::default();
+    roles.replace("acr-attach", &params, &poor).await.unwrap();
+    world.start().await;
+    world.apply("early", world.spec()).await;
+    let status = world.until_reason("early", "Ready", "AccessDenied").await;
+    assert!(message(&status).contains("deploy/rbac.yaml"), "{}", message(&status));
+    assert_eq!(world.azure.journal().len(), 0);
+    let mut full = full;
+    full.metadata.resource_version = None;
+    roles.replace("acr-attach", &params, &full).await.unwrap();
+    world.until_ready("early").await;
+    world.stop().await;
 }
 
 /// Older or newer definitions let objects in that this version cannot read.

@@ -53,12 +53,7 @@ fn claimed(of: &Grant, names: &[&str]) -> RoleAssignment {
 }
 
 fn owns(assignments: Vec<RoleAssignment>, finalizer: bool) -> Owned {
-    Owned {
-        assignments: Some(assignments),
-        registry: Some(registry()),
-        claim: claim("mine"),
-        finalizer,
-    }
+    Owned { assignments: Some(assignments), registry: registry(), claim: claim("mine"), finalizer }
 }
 
 fn wants(grant: &Grant) -> Desired {

@@ -1,0 +1,154 @@
+//! `demo`: acr-attach at work against a real API server and a simulated Azure, on loopback and
+//! without root.
+
+mod azure;
+mod figures;
+mod kubectl;
+mod operator;
+mod stopwatch;
+mod story;
+mod terminal;
+mod world;
+
+use std::{path::PathBuf, process::ExitCode, time::Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::Parser;
+use control_plane::command::told_to_end;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    figures::Figures,
+    operator::Operator,
+    terminal::{say, say_done},
+    world::World,
+};
+
+/// Shows acr-attach at work against a real API server and a simulated Azure.
+///
+/// Started in the root of the repository. Nothing is left of it in the end.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Flags {
+    /// The operator's program.
+    #[arg(long, default_value = "target/release/acr-attach")]
+    operator: PathBuf,
+    /// The kubectl to use. The other programs of Kubernetes come from target/tools/bin or
+    /// `KUBEBUILDER_ASSETS`.
+    #[arg(long, default_value = "target/tools/bin/kubectl")]
+    kubectl: PathBuf,
+    /// End after the story, with exit code 0 only if all went well.
+    #[arg(long)]
+    once: bool,
+    /// How long the simulated Azure takes for each answer, in milliseconds.
+    #[arg(long, default_value_t = 100, value_name = "MS")]
+    azure_latency: u64,
+    /// Where the operator's log goes; without it, into a file that goes with the demo.
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let started = Instant::now();
+    match demo(&Flags::parse(), started).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("\ndemo: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn demo(flags: &Flags, started: Instant) -> Result<()> {
+    let told = told();
+    let world = tokio::select! {
+        world = World::start(flags) => world.context("the start failed")?,
+        () = told.cancelled() => bail!("interrupted"),
+    };
+    let outcome = with_operator(flags, &world, started, &told).await;
+    let start = Instant::now();
+    say("");
+    let stopped = world.stop().await.context("clearing up failed");
+    if stopped.is_ok() {
+        say_done("ended, nothing is left", start);
+    }
+    outcome.and(stopped)
+}
+
+/// Cancelled when this process gets SIGINT or SIGTERM, at any time from now on.
+fn told() -> CancellationToken {
+    let told = CancellationToken::new();
+    let token = told.clone();
+    tokio::spawn(async move {
+        // A demo that could not be told to end must not go on.
+        if let Err(error) = told_to_end().await {
+            eprintln!("demo: {error}");
+        }
+        token.cancel();
+    });
+    told
+}
+
+/// Starts the operator, tells the story, and ends the operator.
+async fn with_operator(
+    flags: &Flags,
+    world: &World,
+    started: Instant,
+    told: &CancellationToken,
+) -> Result<()> {
+    let start = Instant::now();
+    let log = flags.log.clone().unwrap_or_else(|| world.plane.cluster().dir().join("operator.log"));
+    let mut operator = Operator::start(world, &flags.operator, log).await?;
+    let outcome = tokio::select! {
+        outcome = show(flags, world, &mut operator, (started, start)) => {
+            outcome.map_err(|error| operator.explain(&error))
+        }
+        () = told.cancelled() => Err(anyhow!("interrupted")),
+    };
+    let outcome = match outcome {
+        Ok(()) if !flags.once => tokio::select! {
+            outcome = stay(world, &mut operator, started) => {
+                outcome.map_err(|error| operator.explain(&error))
+            }
+            () = told.cancelled() => Ok(()),
+        },
+        other => other,
+    };
+    let stopped = operator.stop().await;
+    outcome.and(stopped)
+}
+
+/// What ends by itself.
+async fn show(
+    flags: &Flags,
+    world: &World,
+    operator: &mut Operator,
+    (started, operator_started): (Instant, Instant),
+) -> Result<()> {
+    operator.until_ready().await?;
+    say_done("operator ready", operator_started);
+    let id = operator.id();
+    let story = async {
+        let created_to_ready = story::attach(world).await.context("attaching failed")?;
+        let started_to_ready = started.elapsed();
+        story::look(world).await.context("looking at the attachment failed")?;
+        story::detach(world).await.context("detaching failed")?;
+        let program = figures::size(&flags.operator)?;
+        let memory = figures::memory(id);
+        Figures { created_to_ready, started_to_ready, program, memory }.say(flags.azure_latency);
+        Ok(())
+    };
+    tokio::select! {
+        outcome = story => outcome,
+        error = operator.ended() => Err(error),
+    }
+}
+
+/// What stays up until somebody ends it.
+async fn stay(world: &World, operator: &mut Operator, started: Instant) -> Result<()> {
+    tokio::select! {
+        outcome = story::play(world, started) => outcome,
+        error = operator.ended() => Err(error),
+    }
+}

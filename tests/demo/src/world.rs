@@ -1,0 +1,116 @@
+//! What the operator works with: a real control plane and a simulated Azure that know of it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, bail};
+use control_plane::{ControlPlane, Options};
+use tokio::process::Command;
+
+use crate::{
+    Flags,
+    azure::Azure,
+    kubectl::{self, Kubectl},
+    terminal::say_done,
+};
+
+/// The rights that the operator needs.
+const RIGHTS: &str = "deploy/rbac.yaml";
+/// Who gets them.
+const BINDINGS: &str = include_str!("bindings.yaml");
+
+/// A control plane and an Azure.
+pub struct World {
+    /// The control plane. Its folder holds the demo's files too, so that they go with it.
+    pub plane: ControlPlane,
+    /// Azure.
+    pub azure: Azure,
+    /// kubectl for that control plane.
+    pub kubectl: Kubectl,
+}
+
+impl World {
+    /// Starts both, and gives the operator's service account its rights.
+    ///
+    /// # Errors
+    /// When something is missing or does not start.
+    pub async fn start(flags: &Flags) -> Result<Self> {
+        if !Path::new(RIGHTS).is_file() {
+            bail!("there is no {RIGHTS} here; start the demo in the root of the repository");
+        }
+        let program = kubectl::find(&flags.kubectl)?;
+        let start = Instant::now();
+        let definition = definition(&flags.operator).await?;
+        say_done("RegistryAttachment defined by `acr-attach crd`", start);
+
+        let start = Instant::now();
+        let options = Options { crds: vec![definition], ..Options::from_env()? };
+        let plane = ControlPlane::start(&options).await.context("no control plane")?;
+        let version = plane.cluster().version().await?;
+        say_done(&format!("control plane {version} ready"), start);
+
+        let start = Instant::now();
+        let folder = plane.cluster().dir();
+        let before = azure_before(folder);
+        let azure = Azure::start(plane.cluster(), flags.azure_latency, &before);
+        let azure = azure.await.context("no simulated Azure")?;
+        say_done("simulated Azure ready", start);
+
+        let start = Instant::now();
+        let cache = folder.join("kubectl-cache");
+        let kubectl = Kubectl::new(program, plane.admin_kubeconfig(), cache);
+        let world = Self { plane, azure, kubectl };
+        world.grant_rights().await.context("the operator was not given its rights")?;
+        say_done(&format!("rights of {RIGHTS} given to the operator"), start);
+        Ok(world)
+    }
+
+    /// Writes a file that goes when the control plane goes.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
+        let path = self.plane.cluster().dir().join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+
+    /// The file with what Azure held at the start, for its control port.
+    pub fn azure_before(&self) -> PathBuf {
+        azure_before(self.plane.cluster().dir())
+    }
+
+    async fn grant_rights(&self) -> Result<()> {
+        let bindings = self.write("bindings.yaml", BINDINGS)?;
+        self.kubectl.run(&format!("apply -f {RIGHTS} -f {}", bindings.display())).await?;
+        Ok(())
+    }
+
+    /// Ends both and waits until nothing is left.
+    ///
+    /// # Errors
+    /// When something is left.
+    pub async fn stop(self) -> Result<()> {
+        drop(self.azure);
+        Ok(self.plane.stop().await?)
+    }
+}
+
+fn azure_before(folder: &Path) -> PathBuf {
+    folder.join("azure-before.json")
+}
+
+/// The custom resource definition, as the operator prints it.
+async fn definition(operator: &Path) -> Result<String> {
+    let name = operator.display();
+    let output = Command::new(operator).arg("crd").kill_on_drop(true).output().await;
+    let output = output.with_context(|| format!("cannot run {name}; `make demo` builds it"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("`{name} crd` ended with {}: {}", output.status, said.trim());
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("`{name} crd` printed no text"))
+}
