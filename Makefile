@@ -37,8 +37,8 @@ build: ## Builds the operator for release
 	@cargo build --release --bin acr-attach
 
 demo: tools build ## Shows it at work on loopback; ARGS=--once ends by itself
-	@cargo build --release --quiet -p demo
-	@target/release/demo --operator target/release/acr-attach --kubectl $(KUBECTL) $(ARGS)
+	@cargo build -p demo
+	@target/debug/demo --operator target/release/acr-attach --kubectl $(KUBECTL) $(ARGS)
 
 test: tools format lint ## Checks format, lints and generated files, and runs all tests
 	@cargo build --quiet -p control-plane

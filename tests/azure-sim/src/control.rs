@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Path, State},
     http::StatusCode,
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 use serde_json::{Value, json};
 
@@ -28,6 +28,7 @@ pub(crate) fn router(azure: Arc<Azure>) -> Router {
         .route("/tokens/expire", post(expire_tokens))
         .route("/tokens/lifetimes", put(set_lifetimes))
         .route("/role-assignments", get(role_assignments))
+        .route("/role-assignments/{name}", delete(remove_role_assignment))
         .with_state(azure)
 }
 
@@ -84,4 +85,12 @@ async fn role_assignments(State(azure): Shared) -> Json<Vec<Value>> {
         })
     });
     Json(view.collect())
+}
+
+/// Takes a role assignment away, as somebody in the portal would.
+async fn remove_role_assignment(State(azure): Shared, Path(name): Path<String>) -> StatusCode {
+    let assignments = &mut azure.model().role_assignments;
+    let before = assignments.len();
+    assignments.retain(|it| !it.name.eq_ignore_ascii_case(&name));
+    if assignments.len() < before { StatusCode::NO_CONTENT } else { StatusCode::NOT_FOUND }
 }

@@ -67,6 +67,12 @@ async fn journal_faults_and_tokens_can_be_steered() {
     let view = control(&world, Method::GET, "/role-assignments", None).await;
     assert_eq!(view[0]["role"], "Reader");
     assert_eq!(view[0]["principal"], "acr-attach");
+    let path = format!("/role-assignments/{}", view[0]["name"].as_str().unwrap());
+    control(&world, Method::DELETE, &path, None).await;
+    let left = control(&world, Method::GET, "/role-assignments", None).await;
+    assert_eq!(left.as_array().unwrap().len(), view.as_array().unwrap().len() - 1);
+    let again = Client::new().delete(format!("{}{path}", world.sim.control_url()));
+    assert_eq!(again.send().await.unwrap().status(), StatusCode::NOT_FOUND);
 }
 
 #[test]

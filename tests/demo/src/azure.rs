@@ -1,6 +1,6 @@
 //! The simulated Azure of the demo: what it holds at the start, and what acr-attach made in it.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use anyhow::{Context as _, Result};
 use azure_sim::{
@@ -24,21 +24,18 @@ pub struct Azure {
 }
 
 impl Azure {
-    /// Starts an Azure whose Entra trusts the cluster's service account tokens, and writes what
-    /// it holds at the start into a file that its control port takes back.
+    /// Starts an Azure whose Entra trusts the cluster's service account tokens.
     ///
     /// Each of its answers takes `latency_ms` milliseconds.
     ///
     /// # Errors
-    /// When a file or a port cannot be had.
-    pub async fn start(cluster: &Cluster, latency_ms: u64, before: &Path) -> Result<Self> {
+    /// When the cluster's key or a port cannot be had.
+    pub async fn start(cluster: &Cluster, latency_ms: u64) -> Result<Self> {
         let key = cluster.service_account_public_key();
         let key = fs::read_to_string(&key)
             .with_context(|| format!("cannot read the key {}", key.display()))?;
         let (mut model, operator) = world(cluster.service_account_issuer(), &key);
         model.settings.latency_ms = latency_ms;
-        fs::write(before, serde_json::to_string(&model)?)
-            .with_context(|| format!("cannot write {}", before.display()))?;
         Ok(Self {
             sim: AzureSim::start(model).await?,
             client_id: operator.client_id.unwrap_or_default(),
@@ -53,6 +50,14 @@ impl Azure {
             let is_ours = |it: &&RoleAssignment| it.created_by.as_ref() == Some(&self.object_id);
             let assignments = model.role_assignments.iter();
             assignments.filter(is_ours).map(|it| in_names(model, it)).collect()
+        })
+    }
+
+    /// The names of the role assignments that the operator has made and not deleted.
+    pub fn names(&self) -> Vec<String> {
+        self.sim.read(|model| {
+            let is_ours = |it: &&RoleAssignment| it.created_by.as_ref() == Some(&self.object_id);
+            model.role_assignments.iter().filter(is_ours).map(|it| it.name.clone()).collect()
         })
     }
 

@@ -41,7 +41,7 @@ struct Flags {
     #[arg(long)]
     once: bool,
     /// How long the simulated Azure takes for each answer, in milliseconds.
-    #[arg(long, default_value_t = 100, value_name = "MS")]
+    #[arg(long, default_value_t = 0, value_name = "MS")]
     azure_latency: u64,
     /// Where the operator's log goes; without it, into a file that goes with the demo.
     #[arg(long, value_name = "FILE")]

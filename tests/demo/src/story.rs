@@ -89,7 +89,7 @@ pub async fn play(world: &World, started: Instant) -> Result<()> {
     apply(world).await?;
     let kubeconfig = world.plane.admin_kubeconfig().display();
     let tools = world.kubectl.folder().display();
-    let (before, control) = (world.azure_before(), world.azure.sim.control_url());
+    let control = world.azure.sim.control_url();
     say_heading("All this stays up until Ctrl-C. In another terminal:");
     say(format_args!("  export KUBECONFIG={kubeconfig}"));
     say(format_args!("  export PATH={tools}:$PATH"));
@@ -97,9 +97,9 @@ pub async fn play(world: &World, started: Instant) -> Result<()> {
     say(format_args!("  kubectl describe regatt {NAME}"));
     // The operator looks every 15 s ± 10 %, and then needs a moment.
     say_heading("Take the role assignment away in Azure. It comes back within 20 s:");
-    say("  curl -X PUT -H 'Content-Type: application/json' \\");
-    say(format_args!("    -d @{} \\", before.display()));
-    say(format_args!("    {control}/model"));
+    for name in world.azure.names() {
+        say(format_args!("  curl -X DELETE {control}/role-assignments/{name}"));
+    }
     say_heading("Detach:");
     say(format_args!("  kubectl delete regatt {NAME}"));
     say_heading("Role assignments in Azure, as they come (+) and go (-):");

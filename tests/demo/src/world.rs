@@ -54,8 +54,7 @@ impl World {
 
         let start = Instant::now();
         let folder = plane.cluster().dir();
-        let before = azure_before(folder);
-        let azure = Azure::start(plane.cluster(), flags.azure_latency, &before);
+        let azure = Azure::start(plane.cluster(), flags.azure_latency);
         let azure = azure.await.context("no simulated Azure")?;
         say_done("simulated Azure ready", start);
 
@@ -78,11 +77,6 @@ impl World {
         Ok(path)
     }
 
-    /// The file with what Azure held at the start, for its control port.
-    pub fn azure_before(&self) -> PathBuf {
-        azure_before(self.plane.cluster().dir())
-    }
-
     async fn grant_rights(&self) -> Result<()> {
         let bindings = self.write("bindings.yaml", BINDINGS)?;
         self.kubectl.run(&format!("apply -f {RIGHTS} -f {}", bindings.display())).await?;
@@ -97,10 +91,6 @@ impl World {
         drop(self.azure);
         Ok(self.plane.stop().await?)
     }
-}
-
-fn azure_before(folder: &Path) -> PathBuf {
-    folder.join("azure-before.json")
 }
 
 /// The custom resource definition, as the operator prints it.
