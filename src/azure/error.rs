@@ -32,7 +32,7 @@ pub(super) struct Attempt {
 
 #[derive(Clone, Debug, ThisError)]
 enum Failure {
-    #[error("{status} {code}{}", detail(.object_id.as_deref(), .correlation_id.as_deref()))]
+    #[error("{status} {code}{}", .object_id.as_ref().map_or_else(String::new, |it| format!(" for object id {it}")))]
     Refused {
         status: u16,
         code: String,
@@ -252,12 +252,6 @@ fn advice(code: Option<&str>, identity: &Identity) -> String {
     }
 }
 
-fn detail(object_id: Option<&str>, correlation_id: Option<&str>) -> String {
-    let who = object_id.map_or_else(String::new, |it| format!(" for object id {it}"));
-    let which = correlation_id.map_or_else(String::new, |it| format!(" (correlation id {it})"));
-    who + &which
-}
-
 fn fault(error: &azure_core::Error) -> Option<&Fault> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
@@ -285,7 +279,11 @@ fn chain(error: &azure_core::Error) -> String {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        Self::new(error.cause(), format!("{error}{}", error.remedy()))
+        let mut problem = Self::new(error.cause(), format!("{error}{}", error.remedy()));
+        if let Failure::Refused { correlation_id, .. } = *error.failure {
+            problem.correlation_id = correlation_id;
+        }
+        problem
     }
 }
 
@@ -342,7 +340,7 @@ mod tests {
     #[test]
     fn a_refusal_names_who_what_and_what_to_do() {
         let message = "The client 'x' with object id '33333333-3333-3333-3333-333333333333' does not have authorization to perform action";
-        expect_test::expect!["reading registry contoso: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333 (correlation id c0ffee); the operator's identity needs Microsoft.ContainerRegistry/registries/read there, for example by role Reader (a new grant takes up to 10 minutes, and a condition on an existing one may exclude this)"]
-            .assert_eq(&problem(403, "AuthorizationFailed", message).message);
+        expect_test::expect!["reading registry contoso: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333; the operator's identity needs Microsoft.ContainerRegistry/registries/read there, for example by role Reader (a new grant takes up to 10 minutes, and a condition on an existing one may exclude this) (correlation id c0ffee)"]
+            .assert_eq(&problem(403, "AuthorizationFailed", message).to_string());
     }
 }

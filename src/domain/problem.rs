@@ -8,20 +8,38 @@ use crate::api::Reason;
 
 /// A failure, told to the user.
 #[derive(Clone, Debug, PartialEq, Error)]
-#[error("{message}")]
+#[error("{message}{}", self.reference())]
 pub struct Problem {
     /// Who can help, and when to look again.
     pub cause: Cause,
     /// One line: what was tried, on what, what came back, what to do. Never a secret.
     pub message: String,
+    /// Under which Azure knows the answer. Another one each time, unlike the message.
+    pub correlation_id: Option<String>,
 }
 
 impl Problem {
     /// A problem with its message on one line and of bounded length.
     #[must_use]
     pub fn new(cause: Cause, message: impl AsRef<str>) -> Self {
-        Self { cause, message: one_line(message.as_ref()) }
+        Self { cause, message: one_line(message.as_ref()), correlation_id: None }
     }
+
+    /// The correlation id, as it is shown at the end of a message.
+    #[must_use]
+    pub fn reference(&self) -> String {
+        let id = self.correlation_id.as_ref();
+        id.map_or_else(String::new, |it| format!("{REFERENCE}{})", one_line(it)))
+    }
+}
+
+/// What stands before a correlation id.
+const REFERENCE: &str = " (correlation id ";
+
+/// A message without its correlation id. Two that are equal without it say the same.
+#[must_use]
+pub fn without_reference(message: &str) -> &str {
+    message.rsplit_once(REFERENCE).map_or(message, |(text, _)| text)
 }
 
 /// Condition messages may hold 32 kB; people read less, and events end at 1 kB.
@@ -164,6 +182,14 @@ mod tests {
         let problem = Problem::new(Cause::Internal, format!("a\r\n  b {}", "ü".repeat(2000)));
         assert!(problem.message.starts_with("a b ü"));
         assert_eq!(problem.message.chars().count(), MESSAGE_LIMIT + 1);
+    }
+
+    #[test]
+    fn a_correlation_id_is_shown_and_says_nothing_new() {
+        let mut problem = Problem::new(Cause::NotFound, "reading x: 404");
+        problem.correlation_id = Some("c0ffee".into());
+        assert_eq!(problem.to_string(), "reading x: 404 (correlation id c0ffee)");
+        assert_eq!(without_reference(&problem.to_string()), problem.message);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::claims::Claim;
 use super::facts::{Registry, RoleAssignment};
 use super::names::{AssignmentId, ClusterId, PrincipalId};
 use super::plan::Grant;
-use super::problem::{Cause, Problem};
+use super::problem::{Cause, Problem, without_reference};
 use super::role::Role;
 use super::verdict::Verdict;
 use crate::api::{
@@ -151,7 +151,7 @@ fn conditions(before: Vec<Condition>, report: &Report<'_>, now: Timestamp) -> Ve
         Verdict::Stalled(problem) => failed(problem, ConditionType::Stalled, report),
         Verdict::Lost(problem) => {
             let reason = problem.cause.reason();
-            let text = format!("not known at the moment: {}", problem.message);
+            let text = format!("not known at the moment: {problem}");
             vec![
                 fact(ConditionType::Ready, "Unknown", reason, &text),
                 fact(ConditionType::Reconciling, "True", reason, &text),
@@ -160,7 +160,7 @@ fn conditions(before: Vec<Condition>, report: &Report<'_>, now: Timestamp) -> Ve
     };
     let access = access_granted(report, &before);
     let facts = facts.into_iter().chain(access);
-    facts.map(|it| stamp(it, &before, report.generation, now)).collect()
+    facts.map(|it| stamp(&it, &before, report.generation, now)).collect()
 }
 
 fn fact(type_: ConditionType, status: &'static str, reason: Reason, message: &str) -> Fact {
@@ -179,11 +179,12 @@ fn failed(problem: &Problem, kind: ConditionType, report: &Report<'_>) -> Vec<Fa
     };
     let message = if report.deleting {
         format!(
-            "{}; detaching is tried again; to let go without it, set spec.deletionPolicy to Orphan, which leaves role assignments as they are",
-            problem.message
+            "{}; detaching is tried again; to let go without it, set spec.deletionPolicy to Orphan, which leaves role assignments as they are{}",
+            problem.message,
+            problem.reference()
         )
     } else {
-        problem.message.clone()
+        problem.to_string()
     };
     vec![fact(ConditionType::Ready, ready, reason, &message), fact(kind, "True", reason, &message)]
 }
@@ -207,11 +208,11 @@ fn access_granted(report: &Report<'_>, before: &[Condition]) -> Option<Fact> {
     }
     let (reason, message) = match report.verdict {
         Verdict::Retrying(problem) | Verdict::Stalled(problem) | Verdict::Lost(problem) => {
-            (problem.cause.reason(), problem.message.as_str())
+            (problem.cause.reason(), problem.to_string())
         }
-        _ => (Reason::Progressing, "the role is not assigned"),
+        _ => (Reason::Progressing, "the role is not assigned".to_owned()),
     };
-    Some(fact(type_, "False", reason, message))
+    Some(fact(type_, "False", reason, &message))
 }
 
 fn attached(observed: &Observed) -> String {
@@ -254,15 +255,19 @@ impl Holdings {
     }
 }
 
-/// A condition keeps its age unless its truth changed.
-fn stamp(it: Fact, before: &[Condition], generation: i64, now: Timestamp) -> Condition {
+/// A condition keeps its age unless its truth changed, and its correlation id unless it says
+/// something else: the id differs at each try, and would make each a write.
+fn stamp(it: &Fact, before: &[Condition], generation: i64, now: Timestamp) -> Condition {
     let (type_, status) = (it.type_.as_str(), it.status);
     let same = before.iter().find(|old| old.type_ == type_ && old.status == status);
+    let says_the_same =
+        |old: &&Condition| without_reference(&old.message) == without_reference(&it.message);
+    let message = same.filter(says_the_same).map_or(&it.message, |old| &old.message).clone();
     Condition {
         type_: type_.to_owned(),
         status: status.to_owned(),
         reason: it.reason.as_str().to_owned(),
-        message: it.message,
+        message,
         observed_generation: Some(generation),
         last_transition_time: same.map_or(Time(now), |old| old.last_transition_time.clone()),
     }

@@ -262,3 +262,20 @@ async fn defaults_are_filled_in_only_where_the_user_wrote_the_parent() {
     });
     assert_eq!(spec, expected);
 }
+
+#[tokio::test]
+async fn the_samples_are_accepted() {
+    let world = World::new().await;
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/samples");
+    let mut samples = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for manifest in serde_saphyr::from_multiple::<Value>(&text).unwrap() {
+            let name = manifest["metadata"]["name"].as_str().unwrap().to_owned();
+            let dry = PatchParams { dry_run: true, ..PatchParams::apply("user").force() };
+            world.attachments().patch(&name, &dry, &Patch::Apply(&manifest)).await.unwrap();
+            samples += 1;
+        }
+    }
+    assert!(samples > 0);
+}

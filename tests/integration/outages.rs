@@ -1,8 +1,11 @@
 //! Azure or the API server away and back; objects that do not parse. Nothing is lost.
 
+use acr_attach::api::RegistryAttachment;
 use azure_sim::{Call, Effect, Fault};
 use k8s_openapi::api::rbac::v1::ClusterRole;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, DynamicObject};
 use serde_json::{Value, json};
 
 use crate::world::{World, find, message};
@@ -102,58 +105,81 @@ async fn missing_rights_in_the_cluster_are_named(world: &mut World) {
     world.stop().await;
 }
 
-/// Older or newer definitions let objects in that this version cannot read.
+/// Older or newer definitions let objects in that this version cannot read. One that the newer
+/// definition still accepts has its status told; one that breaks the definition of now is refused
+/// by the API server on every write, and so only an event tells of it.
 async fn an_object_that_does_not_parse_disturbs_no_other(world: &mut World) {
-    set_suspend_type(world, json!({"x-kubernetes-preserve-unknown-fields": true})).await;
+    let strict = crd_with(None);
+    let loose = crd_with(Some(json!({"x-kubernetes-preserve-unknown-fields": true})));
+    install(world, &loose, true).await;
     let mut odd = world.spec();
     odd["suspend"] = json!({"until": "tomorrow"});
-    world.try_apply("odd", odd).await.map(drop).unwrap_or_default();
+    // The client of this world cannot read the answer either.
+    world.try_apply("odd", odd).await.unwrap_err();
     world.start().await;
     world.apply("good", world.spec()).await;
     world.until_ready("good").await;
     world.until_event("odd", "Warning", "InvalidSpec").await;
-    let raw = world.client.clone();
-    let resource = kube::core::ApiResource::erase::<acr_attach::api::RegistryAttachment>(&());
-    let odd: Api<kube::core::DynamicObject> = Api::all_with(raw, &resource);
     let shown = world
         .until("the odd object to say so", || async {
-            let object = odd.get(&world.name("odd")).await.unwrap();
+            let object = raw(world).get(&world.name("odd")).await.unwrap();
             let reason = object.data["status"]["conditions"][0]["reason"].as_str()?;
             (reason == "InvalidSpec").then_some(object.data.clone())
         })
         .await;
     assert_eq!(shown["spec"]["suspend"]["until"], "tomorrow");
-    odd.delete(&world.name("odd"), &DeleteParams::default()).await.unwrap();
+    world.stop().await;
+
+    install(world, &strict, false).await;
+    let told = world.events("odd").await.len();
+    world.start().await;
+    world.apply("better", world.spec()).await;
+    world.until_ready("better").await;
+    world
+        .until("another event", || async { (world.events("odd").await.len() > told).then_some(()) })
+        .await;
+    let name = world.name("odd");
+    raw(world).delete(&name, &DeleteParams::default()).await.unwrap();
     world
         .until("the odd object to be gone", || async {
-            odd.get_opt(&world.name("odd")).await.unwrap().is_none().then_some(())
+            raw(world).get_opt(&name).await.unwrap().is_none().then_some(())
         })
         .await;
 }
 
-async fn set_suspend_type(world: &World, schema: Value) {
+/// Attachments as they are stored, readable or not.
+fn raw(world: &World) -> Api<DynamicObject> {
+    let resource = ApiResource::erase::<RegistryAttachment>(&());
+    Api::all_with(world.client.clone(), &resource)
+}
+
+/// The definition, with another type of `spec.suspend`.
+fn crd_with(suspend: Option<Value>) -> Value {
     let mut crd = serde_json::to_value(acr_attach::api::crd()).unwrap();
-    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["suspend"] =
-        schema;
-    let api: Api<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> =
-        Api::all(world.client.clone());
-    let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
-    let params = PatchParams::apply("newer-version").force();
-    api.patch(&name, &params, &Patch::Apply(&crd)).await.unwrap();
+    if let Some(suspend) = suspend {
+        crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+            ["suspend"] = suspend;
+    }
+    crd
+}
+
+/// Installs a definition and waits until it is served, which shows in what it lets in.
+async fn install(world: &World, crd: &Value, lets_odd_in: bool) {
+    let api: Api<CustomResourceDefinition> = Api::all(world.client.clone());
+    let name = crd["metadata"]["name"].as_str().unwrap();
+    let params = PatchParams::apply("version").force();
+    api.patch(name, &params, &Patch::Apply(crd)).await.unwrap();
+    let mut spec = world.spec();
+    spec["suspend"] = json!({"until": "tomorrow"});
+    let manifest = json!({
+        "apiVersion": "acr-attach.dev/v1alpha1", "kind": "RegistryAttachment",
+        "metadata": {"name": "probe"}, "spec": spec,
+    });
+    let dry = PatchParams { dry_run: true, ..PatchParams::apply("probe").force() };
     world
         .until("the other definition to be served", || async {
-            let mut spec = world.spec();
-            spec["suspend"] = json!({"until": "tomorrow"});
-            let dry = PatchParams { dry_run: true, ..PatchParams::apply("probe").force() };
-            let manifest = json!({
-                "apiVersion": "acr-attach.dev/v1alpha1", "kind": "RegistryAttachment",
-                "metadata": {"name": "probe"}, "spec": spec,
-            });
-            let raw: Api<kube::core::DynamicObject> = Api::all_with(
-                world.client.clone(),
-                &kube::core::ApiResource::erase::<acr_attach::api::RegistryAttachment>(&()),
-            );
-            raw.patch("probe", &dry, &Patch::Apply(&manifest)).await.ok().map(drop)
+            let answer = raw(world).patch("probe", &dry, &Patch::Apply(&manifest)).await;
+            (answer.is_ok() == lets_odd_in).then_some(())
         })
         .await;
 }

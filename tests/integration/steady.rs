@@ -19,6 +19,25 @@ async fn resyncs_write_nothing_anywhere() {
 }
 
 #[tokio::test]
+async fn a_failure_that_lasts_is_written_once() {
+    let world = World::new().await;
+    world.azure.update(|azure| {
+        let id = azure.find_registry("contoso").unwrap().id();
+        azure.registry_mut(&id).unwrap().name = "moved".into();
+    });
+    let mut spec = json!({"method": "KubeletIdentity"});
+    spec["registry"] = json!({"resourceId": "/subscriptions/50000000-0000-4000-8000-000000000001/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso"});
+    spec["kubeletIdentity"] = json!({"principalId": world.kubelet()});
+    world.apply("a", spec).await;
+    world.until_reason("a", "Stalled", "NotFound").await;
+    let writes = world.api_writes();
+    world.until_calls(Call::GetRegistry, 3).await;
+    assert_eq!(world.api_writes(), writes);
+    let events = world.events("a").await;
+    assert_eq!(events, [("Warning".to_owned(), "NotFound".to_owned())]);
+}
+
+#[tokio::test]
 async fn between_resyncs_azure_is_not_even_read() {
     let half_hour = SignedDuration::from_mins(30);
     let world = World::with(|_| {}, |settings| settings.intervals.resync = half_hour).await;

@@ -111,6 +111,19 @@ fn a_condition_keeps_its_age_until_its_truth_changes() {
 }
 
 #[test]
+fn another_correlation_id_is_no_news() {
+    let problem = |id: &str| {
+        let mut problem = Problem::new(Cause::NotFound, "reading x: 404");
+        problem.correlation_id = Some(id.to_owned());
+        Verdict::Retrying(problem)
+    };
+    let first = told(None, &observed(false), &problem("a"), "2026-11-22T12:00:00Z");
+    let again = told(Some(&first), &observed(false), &problem("b"), "2026-11-22T12:01:00Z");
+    assert_eq!(first, again);
+    assert!(lines(&first).contains("reading x: 404 (correlation id a)"));
+}
+
+#[test]
 fn every_cause_is_told_and_is_either_retried_or_waits_for_somebody() {
     for cause in ALL {
         for stalled in [false, true] {
