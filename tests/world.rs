@@ -2,7 +2,8 @@
 //! account of its own, and attachments that only this operator serves. The control plane is
 //! shared, unless a test touches what worlds have in common.
 
-use std::time::Duration;
+mod look;
+mod rights;
 
 use acr_attach::Connections;
 use acr_attach::api::{RegistryAttachment, RegistryAttachmentStatus};
@@ -10,27 +11,21 @@ use acr_attach::azure::{Cloud, Identity};
 use acr_attach::domain::schedule::Intervals;
 use acr_attach::settings::Settings;
 use azure_core::credentials::Secret;
-use azure_sim::model::{
-    DEFAULT_TENANT, Principal, READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, RoleAssignment,
-};
-use azure_sim::{AzureSim, Call, Model};
+use azure_sim::model::{DEFAULT_TENANT, READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
+use azure_sim::{AzureSim, Model};
 use control_plane::{Cluster, ControlPlane, Options};
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
-use kube::{Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::{Client, Resource};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+pub use look::{find, message, operator};
+
 pub const SECRET: &str = "a-secret-of-the-operator";
-/// How long a condition may take to come true. Far more than it needs on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(60);
 const LABEL: &str = "acr-attach.dev/world";
 
 /// See above.
@@ -136,52 +131,6 @@ impl World {
         world
     }
 
-    /// A service account with exactly the rights of `deploy/rbac.yaml`.
-    async fn grant_rights(&self) {
-        let documents = serde_saphyr::from_multiple::<Value>(include_str!("../deploy/rbac.yaml"));
-        let documents = documents.unwrap();
-        self.install::<ClusterRole>(&Api::all(self.client.clone()), &documents[0]).await;
-        self.install::<Role>(&Api::namespaced(self.client.clone(), "default"), &documents[1]).await;
-        let namespace = self.namespace();
-        self.install::<Namespace>(
-            &Api::all(self.client.clone()),
-            &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
-        )
-        .await;
-        self.install::<ServiceAccount>(
-            &Api::namespaced(self.client.clone(), &namespace),
-            &json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "acr-attach", "namespace": namespace}}),
-        )
-        .await;
-        let binding = |kind: &str, role: &str, to: &str| {
-            json!({
-                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
-                "metadata": {"name": namespace},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": to},
-                "subjects": [{"kind": "ServiceAccount", "name": "acr-attach", "namespace": namespace}],
-            })
-        };
-        self.install::<ClusterRoleBinding>(
-            &Api::all(self.client.clone()),
-            &binding("ClusterRoleBinding", "ClusterRole", "acr-attach"),
-        )
-        .await;
-        self.install::<RoleBinding>(
-            &Api::namespaced(self.client.clone(), "default"),
-            &binding("RoleBinding", "Role", "acr-attach-events"),
-        )
-        .await;
-    }
-
-    async fn install<K>(&self, api: &Api<K>, manifest: &Value)
-    where
-        K: Clone + DeserializeOwned + std::fmt::Debug,
-    {
-        let name = manifest["metadata"]["name"].as_str().unwrap();
-        let params = PatchParams::apply("world").force();
-        api.patch(name, &params, &Patch::Apply(manifest)).await.unwrap();
-    }
-
     /// Where the operator's service account lives.
     pub fn namespace(&self) -> String {
         format!("acr-attach-{}", self.id)
@@ -282,160 +231,6 @@ impl World {
         let object = self.attachments().get(&self.name(name)).await.unwrap();
         object.status.unwrap_or_default()
     }
-
-    /// Waits until the attachment is Ready for its newest generation.
-    pub async fn until_ready(&self, name: &str) -> RegistryAttachmentStatus {
-        self.until_reason(name, "Ready", "Attached").await
-    }
-
-    /// Waits until a condition has that reason, for the newest generation.
-    pub async fn until_reason(
-        &self,
-        name: &str,
-        condition: &str,
-        reason: &str,
-    ) -> RegistryAttachmentStatus {
-        let what = format!("{name} to have condition {condition} with reason {reason}");
-        self.until(&what, || async {
-            let object = self.attachments().get(&self.name(name)).await.unwrap();
-            let status = object.status.unwrap_or_default();
-            let found = find(&status, condition);
-            let fits = status.observed_generation == object.metadata.generation
-                && found.is_some_and(|(_, it, _)| it == reason);
-            fits.then_some(status)
-        })
-        .await
-    }
-
-    /// Waits until the attachment is gone.
-    pub async fn until_gone(&self, name: &str) {
-        self.until(&format!("{name} to be gone"), || async {
-            let found = self.attachments().get_opt(&self.name(name)).await.unwrap();
-            found.is_none().then_some(())
-        })
-        .await;
-    }
-
-    /// Waits until something can be had.
-    pub async fn until<T, F: Future<Output = Option<T>>>(
-        &self,
-        what: &str,
-        mut look: impl FnMut() -> F,
-    ) -> T {
-        let waiting = async {
-            let mut ticks = tokio::time::interval(Duration::from_millis(25));
-            loop {
-                ticks.tick().await;
-                if let Some(found) = look().await {
-                    return found;
-                }
-            }
-        };
-        let found = tokio::time::timeout(DEADLINE, waiting).await.ok();
-        match found {
-            Some(found) => found,
-            None => panic!("waited {DEADLINE:?} for {what}; {}", self.describe().await),
-        }
-    }
-
-    /// Waits until Azure has answered so many more calls of that kind.
-    pub async fn until_calls(&self, call: Call, more: usize) {
-        let before = self.calls(call);
-        let what = format!("{more} more calls {call:?}");
-        self.until(&what, || async { (self.calls(call) >= before + more).then_some(()) }).await;
-    }
-
-    pub fn calls(&self, call: Call) -> usize {
-        let journal = self.azure.journal();
-        journal.iter().filter(|it| it.call == Some(call) && it.status.is_some()).count()
-    }
-
-    /// The writes to Azure that were answered.
-    pub fn azure_writes(&self) -> usize {
-        self.azure.journal().iter().filter(|it| it.call.is_some_and(Call::is_write)).count()
-    }
-
-    /// The operator's writes to the API server, without events.
-    pub fn api_writes(&self) -> usize {
-        let writes = self.cluster.writes_by(&self.user()).unwrap();
-        writes.iter().filter(|it| it.resource != "events").count()
-    }
-
-    /// The role assignments on `contoso` that let somebody pull.
-    pub fn pull_assignments(&self) -> Vec<RoleAssignment> {
-        use azure_sim::model::{ACR_PULL, REPOSITORY_READER};
-        self.azure.read(|model| {
-            let scope = model.find_registry("contoso").map(azure_sim::model::Registry::id);
-            let on_registry = |it: &&RoleAssignment| {
-                scope.as_ref().is_some_and(|scope| it.scope.eq_ignore_ascii_case(scope))
-                    && [ACR_PULL, REPOSITORY_READER].contains(&it.role.as_str())
-            };
-            model.role_assignments.iter().filter(on_registry).cloned().collect()
-        })
-    }
-
-    /// The object id of the kubelet identity of `prod`.
-    pub fn kubelet(&self) -> String {
-        self.azure.read(|model| {
-            let cluster = model.find_cluster("prod").unwrap();
-            cluster.kubelet_identity.as_ref().unwrap().object_id.clone()
-        })
-    }
-
-    /// The reasons of the events about an attachment, oldest first, and whether each warns.
-    pub async fn events(&self, name: &str) -> Vec<(String, String)> {
-        let events: Api<Event> = Api::namespaced(self.client.clone(), "default");
-        let params = ListParams::default().fields(&format!("regarding.name={}", self.name(name)));
-        let mut list = events.list(&params).await.unwrap().items;
-        list.sort_by_key(|it| it.event_time.as_ref().map(|it| it.0));
-        let words = |it: Event| (it.type_.unwrap_or_default(), it.reason.unwrap_or_default());
-        list.into_iter().map(words).collect()
-    }
-
-    /// Waits until there is an event with that reason about an attachment.
-    pub async fn until_event(&self, name: &str, kind: &str, reason: &str) {
-        let wanted = (kind.to_owned(), reason.to_owned());
-        self.until(&format!("a {kind} event {reason} about {name}"), || async {
-            self.events(name).await.contains(&wanted).then_some(())
-        })
-        .await;
-    }
-
-    async fn describe(&self) -> String {
-        let params = ListParams::default().labels(&format!("{LABEL}={}", self.id));
-        let mut lines = vec!["attachments:".to_owned()];
-        for it in self.attachments().list(&params).await.into_iter().flatten() {
-            let status = serde_json::to_string_pretty(&it.status).unwrap_or_default();
-            lines.push(format!("{} {status}", it.name_any()));
-        }
-        let journal = self.azure.journal();
-        for it in journal.iter().rev().take(15).rev() {
-            lines.push(format!("{} {} {:?} {:?}", it.method, it.path, it.status, it.code));
-        }
-        lines.join("\n")
-    }
-}
-
-/// The operator's service principal.
-pub fn operator(azure: &Model) -> Principal {
-    azure.principals.iter().find(|it| it.display_name == "acr-attach").cloned().unwrap()
-}
-
-/// Status, reason and message of a condition.
-pub fn find<'a>(
-    status: &'a RegistryAttachmentStatus,
-    condition: &str,
-) -> Option<(&'a str, &'a str, &'a str)> {
-    let conditions = status.conditions.iter().flatten();
-    conditions
-        .filter(|it| it.type_ == condition)
-        .map(|it| (it.status.as_str(), it.reason.as_str(), it.message.as_str()))
-        .next()
-}
-
-/// The message of Ready.
-pub fn message(status: &RegistryAttachmentStatus) -> &str {
-    find(status, "Ready").map_or("", |(_, _, message)| message)
 }
 
 impl Drop for World {

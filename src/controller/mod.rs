@@ -8,6 +8,7 @@ mod locks;
 mod memory;
 mod news;
 mod observe;
+mod outcome;
 mod reconcile;
 mod report;
 

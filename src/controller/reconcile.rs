@@ -14,29 +14,14 @@ use kube::runtime::controller::Action;
 use super::act::{Actor, Deed, act};
 use super::context::Context;
 use super::memory::Trigger;
-use super::observe::{Observation, observe};
+use super::observe::observe;
+use super::outcome::Outcome;
 use super::report::{report, report_unreadable};
 use crate::api::RegistryAttachment;
 use crate::domain::attachment::Task;
-use crate::domain::plan::{Owned, Plan, plan};
+use crate::domain::plan::{Owned, plan};
 use crate::domain::problem::{Cause, Problem};
-use crate::domain::status::{Holdings, Observed};
 use crate::metrics::Metrics;
-
-/// What a pass came to.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    /// What was found out, with what was changed.
-    pub observed: Observed,
-    /// What was changed.
-    pub deeds: Vec<Deed>,
-    /// When the next removal is due.
-    pub due: Option<Timestamp>,
-    /// What stands in the way.
-    pub problem: Option<Problem>,
-    /// Whether the object asks for nothing at the moment.
-    pub suspended: bool,
-}
 
 /// Brings one attachment to what it asks for, tells how it stands, and says when to look again.
 ///
@@ -77,7 +62,7 @@ async fn attach(object: &RegistryAttachment, ctx: &Context) -> Outcome {
         return Outcome { suspended: true, ..Outcome::default() };
     }
     let outcome = pass(object, ctx).await;
-    outcome.unwrap_or_else(|problem| Outcome { problem: Some(problem), ..Outcome::default() })
+    outcome.unwrap_or_else(Outcome::from)
 }
 
 async fn pass(object: &RegistryAttachment, ctx: &Context) -> Result<Outcome, Problem> {
@@ -103,8 +88,7 @@ async fn pass(object: &RegistryAttachment, ctx: &Context) -> Result<Outcome, Pro
         locks: &ctx.locks,
     };
     let acted = act(&plan.steps, &by).await;
-    let problem = seen.problem.clone().or(plan.blocked.clone()).or(acted.problem);
-    Ok(outcome(seen, plan, acted.deeds, problem))
+    Ok(Outcome::of(seen, plan, acted))
 }
 
 /// Lets a deleted object go without asking Azure anything.
@@ -113,33 +97,13 @@ async fn let_go(object: &RegistryAttachment, ctx: &Context) -> Result<Outcome, P
     Ok(Outcome { deeds: vec![Deed::Finalizer(false)], ..Outcome::default() })
 }
 
-/// What was found, as the deeds have left it.
-fn outcome(seen: Observation, plan: Plan, deeds: Vec<Deed>, problem: Option<Problem>) -> Outcome {
-    let due = plan.waiting.values().flatten().min().copied();
-    let mut observed = seen.observed;
-    if let (Some(grants), Some(mut found)) = (seen.desired.grants, seen.owned.assignments) {
-        for deed in &deeds {
-            match deed {
-                Deed::Assigned(it) | Deed::Joined(it) | Deed::Held(it) => {
-                    found.retain(|old| old.id != it.id);
-                    found.push(it.clone());
-                }
-                Deed::Left(id) | Deed::Unassigned(id) => found.retain(|old| old.id != *id),
-                Deed::Finalizer(_) => {}
-            }
-        }
-        observed.holdings = Some(Holdings { grants, found, waiting: plan.waiting });
-    }
-    Outcome { observed, deeds, due, problem, suspended: false }
-}
-
 /// Turns a panic into a problem: it must not end the controller, and with it all others.
 async fn survive(pass: impl Future<Output = Outcome>, metrics: &Metrics) -> Outcome {
     let outcome = AssertUnwindSafe(pass).catch_unwind().await;
     outcome.unwrap_or_else(|_| {
         metrics.panicked();
         let text = "working on the attachment: acr-attach has a fault and panicked; please report it with the operator's log";
-        Outcome { problem: Some(Problem::new(Cause::Internal, text)), ..Outcome::default() }
+        Outcome::from(Problem::new(Cause::Internal, text))
     })
 }
 

@@ -11,7 +11,7 @@ use super::act::Deed;
 use super::context::Context;
 use super::memory::{Recollection, Trigger, version};
 use super::news;
-use super::reconcile::Outcome;
+use super::outcome::Outcome;
 use crate::api::{REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::schedule::{Ending, next_look};

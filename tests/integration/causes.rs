@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use acr_attach::azure::Identity;
 use azure_core::credentials::Secret;
-use azure_sim::model::{DEFAULT_TENANT, READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
+use azure_sim::model::{
+    DEFAULT_SUBSCRIPTION, DEFAULT_TENANT, READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR,
+};
 use azure_sim::{Call, Effect, Fault, Model};
 use jiff::SignedDuration;
 use serde_json::json;
@@ -16,21 +18,21 @@ fn take_role(azure: &mut Model, role: &str, scope: &str) {
     azure.role_assignments.retain(|it| it.role != role || !it.scope.contains(scope));
 }
 
+/// Gives the operator its rights on the whole subscription, where things are yet to appear.
+fn grant_everywhere(azure: &mut Model) {
+    let subscription = format!("/subscriptions/{DEFAULT_SUBSCRIPTION}");
+    for role in [READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR] {
+        azure.assign(&operator(azure), role, &subscription);
+    }
+}
+
 #[tokio::test]
 async fn a_missing_registry_is_said_and_found_when_it_appears() {
     let world = World::new().await;
     let mut spec = world.spec();
     let contoso = spec["registry"]["resourceId"].as_str().unwrap().to_owned();
     spec["registry"]["resourceId"] = contoso.replace("contoso", "fabrikam").into();
-    world.azure.update(|azure| {
-        let operator = operator(azure);
-        azure.assign(&operator, READER, "/subscriptions/50000000-0000-4000-8000-000000000001");
-        azure.assign(
-            &operator,
-            ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR,
-            "/subscriptions/50000000-0000-4000-8000-000000000001",
-        );
-    });
+    world.azure.update(grant_everywhere);
     world.apply("a", spec).await;
     let status = world.until_reason("a", "Ready", "NotFound").await;
     let text = message(&status);
@@ -48,10 +50,7 @@ async fn a_missing_cluster_is_said_and_found_when_it_appears() {
     let mut spec = world.spec();
     let prod = spec["kubeletIdentity"]["clusterResourceId"].as_str().unwrap().to_owned();
     spec["kubeletIdentity"]["clusterResourceId"] = prod.replace("prod", "next").into();
-    world.azure.update(|azure| {
-        let operator = operator(azure);
-        azure.assign(&operator, READER, "/subscriptions/50000000-0000-4000-8000-000000000001");
-    });
+    world.azure.update(grant_everywhere);
     world.apply("a", spec).await;
     let status = world.until_reason("a", "Ready", "NotFound").await;
     assert!(message(&status).starts_with("reading cluster /subscriptions/"));

@@ -34,12 +34,7 @@ async fn an_outage_of_azure_is_no_news_until_it_lasts() {
     assert_eq!(world.status("a").await, before);
 
     world.azure.fault(Fault::error(Call::GetRegistry, 503, "ServiceUnavailable", "Try later."));
-    world
-        .until("Ready to be unknown", || async {
-            let status = world.status("a").await;
-            (find(&status, "Ready")?.0 == "Unknown").then_some(())
-        })
-        .await;
+    world.until_ready_is("a", "Unknown").await;
     assert_eq!(world.pull_assignments().len(), 1);
     world.azure.clear_faults();
     world.until_ready("a").await;
@@ -68,12 +63,7 @@ async fn an_answer_that_is_no_answer_is_an_outage() {
     world.until_reason("a", "Reconciling", "Unavailable").await;
     world.until_ready("a").await;
     world.azure.fault(Fault::new(Call::ListRoleAssignments, Effect::Huge { bytes: 20 << 20 }));
-    world
-        .until("Ready to be unknown", || async {
-            let status = world.status("a").await;
-            (find(&status, "Ready")?.0 == "Unknown").then_some(())
-        })
-        .await;
+    world.until_ready_is("a", "Unknown").await;
     assert_eq!(world.pull_assignments().len(), 1);
 }
 

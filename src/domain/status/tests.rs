@@ -1,7 +1,9 @@
 //! Every verdict and every cause, as a user and kstatus read them.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::*;
-use crate::domain::problem::ALL;
+use crate::domain::problem::{ALL, Cause, Problem};
 
 const REGISTRY: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso";
 
@@ -121,6 +123,25 @@ fn another_correlation_id_is_no_news() {
     let again = told(Some(&first), &observed(false), &problem("b"), "2026-11-22T12:01:00Z");
     assert_eq!(first, again);
     assert!(lines(&first).contains("reading x: 404 (correlation id a)"));
+}
+
+#[test]
+fn words_of_a_newer_version_are_not_written_back() {
+    let before: RegistryAttachmentStatus = serde_json::from_value(serde_json::json!({
+        "method": "Magic",
+        "registry": {"loginServer": "contoso.azurecr.io", "roleAssignmentMode": "Magic"},
+        "roleAssignments": [{"id": "a", "role": "b", "principalId": "c", "ownership": "Magic"}],
+    }))
+    .unwrap();
+    let verdict = Verdict::Retrying(Problem::new(Cause::Unavailable, "x"));
+    let mut seen = Observed::default();
+    for registry in [None, observed(true).registry] {
+        seen.registry = registry.map(|it| Registry { mode: RoleAssignmentMode::Unknown, ..it });
+        let after = told(Some(&before), &seen, &verdict, "2026-11-22T12:00:00Z");
+        let text = serde_json::to_string(&after).unwrap();
+        assert!(text.contains("contoso.azurecr.io"), "{text}");
+        assert!(!text.contains("Unknown\"") && !text.contains("Magic"), "{text}");
+    }
 }
 
 #[test]

@@ -1,0 +1,179 @@
+//! What tests look at and wait for.
+
+use std::time::Duration;
+
+use acr_attach::api::RegistryAttachmentStatus;
+use azure_sim::model::{ACR_PULL, Principal, REPOSITORY_READER, Registry, RoleAssignment};
+use azure_sim::{Call, Model};
+use k8s_openapi::api::events::v1::Event;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+
+use super::{LABEL, World};
+
+/// How long a condition may take to come true. Far more than it needs on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+impl World {
+    /// Waits until the attachment is Ready for its newest generation.
+    pub async fn until_ready(&self, name: &str) -> RegistryAttachmentStatus {
+        self.until_reason(name, "Ready", "Attached").await
+    }
+
+    /// Waits until a condition has that reason, for the newest generation.
+    pub async fn until_reason(
+        &self,
+        name: &str,
+        condition: &str,
+        reason: &str,
+    ) -> RegistryAttachmentStatus {
+        let what = format!("{name} to have condition {condition} with reason {reason}");
+        self.until(&what, || async {
+            let object = self.attachments().get(&self.name(name)).await.unwrap();
+            let status = object.status.unwrap_or_default();
+            let found = find(&status, condition);
+            let fits = status.observed_generation == object.metadata.generation
+                && found.is_some_and(|(_, it, _)| it == reason);
+            fits.then_some(status)
+        })
+        .await
+    }
+
+    /// Waits until Ready has that status.
+    pub async fn until_ready_is(&self, name: &str, status: &str) -> RegistryAttachmentStatus {
+        self.until(&format!("Ready of {name} to be {status}"), || async {
+            let found = self.status(name).await;
+            (find(&found, "Ready")?.0 == status).then_some(found)
+        })
+        .await
+    }
+
+    /// Waits until the attachment is gone.
+    pub async fn until_gone(&self, name: &str) {
+        self.until(&format!("{name} to be gone"), || async {
+            let found = self.attachments().get_opt(&self.name(name)).await.unwrap();
+            found.is_none().then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until something can be had.
+    pub async fn until<T, F: Future<Output = Option<T>>>(
+        &self,
+        what: &str,
+        mut look: impl FnMut() -> F,
+    ) -> T {
+        let waiting = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(25));
+            loop {
+                ticks.tick().await;
+                if let Some(found) = look().await {
+                    return found;
+                }
+            }
+        };
+        let found = tokio::time::timeout(DEADLINE, waiting).await.ok();
+        match found {
+            Some(found) => found,
+            None => panic!("waited {DEADLINE:?} for {what}; {}", self.describe().await),
+        }
+    }
+
+    /// Waits until Azure has answered so many more calls of that kind.
+    pub async fn until_calls(&self, call: Call, more: usize) {
+        let before = self.calls(call);
+        let what = format!("{more} more calls {call:?}");
+        self.until(&what, || async { (self.calls(call) >= before + more).then_some(()) }).await;
+    }
+
+    pub fn calls(&self, call: Call) -> usize {
+        let journal = self.azure.journal();
+        journal.iter().filter(|it| it.call == Some(call) && it.status.is_some()).count()
+    }
+
+    /// The writes to Azure that were answered.
+    pub fn azure_writes(&self) -> usize {
+        self.azure.journal().iter().filter(|it| it.call.is_some_and(Call::is_write)).count()
+    }
+
+    /// The operator's writes to the API server, without events.
+    pub fn api_writes(&self) -> usize {
+        let writes = self.cluster.writes_by(&self.user()).unwrap();
+        writes.iter().filter(|it| it.resource != "events").count()
+    }
+
+    /// The role assignments on `contoso` that let somebody pull.
+    pub fn pull_assignments(&self) -> Vec<RoleAssignment> {
+        self.azure.read(|model| {
+            let scope = model.find_registry("contoso").map(Registry::id);
+            let on_registry = |it: &&RoleAssignment| {
+                scope.as_ref().is_some_and(|scope| it.scope.eq_ignore_ascii_case(scope))
+                    && [ACR_PULL, REPOSITORY_READER].contains(&it.role.as_str())
+            };
+            model.role_assignments.iter().filter(on_registry).cloned().collect()
+        })
+    }
+
+    /// The object id of the kubelet identity of `prod`.
+    pub fn kubelet(&self) -> String {
+        self.azure.read(|model| {
+            let cluster = model.find_cluster("prod").unwrap();
+            cluster.kubelet_identity.as_ref().unwrap().object_id.clone()
+        })
+    }
+
+    /// The reasons of the events about an attachment, oldest first, and whether each warns.
+    pub async fn events(&self, name: &str) -> Vec<(String, String)> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), "default");
+        let params = ListParams::default().fields(&format!("regarding.name={}", self.name(name)));
+        let mut list = events.list(&params).await.unwrap().items;
+        list.sort_by_key(|it| it.event_time.as_ref().map(|it| it.0));
+        let words = |it: Event| (it.type_.unwrap_or_default(), it.reason.unwrap_or_default());
+        list.into_iter().map(words).collect()
+    }
+
+    /// Waits until there is an event with that reason about an attachment.
+    pub async fn until_event(&self, name: &str, kind: &str, reason: &str) {
+        let wanted = (kind.to_owned(), reason.to_owned());
+        self.until(&format!("a {kind} event {reason} about {name}"), || async {
+            self.events(name).await.contains(&wanted).then_some(())
+        })
+        .await;
+    }
+
+    async fn describe(&self) -> String {
+        let params = ListParams::default().labels(&format!("{LABEL}={}", self.id));
+        let mut lines = vec!["attachments:".to_owned()];
+        for it in self.attachments().list(&params).await.into_iter().flatten() {
+            let status = serde_json::to_string_pretty(&it.status).unwrap_or_default();
+            lines.push(format!("{} {status}", it.name_any()));
+        }
+        let journal = self.azure.journal();
+        for it in journal.iter().rev().take(15).rev() {
+            lines.push(format!("{} {} {:?} {:?}", it.method, it.path, it.status, it.code));
+        }
+        lines.join("\n")
+    }
+}
+
+/// The operator's service principal.
+pub fn operator(azure: &Model) -> Principal {
+    azure.principals.iter().find(|it| it.display_name == "acr-attach").cloned().unwrap()
+}
+
+/// Status, reason and message of a condition.
+pub fn find<'a>(
+    status: &'a RegistryAttachmentStatus,
+    condition: &str,
+) -> Option<(&'a str, &'a str, &'a str)> {
+    let conditions = status.conditions.iter().flatten();
+    conditions
+        .filter(|it| it.type_ == condition)
+        .map(|it| (it.status.as_str(), it.reason.as_str(), it.message.as_str()))
+        .next()
+}
+
+/// The message of Ready.
+pub fn message(status: &RegistryAttachmentStatus) -> &str {
+    find(status, "Ready").map_or("", |(_, _, message)| message)
+}

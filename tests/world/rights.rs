@@ -1,0 +1,58 @@
+//! The operator's service account and its rights: those of `deploy/rbac.yaml`, and no others.
+
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use kube::api::{Api, Patch, PatchParams};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::World;
+
+impl World {
+    /// A service account with exactly the rights of `deploy/rbac.yaml`.
+    pub(super) async fn grant_rights(&self) {
+        let documents =
+            serde_saphyr::from_multiple::<Value>(include_str!("../../deploy/rbac.yaml"));
+        let documents = documents.unwrap();
+        self.install::<ClusterRole>(&Api::all(self.client.clone()), &documents[0]).await;
+        self.install::<Role>(&Api::namespaced(self.client.clone(), "default"), &documents[1]).await;
+        let namespace = self.namespace();
+        self.install::<Namespace>(
+            &Api::all(self.client.clone()),
+            &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
+        )
+        .await;
+        self.install::<ServiceAccount>(
+            &Api::namespaced(self.client.clone(), &namespace),
+            &json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "acr-attach", "namespace": namespace}}),
+        )
+        .await;
+        let binding = |kind: &str, role: &str, to: &str| {
+            json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
+                "metadata": {"name": namespace},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": to},
+                "subjects": [{"kind": "ServiceAccount", "name": "acr-attach", "namespace": namespace}],
+            })
+        };
+        self.install::<ClusterRoleBinding>(
+            &Api::all(self.client.clone()),
+            &binding("ClusterRoleBinding", "ClusterRole", "acr-attach"),
+        )
+        .await;
+        self.install::<RoleBinding>(
+            &Api::namespaced(self.client.clone(), "default"),
+            &binding("RoleBinding", "Role", "acr-attach-events"),
+        )
+        .await;
+    }
+
+    async fn install<K>(&self, api: &Api<K>, manifest: &Value)
+    where
+        K: Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let name = manifest["metadata"]["name"].as_str().unwrap();
+        let params = PatchParams::apply("world").force();
+        api.patch(name, &params, &Patch::Apply(manifest)).await.unwrap();
+    }
+}
