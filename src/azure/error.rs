@@ -1,4 +1,4 @@
-//! Why Azure did not do what was asked, and what that means: the one place that classifies it.
+//! Why Azure did not do what was asked.
 
 use std::time::Duration;
 
@@ -6,14 +6,13 @@ use thiserror::Error as ThisError;
 
 use super::entra::Identity;
 use super::transport::Fault;
-use crate::domain::problem::{Cause, Problem};
 
 /// A request that failed.
 #[derive(Clone, Debug, ThisError)]
 #[error("{attempt}: {failure}")]
 pub struct Error {
-    attempt: Box<Attempt>,
-    failure: Box<Failure>,
+    pub(super) attempt: Box<Attempt>,
+    pub(super) failure: Box<Failure>,
 }
 
 /// What is tried, for messages.
@@ -30,8 +29,9 @@ pub(super) struct Attempt {
     pub role: &'static str,
 }
 
+/// What came back, or did not.
 #[derive(Clone, Debug, ThisError)]
-enum Failure {
+pub(super) enum Failure {
     #[error("{status} {code}{}", .object_id.as_ref().map_or_else(String::new, |it| format!(" for object id {it}")))]
     Refused {
         status: u16,
@@ -108,7 +108,7 @@ impl Error {
                 text: format!(
                     "{}{description}{}",
                     code.as_ref().map_or_else(String::new, |it| format!("{it} ")),
-                    advice(code.as_deref(), identity)
+                    super::cause::advice(code.as_deref(), identity)
                 ),
                 code: code.clone(),
                 status: Some(*status),
@@ -136,48 +136,6 @@ impl Error {
     pub(super) fn is_token_refused(&self) -> bool {
         matches!(&*self.failure, Failure::Refused { status: 401, code, .. } if code != "InvalidAuthenticationTokenTenant")
     }
-
-    fn cause(&self) -> Cause {
-        match &*self.failure {
-            Failure::Refused { status, code, retry_after, .. } => {
-                by_code(code).unwrap_or_else(|| by_status(*status, *retry_after))
-            }
-            Failure::SignIn { status: Some(status), retry_after, .. } => {
-                sign_in_status(*status, *retry_after)
-            }
-            Failure::SignIn { status: None, .. } | Failure::NoIdentity => {
-                Cause::AuthenticationFailed
-            }
-            Failure::NoAnswer(_) | Failure::Unreadable(_) => Cause::Unavailable,
-            Failure::Busy(_) => Cause::Busy,
-        }
-    }
-
-    /// What to do about it, where the failure itself does not say.
-    fn remedy(&self) -> String {
-        let Failure::Refused { status, code, .. } = &*self.failure else { return String::new() };
-        let Attempt { action, role, .. } = *self.attempt;
-        let text = match (code.as_str(), status) {
-            ("InvalidAuthenticationTokenTenant", _) => {
-                "; it is in another tenant than the operator's identity, which a kubelet identity cannot reach; use method PullSecret with a service principal of that tenant"
-            }
-            ("ScopeLocked", _) => "; remove the lock from it, or from what contains it",
-            ("RoleAssignmentLimitExceeded", _) => {
-                "; remove role assignments that are not needed, or ask Azure for a higher limit"
-            }
-            ("NoRegisteredProviderFound", _) => {
-                "; this cloud or region does not know the api-version that acr-attach asks for"
-            }
-            (_, 403) => {
-                return format!(
-                    "; the operator's identity needs {action} there, for example by role {role} (a new grant takes up to 10 minutes, and a condition on an existing one may exclude this)"
-                );
-            }
-            (_, 404) => "; correct the id in the spec, or create it",
-            _ => "",
-        };
-        text.to_owned()
-    }
 }
 
 /// What a refusing answer holds.
@@ -188,68 +146,6 @@ pub(super) struct Refusal {
     pub message: String,
     pub retry_after: Option<Duration>,
     pub correlation_id: Option<String>,
-}
-
-/// Codes come before statuses: Azure uses one status for many things.
-fn by_code(code: &str) -> Option<Cause> {
-    Some(match code {
-        "AuthorizationFailed" | "LinkedAuthorizationFailed" => Cause::AccessDenied,
-        "InvalidAuthenticationTokenTenant" | "NoRegisteredProviderFound" => Cause::Unsupported,
-        "AuthenticationFailed"
-        | "ExpiredAuthenticationToken"
-        | "InvalidAuthenticationToken"
-        | "InvalidAuthenticationTokenAudience" => Cause::AuthenticationFailed,
-        "ResourceNotFound" | "ResourceGroupNotFound" | "SubscriptionNotFound" => Cause::NotFound,
-        "PrincipalNotFound" | "RoleDefinitionDoesNotExist" => Cause::Propagating,
-        "RoleAssignmentExists" | "HashConflictOnDifferentRoleAssignmentIds" => Cause::Unavailable,
-        "RoleAssignmentUpdateNotPermitted" => Cause::NotOurs,
-        "RoleAssignmentLimitExceeded" => Cause::QuotaExceeded,
-        "ScopeLocked" => Cause::Locked,
-        "InvalidPrincipalId" | "UnmatchedPrincipalType" => Cause::InvalidSpec,
-        _ => return None,
-    })
-}
-
-fn by_status(status: u16, retry_after: Option<Duration>) -> Cause {
-    match status {
-        401 => Cause::AuthenticationFailed,
-        403 => Cause::AccessDenied,
-        404 => Cause::NotFound,
-        429 => throttled(retry_after),
-        _ => Cause::Unavailable,
-    }
-}
-
-/// Instance metadata answers 400 when no such identity is assigned to the node; every other
-/// status but those is worth another try.
-fn sign_in_status(status: u16, retry_after: Option<Duration>) -> Cause {
-    match status {
-        429 => throttled(retry_after),
-        400 | 401 | 403 => Cause::AuthenticationFailed,
-        _ => Cause::Unavailable,
-    }
-}
-
-/// Azure always sends Retry-After with 429; without it, half a minute is half a token bucket.
-fn throttled(retry_after: Option<Duration>) -> Cause {
-    Cause::Throttled { retry_after: retry_after.unwrap_or(Duration::from_secs(30)) }
-}
-
-/// What to do about a refusal of Entra.
-fn advice(code: Option<&str>, identity: &Identity) -> String {
-    match code.unwrap_or_default() {
-        "AADSTS7000215" => "; set AZURE_CLIENT_SECRET to a valid secret's value".to_owned(),
-        "AADSTS7000222" => "; the client secret has expired, create another".to_owned(),
-        "AADSTS700016" => "; check AZURE_CLIENT_ID and AZURE_TENANT_ID".to_owned(),
-        "AADSTS90002" => "; check AZURE_TENANT_ID".to_owned(),
-        it if it.starts_with("AADSTS70021") || it.starts_with("AADSTS700213") => {
-            let entry = identity.federation().map_or_else(String::new, |it| format!(": {it}"));
-            format!(
-                "; no federated credential of the application matches; add one{entry}; Entra must be able to reach the issuer"
-            )
-        }
-        _ => String::new(),
-    }
 }
 
 fn fault(error: &azure_core::Error) -> Option<&Fault> {
@@ -275,72 +171,4 @@ fn chain(error: &azure_core::Error) -> String {
         next = error.source();
     }
     text
-}
-
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
-        let mut problem = Self::new(error.cause(), format!("{error}{}", error.remedy()));
-        if let Failure::Refused { correlation_id, .. } = *error.failure {
-            problem.correlation_id = correlation_id;
-        }
-        problem
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn problem(status: u16, code: &str, message: &str) -> Problem {
-        let refusal = Refusal {
-            status,
-            code: code.into(),
-            message: message.into(),
-            retry_after: (status == 429).then(|| Duration::from_secs(7)),
-            correlation_id: Some("c0ffee".into()),
-        };
-        let attempt = Attempt {
-            doing: "reading registry",
-            target: "contoso".into(),
-            action: "Microsoft.ContainerRegistry/registries/read",
-            role: "Reader",
-        };
-        Error::refused(&attempt, refusal).into()
-    }
-
-    #[rstest::rstest]
-    #[case(403, "AuthorizationFailed", Cause::AccessDenied)]
-    #[case(403, "LinkedAuthorizationFailed", Cause::AccessDenied)]
-    #[case(403, "", Cause::AccessDenied)]
-    #[case(401, "InvalidAuthenticationTokenTenant", Cause::Unsupported)]
-    #[case(401, "ExpiredAuthenticationToken", Cause::AuthenticationFailed)]
-    #[case(401, "", Cause::AuthenticationFailed)]
-    #[case(404, "ResourceNotFound", Cause::NotFound)]
-    #[case(404, "ResourceGroupNotFound", Cause::NotFound)]
-    #[case(404, "SubscriptionNotFound", Cause::NotFound)]
-    #[case(400, "PrincipalNotFound", Cause::Propagating)]
-    #[case(400, "RoleDefinitionDoesNotExist", Cause::Propagating)]
-    #[case(409, "RoleAssignmentExists", Cause::Unavailable)]
-    #[case(409, "ScopeLocked", Cause::Locked)]
-    #[case(400, "RoleAssignmentUpdateNotPermitted", Cause::NotOurs)]
-    #[case(400, "RoleAssignmentLimitExceeded", Cause::QuotaExceeded)]
-    #[case(409, "RoleAssignmentLimitExceeded", Cause::QuotaExceeded)]
-    #[case(400, "UnmatchedPrincipalType", Cause::InvalidSpec)]
-    #[case(400, "InvalidPrincipalId", Cause::InvalidSpec)]
-    #[case(400, "HashConflictOnDifferentRoleAssignmentIds", Cause::Unavailable)]
-    #[case(400, "NoRegisteredProviderFound", Cause::Unsupported)]
-    #[case(429, "TooManyRequests", Cause::Throttled { retry_after: Duration::from_secs(7) })]
-    #[case(500, "", Cause::Unavailable)]
-    #[case(503, "ServerTimeout", Cause::Unavailable)]
-    #[case(418, "", Cause::Unavailable)]
-    fn a_code_has_one_cause(#[case] status: u16, #[case] code: &str, #[case] cause: Cause) {
-        assert_eq!(problem(status, code, "").cause, cause);
-    }
-
-    #[test]
-    fn a_refusal_names_who_what_and_what_to_do() {
-        let message = "The client 'x' with object id '33333333-3333-3333-3333-333333333333' does not have authorization to perform action";
-        expect_test::expect!["reading registry contoso: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333; the operator's identity needs Microsoft.ContainerRegistry/registries/read there, for example by role Reader (a new grant takes up to 10 minutes, and a condition on an existing one may exclude this) (correlation id c0ffee)"]
-            .assert_eq(&problem(403, "AuthorizationFailed", message).to_string());
-    }
 }

@@ -4,6 +4,7 @@
 
 mod arm;
 mod assignments;
+mod cause;
 mod cloud;
 mod entra;
 mod error;

@@ -11,6 +11,7 @@ mod observe;
 mod outcome;
 mod reconcile;
 mod report;
+mod unreadable;
 
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};

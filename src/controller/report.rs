@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::core::error_boundary::InvalidObject;
 
 use super::act::Deed;
 use super::context::Context;
@@ -15,7 +14,7 @@ use super::outcome::Outcome;
 use crate::api::{REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::schedule::{Ending, next_look};
-use crate::domain::status::{self, Holdings, Observed, Report};
+use crate::domain::status::{self, Holdings, Report};
 use crate::domain::verdict::{Ended, History, Verdict, judge};
 use crate::metrics::PassResult;
 
@@ -171,48 +170,4 @@ fn log_and_count(
         }
     };
     ctx.metrics.passed(result, took);
-}
-
-/// Tells once of an object that the API server stores and this version cannot read, and returns
-/// how long to wait. It disturbs no other; the API server may refuse even to store its status.
-pub async fn report_unreadable(
-    invalid: &InvalidObject,
-    before: Option<&Recollection>,
-    ctx: &Context,
-) -> SignedDuration {
-    let object = kube::core::PartialObjectMeta::<RegistryAttachment> {
-        types: None,
-        metadata: invalid.metadata.clone(),
-        _phantom: std::marker::PhantomData,
-    };
-    let (name, trigger) = (object.name_any(), Trigger::of(&object));
-    let now = Timestamp::now();
-    let text = format!(
-        "reading attachment {name}: {}; correct it or delete it (kubectl edit registryattachment {name})",
-        invalid.error
-    );
-    let problem = Problem::new(Cause::InvalidSpec, text);
-    let wait = next_look(Ending::Failed(&problem, 1), &ctx.intervals, now, fastrand::f64());
-    if before.is_none_or(|it| it.trigger != trigger) {
-        tracing::warn!(attachment.name = name, %problem, "an attachment cannot be read");
-        let verdict = Verdict::Stalled(problem);
-        let report = Report {
-            generation: invalid.metadata.generation.unwrap_or_default(),
-            requested_at: None,
-            deleting: invalid.metadata.deletion_timestamp.is_some(),
-            observed: &Observed::default(),
-            verdict: &verdict,
-        };
-        let status = status::status(None, &report, now);
-        if let Err(problem) = ctx.kubernetes.set_status(&object, &status).await {
-            tracing::warn!(attachment.name = name, %problem, "status was not written");
-        }
-        if let Some(news) = news::of_readiness(None, &status) {
-            ctx.events.tell(&object, news).await;
-        }
-    }
-    let next_look = now.checked_add(wait).unwrap_or(now);
-    let history = History::default();
-    ctx.memory.keep(&name, Recollection { trigger, next_look, history, written: None });
-    wait
 }
