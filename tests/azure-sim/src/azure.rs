@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::{
     Call,
+    acr::{self, RegistryTokens},
     arm::{self, Throttle},
     ca::{CaError, CertificateAuthority},
     entra,
@@ -21,6 +22,7 @@ pub(crate) struct Azure {
     pub(crate) ca: CertificateAuthority,
     model: Mutex<Model>,
     tokens: Mutex<Tokens>,
+    registry_tokens: Mutex<RegistryTokens>,
     journal: Mutex<Journal>,
     faults: Mutex<Faults>,
     throttle: Mutex<Throttle>,
@@ -32,6 +34,7 @@ impl Azure {
             ca: CertificateAuthority::new()?,
             model: Mutex::new(model),
             tokens: Mutex::new(Tokens::new()?),
+            registry_tokens: Mutex::new(RegistryTokens::new()?),
             journal: Mutex::default(),
             faults: Mutex::default(),
             throttle: Mutex::default(),
@@ -47,6 +50,16 @@ impl Azure {
 
     pub(crate) fn tokens(&self) -> MutexGuard<'_, Tokens> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn registry_tokens(&self) -> MutexGuard<'_, RegistryTokens> {
+        self.registry_tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes every token issued so far expire, those of registries included.
+    pub(crate) fn expire_tokens(&self) {
+        self.tokens().expire_all();
+        self.registry_tokens().expire_all();
     }
 
     pub(crate) fn journal(&self) -> MutexGuard<'_, Journal> {
@@ -69,6 +82,7 @@ impl Face {
             Self::Entra => entra::call(request),
             Self::Arm => arm::call(request),
             Self::InstanceMetadata => instance_metadata::call(request),
+            Self::Registry => acr::call(request),
         }
     }
 
@@ -78,6 +92,7 @@ impl Face {
             Self::Entra => entra::caller(azure, request),
             Self::Arm => arm::caller(azure, request),
             Self::InstanceMetadata => instance_metadata::caller(azure, request),
+            Self::Registry => acr::caller(azure, request),
         }
     }
 
@@ -87,6 +102,7 @@ impl Face {
             Self::Entra => entra::answer(azure, request),
             Self::Arm => arm::answer(azure, request),
             Self::InstanceMetadata => instance_metadata::answer(azure, request),
+            Self::Registry => acr::answer(azure, request),
         }
     }
 
@@ -96,6 +112,7 @@ impl Face {
             Self::Entra => entra::error(error),
             Self::Arm => arm::error(request, error),
             Self::InstanceMetadata => instance_metadata::error(error),
+            Self::Registry => acr::error(error),
         }
     }
 }

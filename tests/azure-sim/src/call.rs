@@ -29,6 +29,18 @@ pub enum Call {
     PutRoleAssignment,
     /// ARM: DELETE of a role assignment.
     DeleteRoleAssignment,
+    /// Registry: `/v2/`.
+    RegistryPing,
+    /// Registry: `POST /oauth2/exchange`, an Entra token for a refresh token.
+    RegistryExchange,
+    /// Registry: GET or POST of `/oauth2/token`, a credential for an access token.
+    RegistryToken,
+    /// Registry: GET or HEAD of a manifest.
+    RegistryManifest,
+    /// Registry: tags of a repository.
+    RegistryTags,
+    /// Registry: the list of repositories.
+    RegistryCatalog,
 }
 
 impl Call {

@@ -61,7 +61,7 @@ async fn clear_faults(State(azure): Shared) -> StatusCode {
 }
 
 async fn expire_tokens(State(azure): Shared) -> StatusCode {
-    azure.tokens().expire_all();
+    azure.expire_tokens();
     StatusCode::NO_CONTENT
 }
 

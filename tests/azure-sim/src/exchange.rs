@@ -1,6 +1,6 @@
 //! One request from arrival to answer: journal, latency, faults, then the face.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, net::IpAddr, time::Duration};
 
 use axum::body::Body;
 use hyper::{Response, StatusCode, body::Incoming};
@@ -20,14 +20,22 @@ use crate::{
 #[error("the connection was dropped on purpose")]
 pub(crate) struct Dropped;
 
-/// Answers one request for `host`.
+/// Where a connection leads, and who is at its other end.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) face: Face,
+    pub(crate) host: String,
+    pub(crate) client: IpAddr,
+}
+
+/// Answers one request.
 pub(crate) async fn exchange(
     azure: &Azure,
-    face: Face,
-    host: &str,
+    endpoint: &Endpoint,
     request: hyper::Request<Incoming>,
 ) -> Result<Response<Body>, Dropped> {
-    let (request, complete) = Request::read(host, request).await;
+    let face = endpoint.face;
+    let (request, complete) = Request::read(&endpoint.host, endpoint.client, request).await;
     let sequence = begin(azure, face, &request);
     let latency = Duration::from_millis(azure.model().settings.latency_ms);
     if !latency.is_zero() {

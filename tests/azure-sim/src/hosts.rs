@@ -1,6 +1,6 @@
 //! Which host is which part of Azure, by cloud (`cloud-provider-azure`, `pkg/azclient/cloud.go`).
 
-use crate::model::Cloud;
+use crate::model::{Cloud, Model};
 
 /// The address of instance metadata, the same on every host in Azure.
 pub(crate) const INSTANCE_METADATA: &str = "169.254.169.254";
@@ -14,6 +14,19 @@ pub(crate) enum Face {
     Arm,
     /// Instance metadata, over plain HTTP.
     InstanceMetadata,
+    /// A container registry's own endpoints.
+    Registry,
+}
+
+/// What a host name is that is spoken to over TLS.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Host {
+    /// A part of Azure.
+    Face(Face),
+    /// A name below the registries' suffix that no registry has. DNS does not know it.
+    NoRegistry,
+    /// Not Azure, or another cloud.
+    Unknown,
 }
 
 /// What an access token can be asked for.
@@ -95,16 +108,6 @@ impl Cloud {
         ]
     }
 
-    /// The face behind a host name that is spoken to over TLS.
-    pub(crate) fn face(self, host: &str) -> Option<Face> {
-        let is = |name: &str| host.eq_ignore_ascii_case(name);
-        match self.hosts() {
-            it if is(it.authority) => Some(Face::Entra),
-            it if is(it.arm) => Some(Face::Arm),
-            _ => None,
-        }
-    }
-
     /// The resource that a scope or `resource` parameter names.
     pub(crate) fn resource(self, name: &str) -> Option<Resource> {
         let host = name.strip_prefix("https://")?.trim_end_matches('/');
@@ -116,5 +119,25 @@ impl Cloud {
             _ if is("containerregistry.azure.net") => Some(Resource::ContainerRegistry),
             _ => None,
         }
+    }
+}
+
+impl Model {
+    /// What a host name is in this cloud, at this moment.
+    pub(crate) fn host(&self, name: &str) -> Host {
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        let hosts = self.settings.cloud.hosts();
+        if is(hosts.authority) {
+            return Host::Face(Face::Entra);
+        }
+        if is(hosts.arm) {
+            return Host::Face(Face::Arm);
+        }
+        if self.registry_at(name).is_some() {
+            return Host::Face(Face::Registry);
+        }
+        let name = name.to_ascii_lowercase();
+        let label = name.strip_suffix(hosts.acr_suffix).and_then(|it| it.strip_suffix('.'));
+        if label.is_some() { Host::NoRegistry } else { Host::Unknown }
     }
 }

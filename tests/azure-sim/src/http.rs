@@ -1,6 +1,9 @@
 //! A request read whole, and an answer: what the faces work with.
 
+use std::net::IpAddr;
+
 use axum::body::{Body, Bytes};
+use base64::{Engine, prelude::BASE64_STANDARD};
 use futures::stream;
 use hyper::{
     HeaderMap, Method, Response, StatusCode,
@@ -20,6 +23,8 @@ static CHUNK: [u8; 16_384] = [b'x'; 16_384];
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) host: String,
+    /// The address at the other end of the connection.
+    pub(crate) client: IpAddr,
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: String,
@@ -29,12 +34,17 @@ pub(crate) struct Request {
 
 impl Request {
     /// Reads the body; `None` if it is too large or breaks off.
-    pub(crate) async fn read(host: &str, request: hyper::Request<Incoming>) -> (Self, bool) {
+    pub(crate) async fn read(
+        host: &str,
+        client: IpAddr,
+        request: hyper::Request<Incoming>,
+    ) -> (Self, bool) {
         let (Parts { method, uri, headers, .. }, body) = request.into_parts();
         let body = axum::body::to_bytes(Body::new(body), BODY_LIMIT).await;
         let complete = body.is_ok();
         let request = Self {
             host: host.to_ascii_lowercase(),
+            client,
             method,
             path: uri.path().into(),
             query: uri.query().unwrap_or_default().into(),
@@ -52,14 +62,24 @@ impl Request {
 
     /// A query parameter, by name in any case.
     pub(crate) fn parameter(&self, name: &str) -> Option<String> {
-        let mut pairs = url::form_urlencoded::parse(self.query.as_bytes());
-        pairs.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.into_owned())
+        self.parameters(name).next()
+    }
+
+    /// All values of a query parameter, by name in any case.
+    pub(crate) fn parameters(&self, name: &str) -> impl Iterator<Item = String> {
+        let pairs = url::form_urlencoded::parse(self.query.as_bytes());
+        pairs.filter(move |it| it.0.eq_ignore_ascii_case(name)).map(|it| it.1.into_owned())
     }
 
     /// A field of the form in the body.
     pub(crate) fn field(&self, name: &str) -> Option<String> {
-        let mut pairs = url::form_urlencoded::parse(&self.body);
-        pairs.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        self.fields(name).next()
+    }
+
+    /// All values of a field of the form in the body.
+    pub(crate) fn fields(&self, name: &str) -> impl Iterator<Item = String> {
+        let pairs = url::form_urlencoded::parse(&self.body);
+        pairs.filter(move |it| it.0 == name).map(|it| it.1.into_owned())
     }
 
     /// A header as text.
@@ -69,8 +89,19 @@ impl Request {
 
     /// The token after `Bearer`.
     pub(crate) fn bearer(&self) -> Option<&str> {
-        let (scheme, token) = self.header("authorization")?.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
+        self.credential("Bearer")
+    }
+
+    /// User name and password after `Basic`.
+    pub(crate) fn basic(&self) -> Option<(String, String)> {
+        let decoded = BASE64_STANDARD.decode(self.credential("Basic")?).ok()?;
+        let decoded = String::from_utf8(decoded).ok()?;
+        decoded.split_once(':').map(|(user, password)| (user.into(), password.into()))
+    }
+
+    fn credential(&self, wanted: &str) -> Option<&str> {
+        let (scheme, credential) = self.header("authorization")?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case(wanted).then(|| credential.trim())
     }
 
     /// `host/path`, what faults are matched with.

@@ -1,8 +1,8 @@
 //! Azure, simulated behind an HTTPS forward proxy.
 //!
 //! An unchanged client whose proxy is [`AzureSim::proxy_url`] and who trusts [`AzureSim::ca_pem`]
-//! speaks to `login.microsoftonline.com`, `management.azure.com` and instance metadata under
-//! their real names. Behind them is a [`Model`]: a token is good and a request is allowed for
+//! speaks to `login.microsoftonline.com`, `management.azure.com`, the login servers of the
+//! model's registries and instance metadata under their real names. Behind them is a [`Model`]: a token is good and a request is allowed for
 //! what the model says at that moment. The journal holds every request; a [`Fault`] makes
 //! requests go wrong.
 //!
@@ -22,6 +22,8 @@
 //! # }
 //! ```
 
+mod access;
+mod acr;
 mod arm;
 mod azure;
 mod ca;

@@ -145,9 +145,9 @@ impl AzureSim {
         self.azure.faults().clear();
     }
 
-    /// Makes every token issued so far expire.
+    /// Makes every token issued so far expire, those of registries included.
     pub fn expire_tokens(&self) {
-        self.azure.tokens().expire_all();
+        self.azure.expire_tokens();
     }
 }
 

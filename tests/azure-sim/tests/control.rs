@@ -60,9 +60,11 @@ async fn journal_faults_and_tokens_can_be_steered() {
     let url = format!("https://management.azure.com{path}");
     let answer = world.send(Method::GET, &url, Some(&token), None).await.unwrap();
     answer.expect_error(401, "ExpiredAuthenticationToken");
-    let lifetimes = json!({"entra": 7, "instanceMetadata": 8});
+    let lifetimes = json!({"entra": 7, "registryRefresh": 8});
     control(&world, Method::PUT, "/tokens/lifetimes", Some(lifetimes)).await;
-    assert_eq!(world.sim.read(|it| it.settings.token_lifetimes.entra), 7);
+    let lifetimes = world.sim.read(|it| it.settings.token_lifetimes);
+    assert_eq!((lifetimes.entra, lifetimes.registry_refresh), (7, 8));
+    assert_eq!((lifetimes.instance_metadata, lifetimes.registry_access), (86_400, 4_500));
 
     let view = control(&world, Method::GET, "/role-assignments", None).await;
     assert_eq!(view[0]["role"], "Reader");
@@ -80,6 +82,7 @@ fn the_example_model_is_whole() {
     let model: Model = serde_json::from_str(EXAMPLE).unwrap();
     assert_eq!((model.registries.len(), model.clusters.len()), (2, 1));
     assert!(!model.role_assignments.is_empty() && !model.principals.is_empty());
+    assert_eq!(model.registries[0].repositories[0].name, "team/app");
     let again = serde_json::to_value(&model).unwrap();
     assert_eq!(serde_json::from_value::<Model>(again).unwrap(), model);
     let typo = EXAMPLE.replacen("\"registries\"", "\"registrys\"", 1);

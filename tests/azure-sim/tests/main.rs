@@ -7,6 +7,7 @@ mod entra;
 mod faults;
 mod instance_metadata;
 mod proxy;
+mod registry;
 mod resources;
 mod role_assignment_writes;
 mod role_assignments;

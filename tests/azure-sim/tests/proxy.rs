@@ -10,7 +10,9 @@ use crate::world::{World, answer, client};
 async fn hosts_that_are_not_azure_are_refused_and_noted() {
     let world = World::new().await;
     for (url, host) in [
-        ("https://contoso.azurecr.io/v2/", "contoso.azurecr.io"),
+        ("https://contoso.azurecr.io:8443/v2/", "contoso.azurecr.io"),
+        ("https://contoso.azurecr.us/v2/", "contoso.azurecr.us"),
+        ("https://contosoazurecr.io/v2/", "contosoazurecr.io"),
         ("https://example.com/", "example.com"),
         ("https://management.azure.com:8443/", "management.azure.com"),
         ("https://management.usgovcloudapi.net/", "management.usgovcloudapi.net"),

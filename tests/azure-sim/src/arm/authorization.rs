@@ -1,10 +1,9 @@
-//! What a caller may do: the role assignments of the model, conditions included.
-
-use std::time::Duration;
+//! What a caller may do, with ARM's errors.
 
 use super::{Context, clusters, error::ArmError, registries};
 use crate::{
-    condition::{self, Attempt},
+    access::Plane,
+    condition::Attempt,
     model::{
         RoleAssignment,
         scope::{is_within, resource, resource_group, subscription_id},
@@ -28,12 +27,8 @@ impl Context<'_> {
         scope: &str,
         shown: &str,
     ) -> Result<(), ArmError> {
-        let lag = Duration::from_millis(self.model.settings.grant_delay_ms);
-        let in_force = self.model.assignments_before(lag, self.now);
-        let allowed = in_force
-            .iter()
-            .filter(|it| self.holds(it) && is_within(scope, &it.scope))
-            .any(|it| self.allows(it, attempt));
+        let principal = &self.caller.principal;
+        let allowed = self.model.permits(principal, Plane::Control, attempt, scope);
         if allowed {
             return Ok(());
         }
@@ -43,22 +38,7 @@ impl Context<'_> {
 
     /// Whether the assignment is the caller's, directly or through a group.
     pub(super) fn holds(&self, assignment: &RoleAssignment) -> bool {
-        let is = |id: &str| id.eq_ignore_ascii_case(&assignment.principal_id);
-        is(&self.caller.principal)
-            || self
-                .model
-                .principal(&self.caller.principal)
-                .is_some_and(|it| it.identities().any(is))
-    }
-
-    /// Whether the assignment's role allows the attempt and its condition is met. A condition
-    /// that cannot be read is not met: conditions fail closed.
-    fn allows(&self, assignment: &RoleAssignment, attempt: &Attempt<'_>) -> bool {
-        self.model.role(&assignment.role).is_some_and(|it| it.allows(attempt.action))
-            && assignment
-                .condition
-                .as_deref()
-                .is_none_or(|text| condition::parse(text).is_ok_and(|it| it.allows(attempt)))
+        self.model.holds(&self.caller.principal, assignment)
     }
 
     /// Checks that the resource group and the resource of a scope exist. Resources of types that

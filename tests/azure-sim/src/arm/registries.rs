@@ -105,7 +105,15 @@ fn properties(registry: &Registry) -> Value {
         "anonymousPullEnabled": registry.anonymous_pull_enabled,
     });
     if registry.sku == "Premium" {
-        properties["networkRuleSet"] = json!({"defaultAction": "Allow", "ipRules": []});
+        properties["networkRuleSet"] = json!({
+            "defaultAction": registry.network_rule_set.default_action,
+            "ipRules": ip_rules(registry),
+        });
     }
     properties
+}
+
+fn ip_rules(registry: &Registry) -> Vec<Value> {
+    let rules = &registry.network_rule_set.ip_rules;
+    rules.iter().map(|it| json!({"action": "Allow", "value": it})).collect()
 }

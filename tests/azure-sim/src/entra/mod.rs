@@ -80,7 +80,7 @@ fn token(azure: &Azure, request: &Request) -> Result<Reply, EntraError> {
 }
 
 /// A service principal of the tenant, by client id.
-fn service_principal<'a>(
+pub(crate) fn service_principal<'a>(
     model: &'a Model,
     tenant: &Tenant,
     client_id: &str,
@@ -122,6 +122,14 @@ fn prove(model: &Model, principal: &Principal, request: &Request) -> Result<(), 
     let Some(secret) = request.field("client_secret") else {
         return Err(EntraError::no_credential());
     };
+    check_secret(principal, &secret)
+}
+
+/// Checks a client secret.
+///
+/// # Errors
+/// AADSTS7000215 if it is wrong or too new, AADSTS7000222 if it has expired.
+pub(crate) fn check_secret(principal: &Principal, secret: &str) -> Result<(), EntraError> {
     let app = principal.client_id.as_deref().unwrap_or_default();
     let now = Timestamp::now();
     let Some(known) = principal.secrets.iter().find(|it| it.value == secret) else {

@@ -3,8 +3,8 @@
 use super::{
     AgentPool, ClientSecret, Cluster, DEFAULT_RESOURCE_GROUP, DEFAULT_SUBSCRIPTION, DEFAULT_TENANT,
     FederatedCredential, KubeletIdentity, Lock, LockLevel, Model, Principal, PrincipalType,
-    Registry, ResourceGroup, RoleAssignmentMode, Subscription, Tenant, TokenIssuer,
-    scope::stable_guid,
+    Registry, Repository, ResourceGroup, RoleAssignmentMode, Subscription, Tag, Tenant,
+    TokenIssuer, scope::stable_guid,
 };
 
 /// Something about to be put into a [`Model`]: set what matters, then call `add`.
@@ -138,6 +138,13 @@ impl Add<'_, Registry> {
     /// Puts the registry into ABAC mode.
     pub fn abac(self) -> Self {
         self.with(|it| it.role_assignment_mode = RoleAssignmentMode::AbacRepositoryPermissions)
+    }
+
+    /// Puts a repository with these tags into it.
+    pub fn repository(self, name: &str, tags: &[&str]) -> Self {
+        let tag = |name: &&str| Tag { name: (*name).into(), digest: None };
+        let tags = tags.iter().map(tag).collect();
+        self.with(|it| it.repositories.push(Repository { name: name.into(), tags }))
     }
 
     /// Puts it into another subscription or resource group.

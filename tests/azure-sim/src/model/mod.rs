@@ -6,6 +6,7 @@
 mod add;
 mod assignments;
 mod directory;
+mod registries;
 mod resources;
 mod roles;
 pub(crate) mod scope;
@@ -19,17 +20,21 @@ pub use assignments::{Lock, LockLevel, RoleAssignment};
 pub use directory::{
     ClientSecret, FederatedCredential, Principal, PrincipalType, Tenant, TokenIssuer,
 };
+pub use registries::{
+    NetworkDefaultAction, NetworkRuleSet, Registry, Repository, RoleAssignmentMode, Tag,
+};
 pub use resources::{
-    AgentPool, Cluster, KubeletIdentity, Registry, ResourceGroup, RoleAssignmentMode,
-    ServiceAccountImagePull, Subscription,
+    AgentPool, Cluster, KubeletIdentity, ResourceGroup, ServiceAccountImagePull, Subscription,
 };
 pub(crate) use roles::matches_pattern;
 pub use roles::{
-    ACR_PULL, ACR_PUSH, CONTRIBUTOR, OWNER, READER, REPOSITORY_READER,
+    ACR_DELETE, ACR_PULL, ACR_PUSH, CONTRIBUTOR, OWNER, READER, REPOSITORY_CATALOG_LISTER,
+    REPOSITORY_CONTRIBUTOR, REPOSITORY_READER, REPOSITORY_WRITER,
     ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, RoleDefinition, USER_ACCESS_ADMINISTRATOR,
 };
 pub use settings::{
-    Bucket, Cloud, ExistsMessage, RepeatedPut, Settings, Throttling, TokenLifetimes,
+    Bucket, Cloud, ExistsMessage, LegacyRoleCheck, OutsideRights, RepeatedPut, Settings,
+    Throttling, TokenLifetimes,
 };
 
 /// The tenant of [`Model::default_tenant`].
@@ -150,6 +155,16 @@ impl Model {
         self.registries.iter_mut().find(|it| {
             it.id().eq_ignore_ascii_case(id_or_name) || it.name.eq_ignore_ascii_case(id_or_name)
         })
+    }
+
+    /// The registry with this login server.
+    pub(crate) fn registry_at(&self, login_server: &str) -> Option<&Registry> {
+        self.registries.iter().find(|it| it.login_server.eq_ignore_ascii_case(login_server))
+    }
+
+    /// The tenant that a subscription trusts.
+    pub(crate) fn tenant_of(&self, subscription_id: &str) -> Option<&Tenant> {
+        self.tenant(&self.subscription(subscription_id)?.tenant_id)
     }
 
     /// The cluster with this resource id or name.

@@ -1,4 +1,4 @@
-//! What lives in subscriptions: resource groups, registries and managed clusters.
+//! What lives in subscriptions: resource groups and managed clusters.
 
 use std::collections::BTreeMap;
 
@@ -56,78 +56,6 @@ impl ResourceGroup {
     #[must_use]
     pub fn id(&self) -> String {
         format!("/subscriptions/{}/resourceGroups/{}", self.subscription_id, self.name)
-    }
-}
-
-/// Which role assignments a registry honours
-/// (Azure docs, `container-registry-rbac-abac-repository-permissions`).
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-pub enum RoleAssignmentMode {
-    /// The Acr* roles on the whole registry.
-    #[default]
-    LegacyRegistryPermissions,
-    /// The repository roles, with conditions.
-    AbacRepositoryPermissions,
-}
-
-/// A container registry.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Registry {
-    /// The subscription id.
-    pub subscription_id: String,
-    /// The resource group.
-    pub resource_group: String,
-    /// Its name.
-    pub name: String,
-    /// Its region.
-    pub location: String,
-    /// Basic, Standard or Premium.
-    pub sku: String,
-    /// The host it is pulled from.
-    pub login_server: String,
-    /// Which role assignments it honours.
-    pub role_assignment_mode: RoleAssignmentMode,
-    /// `Succeeded`, or what it is busy with.
-    pub provisioning_state: String,
-    /// Whether anybody may pull.
-    pub anonymous_pull_enabled: bool,
-    /// Whether it can be reached from the internet.
-    pub public_network_access: bool,
-    /// Whether tokens with ARM's audience can be exchanged
-    /// (`policies.azureADAuthenticationAsArmPolicy`).
-    pub arm_audience_allowed: bool,
-    /// Its tags.
-    pub tags: BTreeMap<String, String>,
-}
-
-impl Default for Registry {
-    fn default() -> Self {
-        Self {
-            subscription_id: String::new(),
-            resource_group: String::new(),
-            name: String::new(),
-            location: DEFAULT_LOCATION.into(),
-            sku: "Premium".into(),
-            login_server: String::new(),
-            role_assignment_mode: RoleAssignmentMode::default(),
-            provisioning_state: "Succeeded".into(),
-            anonymous_pull_enabled: false,
-            public_network_access: true,
-            arm_audience_allowed: true,
-            tags: BTreeMap::new(),
-        }
-    }
-}
-
-impl Registry {
-    /// Its resource id.
-    #[must_use]
-    pub fn id(&self) -> String {
-        format!(
-            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.ContainerRegistry/registries/{}",
-            self.subscription_id, self.resource_group, self.name
-        )
     }
 }
 

@@ -16,8 +16,16 @@ pub const ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR: &str = "f58310d9-a9f6-439a-9e
 pub const ACR_PULL: &str = "7f951dda-4ed3-4680-a7ca-43fe172d538d";
 /// Built-in role: push to a registry in legacy mode.
 pub const ACR_PUSH: &str = "8311e382-0749-4cb8-b61a-304f252e45ec";
+/// Built-in role: delete from a registry in legacy mode.
+pub const ACR_DELETE: &str = "c2f4ef07-c644-48eb-af81-4b1b4947fb11";
 /// Built-in role: pull from a registry in ABAC mode.
 pub const REPOSITORY_READER: &str = "b93aa761-3e63-49ed-ac28-beffa264f7ac";
+/// Built-in role: pull and push in ABAC mode.
+pub const REPOSITORY_WRITER: &str = "2a1e307c-b015-4ebd-883e-5b7698a07328";
+/// Built-in role: pull, push and delete in ABAC mode.
+pub const REPOSITORY_CONTRIBUTOR: &str = "2efddaa5-3f1f-4df3-97df-af3f13818f4c";
+/// Built-in role: list the repositories in ABAC mode.
+pub const REPOSITORY_CATALOG_LISTER: &str = "bfdb9389-c9a5-478a-bb2f-ba9ca092c3c7";
 
 /// A role definition.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -45,11 +53,16 @@ impl RoleDefinition {
         self.actions.iter().any(|it| matches_pattern(it, action))
             && !self.not_actions.iter().any(|it| matches_pattern(it, action))
     }
+
+    /// Whether the role allows a data-plane action.
+    pub(crate) fn allows_data(&self, action: &str) -> bool {
+        self.data_actions.iter().any(|it| matches_pattern(it, action))
+    }
 }
 
 /// GUID, name, actions and data actions of the built-in roles that have to do with registries and
 /// access (Azure docs, `built-in-roles`), the same in every tenant.
-const BUILT_IN: [(&str, &str, &[&str], &[&str]); 10] = [
+const BUILT_IN: [(&str, &str, &[&str], &[&str]); 12] = [
     (OWNER, "Owner", &["*"], &[]),
     (CONTRIBUTOR, "Contributor", &["*"], &[]),
     (READER, "Reader", &["*/read"], &[]),
@@ -80,12 +93,7 @@ const BUILT_IN: [(&str, &str, &[&str], &[&str]); 10] = [
         ],
         &[],
     ),
-    (
-        "c2f4ef07-c644-48eb-af81-4b1b4947fb11",
-        "AcrDelete",
-        &["Microsoft.ContainerRegistry/registries/artifacts/delete"],
-        &[],
-    ),
+    (ACR_DELETE, "AcrDelete", &["Microsoft.ContainerRegistry/registries/artifacts/delete"], &[]),
     (
         REPOSITORY_READER,
         "Container Registry Repository Reader",
@@ -96,7 +104,27 @@ const BUILT_IN: [(&str, &str, &[&str], &[&str]); 10] = [
         ],
     ),
     (
-        "bfdb9389-c9a5-478a-bb2f-ba9ca092c3c7",
+        REPOSITORY_WRITER,
+        "Container Registry Repository Writer",
+        &[],
+        &[
+            "Microsoft.ContainerRegistry/registries/repositories/content/read",
+            "Microsoft.ContainerRegistry/registries/repositories/content/write",
+            "Microsoft.ContainerRegistry/registries/repositories/metadata/read",
+            "Microsoft.ContainerRegistry/registries/repositories/metadata/write",
+        ],
+    ),
+    (
+        REPOSITORY_CONTRIBUTOR,
+        "Container Registry Repository Contributor",
+        &[],
+        &[
+            "Microsoft.ContainerRegistry/registries/repositories/content/*",
+            "Microsoft.ContainerRegistry/registries/repositories/metadata/*",
+        ],
+    ),
+    (
+        REPOSITORY_CATALOG_LISTER,
         "Container Registry Repository Catalog Lister",
         &[],
         &["Microsoft.ContainerRegistry/registries/catalog/read"],

@@ -1,6 +1,6 @@
 //! How the simulated service behaves where Azure itself varies: lags, limits, wording, versions.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -17,19 +17,30 @@ pub enum Cloud {
     China,
 }
 
-/// Seconds that tokens live. Entra gives 60 to 90 minutes, instance metadata about 24 hours.
+/// Seconds that tokens live. Entra gives 60 to 90 minutes, instance metadata about 24 hours; a
+/// registry's refresh token lives about 3 hours (Azure docs, `container-registry-authentication`),
+/// its access token 75 minutes (the sample in Azure/acr `docs/AAD-OAuth.md`).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct TokenLifetimes {
     /// Tokens from Entra's token endpoint, in seconds.
     pub entra: u32,
     /// Tokens from instance metadata, in seconds.
     pub instance_metadata: u32,
+    /// Refresh tokens of registries, in seconds.
+    pub registry_refresh: u32,
+    /// Access tokens of registries, in seconds.
+    pub registry_access: u32,
 }
 
 impl Default for TokenLifetimes {
     fn default() -> Self {
-        Self { entra: 3_600, instance_metadata: 86_400 }
+        Self {
+            entra: 3_600,
+            instance_metadata: 86_400,
+            registry_refresh: 10_800,
+            registry_access: 4_500,
+        }
     }
 }
 
@@ -57,6 +68,37 @@ pub enum RepeatedPut {
     Created,
     /// 409 `RoleAssignmentExists` when nothing would change, else 201.
     Conflict,
+}
+
+/// When a registry in legacy mode looks at the roles of who holds a refresh token.
+///
+/// Recorded is only the refusal at exchange (`Azure/aks-canipull` against a registry without the
+/// role). That the refresh token carries the permissions found then is in its claims
+/// (Azure/acr `docs/AAD-OAuth.md`), and fits that a node can still pull for hours after a detach.
+/// A service principal's secret is looked at in every request whatever is set here.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LegacyRoleCheck {
+    /// At exchange: without a role 401; the refresh token keeps what was found until it expires.
+    #[default]
+    Exchange,
+    /// When an access token is asked for: exchange always succeeds.
+    Token,
+    /// Both times.
+    Both,
+}
+
+/// What `/oauth2/token` answers a good credential that has no right to anything it asks for. What
+/// a registry in ABAC mode does was not seen; clients have to live with either.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum OutsideRights {
+    /// 200 with a token whose `access` is empty; the registry then answers 401
+    /// `insufficient_scope` (docker-registry-proxy issue 174).
+    #[default]
+    EmptyAccess,
+    /// 401 `UNAUTHORIZED`.
+    Unauthorized,
 }
 
 /// One token bucket.
@@ -120,6 +162,12 @@ pub struct Settings {
     pub repeated_put: RepeatedPut,
     /// Assignment names that answer `HashConflictOnDifferentRoleAssignmentIds`.
     pub hash_conflicts: Vec<String>,
+    /// The address that registries see requests come from; that of the connection if absent.
+    pub client_address: Option<IpAddr>,
+    /// When a registry in legacy mode looks at roles.
+    pub legacy_role_check: LegacyRoleCheck,
+    /// What a registry answers who asks for more than they may.
+    pub outside_rights: OutsideRights,
     /// Token buckets; none by default.
     pub throttling: Option<Throttling>,
     /// The api-versions that ARM knows, by resource type.
@@ -140,6 +188,9 @@ impl Default for Settings {
             exists_message: ExistsMessage::default(),
             repeated_put: RepeatedPut::default(),
             hash_conflicts: Vec::new(),
+            client_address: None,
+            legacy_role_check: LegacyRoleCheck::default(),
+            outside_rights: OutsideRights::default(),
             throttling: None,
             api_versions: api_versions(),
         }
