@@ -56,7 +56,8 @@ control-plane: tools ## Keeps a control plane up for trying things out, until Ct
 	@target/debug/control-plane run --crd crds/registryattachments.yaml
 
 crds: ## Writes the definition of the custom resource to crds/
-	@cargo run --quiet -- crd > crds/registryattachments.yaml
+	@cargo run --quiet -- crd > crds/registryattachments.yaml.new
+	@mv crds/registryattachments.yaml.new crds/registryattachments.yaml
 
 deny: ## Checks licences, sources and advisories of dependencies (needs cargo-deny and the network)
 	@cargo deny check

@@ -8,7 +8,7 @@ use acr_attach::settings::{Arguments, Settings};
 use acr_attach::{Connections, api, telemetry};
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, Subcommand};
-use kube::config::Kubeconfig;
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -39,17 +39,31 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("acr-attach: {error:#}");
+            eprintln!("acr-attach: {}", one_sentence(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }
 }
 
-/// Help goes to standard output and is no failure; a bad value is one, told by clap.
+/// The first line of a text; what follows shows excerpts of files and repeats itself.
+fn one_sentence(text: &str) -> &str {
+    text.lines().next().unwrap_or_default().trim_end_matches([':', ' '])
+}
+
+/// Help that was asked for is no failure. A bad value is told in one sentence.
 fn usage(error: &clap::Error) -> ExitCode {
-    // Printing fails only when nobody reads, and then there is nobody to tell.
-    let _ = error.print();
-    if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    use clap::error::ErrorKind::{
+        DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion,
+    };
+    let asked_for = matches!(error.kind(), DisplayHelp | DisplayVersion);
+    if asked_for || error.kind() == DisplayHelpOnMissingArgumentOrSubcommand {
+        // Printing fails only when nobody reads, and then there is nobody to tell.
+        let _ = error.print();
+    } else {
+        let text = error.to_string();
+        eprintln!("acr-attach: {}", one_sentence(text.trim_start_matches("error: ")));
+    }
+    if asked_for { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn crd() -> Result<()> {
@@ -95,13 +109,22 @@ fn http(ca_file: Option<&Path>) -> Result<reqwest::Client> {
 }
 
 async fn kubernetes() -> Result<kube::Client> {
-    let mut config = kube::Config::infer().await.context("finding the cluster")?;
+    let mut config = match std::env::var("KUBECONFIG") {
+        Ok(path) if !path.is_empty() => {
+            let options = KubeConfigOptions::default();
+            let config = kube::Config::from_kubeconfig(&options).await;
+            config.with_context(|| format!("reading the kubeconfig {path} (KUBECONFIG)"))?
+        }
+        _ => kube::Config::infer().await.context("finding the cluster")?,
+    };
     // HTTPS_PROXY is for Azure. kube would take it for the API server too, whatever NO_PROXY says.
     if !kubeconfig_names_proxy() {
         config.proxy_url = None;
     }
     // Waits belong into the queue, where they can be seen, not into a call.
     config.default_retry = false;
+    // A silent watch ends by itself after 295 s; nothing else bounds its first list.
+    config.read_timeout = Some(Duration::from_secs(330));
     kube::Client::try_from(config).context("connecting to the cluster")
 }
 

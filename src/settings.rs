@@ -19,7 +19,8 @@ pub struct Arguments {
     pub cloud: Cloud,
 
     /// Registries that attachments may name: starts of resource ids in whole segments, or login
-    /// servers, separated by commas. Empty: any.
+    /// servers, separated by commas. A login server allows only attachments that name the
+    /// registry by it. Empty: any.
     #[arg(
         long,
         env = "ACR_ATTACH_ALLOWED_REGISTRIES",
@@ -139,9 +140,21 @@ fn identity(variable: impl Fn(&str) -> Option<String>) -> Result<Identity, Strin
     let value = |name| variable(name).filter(|it| !it.is_empty());
     let client = value("AZURE_CLIENT_ID");
     let tenant = value("AZURE_TENANT_ID");
-    let managed = value("AZURE_TOKEN_CREDENTIALS")
-        .is_some_and(|it| it.eq_ignore_ascii_case("ManagedIdentityCredential"));
-    match (value("AZURE_CLIENT_SECRET"), value("AZURE_FEDERATED_TOKEN_FILE")) {
+    let (secret, file) = (value("AZURE_CLIENT_SECRET"), value("AZURE_FEDERATED_TOKEN_FILE"));
+    match value("AZURE_TOKEN_CREDENTIALS").as_deref() {
+        None => {}
+        Some("ManagedIdentityCredential") if secret.is_none() && file.is_none() => {
+            return Ok(Identity::Managed { client });
+        }
+        Some("WorkloadIdentityCredential") if secret.is_none() && file.is_some() => {}
+        Some("EnvironmentCredential") if secret.is_some() => {}
+        Some(word) => {
+            return Err(format!(
+                "AZURE_TOKEN_CREDENTIALS is {word}: unset it, or set ManagedIdentityCredential without AZURE_CLIENT_SECRET and AZURE_FEDERATED_TOKEN_FILE, so that it is clear how the operator signs in"
+            ));
+        }
+    }
+    match (secret, file) {
         (Some(_), Some(_)) => Err(
             "AZURE_CLIENT_SECRET and AZURE_FEDERATED_TOKEN_FILE are both set: keep one, so that it is clear how the operator signs in".to_owned(),
         ),
@@ -151,7 +164,6 @@ fn identity(variable: impl Fn(&str) -> Option<String>) -> Result<Identity, Strin
             }
             _ => Err("AZURE_CLIENT_SECRET is set: set AZURE_CLIENT_ID and AZURE_TENANT_ID too".to_owned()),
         },
-        (None, _) if managed => Ok(Identity::Managed { client }),
         (None, Some(file)) => match (client, tenant) {
             (Some(client), Some(tenant)) => {
                 Ok(Identity::Workload { tenant, client, token_file: file.into() })
@@ -219,6 +231,8 @@ mod tests {
 
     #[rstest::rstest]
     #[case(&[("AZURE_CLIENT_SECRET", "s"), ("AZURE_FEDERATED_TOKEN_FILE", "/f")], "keep one")]
+    #[case(&[("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential"), ("AZURE_CLIENT_SECRET", "s")], "unset it")]
+    #[case(&[("AZURE_TOKEN_CREDENTIALS", "dev")], "unset it")]
     #[case(&[("AZURE_CLIENT_SECRET", "s"), ("AZURE_CLIENT_ID", "c")], "AZURE_TENANT_ID")]
     #[case(&[("AZURE_FEDERATED_TOKEN_FILE", "/f"), ("AZURE_CLIENT_ID", "c")], "AZURE_TENANT_ID")]
     fn contradictions_are_refused(#[case] variables: &[(&str, &str)], #[case] word: &str) {

@@ -78,7 +78,7 @@ pub struct RegistryAttachmentSpec {
     #[schemars(length(max = 32), inner(length(min = 1, max = 256)))]
     #[x_kube(
         merge_strategy = ListMerge::Set,
-        validation = ("self.all(r, r.matches('^[a-z0-9]+([._/-]+[a-z0-9]+)*(/[*])?$'))", "each repository is a name such as team-a/app or a prefix such as team-a/*: lower-case letters, digits, and . _ - / between them")
+        validation = ("self.all(r, r.matches('^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(/[*])?$'))", "each repository is a name such as team-a/app or a prefix such as team-a/*: lower-case letters, digits, and . _ - / between them")
     )]
     pub repositories: Option<Vec<String>>,
 

@@ -21,7 +21,7 @@ use super::transport::retry_after;
 /// of its own that options do not reach.)
 const DEADLINE: Duration = Duration::from_secs(45);
 /// How many pages one list may have.
-const MOST_PAGES: usize = 200;
+const MOST_PAGES: usize = 50;
 
 /// Azure Resource Manager, as one identity sees it.
 #[derive(Debug)]
@@ -96,13 +96,18 @@ impl Arm {
             let page: Page<T> = self.read(&call).await?;
             all.extend(page.value);
             let Some(link) = page.next_link.filter(|it| !it.is_empty()) else { return Ok(all) };
-            let path = link.strip_prefix(self.cloud.arm()).filter(|it| it.starts_with('/'));
-            let path = path.ok_or_else(|| {
+            call.path = self.path_of(&link).ok_or_else(|| {
                 Error::unreadable(call.attempt, "its next page is on another host")
             })?;
-            path.clone_into(&mut call.path);
         }
         Err(Error::unreadable(call.attempt, format!("it has more than {MOST_PAGES} pages")))
+    }
+
+    /// Path and query of a link, if it leads to where the token may go.
+    fn path_of(&self, link: &str) -> Option<String> {
+        let (link, arm) = (Url::parse(link).ok()?, Url::parse(self.cloud.arm()).ok()?);
+        let query = link.query().map_or_else(String::new, |it| format!("?{it}"));
+        (link.origin() == arm.origin()).then(|| format!("{}{query}", link.path()))
     }
 
     async fn try_send(&self, call: &Call<'_>) -> Result<Vec<u8>, Error> {
@@ -185,5 +190,28 @@ fn refusal(answer: &RawResponse) -> Refusal {
         message: body.error.message,
         retry_after: retry_after(answer.headers()),
         correlation_id: answer.headers().get_optional_string(&CORRELATION_ID),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case(
+        "https://management.azure.com/a/b?x=1&$skiptoken=y%2Fz",
+        Some("/a/b?x=1&$skiptoken=y%2Fz")
+    )]
+    #[case("https://MANAGEMENT.azure.com:443/a", Some("/a"))]
+    #[case("https://management.azure.com.evil/a", None)]
+    #[case("https://management.azure.com@evil/a", None)]
+    #[case("http://management.azure.com/a", None)]
+    #[case("/a", None)]
+    fn a_next_page_keeps_the_token_where_it_belongs(
+        #[case] link: &str,
+        #[case] path: Option<&str>,
+    ) {
+        let arm = Arm::new(Cloud::Public, Identity::None, ClientOptions::default());
+        assert_eq!(arm.path_of(link).as_deref(), path);
     }
 }

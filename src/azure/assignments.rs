@@ -4,7 +4,7 @@ use azure_core::http::Method;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::arm::Call;
+use super::arm::{Arm, Call};
 use super::error::{Attempt, Error};
 use super::{Reader, Writer};
 use crate::domain::facts::RoleAssignment;
@@ -53,9 +53,21 @@ impl Reader {
         let path = format!(
             "{registry}/providers/Microsoft.Authorization/roleAssignments?$filter=atScope()&api-version={ROLE_ASSIGNMENTS}"
         );
-        let list: Vec<Wire> = self.0.list(Call::get(&attempt, path)).await?;
-        // One that cannot be read is of a kind that we never make, such as one for a group.
-        Ok(list.into_iter().filter_map(|it| it.try_into().ok()).collect())
+        let list: Vec<serde_json::Value> = self.0.list(Call::get(&attempt, path)).await?;
+        // One that cannot be read is not of the kind that we make, and must not hide the others.
+        let readable = list.into_iter().filter_map(|it| serde_json::from_value::<Wire>(it).ok());
+        Ok(readable.filter_map(|it| it.try_into().ok()).collect())
+    }
+
+    /// Reads one role assignment; `None` when there is none of that id.
+    ///
+    /// # Errors
+    /// When Azure does not answer or refuses.
+    pub async fn role_assignment(
+        &self,
+        id: &AssignmentId,
+    ) -> Result<Option<RoleAssignment>, Error> {
+        one(&self.0, id).await
     }
 }
 
@@ -68,14 +80,7 @@ impl Writer {
         &self,
         id: &AssignmentId,
     ) -> Result<Option<RoleAssignment>, Error> {
-        let attempt = attempt("reading role assignment", id, READ);
-        match self.0.read::<Wire>(&Call::get(&attempt, path(id))).await {
-            Ok(wire) => {
-                wire.try_into().map(Some).map_err(|error| Error::unreadable(&attempt, error))
-            }
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
+        one(&self.0, id).await
     }
 
     /// Makes a role assignment.
@@ -147,6 +152,15 @@ impl Writer {
         let body = Some(serde_json::json!({ "properties": properties }));
         let call = Call { attempt, method: Method::Put, path: path(id), body };
         self.0.send::<serde::de::IgnoredAny>(&call).await.map(drop)
+    }
+}
+
+async fn one(arm: &Arm, id: &AssignmentId) -> Result<Option<RoleAssignment>, Error> {
+    let attempt = attempt("reading role assignment", id, READ);
+    match arm.read::<Wire>(&Call::get(&attempt, path(id))).await {
+        Ok(wire) => wire.try_into().map(Some).map_err(|error| Error::unreadable(&attempt, error)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

@@ -39,7 +39,7 @@ impl Error {
         let Attempt { action, role, .. } = *self.attempt;
         let text = match (code.as_str(), status) {
             ("InvalidAuthenticationTokenTenant", _) => {
-                "; it is in another tenant than the operator's identity, which a kubelet identity cannot reach; use method PullSecret with a service principal of that tenant"
+                "; it is in another tenant than the operator's identity, which a kubelet identity cannot reach; attach a registry of the cluster's own tenant"
             }
             ("ScopeLocked", _) => "; remove the lock from it, or from what contains it",
             ("RoleAssignmentLimitExceeded", _) => {
@@ -53,7 +53,9 @@ impl Error {
                     "; the operator's identity needs {action} there, for example by role {role} (a new grant takes up to 10 minutes, and a condition on an existing one may exclude this)"
                 );
             }
-            (_, 404) => "; correct the id in the spec, or create it",
+            (_, 404) => {
+                "; create it, or correct the id (a registry's id is immutable: delete this attachment and create one with the right id)"
+            }
             _ => "",
         };
         text.to_owned()
@@ -112,7 +114,8 @@ pub(super) fn advice(code: Option<&str>, identity: &Identity) -> String {
         "AADSTS7000222" => "; the client secret has expired, create another".to_owned(),
         "AADSTS700016" => "; check AZURE_CLIENT_ID and AZURE_TENANT_ID".to_owned(),
         "AADSTS90002" => "; check AZURE_TENANT_ID".to_owned(),
-        it if it.starts_with("AADSTS70021") || it.starts_with("AADSTS700213") => {
+        // 70021, and since 2024 700211, 700212, 700213 and their variants.
+        it if it.starts_with("AADSTS70021") => {
             let entry = identity.federation().map_or_else(String::new, |it| format!(": {it}"));
             format!(
                 "; no federated credential of the application matches; add one{entry}; Entra must be able to reach the issuer"

@@ -55,7 +55,7 @@ pub(super) enum Failure {
     },
     #[error("{0}")]
     NoAnswer(String),
-    #[error("{0} passes that may run at once are running; this one comes back")]
+    #[error("waiting for one of {0} places at Azure; tried again within seconds")]
     Busy(usize),
     #[error("the answer cannot be read: {0}")]
     Unreadable(String),
@@ -126,10 +126,17 @@ impl Error {
         Self { attempt: Box::new(attempt.clone()), failure: Box::new(failure) }
     }
 
-    /// Whether Azure says that what was named does not exist.
+    /// Whether Azure says that what was named does not exist. A bare 404 does not say so: it may
+    /// come from something on the way.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        matches!(*self.failure, Failure::Refused { status: 404, .. })
+        const CODES: [&str; 4] = [
+            "ResourceNotFound",
+            "ResourceGroupNotFound",
+            "SubscriptionNotFound",
+            "RoleAssignmentNotFound",
+        ];
+        matches!(&*self.failure, Failure::Refused { code, .. } if CODES.contains(&code.as_str()))
     }
 
     /// Whether Azure does not accept the token any more.

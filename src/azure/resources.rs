@@ -5,8 +5,7 @@ use serde::Deserialize;
 use super::Reader;
 use super::arm::Call;
 use super::error::{Attempt, Error};
-use crate::api::RoleAssignmentMode;
-use crate::domain::facts::{Cluster, Registry};
+use crate::domain::facts::{Cluster, Registry, RoleAssignmentMode};
 use crate::domain::names::{ClusterId, RegistryId};
 
 /// The first stable version that tells the mode. An older one hides ABAC mode silently.
@@ -68,7 +67,7 @@ impl Reader {
             .iter()
             .map(|it| it.provisioning_state.as_deref())
             .chain([properties.provisioning_state.as_deref()])
-            .all(|state| state.is_none_or(|it| it == "Succeeded"));
+            .all(|state| state == Some("Succeeded"));
         let kubelet_identity = properties
             .identity_profile
             .and_then(|it| it.kubeletidentity)
@@ -79,10 +78,6 @@ impl Reader {
         Ok(Cluster {
             id: wire.id.parse().map_err(|error| Error::unreadable(&attempt, error))?,
             kubelet_identity,
-            pulls_by_service_account: properties
-                .security_profile
-                .and_then(|it| it.service_account_image_pull_profile)
-                .is_some_and(|it| it.enabled),
             settled,
         })
     }
@@ -101,7 +96,6 @@ struct ClusterProperties {
     #[serde(default)]
     agent_pool_profiles: Vec<AgentPoolProfile>,
     identity_profile: Option<IdentityProfile>,
-    security_profile: Option<SecurityProfile>,
 }
 
 #[derive(Deserialize)]
@@ -119,16 +113,4 @@ struct IdentityProfile {
 #[serde(rename_all = "camelCase")]
 struct KubeletIdentity {
     object_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SecurityProfile {
-    service_account_image_pull_profile: Option<ServiceAccountImagePullProfile>,
-}
-
-#[derive(Deserialize)]
-struct ServiceAccountImagePullProfile {
-    #[serde(default)]
-    enabled: bool,
 }

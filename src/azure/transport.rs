@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use azure_core::error::ErrorKind;
 use azure_core::http::headers::{Headers, RETRY_AFTER};
-use azure_core::http::{AsyncRawResponse, HttpClient, Method, Request, Transport};
+use azure_core::http::{AsyncRawResponse, HttpClient, Method, Request, StatusCode, Transport};
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -63,14 +63,13 @@ impl Bounded {
         let start = Instant::now();
         let answer = tokio::time::timeout(DEADLINE, self.exchange(request, host)).await;
         let answer = answer.unwrap_or_else(|_| Err(Fault::TimedOut(host.to_owned())));
-        let code = answer
-            .as_ref()
-            .map_or_else(|_| "none".to_owned(), |(response, _)| response.status().to_string());
+        let code =
+            answer.as_ref().map_or_else(|_| "none".to_owned(), |(status, ..)| status.to_string());
         self.metrics.azure(service, operation(request), &code, start.elapsed());
-        let (response, body) = answer?;
+        let (status, headers, body) = answer?;
         match service {
-            ENTRA | IMDS if !response.status().is_success() => Err(refusal(&response, &body)),
-            _ => Ok(response),
+            ENTRA | IMDS if !status.is_success() => Err(refusal(status, &headers, &body)),
+            _ => Ok(AsyncRawResponse::from_bytes(status, headers, body)),
         }
     }
 
@@ -78,7 +77,7 @@ impl Bounded {
         &self,
         request: &Request,
         host: &str,
-    ) -> Result<(AsyncRawResponse, Vec<u8>), Fault> {
+    ) -> Result<(StatusCode, Headers, Vec<u8>), Fault> {
         let broken = |reason: String| Fault::Broken { host: host.to_owned(), reason };
         let response = self.http.execute_request(request).await;
         let response = response.map_err(|error| broken(innermost(&error)))?;
@@ -90,7 +89,7 @@ impl Bounded {
                 return Err(Fault::TooLarge(host.to_owned()));
             }
         }
-        Ok((AsyncRawResponse::from_bytes(status, headers, body.clone()), body))
+        Ok((status, headers, body))
     }
 
     fn service(&self, host: &str) -> &'static str {
@@ -135,7 +134,7 @@ fn innermost(error: &azure_core::Error) -> String {
 ///
 /// It is read here because `azure_identity` loses code and status of an answer whose text
 /// contains a line break, as Entra's do.
-fn refusal(response: &AsyncRawResponse, body: &[u8]) -> Fault {
+fn refusal(status: StatusCode, headers: &Headers, body: &[u8]) -> Fault {
     #[derive(Deserialize, Default)]
     struct Body {
         #[serde(default)]
@@ -143,9 +142,11 @@ fn refusal(response: &AsyncRawResponse, body: &[u8]) -> Fault {
         #[serde(default)]
         error_description: String,
     }
-    let status = u16::from(response.status());
+    let status = u16::from(status);
     let body: Body = serde_json::from_slice(body).unwrap_or_default();
+    // What follows, on lines of its own or on the same, differs at each try.
     let line = body.error_description.lines().next().unwrap_or_default();
+    let line = line.split(" Trace ID:").next().unwrap_or_default();
     let (code, text) = match line.split_once(": ") {
         Some((code, text)) if code.starts_with("AADSTS") => (Some(code.to_owned()), text),
         _ => (None, line),
@@ -155,7 +156,7 @@ fn refusal(response: &AsyncRawResponse, body: &[u8]) -> Fault {
         ("", error) => format!("HTTP status {status}, {error}"),
         (text, _) => text.to_owned(),
     };
-    Fault::SignIn { status, code, description, retry_after: retry_after(response.headers()) }
+    Fault::SignIn { status, code, description, retry_after: retry_after(headers) }
 }
 
 /// Retry-After in seconds, as Azure Resource Manager and Entra send it.

@@ -26,8 +26,10 @@ pub enum Deed {
     Finalizer(bool),
     /// A role assignment was made.
     Assigned(RoleAssignment),
-    /// A role assignment that others hold now bears our claim too, or has its condition back.
+    /// A role assignment that others hold now bears our claim too.
     Joined(RoleAssignment),
+    /// A role assignment of ours has its condition back.
+    Amended(RoleAssignment),
     /// A role assignment bears our claim already: a list of Azure lags behind.
     Held(RoleAssignment),
     /// Our claim was taken back; others hold the assignment on.
@@ -86,7 +88,11 @@ impl Actor<'_> {
     }
 
     async fn set_finalizer(&self, present: bool) -> Result<Option<Deed>, Problem> {
-        self.kubernetes.set_finalizer(self.object, present).await?;
+        if present {
+            self.kubernetes.add_finalizer(self.object).await?;
+        } else {
+            self.kubernetes.remove_finalizer(self.object).await?;
+        }
         Ok(Some(Deed::Finalizer(present)))
     }
 
@@ -110,7 +116,8 @@ impl Actor<'_> {
             return Ok(Some(Deed::Held(found)));
         };
         self.azure.amend(&found, &to).await?;
-        Ok(Some(Deed::Joined(self.read_back(id).await?)))
+        let after = self.read_back(id).await?;
+        Ok(Some(if self.is_ours(&found) { Deed::Amended(after) } else { Deed::Joined(after) }))
     }
 
     async fn assign(&self, id: &AssignmentId, grant: &Grant) -> Result<(), Problem> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, Patch, PatchParams};
+use kube::core::{ApiResource, DynamicObject};
 use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
@@ -21,6 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Kubernetes {
     attachments: Api<RegistryAttachment>,
+    stored: Api<DynamicObject>,
     namespaces: Api<Namespace>,
 }
 
@@ -28,7 +30,12 @@ impl Kubernetes {
     /// Over that client.
     #[must_use]
     pub fn new(client: &Client) -> Self {
-        Self { attachments: Api::all(client.clone()), namespaces: Api::all(client.clone()) }
+        let resource = ApiResource::erase::<RegistryAttachment>(&());
+        Self {
+            attachments: Api::all(client.clone()),
+            stored: Api::all_with(client.clone(), &resource),
+            namespaces: Api::all(client.clone()),
+        }
     }
 
     /// What tells this cluster from others: the UID of namespace `kube-system`, which lives as
@@ -44,24 +51,58 @@ impl Kubernetes {
             .ok_or_else(|| Problem::new(Cause::Unavailable, format!("{doing}: it has no UID")))
     }
 
-    /// Adds or removes our finalizer.
+    /// Adds our finalizer.
     ///
     /// The UID in the body keeps it from an object of the same name that came later.
     ///
     /// # Errors
     /// When the API server does not answer or refuses.
-    pub async fn set_finalizer(
-        &self,
-        object: &RegistryAttachment,
-        present: bool,
-    ) -> Result<(), Problem> {
-        let finalizers: &[&str] = if present { &[FINALIZER] } else { &[] };
-        let metadata = json!({"uid": object.uid(), "finalizers": finalizers});
+    pub async fn add_finalizer(&self, object: &RegistryAttachment) -> Result<(), Problem> {
+        let metadata = json!({"uid": object.uid(), "finalizers": [FINALIZER]});
         let body = Patch::Apply(manifest(&json!({"metadata": metadata})));
         let params = PatchParams::apply(FINALIZER_MANAGER).force();
-        let doing = if present { "adding" } else { "removing" };
-        let doing = format!("{doing} finalizer {FINALIZER}");
+        let doing = format!("adding finalizer {FINALIZER}");
         within(&doing, self.attachments.patch(&object.name_any(), &params, &body)).await.map(drop)
+    }
+
+    /// Removes our finalizer, also where somebody else wrote it too: applying a list without it
+    /// would leave it to its other owner. An object that is gone counts as done.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses, or when the list has changed meanwhile.
+    pub async fn remove_finalizer(&self, object: &RegistryAttachment) -> Result<(), Problem> {
+        let Some(at) = object.finalizers().iter().position(|it| it == FINALIZER) else {
+            return Ok(());
+        };
+        let path = format!("/metadata/finalizers/{at}");
+        let operations = json!([
+            {"op": "test", "path": "/metadata/uid", "value": object.uid()},
+            {"op": "test", "path": path, "value": FINALIZER},
+            {"op": "remove", "path": path},
+        ]);
+        let doing = format!("removing finalizer {FINALIZER}");
+        let operations: json_patch::Patch = serde_json::from_value(operations)
+            .map_err(|error| Problem::new(Cause::Internal, format!("{doing}: {error}")))?;
+        let name = object.name_any();
+        let params = PatchParams::default();
+        let body = Patch::Json::<()>(operations);
+        let answer = within(&doing, self.attachments.patch(&name, &params, &body)).await;
+        match answer {
+            Err(problem) if problem.cause == Cause::NotFound => Ok(()),
+            // A `test` failed: somebody else has changed the list, and we have yet to see it.
+            Err(problem) if problem.cause == Cause::Internal => {
+                Err(Problem { cause: Cause::Unavailable, ..problem })
+            }
+            answer => answer.map(drop),
+        }
+    }
+
+    /// Reads an attachment as it is stored, whether or not this version understands it.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses.
+    pub async fn stored(&self, name: &str) -> Result<DynamicObject, Problem> {
+        within("reading an attachment as it is stored", self.stored.get(name)).await
     }
 
     /// Writes status, and returns the version of the object that holds it.
@@ -77,7 +118,8 @@ impl Kubernetes {
         let body = Patch::Apply(manifest(&json!({"metadata": metadata, "status": status})));
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let name = object.meta().name.clone().unwrap_or_default();
-        let patch = self.attachments.patch_status(&name, &params, &body);
+        // The answer is read as it is stored: this version may not understand all of it.
+        let patch = self.stored.patch_status(&name, &params, &body);
         let written = within("writing status", patch).await?;
         Ok(written.resource_version().unwrap_or_default())
     }

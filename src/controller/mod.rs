@@ -99,6 +99,9 @@ fn log_watch(error: Option<&watcher::Error>) {
         watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
             "; is the definition installed? (acr-attach crd | kubectl apply --server-side -f -)"
         }
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 403 => {
+            "; the operator's service account needs the rules of deploy/rbac.yaml"
+        }
         _ => "",
     };
     tracing::warn!("watching attachments: {error}{hint}");

@@ -25,6 +25,13 @@ pub fn of_deed(deed: &Deed, before: Option<&RegistryAttachmentStatus>) -> Option
             let note = format!("holds role assignment {} together with other attachments", it.id);
             (false, "RoleAssignmentShared", "Assign", note)
         }
+        Deed::Amended(it) => {
+            let note = format!(
+                "somebody changed the condition of role assignment {}; it was changed back",
+                it.id
+            );
+            (true, "RoleAssignmentRestored", "Assign", note)
+        }
         Deed::Left(id) => {
             let note = format!("left role assignment {id} to the other attachments that hold it");
             (false, "RoleAssignmentReleased", "Unassign", note)

@@ -46,10 +46,17 @@ impl Observation {
     /// Where the registry is gone, so are its assignments.
     async fn detaching(&mut self, registry: &RegistryId, azure: &Reader) -> Result<(), Problem> {
         self.desired = Desired::nothing();
-        self.owned.assignments = Some(match azure.role_assignments(registry).await {
+        let mut found = match azure.role_assignments(registry).await {
             Err(error) if error.is_not_found() => Vec::new(),
             answer => answer?,
-        });
+        };
+        // Nobody looks again after this, so a list that lags behind must not have the last word.
+        for id in &self.owned.told {
+            if id.is_at(registry) && found.iter().all(|it| it.id != *id) {
+                found.extend(azure.role_assignment(id).await?);
+            }
+        }
+        self.owned.assignments = Some(found);
         Ok(())
     }
 

@@ -32,7 +32,7 @@ impl Outcome {
         if let (Some(grants), Some(mut found)) = (seen.desired.grants, seen.owned.assignments) {
             for deed in &acted.deeds {
                 match deed {
-                    Deed::Assigned(it) | Deed::Joined(it) | Deed::Held(it) => {
+                    Deed::Assigned(it) | Deed::Joined(it) | Deed::Amended(it) | Deed::Held(it) => {
                         found.retain(|old| old.id != it.id);
                         found.push(it.clone());
                     }

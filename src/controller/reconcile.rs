@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures::FutureExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
@@ -18,11 +18,15 @@ use super::observe::observe;
 use super::outcome::Outcome;
 use super::report::report;
 use super::unreadable::report_unreadable;
-use crate::api::RegistryAttachment;
+use crate::api::{Ownership, RegistryAttachment};
 use crate::domain::attachment::Task;
+use crate::domain::names::AssignmentId;
 use crate::domain::plan::{Owned, plan};
 use crate::domain::problem::{Cause, Problem};
 use crate::metrics::Metrics;
+
+/// When to look again if even telling how a pass ended has panicked.
+const AFTER_A_PANIC: SignedDuration = SignedDuration::from_mins(10);
 
 /// Brings one attachment to what it asks for, tells how it stands, and says when to look again.
 ///
@@ -54,8 +58,12 @@ pub async fn reconcile(
     let start = Instant::now();
     let _active = ctx.metrics.pass();
     let outcome = survive(attach(object, &ctx), &ctx.metrics).await;
-    let next_look = report(object, &outcome, before.as_ref(), start.elapsed(), &ctx).await;
-    Ok(Action::requeue(next_look.unsigned_abs()))
+    let report = report(object, &outcome, before.as_ref(), start.elapsed(), &ctx);
+    let wait = AssertUnwindSafe(report).catch_unwind().await.unwrap_or_else(|_| {
+        ctx.metrics.panicked();
+        AFTER_A_PANIC
+    });
+    Ok(Action::requeue(wait.unsigned_abs()))
 }
 
 async fn attach(object: &RegistryAttachment, ctx: &Context) -> Outcome {
@@ -75,6 +83,7 @@ async fn pass(object: &RegistryAttachment, ctx: &Context) -> Result<Outcome, Pro
         assignments: None,
         registry: registry.clone(),
         claim: claim.clone(),
+        told: told(object),
         finalizer: Trigger::of(object).has_finalizer(),
     };
     let azure = ctx.azure.session()?;
@@ -92,9 +101,17 @@ async fn pass(object: &RegistryAttachment, ctx: &Context) -> Result<Outcome, Pro
     Ok(Outcome::of(seen, plan, acted))
 }
 
+/// The role assignments that status calls ours, for when Azure's lists lag behind.
+fn told(object: &RegistryAttachment) -> Vec<AssignmentId> {
+    let list = object.status.iter().flat_map(|it| it.role_assignments.iter().flatten());
+    list.filter(|it| it.ownership == Ownership::Managed)
+        .filter_map(|it| it.id.parse().ok())
+        .collect()
+}
+
 /// Lets a deleted object go without asking Azure anything.
 async fn let_go(object: &RegistryAttachment, ctx: &Context) -> Result<Outcome, Problem> {
-    ctx.kubernetes.set_finalizer(object, false).await?;
+    ctx.kubernetes.remove_finalizer(object).await?;
     Ok(Outcome { deeds: vec![Deed::Finalizer(false)], ..Outcome::default() })
 }
 

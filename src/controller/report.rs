@@ -33,19 +33,23 @@ pub async fn report(
         suspended: outcome.suspended,
         lacks: outcome.observed.holdings.as_ref().is_some_and(Holdings::lacks),
         generation: object.metadata.generation.unwrap_or_default(),
+        deleting: object.metadata.deletion_timestamp.is_some(),
     };
     let history = before.map_or_else(History::default, |it| it.history);
-    let (verdict, history) = judge(&ended, &history, shown.as_ref(), now, ctx.intervals.patience);
+    let (verdict, mut history) =
+        judge(&ended, &history, shown.as_ref(), now, ctx.intervals.patience);
     log_and_count(object, outcome, &verdict, took, ctx);
     tell_deeds(object, outcome, shown.as_ref(), ctx).await;
 
     let trigger = trigger_after(object, outcome);
     let is_going = object.metadata.deletion_timestamp.is_some() && !trigger.has_finalizer();
     let status = status_after(object, outcome, &verdict, shown.as_ref(), now);
-    let written = match shown {
-        Some(shown) if is_going || shown == status => Ok(None),
-        shown => write(object, shown.as_ref(), status, ctx).await.map(Some),
+    let written = if is_going || shown.as_ref() == Some(&status) {
+        Ok(None)
+    } else {
+        write(object, shown.as_ref(), status, ctx).await.map(Some)
     };
+    history.unreported = if written.is_err() { history.unreported.saturating_add(1) } else { 0 };
     let wait = wait(outcome, &history, written.as_ref().err(), now, ctx);
     let known = before.and_then(|it| it.written.clone());
     ctx.memory.keep(
@@ -102,11 +106,12 @@ fn wait(
     now: Timestamp,
     ctx: &Context,
 ) -> SignedDuration {
-    let failures = history.streak.map_or(1, |it| it.failures);
     let wrote = outcome.deeds.iter().any(Deed::is_in_azure);
-    let ending = match outcome.problem.as_ref().or(unreported) {
-        Some(problem) => Ending::Failed(problem, failures),
-        None => Ending::Done { wrote, due: outcome.due },
+    let ending = match (&outcome.problem, unreported) {
+        (Some(busy), _) if busy.cause == Cause::Busy => Ending::Failed(busy, history.busy),
+        (Some(problem), _) => Ending::Failed(problem, history.streak.map_or(1, |it| it.failures)),
+        (None, Some(problem)) => Ending::Failed(problem, history.unreported),
+        (None, None) => Ending::Done { wrote, due: outcome.due },
     };
     next_look(ending, &ctx.intervals, now, fastrand::f64())
 }
@@ -131,7 +136,8 @@ async fn tell_deeds(
     ctx: &Context,
 ) {
     for deed in &outcome.deeds {
-        if matches!(deed, Deed::Assigned(it) if news::was_ours(&it.id, shown)) {
+        let restored = matches!(deed, Deed::Assigned(it) if news::was_ours(&it.id, shown));
+        if restored || matches!(deed, Deed::Amended(_)) {
             ctx.metrics.corrected("role_assignment");
         }
         if let Some(news) = news::of_deed(deed, shown) {

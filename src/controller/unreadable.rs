@@ -6,11 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 use kube::core::error_boundary::InvalidObject;
+use serde::Deserialize;
 
 use super::context::Context;
 use super::memory::{Recollection, Trigger};
 use super::news;
-use crate::api::{RegistryAttachment, RegistryAttachmentStatus};
+use crate::api::{FINALIZER, RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::schedule::{Ending, next_look};
 use crate::domain::status::{self, Observed, Report};
@@ -18,7 +19,8 @@ use crate::domain::verdict::{History, Verdict};
 
 type Unreadable = PartialObjectMeta<RegistryAttachment>;
 
-/// Tells once of such an object, and returns how long to wait until the next look.
+/// Tells of such an object, and returns how long to wait until the next look. Told once, it is
+/// left alone until it changes.
 pub async fn report_unreadable(
     invalid: &InvalidObject,
     before: Option<&Recollection>,
@@ -27,43 +29,65 @@ pub async fn report_unreadable(
     let metadata = invalid.metadata.clone();
     let object = Unreadable { types: None, metadata, _phantom: PhantomData };
     let (name, trigger, now) = (object.name_any(), Trigger::of(&object), Timestamp::now());
-    let problem = problem(&name, &invalid.error);
-    let wait = next_look(Ending::Failed(&problem, 1), &ctx.intervals, now, fastrand::f64());
-    if before.is_none_or(|it| it.trigger != trigger) {
-        tracing::warn!(attachment.name = name, %problem, "an attachment cannot be read");
-        tell(&object, &status(&object, problem, now), ctx).await;
+    let problem = problem(&object, &trigger, &invalid.error);
+    let known = before.is_some_and(|it| it.trigger == trigger);
+    let told = if known { Ok(()) } else { tell(&object, &problem, now, ctx).await };
+    let reason = told.as_ref().err().unwrap_or(&problem);
+    let wait = next_look(Ending::Failed(reason, 1), &ctx.intervals, now, fastrand::f64());
+    if told.is_ok() {
+        let next_look = now.checked_add(wait).unwrap_or(now);
+        let history = History::default();
+        ctx.memory.keep(&name, Recollection { trigger, next_look, history, written: None });
     }
-    let next_look = now.checked_add(wait).unwrap_or(now);
-    let history = History::default();
-    ctx.memory.keep(&name, Recollection { trigger, next_look, history, written: None });
     wait
 }
 
-fn problem(name: &str, error: &str) -> Problem {
+fn problem(object: &Unreadable, trigger: &Trigger, error: &str) -> Problem {
+    let name = object.name_any();
+    let way_out = if trigger.has_finalizer() {
+        format!(
+            "correct it; or detach by hand: delete the role assignments whose description bears its status.claim, then remove finalizer {FINALIZER}"
+        )
+    } else {
+        "correct it or delete it".to_owned()
+    };
     let text = format!(
-        "reading attachment {name}: {error}; correct it or delete it (kubectl edit registryattachment {name})"
+        "reading attachment {name}: {error}; {way_out} (kubectl edit registryattachment {name})"
     );
     Problem::new(Cause::InvalidSpec, text)
 }
 
-fn status(object: &Unreadable, problem: Problem, now: Timestamp) -> RegistryAttachmentStatus {
-    let verdict = Verdict::Stalled(problem);
+/// Adds to the status that is stored: what it says of claims and assignments is needed to clean
+/// up. The API server may refuse any write to such an object for good; then an event tells alone.
+async fn tell(
+    object: &Unreadable,
+    problem: &Problem,
+    now: Timestamp,
+    ctx: &Context,
+) -> Result<(), Problem> {
+    let name = object.name_any();
+    tracing::warn!(attachment.name = name, %problem, "an attachment cannot be read");
+    let stored = ctx.kubernetes.stored(&name).await?;
+    let before = RegistryAttachmentStatus::deserialize(&stored.data["status"]).ok();
+    let verdict = Verdict::Stalled(problem.clone());
     let report = Report {
         generation: object.metadata.generation.unwrap_or_default(),
         requested_at: None,
-        deleting: object.metadata.deletion_timestamp.is_some(),
+        deleting: false,
         observed: &Observed::default(),
         verdict: &verdict,
     };
-    status::status(None, &report, now)
-}
-
-/// The API server may refuse to store even the status of such an object; then an event tells.
-async fn tell(object: &Unreadable, status: &RegistryAttachmentStatus, ctx: &Context) {
-    if let Err(problem) = ctx.kubernetes.set_status(object, status).await {
-        tracing::warn!(attachment.name = object.name_any(), %problem, "status was not written");
+    let status = status::status(before.as_ref(), &report, now);
+    if before.as_ref() == Some(&status) {
+        return Ok(());
     }
-    if let Some(news) = news::of_readiness(None, status) {
+    // The API server answered a moment ago, so this is a refusal: 422, or 500 where applying to
+    // what breaks the definition fails inside it.
+    if let Err(problem) = ctx.kubernetes.set_status(object, &status).await {
+        tracing::warn!(attachment.name = name, %problem, "status was refused");
+    }
+    if let Some(news) = news::of_readiness(before.as_ref(), &status) {
         ctx.events.tell(object, news).await;
     }
+    Ok(())
 }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::claims::Claims;
 use super::names::{AssignmentId, ClusterId, LoginServer, PrincipalId, RegistryId};
-use crate::api::RoleAssignmentMode;
+pub use crate::api::RoleAssignmentMode;
 
 /// A registry.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,9 +25,6 @@ pub struct Cluster {
     pub id: ClusterId,
     /// The identity that its nodes pull with. Absent on clusters with a service principal.
     pub kubelet_identity: Option<PrincipalId>,
-    /// Whether pods pull with identities of their service accounts instead of the kubelet's
-    /// (`securityProfile.serviceAccountImagePullProfile`).
-    pub pulls_by_service_account: bool,
     /// Whether the cluster and all its node pools are as configured. While they are not, nodes
     /// may still use a former kubelet identity.
     pub settled: bool,

@@ -9,17 +9,9 @@ use super::role::Role;
 /// The identity that the cluster's nodes pull with.
 ///
 /// # Errors
-/// `Unsupported` when a role for it would have no effect, or when the cluster has none.
+/// `Unsupported` when the cluster has none.
 pub fn principal(cluster: &Cluster) -> Result<PrincipalId, Problem> {
     let id = &cluster.id;
-    if cluster.pulls_by_service_account {
-        return Err(Problem::new(
-            Cause::Unsupported,
-            format!(
-                "reading the kubelet identity of cluster {id}: its service account image pull profile is on, so pods do not pull with the kubelet identity; grant the pull role to the identities of the service accounts, or turn the profile off"
-            ),
-        ));
-    }
     cluster.kubelet_identity.ok_or_else(|| {
         Problem::new(
             Cause::Unsupported,

@@ -1,5 +1,6 @@
 //! Names that are parsed once and valid from then on.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::str::FromStr;
@@ -134,6 +135,23 @@ macro_rules! resource_id {
     };
 }
 
+/// The start of resource ids of registries, in whole segments and lower case: a subscription, a
+/// resource group, or a whole id.
+///
+/// # Errors
+/// When no registry's id begins so.
+pub fn registry_id_prefix(text: &str) -> Result<String, InvalidName> {
+    const EXAMPLE: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.ContainerRegistry/registries/xxxxx";
+    let text = text.trim_end_matches('/');
+    let given = text.split('/').count();
+    let rest: Vec<&str> = EXAMPLE.split('/').skip(given).collect();
+    let whole = [vec![text], rest].concat().join("/");
+    match (given, whole.parse::<RegistryId>()) {
+        (3 | 5 | 9, Ok(_)) => Ok(text.to_ascii_lowercase()),
+        _ => Err(InvalidName::new(text, "the start of the resource id of a registry")),
+    }
+}
+
 resource_id!(
     /// The resource id of a registry.
     RegistryId,
@@ -148,10 +166,11 @@ resource_id!(
 );
 
 /// The id of a role assignment at some scope:
-/// `SCOPE/providers/Microsoft.Authorization/roleAssignments/GUID`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// `SCOPE/providers/Microsoft.Authorization/roleAssignments/GUID`. Like other ids it is compared
+/// without regard to case.
+#[derive(Clone, Debug)]
 pub struct AssignmentId {
-    /// What the role is assigned on, as Azure wrote it. Compare with [`Self::is_at`].
+    /// What the role is assigned on, as Azure wrote it.
     scope: String,
     name: Uuid,
 }
@@ -173,6 +192,30 @@ impl AssignmentId {
     #[must_use]
     pub fn name(&self) -> Uuid {
         self.name
+    }
+
+    fn key(&self) -> (String, Uuid) {
+        (self.scope.to_ascii_lowercase(), self.name)
+    }
+}
+
+impl PartialEq for AssignmentId {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for AssignmentId {}
+
+impl PartialOrd for AssignmentId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for AssignmentId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
     }
 }
 
@@ -296,6 +339,7 @@ mod tests {
         );
         let id: AssignmentId = text.parse().unwrap();
         assert!(id.is_at(&registry));
+        assert_eq!(id, AssignmentId::on(&registry, id.name()));
         assert_eq!(id.name().to_string(), "2f826ae1-1728-4c63-bbb7-a8a150a5a52d");
         let above: AssignmentId =
             "/providers/Microsoft.Authorization/roleAssignments/2f826ae117284c63bbb7a8a150a5a52d"

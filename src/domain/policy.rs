@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::names::{InvalidName, LoginServer, RegistryId};
+use super::names::{self, InvalidName, LoginServer, RegistryId};
 use super::problem::{Cause, Problem};
 
 /// The registries that attachments may name: all of them, or those in a list.
@@ -34,7 +34,7 @@ impl AllowedRegistries {
         Err(Problem::new(
             Cause::NotAllowed,
             format!(
-                "attaching registry {registry}: the operator's settings do not allow it; add it to --allowed-registries (ACR_ATTACH_ALLOWED_REGISTRIES), which holds {self}"
+                "attaching registry {registry}: the operator's settings do not allow it; add its resource id, or the start of it, to --allowed-registries (ACR_ATTACH_ALLOWED_REGISTRIES), which holds {self}"
             ),
         ))
     }
@@ -56,7 +56,7 @@ impl FromStr for Allowed {
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         if text.starts_with('/') {
-            return Ok(Self::Prefix(text.trim_end_matches('/').to_ascii_lowercase()));
+            return names::registry_id_prefix(text).map(Self::Prefix);
         }
         text.parse().map(Self::LoginServer)
     }
@@ -103,8 +103,15 @@ mod tests {
         assert_eq!(policy.permit(&registry.parse().unwrap()).is_ok(), allowed, "{setting}");
     }
 
-    #[test]
-    fn what_is_neither_id_nor_login_server_is_refused() {
-        "contoso".parse::<AllowedRegistries>().unwrap_err();
+    #[rstest::rstest]
+    #[case("contoso")]
+    #[case("/subscription/11111111-1111-1111-1111-111111111111")]
+    #[case("/subscriptions/prod")]
+    #[case("/subscriptions/11111111-1111-1111-1111-111111111111/rg")]
+    #[case(
+        "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.Storage"
+    )]
+    fn what_allows_nothing_is_refused(#[case] setting: &str) {
+        setting.parse::<AllowedRegistries>().unwrap_err();
     }
 }

@@ -71,7 +71,7 @@ pub fn status(
     let observed = report.observed;
     let mut status = before.cloned().map(without_unknown_words).unwrap_or_default();
     status.observed_generation = Some(report.generation);
-    if let Some(requested_at) = report.requested_at {
+    if let Some(requested_at) = report.requested_at.filter(|_| report.verdict.has_looked()) {
         status.last_handled_reconcile_at = Some(requested_at.to_owned());
     }
     status.method = observed.method.or(status.method);
@@ -143,7 +143,9 @@ fn role_assignments(holdings: &Holdings, claim: Option<&Claim>) -> Vec<RoleAssig
 
 impl Holdings {
     pub(super) fn giving(&self, grant: &Grant) -> Option<&RoleAssignment> {
-        self.found.iter().find(|it| grant.is_given_by(it))
+        // Ours before one from above, whatever order Azure lists them in.
+        let given = self.found.iter().filter(|it| grant.is_given_by(it));
+        given.min_by_key(|it| (!it.id.is_at(&grant.registry), it.id.clone()))
     }
 
     /// Whether a role that should be held is known to be missing.

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::problem::{Cause, Problem};
 use super::schedule::Streak;
-use crate::api::{ConditionType, RegistryAttachmentStatus};
+use crate::api::{ConditionType, Reason, RegistryAttachmentStatus};
 
 /// After that many periodic looks in a row that failed for a passing reason, nobody knows any
 /// more whether the attachment holds.
@@ -28,6 +28,15 @@ pub enum Verdict {
     Suspended,
 }
 
+impl Verdict {
+    /// Whether the pass got so far that it looked at what holds.
+    #[must_use]
+    pub fn has_looked(&self) -> bool {
+        !matches!(self, Self::Missed)
+            && !matches!(self, Self::Retrying(problem) if problem.cause == Cause::Busy)
+    }
+}
+
 /// How a pass ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Ended<'a> {
@@ -39,6 +48,8 @@ pub struct Ended<'a> {
     pub lacks: bool,
     /// The generation that was worked on.
     pub generation: i64,
+    /// Whether the object is being deleted.
+    pub deleting: bool,
 }
 
 /// What the passes so far have shown.
@@ -48,6 +59,10 @@ pub struct History {
     pub streak: Option<Streak>,
     /// Periodic looks in a row that failed for a passing reason.
     pub misses: u32,
+    /// Passes in a row that found no place at Azure.
+    pub busy: u32,
+    /// Passes in a row whose status could not be written.
+    pub unreported: u32,
 }
 
 /// Judges a pass, and carries the history on.
@@ -59,39 +74,50 @@ pub fn judge(
     now: Timestamp,
     patience: SignedDuration,
 ) -> (Verdict, History) {
+    let History { unreported, .. } = *before;
     let Some(problem) = ended.problem else {
         let verdict = if ended.suspended { Verdict::Suspended } else { Verdict::Attached };
-        return (verdict, History::default());
+        return (verdict, History { unreported, ..History::default() });
     };
     let cause = problem.cause;
+    if cause == Cause::Busy {
+        let history = History { busy: before.busy.saturating_add(1), ..*before };
+        let told = ready(shown).is_some_and(|it| is_of(it, ended.generation)) && !ended.deleting;
+        let verdict = if told { Verdict::Missed } else { Verdict::Retrying(problem.clone()) };
+        return (verdict, history);
+    }
     let streak = Streak::after(before.streak.as_ref(), cause, ended.generation, now);
-    let misses = misses(ended, cause, before.misses, shown);
+    let misses = misses(ended, cause, before, shown);
     let verdict = match misses {
-        _ if cause == Cause::Busy && ready(shown).is_some() => Verdict::Missed,
         0 if streak.is_stalled(cause, shown, now, patience) => Verdict::Stalled(problem.clone()),
         0 => Verdict::Retrying(problem.clone()),
         n if n < MOST_MISSES => Verdict::Missed,
         _ => Verdict::Lost(problem.clone()),
     };
-    (verdict, History { streak: Some(streak), misses })
+    (verdict, History { streak: Some(streak), misses, busy: 0, unreported })
 }
 
 /// How many looks in a row have failed while the attachment was taken to hold.
 fn misses(
     ended: &Ended<'_>,
     cause: Cause,
-    before: u32,
+    before: &History,
     shown: Option<&RegistryAttachmentStatus>,
 ) -> u32 {
-    let held = before > 0
-        || ready(shown).is_some_and(|it| {
-            it.status == "True" && it.observed_generation == Some(ended.generation)
-        });
-    match cause {
-        Cause::Busy => before,
-        cause if cause.is_passing() && held && !ended.lacks => before.saturating_add(1),
+    let shown = ready(shown).filter(|it| is_of(it, ended.generation));
+    let (Some(shown), true, false) = (shown, cause.is_passing(), ended.lacks) else { return 0 };
+    match shown.status.as_str() {
+        "True" => before.misses.saturating_add(1),
+        // A restart forgets how many they were; what is shown says that they were enough.
+        "Unknown" if shown.reason != Reason::Progressing.as_str() => {
+            before.misses.saturating_add(1).max(MOST_MISSES)
+        }
         _ => 0,
     }
+}
+
+fn is_of(condition: &Condition, generation: i64) -> bool {
+    condition.observed_generation == Some(generation)
 }
 
 /// The Ready condition, if there is one yet.
@@ -127,10 +153,24 @@ mod tests {
         }
     }
 
+    fn failed(problem: &Problem, lacks: bool, generation: i64) -> Ended<'_> {
+        Ended { problem: Some(problem), suspended: false, lacks, generation, deleting: false }
+    }
+
     /// The verdicts on that many passes in a row that fail alike.
     fn verdicts(cause: Cause, ready: &str, lacks: bool, passes: usize) -> Vec<&'static str> {
+        of_generation(1, cause, ready, lacks, passes)
+    }
+
+    fn of_generation(
+        generation: i64,
+        cause: Cause,
+        ready: &str,
+        lacks: bool,
+        passes: usize,
+    ) -> Vec<&'static str> {
         let (problem, shown) = (Problem::new(cause, "x"), shown(ready));
-        let ended = Ended { problem: Some(&problem), suspended: false, lacks, generation: 1 };
+        let ended = failed(&problem, lacks, generation);
         let mut history = History::default();
         (0..passes)
             .map(|_| {
@@ -168,9 +208,44 @@ mod tests {
     }
 
     #[test]
+    fn a_new_generation_is_never_taken_to_hold() {
+        assert_eq!(of_generation(2, Cause::Busy, "True", false, 1), ["retrying"]);
+        assert_eq!(of_generation(2, Cause::Unavailable, "True", false, 1), ["retrying"]);
+    }
+
+    #[test]
+    fn being_busy_neither_ends_nor_lengthens_a_row_of_failures() {
+        let problem = Problem::new(Cause::AccessDenied, "x");
+        let (_, first) =
+            judge(&failed(&problem, false, 1), &History::default(), None, now(), PATIENCE);
+        let busy = Problem::new(Cause::Busy, "x");
+        let (_, second) = judge(&failed(&busy, false, 1), &first, None, now(), PATIENCE);
+        assert_eq!((second.streak, second.busy), (first.streak, 1));
+        let later = now() + PATIENCE;
+        let (verdict, third) = judge(&failed(&problem, false, 1), &second, None, later, PATIENCE);
+        assert_eq!(verdict, Verdict::Stalled(problem));
+        assert_eq!(third.busy, 0);
+    }
+
+    #[test]
+    fn who_waits_to_detach_is_told_so() {
+        let busy = Problem::new(Cause::Busy, "x");
+        let ended = Ended { deleting: true, ..failed(&busy, false, 1) };
+        let shown = shown("True");
+        let (verdict, _) = judge(&ended, &History::default(), Some(&shown), now(), PATIENCE);
+        assert_eq!(verdict, Verdict::Retrying(busy));
+    }
+
+    #[test]
+    fn a_restart_in_an_outage_is_no_news() {
+        assert_eq!(verdicts(Cause::Unavailable, "Unknown", false, 2), ["lost", "lost"]);
+    }
+
+    #[test]
     fn success_forgets() {
-        let ended = Ended { problem: None, suspended: false, lacks: false, generation: 1 };
-        let history = History { misses: 2, streak: None };
+        let ended =
+            Ended { problem: None, suspended: false, lacks: false, generation: 1, deleting: false };
+        let history = History { misses: 2, busy: 3, ..History::default() };
         let (verdict, after) = judge(&ended, &history, Some(&shown("True")), now(), PATIENCE);
         assert_eq!((verdict, after), (Verdict::Attached, History::default()));
     }

@@ -53,6 +53,11 @@ fn named_by(registry: Value) -> Value {
     Value::Object([("registry".to_owned(), registry)].into_iter().collect())
 }
 
+fn many_labels() -> Value {
+    let labels: serde_json::Map<_, _> = (0..65).map(|n| (format!("l{n}"), json!("x"))).collect();
+    json!({"matchLabels": labels})
+}
+
 /// Specs that are accepted, with what they show.
 fn accepted() -> Vec<(&'static str, Value)> {
     let odd_case = registry().as_str().unwrap().to_lowercase();
@@ -81,6 +86,7 @@ fn accepted() -> Vec<(&'static str, Value)> {
                 json!({"name": "sp", "key": "clientSecret"});
             spec
         }),
+        ("an object id", with_pull_secret("servicePrincipal.objectId", json!(GUID))),
         ("an assigned role", with_pull_secret("assignRole", json!(true))),
         ("namespaces by name", with_pull_secret("namespaces", json!({"names": ["a", "b"]}))),
         ("all service accounts", with_pull_secret("serviceAccounts", json!(["*"]))),
@@ -137,6 +143,9 @@ fn refused() -> Vec<(&'static str, Value)> {
         ("each repository is a name", with("repositories", json!(["Team/app"]))),
         ("each repository is a name", with("repositories", json!(["*"]))),
         ("each repository is a name", with("repositories", json!(["team-*"]))),
+        ("each repository is a name", with("repositories", json!(["a//b"]))),
+        ("each repository is a name", with("repositories", json!(["a/-b"]))),
+        ("Too many", with_pull_secret("namespaces.selector", many_labels())),
         ("Unsupported value", with("method", json!("Magic"))),
         ("Unsupported value", with("deletionPolicy", json!("Shred"))),
         ("method PullSecret needs pullSecret", with("method", json!("PullSecret"))),

@@ -2,7 +2,9 @@
 
 use acr_attach::api::{Ownership, RoleAssignmentMode};
 use acr_attach::domain::role::{Role, assignment_name};
+use azure_sim::Call;
 use azure_sim::model::{ACR_PULL, REPOSITORY_READER};
+use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::world::{World, find, message};
@@ -85,6 +87,57 @@ async fn a_switch_of_the_mode_is_followed_and_the_old_role_goes_when_the_new_one
         })
         .await;
     world.until_event("a", "Normal", "RoleAssignmentDeleted").await;
+    let journal = world.azure.journal();
+    let time = |call| journal.iter().rfind(|it| it.call == Some(call)).unwrap().time;
+    let kept = time(Call::DeleteRoleAssignment).duration_since(time(Call::PutRoleAssignment));
+    assert!(kept >= world.settings.intervals.removal_delay, "the old role went after {kept:?}");
+}
+
+#[tokio::test]
+async fn a_removal_that_waits_is_announced_in_status() {
+    let hour = SignedDuration::from_hours(1);
+    let world = World::with(|_| {}, |settings| settings.intervals.removal_delay = hour).await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    world.azure.update(|azure| {
+        azure.registry_mut("contoso").unwrap().role_assignment_mode =
+            azure_sim::model::RoleAssignmentMode::AbacRepositoryPermissions;
+    });
+    let due = world
+        .until("the removal to be announced", || async {
+            let list = world.status("a").await.role_assignments?;
+            list.into_iter().find(|it| it.role == "AcrPull")?.remove_after
+        })
+        .await;
+    let due: jiff::Timestamp = due.parse().unwrap();
+    let wait = due.duration_since(jiff::Timestamp::now());
+    assert!(wait > SignedDuration::from_mins(50) && wait <= hour, "{wait:?}");
+}
+
+#[tokio::test]
+async fn a_condition_that_somebody_put_on_our_assignment_is_taken_off() {
+    let world = World::with(
+        |azure| {
+            azure.registry_mut("contoso").unwrap().role_assignment_mode =
+                azure_sim::model::RoleAssignmentMode::AbacRepositoryPermissions;
+        },
+        |_| {},
+    )
+    .await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    let name = world.pull_assignments()[0].name.clone();
+    world.azure.update(|azure| {
+        let made = azure.assignment_mut(&name).unwrap();
+        made.condition = Some("(@Request[Microsoft.ContainerRegistry/registries/repositories:name] StringEqualsIgnoreCase 'x')".into());
+        made.condition_version = Some("2.0".into());
+    });
+    world
+        .until("the condition to go", || async {
+            world.pull_assignments()[0].condition.is_none().then_some(())
+        })
+        .await;
+    world.until_event("a", "Warning", "RoleAssignmentRestored").await;
 }
 
 #[tokio::test]
@@ -102,7 +155,7 @@ async fn a_given_principal_needs_no_right_on_the_cluster() {
     world.apply("a", spec).await;
     world.until_ready("a").await;
     assert_eq!(world.pull_assignments()[0].principal_id, world.kubelet());
-    assert_eq!(world.calls(azure_sim::Call::GetCluster), 0);
+    assert_eq!(world.calls(Call::GetCluster), 0);
 }
 
 #[tokio::test]

@@ -203,21 +203,20 @@ async fn what_is_not_there_yet_is_said() {
 }
 
 #[tokio::test]
-async fn a_cluster_whose_pods_pull_otherwise_is_not_granted_in_vain() {
+async fn a_cluster_without_a_kubelet_identity_names_the_way_out() {
     let world = World::with(
         |azure| {
-            azure.cluster_mut("prod").unwrap().service_account_image_pull =
-                Some(azure_sim::model::ServiceAccountImagePull {
-                    enabled: true,
-                    default_managed_identity_id: None,
-                });
+            let prod = azure.cluster_mut("prod").unwrap();
+            prod.kubelet_identity = None;
+            prod.service_principal_client_id = "22222222-2222-2222-2222-222222222222".into();
         },
         |_| {},
     )
     .await;
     world.apply("a", world.spec()).await;
     let status = world.until_reason("a", "Stalled", "Unsupported").await;
-    assert!(message(&status).contains("service account image pull profile"));
+    let text = message(&status);
+    assert!(text.contains("kubeletIdentity.principalId"), "{text}");
     assert_eq!(world.azure_writes(), 0);
 }
 
@@ -254,32 +253,49 @@ async fn azure_is_left_alone_for_as_long_as_it_asks() {
     assert!(waited >= SignedDuration::from_secs(3), "{waited:?}");
 }
 
-#[tokio::test]
-async fn a_hanging_registry_delays_no_other_attachment() {
-    let world = World::new().await;
-    world.azure.update(|azure| {
-        let operator = operator(azure);
-        let hanging = azure.registry("hanging").add();
-        azure.assign(&operator, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, &hanging.id());
-    });
-    world
-        .azure
-        .fault(Fault::new(Call::GetRegistry, Effect::Hang).containing("/registries/hanging"));
+/// Makes registry `hanging`, of which Azure never answers, and the spec of an attachment to it.
+fn hanging_registry(world: &World) -> serde_json::Value {
+    world.azure.update(|azure| drop(azure.registry("hanging").add()));
+    let hang = Fault::new(Call::GetRegistry, Effect::Hang);
+    world.azure.fault(hang.containing("/registries/hanging"));
     let mut spec = world.spec();
     let contoso = spec["registry"]["resourceId"].as_str().unwrap().to_owned();
     spec["registry"]["resourceId"] = contoso.replace("contoso", "hanging").into();
-    world.apply("slow", spec).await;
-    world
-        .until("the hanging call", || async {
-            let journal = world.azure.journal();
-            journal.iter().any(|it| it.path.ends_with("/registries/hanging")).then_some(())
-        })
-        .await;
+    spec
+}
+
+/// The calls that Azure has not answered: those that hang, and those that the operator gave up.
+fn unanswered(world: &World) -> usize {
+    let journal = world.azure.journal();
+    journal.iter().filter(|it| it.path.ends_with("/registries/hanging")).count()
+}
+
+#[tokio::test]
+async fn a_hanging_registry_delays_no_other_attachment() {
+    let world = World::new().await;
+    world.apply("slow", hanging_registry(&world)).await;
+    world.until("the hanging call", || async { (unanswered(&world) == 1).then_some(()) }).await;
     world.apply("fast", world.spec()).await;
     world.until_ready("fast").await;
-    let journal = world.azure.journal();
-    let hanging = journal.iter().find(|it| it.path.ends_with("/registries/hanging"));
-    assert_eq!(hanging.unwrap().status, None, "the other one waited for the hanging one");
+    let slow = world.status("slow").await;
+    assert_eq!(find(&slow, "Ready"), None, "the other one waited until the hanging one gave up");
+    assert_eq!(unanswered(&world), 1);
+}
+
+#[tokio::test]
+async fn eight_passes_speak_to_azure_at_once_and_the_others_come_back() {
+    let world = World::new().await;
+    let spec = hanging_registry(&world);
+    for n in 0..9 {
+        world.apply(&format!("slow{n}"), spec.clone()).await;
+    }
+    world.until("eight calls", || async { (unanswered(&world) == 8).then_some(()) }).await;
+    world.apply("late", world.spec()).await;
+    let status = world.until_reason("late", "Ready", "Progressing").await;
+    assert!(message(&status).contains("waiting for one of 8 places"), "{}", message(&status));
+    assert_eq!(unanswered(&world), 8);
+    world.azure.clear_faults();
+    world.until_ready("late").await;
 }
 
 #[tokio::test]
@@ -292,4 +308,70 @@ async fn a_write_whose_answer_is_lost_is_not_made_twice() {
     let puts = world.azure.journal();
     let puts = puts.iter().filter(|it| it.call == Some(Call::PutRoleAssignment)).count();
     assert_eq!(puts, 1);
+}
+
+#[tokio::test]
+async fn a_replaced_identity_is_granted_at_once_and_the_former_keeps_its_role_until_nodes_follow() {
+    let world = World::new().await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    let former = world.kubelet();
+    let next = "33333333-3333-3333-3333-333333333333";
+    world.azure.update(|azure| {
+        let prod = azure.cluster_mut("prod").unwrap();
+        prod.provisioning_state = "Updating".into();
+        prod.kubelet_identity.as_mut().unwrap().object_id = next.into();
+    });
+    let holders = || {
+        let mut all: Vec<_> =
+            world.pull_assignments().into_iter().map(|it| it.principal_id).collect();
+        all.sort();
+        all
+    };
+    let both = world.until("both", || async { Some(holders()).filter(|it| it.len() == 2) }).await;
+    assert!(both.contains(&former) && both.contains(&next.to_owned()));
+    // Longer than the removal delay: only the cluster's state keeps the former one.
+    world.until_calls(Call::ListRoleAssignments, 3).await;
+    assert_eq!(holders().len(), 2);
+    world.azure.update(|azure| {
+        azure.cluster_mut("prod").unwrap().provisioning_state = "Succeeded".into();
+    });
+    world.until("the new one alone", || async { (holders() == [next]).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn a_managed_identity_of_the_node_signs_in() {
+    let world = World::with(
+        |azure| {
+            let node = azure.managed_identity("node").on_host().add();
+            let registry = azure.find_registry("contoso").unwrap().id();
+            let prod = azure.find_cluster("prod").unwrap().id();
+            azure.assign(&node, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, &registry);
+            azure.assign(&node, READER, &prod);
+        },
+        |settings| {
+            let node = Model::default_tenant().managed_identity("node").add();
+            settings.identity = Identity::Managed { client: node.client_id };
+        },
+    )
+    .await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    assert!(world.calls(Call::InstanceMetadata) > 0);
+    assert_eq!(world.calls(Call::Token), 0);
+}
+
+#[tokio::test]
+async fn a_principal_that_azure_does_not_know_yet_is_waited_for() {
+    let world = World::new().await;
+    let fault = Fault::error(
+        Call::PutRoleAssignment,
+        400,
+        "PrincipalNotFound",
+        "Principal 22222222222222222222222222222222 does not exist in the directory.",
+    );
+    world.azure.fault(fault.once());
+    world.apply("a", world.spec()).await;
+    world.until_reason("a", "Reconciling", "Propagating").await;
+    world.until_ready("a").await;
 }

@@ -2,6 +2,8 @@
 
 use azure_sim::model::ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR;
 use azure_sim::{Call, Fault};
+use jiff::SignedDuration;
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::world::{World, message, operator};
@@ -20,7 +22,7 @@ async fn a_deleted_attachment_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn orphaning_leaves_the_assignment_and_asks_azure_nothing() {
+async fn orphaning_leaves_the_assignment() {
     let world = World::new().await;
     let mut spec = world.spec();
     spec["deletionPolicy"] = "Orphan".into();
@@ -30,6 +32,38 @@ async fn orphaning_leaves_the_assignment_and_asks_azure_nothing() {
     world.until_gone("a").await;
     assert_eq!(world.pull_assignments().len(), 1);
     assert_eq!(world.calls(Call::DeleteRoleAssignment), 0);
+}
+
+#[tokio::test]
+async fn a_list_that_lags_behind_does_not_leave_the_assignment_behind() {
+    let half_hour = SignedDuration::from_mins(30);
+    let world = World::with(
+        |azure| azure.settings.list_lag_ms = 600_000,
+        |settings| settings.intervals.resync = half_hour,
+    )
+    .await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    world.delete("a").await;
+    world.until_gone("a").await;
+    assert_eq!(world.pull_assignments().len(), 0);
+}
+
+#[tokio::test]
+async fn a_finalizer_that_somebody_else_wrote_too_is_removed() {
+    let world = World::new().await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    let manifest = json!({
+        "apiVersion": "acr-attach.dev/v1alpha1", "kind": "RegistryAttachment",
+        "metadata": {"name": world.name("a"), "finalizers": [acr_attach::api::FINALIZER]},
+    });
+    let params = PatchParams::apply("backup").force();
+    let name = world.name("a");
+    world.attachments().patch(&name, &params, &Patch::Apply(&manifest)).await.unwrap();
+    world.delete("a").await;
+    world.until_gone("a").await;
+    assert_eq!(world.pull_assignments().len(), 0);
 }
 
 #[tokio::test]

@@ -30,6 +30,8 @@ async fn a_failure_that_lasts_is_written_once() {
     spec["kubeletIdentity"] = json!({"principalId": world.kubelet()});
     world.apply("a", spec).await;
     world.until_reason("a", "Stalled", "NotFound").await;
+    // The audit line of that write may come a moment later.
+    world.until_calls(Call::GetRegistry, 1).await;
     let writes = world.api_writes();
     world.until_calls(Call::GetRegistry, 3).await;
     assert_eq!(world.api_writes(), writes);
@@ -115,6 +117,15 @@ async fn a_fresh_object_counts_as_not_observed_until_it_is() {
     assert_eq!(object.status.unwrap().observed_generation, Some(-1));
     world.start().await;
     assert_eq!(world.until_ready("a").await.observed_generation, Some(1));
+}
+
+#[tokio::test]
+async fn the_operator_is_not_ready_before_it_has_read_the_attachments() {
+    let nonsense = "a=b=c".to_owned();
+    let world = World::with(|_| {}, |settings| settings.attachment_selector = nonsense).await;
+    let (status, text) = world.page("/readyz").await;
+    assert_eq!((status, text.as_str()), (503, "attachments have not been read yet\n"));
+    assert_eq!(world.page("/livez").await.0, 200);
 }
 
 #[tokio::test]

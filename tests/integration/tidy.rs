@@ -45,7 +45,10 @@ fn layers_use_only_what_is_below_them() {
         "src/domain",
         &["crate::azure", "crate::controller", "crate::metrics", "crate::settings"],
     );
-    forbid("src/azure", &["crate::controller", "crate::settings", "kube::", "k8s_openapi"]);
+    forbid(
+        "src/azure",
+        &["crate::api", "crate::controller", "crate::settings", "kube::", "k8s_openapi"],
+    );
     forbid("src/controller", &["crate::settings", "reqwest"]);
 }
 

@@ -1,8 +1,9 @@
 //! The operator's service account and its rights: those of `deploy/rbac.yaml`, and no others.
 
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -44,6 +45,28 @@ impl World {
             &Api::namespaced(self.client.clone(), "default"),
             &binding("RoleBinding", "Role", "acr-attach-events"),
         )
+        .await;
+        self.until_may("get", "", "namespaces", true).await;
+        self.until_may("create", "events.k8s.io", "events", true).await;
+    }
+
+    /// Waits until the API server's own view of the operator's rights has caught up.
+    pub async fn until_may(&self, verb: &str, group: &str, resource: &str, allowed: bool) {
+        let (namespace, name) = match resource {
+            "namespaces" => (None, Some("kube-system")),
+            _ => (Some("default"), None),
+        };
+        let review: SubjectAccessReview = serde_json::from_value(json!({"spec": {
+            "user": self.user(),
+            "resourceAttributes": {"verb": verb, "group": group, "resource": resource, "namespace": namespace, "name": name},
+        }}))
+        .unwrap();
+        let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());
+        let params = PostParams::default();
+        self.until(&format!("{verb} {resource} to be allowed: {allowed}"), || async {
+            let answer = reviews.create(&params, &review).await.unwrap();
+            (answer.status.unwrap().allowed == allowed).then_some(())
+        })
         .await;
     }
 

@@ -46,9 +46,10 @@ pub(super) fn conditions(
             ]
         }
     };
-    let access = access_granted(report, &before);
-    let facts = facts.into_iter().chain(access);
-    facts.map(|it| stamp(&it, &before, report.generation, now)).collect()
+    let access = access_granted(report).map(|it| stamp(&it, &before, report.generation, now));
+    let access = access.or_else(|| known_access(report, &before));
+    let stamped = facts.into_iter().map(|it| stamp(&it, &before, report.generation, now));
+    stamped.chain(access).collect()
 }
 
 fn fact(type_: ConditionType, status: &'static str, reason: Reason, message: &str) -> Fact {
@@ -77,20 +78,16 @@ fn failed(problem: &Problem, kind: ConditionType, report: &Report<'_>) -> Vec<Fa
     vec![fact(ConditionType::Ready, ready, reason, &message), fact(kind, "True", reason, &message)]
 }
 
-/// Whether the role is held. While that could not be read, what was known is kept.
-fn access_granted(report: &Report<'_>, before: &[Condition]) -> Option<Fact> {
+/// What is known of the role while it could not be read: what was known, as it was told.
+fn known_access(report: &Report<'_>, before: &[Condition]) -> Option<Condition> {
+    let known = before.iter().find(|it| it.type_ == ConditionType::AccessGranted.as_str());
+    known.filter(|_| !report.deleting).cloned()
+}
+
+/// Whether the role is held, if that could be read.
+fn access_granted(report: &Report<'_>) -> Option<Fact> {
     let type_ = ConditionType::AccessGranted;
-    let Some(holdings) = report.observed.holdings.as_ref().filter(|it| !it.grants.is_empty())
-    else {
-        let known = before.iter().find(|it| it.type_ == type_.as_str() && !report.deleting)?;
-        let status = match known.status.as_str() {
-            "True" => "True",
-            "False" => "False",
-            _ => "Unknown",
-        };
-        let reason = if status == "True" { Reason::Attached } else { Reason::Progressing };
-        return Some(fact(type_, status, reason, &known.message));
-    };
+    let holdings = report.observed.holdings.as_ref().filter(|it| !it.grants.is_empty())?;
     if holdings.grants.iter().all(|grant| holdings.giving(grant).is_some()) {
         return Some(fact(type_, "True", Reason::Attached, &granted(holdings)));
     }
