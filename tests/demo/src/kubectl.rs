@@ -27,8 +27,12 @@ pub struct Kubectl {
 /// # Errors
 /// When it does not exist.
 pub fn find(program: &Path) -> Result<PathBuf> {
-    let missing =
-        || format!("there is no kubectl at {}; `make tools` builds it", program.display());
+    let missing = || {
+        format!(
+            "there is no kubectl at {}; `make tools` builds one, or --kubectl names another",
+            program.display()
+        )
+    };
     program.canonicalize().with_context(missing)
 }
 
