@@ -11,7 +11,7 @@ use super::context::Context;
 use super::memory::{Recollection, Trigger, version};
 use super::news;
 use super::outcome::Outcome;
-use crate::api::{REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
+use crate::api::{FINALIZER, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::schedule::{Ending, next_look};
 use crate::domain::status::{self, Holdings, Report};
@@ -42,7 +42,8 @@ pub async fn report(
     tell_deeds(object, outcome, shown.as_ref(), ctx).await;
 
     let trigger = trigger_after(object, outcome);
-    let is_going = object.metadata.deletion_timestamp.is_some() && !trigger.has_finalizer();
+    let kept_by_others = object.finalizers().iter().any(|it| it != FINALIZER);
+    let is_going = ended.deleting && !trigger.has_finalizer() && !kept_by_others;
     let status = status_after(object, outcome, &verdict, shown.as_ref(), now);
     let written = if is_going || shown.as_ref() == Some(&status) {
         Ok(None)

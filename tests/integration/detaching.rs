@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::world::{World, message, operator};
+use crate::world::{World, find, message, operator};
 
 #[tokio::test]
 async fn a_deleted_attachment_leaves_nothing() {
@@ -64,6 +64,28 @@ async fn a_finalizer_that_somebody_else_wrote_too_is_removed() {
     world.delete("a").await;
     world.until_gone("a").await;
     assert_eq!(world.pull_assignments().len(), 0);
+}
+
+#[tokio::test]
+async fn what_is_detached_and_kept_by_others_says_so() {
+    let world = World::new().await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    let ours = acr_attach::api::FINALIZER;
+    let both = json!({"metadata": {"finalizers": [ours, "example.com/other"]}});
+    world.patch("a", both).await;
+    world.delete("a").await;
+    let status = world
+        .until("Detaching", || async {
+            let status = world.status("a").await;
+            (find(&status, "Ready")?.1 == "Detaching").then_some(status)
+        })
+        .await;
+    assert_eq!(find(&status, "AccessGranted"), None);
+    assert_eq!(status.role_assignments, None);
+    assert_eq!(world.pull_assignments().len(), 0);
+    world.patch("a", json!({"metadata": {"finalizers": null}})).await;
+    world.until_gone("a").await;
 }
 
 #[tokio::test]

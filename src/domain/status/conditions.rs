@@ -31,6 +31,12 @@ pub(super) fn conditions(
             Reason::Progressing,
             "suspended before it was attached; set spec.suspend to false to attach",
         )],
+        Verdict::Attached if report.deleting => vec![fact(
+            ConditionType::Ready,
+            "False",
+            Reason::Detaching,
+            "detached; the object waits for the finalizers of others",
+        )],
         Verdict::Attached => {
             let message = attached(report.observed);
             vec![fact(ConditionType::Ready, "True", Reason::Attached, &message)]
