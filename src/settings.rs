@@ -146,7 +146,8 @@ fn identity(variable: impl Fn(&str) -> Option<String>) -> Result<Identity, Strin
         Some("ManagedIdentityCredential") if secret.is_none() && file.is_none() => {
             return Ok(Identity::Managed { client });
         }
-        Some("WorkloadIdentityCredential") if secret.is_none() && file.is_some() => {}
+        Some("WorkloadIdentityCredential")
+            if secret.is_none() && file.is_some() && client.is_some() => {}
         Some("EnvironmentCredential") if secret.is_some() => {}
         Some(word) => {
             return Err(format!(

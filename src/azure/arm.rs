@@ -61,10 +61,12 @@ impl Arm {
         &self,
         call: &Call<'_>,
     ) -> Result<Option<T>, Error> {
-        let answer = match self.try_send(call).await {
+        let session = self.session(call.attempt)?;
+        let answer = match self.try_send(call, &session).await {
             Err(error) if error.is_token_refused() => {
-                self.forget_session();
-                self.try_send(call).await?
+                self.forget(&session);
+                let session = self.session(call.attempt)?;
+                self.try_send(call, &session).await?
             }
             answer => answer?,
         };
@@ -110,8 +112,7 @@ impl Arm {
         (link.origin() == arm.origin()).then(|| format!("{}{query}", link.path()))
     }
 
-    async fn try_send(&self, call: &Call<'_>) -> Result<Vec<u8>, Error> {
-        let pipeline = self.session(call.attempt)?;
+    async fn try_send(&self, call: &Call<'_>, pipeline: &Pipeline) -> Result<Vec<u8>, Error> {
         let mut request = self.request(call)?;
         let context = Context::new();
         let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
@@ -160,10 +161,13 @@ impl Arm {
         Ok(Arc::clone(session.insert(pipeline)))
     }
 
-    /// The next request signs in anew. The credential keeps a token until it expires, so only a
-    /// new credential asks for another.
-    fn forget_session(&self) {
-        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// The next request signs in anew, unless another has done so meanwhile. The credential keeps
+    /// a token until it expires, so only a new credential asks for another.
+    fn forget(&self, refused: &Arc<Pipeline>) {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if session.as_ref().is_some_and(|it| Arc::ptr_eq(it, refused)) {
+            *session = None;
+        }
     }
 }
 

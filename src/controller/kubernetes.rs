@@ -62,7 +62,9 @@ impl Kubernetes {
         let body = Patch::Apply(manifest(&json!({"metadata": metadata})));
         let params = PatchParams::apply(FINALIZER_MANAGER).force();
         let doing = format!("adding finalizer {FINALIZER}");
-        within(&doing, self.attachments.patch(&object.name_any(), &params, &body)).await.map(drop)
+        let name = object.name_any();
+        let answer = within(&doing, self.attachments.patch(&name, &params, &body)).await;
+        answer.map(drop).map_err(outrun)
     }
 
     /// Removes our finalizer, also where somebody else wrote it too: applying a list without it
@@ -89,11 +91,7 @@ impl Kubernetes {
         let answer = within(&doing, self.attachments.patch(&name, &params, &body)).await;
         match answer {
             Err(problem) if problem.cause == Cause::NotFound => Ok(()),
-            // A `test` failed: somebody else has changed the list, and we have yet to see it.
-            Err(problem) if problem.cause == Cause::Internal => {
-                Err(Problem { cause: Cause::Unavailable, ..problem })
-            }
-            answer => answer.map(drop),
+            answer => answer.map(drop).map_err(outrun),
         }
     }
 
@@ -122,6 +120,15 @@ impl Kubernetes {
         let patch = self.stored.patch_status(&name, &params, &body);
         let written = within("writing status", patch).await?;
         Ok(written.resource_version().unwrap_or_default())
+    }
+}
+
+/// Where finalizers are patched, a 422 says that the object has changed or is being deleted, and
+/// that we have yet to see it.
+fn outrun(problem: Problem) -> Problem {
+    match problem.cause {
+        Cause::Internal => Problem { cause: Cause::Unavailable, ..problem },
+        _ => problem,
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
+use super::Guarded;
 use crate::api::{FINALIZER, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::verdict::History;
 
@@ -34,9 +35,16 @@ pub struct Trigger {
     requested_at: Option<String>,
     deleting: bool,
     finalizer: bool,
+    readable: bool,
 }
 
 impl Trigger {
+    /// Of an object that this version may not understand.
+    #[must_use]
+    pub fn of_guarded(object: &Guarded) -> Self {
+        Self { readable: object.0.is_ok(), ..Self::of(object) }
+    }
+
     /// Of an object as it was read.
     #[must_use]
     pub fn of(object: &impl ResourceExt) -> Self {
@@ -46,6 +54,7 @@ impl Trigger {
             requested_at: object.annotations().get(REQUESTED_AT).cloned(),
             deleting: object.meta().deletion_timestamp.is_some(),
             finalizer: object.finalizers().iter().any(|it| it == FINALIZER),
+            readable: true,
         }
     }
 

@@ -73,7 +73,7 @@ pub fn run(
 #[expect(clippy::unnecessary_wraps, reason = "the signature of a predicate")]
 fn trigger(object: &Guarded) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
-    Trigger::of(object).hash(&mut hasher);
+    Trigger::of_guarded(object).hash(&mut hasher);
     Some(hasher.finish())
 }
 

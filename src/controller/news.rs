@@ -2,7 +2,7 @@
 
 use super::act::Deed;
 use super::events::News;
-use crate::api::{Ownership, RegistryAttachmentStatus};
+use crate::api::{Ownership, Reason, RegistryAttachmentStatus};
 use crate::domain::names::AssignmentId;
 use crate::domain::verdict::ready;
 
@@ -26,10 +26,7 @@ pub fn of_deed(deed: &Deed, before: Option<&RegistryAttachmentStatus>) -> Option
             (false, "RoleAssignmentShared", "Assign", note)
         }
         Deed::Amended(it) => {
-            let note = format!(
-                "somebody changed the condition of role assignment {}; it was changed back",
-                it.id
-            );
+            let note = format!("set the condition of role assignment {} right", it.id);
             (true, "RoleAssignmentRestored", "Assign", note)
         }
         Deed::Left(id) => {
@@ -64,7 +61,7 @@ pub fn of_readiness(
     let old = ready(before);
     let same = old.is_some_and(|old| old.status == new.status && old.reason == new.reason);
     (!same).then(|| News {
-        warning: new.status == "False",
+        warning: new.status == "False" && new.reason != Reason::Detaching.as_str(),
         reason: new.reason.clone(),
         action: "Attach",
         note: new.message.clone(),

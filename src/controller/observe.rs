@@ -3,7 +3,7 @@
 use crate::azure::Reader;
 use crate::domain::attachment::{Attachment, IdentitySource, Method, Task};
 use crate::domain::kubelet_identity;
-use crate::domain::names::{ClusterId, PrincipalId, RegistryId};
+use crate::domain::names::{AssignmentId, ClusterId, PrincipalId, RegistryId};
 use crate::domain::plan::{Desired, Owned};
 use crate::domain::problem::Problem;
 use crate::domain::status::Observed;
@@ -20,13 +20,19 @@ pub struct Observation {
     pub problem: Option<Problem>,
 }
 
-/// Looks at everything that the task depends on.
-pub async fn observe(task: &Task, owned: Owned, azure: &Reader) -> Observation {
+/// Looks at everything that the task depends on. `told` are the assignments that were ours when
+/// status was last written: a list may not show them yet.
+pub async fn observe(
+    task: &Task,
+    owned: Owned,
+    told: &[AssignmentId],
+    azure: &Reader,
+) -> Observation {
     let observed = Observed { claim: Some(owned.claim.clone()), ..Observed::default() };
     let mut seen = Observation { observed, desired: Desired::default(), owned, problem: None };
     let result = match task {
         Task::Attach(attachment) => seen.attaching(attachment, azure).await,
-        Task::Detach(registry) => seen.detaching(registry, azure).await,
+        Task::Detach(registry) => seen.detaching(registry, told, azure).await,
         Task::LetGo => Ok(()),
     };
     seen.problem = result.err();
@@ -44,14 +50,19 @@ impl Observation {
     }
 
     /// Where the registry is gone, so are its assignments.
-    async fn detaching(&mut self, registry: &RegistryId, azure: &Reader) -> Result<(), Problem> {
+    async fn detaching(
+        &mut self,
+        registry: &RegistryId,
+        told: &[AssignmentId],
+        azure: &Reader,
+    ) -> Result<(), Problem> {
         self.desired = Desired::nothing();
         let mut found = match azure.role_assignments(registry).await {
             Err(error) if error.is_not_found() => Vec::new(),
             answer => answer?,
         };
         // Nobody looks again after this, so a list that lags behind must not have the last word.
-        for id in &self.owned.told {
+        for id in told {
             if id.is_at(registry) && found.iter().all(|it| it.id != *id) {
                 found.extend(azure.role_assignment(id).await?);
             }

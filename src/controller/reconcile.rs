@@ -39,7 +39,7 @@ pub async fn reconcile(
     ctx: Arc<Context>,
 ) -> Result<Action, Infallible> {
     let name = object.name_any();
-    let trigger = Trigger::of(&*object);
+    let trigger = Trigger::of_guarded(&object);
     let now = Timestamp::now();
     let before = ctx.memory.recall(&name, &trigger);
     if let Some(wait) = before.as_ref().and_then(|it| it.wait(&trigger, now)) {
@@ -48,27 +48,25 @@ pub async fn reconcile(
     let object = match &object.0 {
         Ok(object) => object,
         Err(invalid) => {
-            let wait = report_unreadable(invalid, before.as_ref(), &ctx).await;
-            return Ok(Action::requeue(wait.unsigned_abs()));
+            let wait = told_or_panicked(report_unreadable(invalid, before.as_ref(), &ctx), &ctx);
+            return Ok(Action::requeue(wait.await.unsigned_abs()));
         }
     };
-    if object.metadata.deletion_timestamp.is_some() && !trigger.has_finalizer() {
-        return Ok(Action::await_change());
-    }
     let start = Instant::now();
     let _active = ctx.metrics.pass();
     let outcome = survive(attach(object, &ctx), &ctx.metrics).await;
     let report = report(object, &outcome, before.as_ref(), start.elapsed(), &ctx);
-    let wait = AssertUnwindSafe(report).catch_unwind().await.unwrap_or_else(|_| {
-        ctx.metrics.panicked();
-        AFTER_A_PANIC
-    });
-    Ok(Action::requeue(wait.unsigned_abs()))
+    Ok(Action::requeue(told_or_panicked(report, &ctx).await.unsigned_abs()))
 }
 
 async fn attach(object: &RegistryAttachment, ctx: &Context) -> Outcome {
-    if object.spec.suspend && object.metadata.deletion_timestamp.is_none() {
+    let deleting = object.metadata.deletion_timestamp.is_some();
+    if object.spec.suspend && !deleting {
         return Outcome { suspended: true, ..Outcome::default() };
+    }
+    if deleting && !Trigger::of(object).has_finalizer() {
+        // Ours is done; if the object is still there, others hold it.
+        return Outcome::default();
     }
     let outcome = pass(object, ctx).await;
     outcome.unwrap_or_else(Outcome::from)
@@ -83,11 +81,10 @@ async fn pass(object: &RegistryAttachment, ctx: &Context) -> Result<Outcome, Pro
         assignments: None,
         registry: registry.clone(),
         claim: claim.clone(),
-        told: told(object),
         finalizer: Trigger::of(object).has_finalizer(),
     };
     let azure = ctx.azure.session()?;
-    let seen = observe(&task, owned, &azure.reader).await;
+    let seen = observe(&task, owned, &told(object), &azure.reader).await;
     let now = Timestamp::now();
     let plan = plan(&seen.desired, &seen.owned, now, ctx.intervals.removal_delay);
     let by = Actor {
@@ -113,6 +110,16 @@ fn told(object: &RegistryAttachment) -> Vec<AssignmentId> {
 async fn let_go(object: &RegistryAttachment, ctx: &Context) -> Result<Outcome, Problem> {
     ctx.kubernetes.remove_finalizer(object).await?;
     Ok(Outcome { deeds: vec![Deed::Finalizer(false)], ..Outcome::default() })
+}
+
+async fn told_or_panicked(
+    report: impl Future<Output = SignedDuration>,
+    ctx: &Context,
+) -> SignedDuration {
+    AssertUnwindSafe(report).catch_unwind().await.unwrap_or_else(|_| {
+        ctx.metrics.panicked();
+        AFTER_A_PANIC
+    })
 }
 
 /// Turns a panic into a problem: it must not end the controller, and with it all others.

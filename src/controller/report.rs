@@ -31,7 +31,7 @@ pub async fn report(
     let ended = Ended {
         problem: outcome.problem.as_ref(),
         suspended: outcome.suspended,
-        lacks: outcome.observed.holdings.as_ref().is_some_and(Holdings::lacks),
+        holds: outcome.observed.holdings.as_ref().map(Holdings::are_complete),
         generation: object.metadata.generation.unwrap_or_default(),
         deleting: object.metadata.deletion_timestamp.is_some(),
     };
@@ -108,13 +108,14 @@ fn wait(
     ctx: &Context,
 ) -> SignedDuration {
     let wrote = outcome.deeds.iter().any(Deed::is_in_azure);
-    let ending = match (&outcome.problem, unreported) {
-        (Some(busy), _) if busy.cause == Cause::Busy => Ending::Failed(busy, history.busy),
-        (Some(problem), _) => Ending::Failed(problem, history.streak.map_or(1, |it| it.failures)),
-        (None, Some(problem)) => Ending::Failed(problem, history.unreported),
-        (None, None) => Ending::Done { wrote, due: outcome.due },
+    let ending = match &outcome.problem {
+        Some(busy) if busy.cause == Cause::Busy => Ending::Failed(busy, history.busy),
+        Some(problem) => Ending::Failed(problem, history.streak.map_or(1, |it| it.failures)),
+        None => Ending::Done { wrote, due: outcome.due },
     };
-    next_look(ending, &ctx.intervals, now, fastrand::f64())
+    let look = |ending| next_look(ending, &ctx.intervals, now, fastrand::f64());
+    let wait = look(ending);
+    unreported.map_or(wait, |it| wait.min(look(Ending::Failed(it, history.unreported))))
 }
 
 /// What the object will look like once the watch has shown what we did to it.

@@ -4,8 +4,8 @@ use std::marker::PhantomData;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
-use kube::core::PartialObjectMeta;
 use kube::core::error_boundary::InvalidObject;
+use kube::core::{DeserializeGuard, PartialObjectMeta};
 use serde::Deserialize;
 
 use super::context::Context;
@@ -28,7 +28,8 @@ pub async fn report_unreadable(
 ) -> SignedDuration {
     let metadata = invalid.metadata.clone();
     let object = Unreadable { types: None, metadata, _phantom: PhantomData };
-    let (name, trigger, now) = (object.name_any(), Trigger::of(&object), Timestamp::now());
+    let trigger = Trigger::of_guarded(&DeserializeGuard(Err(invalid.clone())));
+    let (name, now) = (object.name_any(), Timestamp::now());
     let problem = problem(&object, &trigger, &invalid.error);
     let known = before.is_some_and(|it| it.trigger == trigger);
     let told = if known { Ok(()) } else { tell(&object, &problem, now, ctx).await };
@@ -68,7 +69,7 @@ async fn tell(
     let name = object.name_any();
     tracing::warn!(attachment.name = name, %problem, "an attachment cannot be read");
     let stored = ctx.kubernetes.stored(&name).await?;
-    let before = RegistryAttachmentStatus::deserialize(&stored.data["status"]).ok();
+    let before = Option::<RegistryAttachmentStatus>::deserialize(&stored.data["status"]);
     let verdict = Verdict::Stalled(problem.clone());
     let report = Report {
         generation: object.metadata.generation.unwrap_or_default(),
@@ -77,17 +78,23 @@ async fn tell(
         observed: &Observed::default(),
         verdict: &verdict,
     };
-    let status = status::status(before.as_ref(), &report, now);
-    if before.as_ref() == Some(&status) {
+    let known = before.as_ref().ok().and_then(Option::as_ref);
+    let status = status::status(known, &report, now);
+    if known == Some(&status) {
+        return Ok(());
+    }
+    if let Some(news) = news::of_readiness(known, &status) {
+        ctx.events.tell(object, news).await;
+    }
+    if let Err(error) = before {
+        // Writing would wipe what cannot be read.
+        tracing::warn!(attachment.name = name, %error, "its status cannot be read either");
         return Ok(());
     }
     // The API server answered a moment ago, so this is a refusal: 422, or 500 where applying to
     // what breaks the definition fails inside it.
     if let Err(problem) = ctx.kubernetes.set_status(object, &status).await {
         tracing::warn!(attachment.name = name, %problem, "status was refused");
-    }
-    if let Some(news) = news::of_readiness(before.as_ref(), &status) {
-        ctx.events.tell(object, news).await;
     }
     Ok(())
 }

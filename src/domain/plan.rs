@@ -71,8 +71,6 @@ pub struct Owned {
     pub registry: RegistryId,
     /// What marks ours.
     pub claim: Claim,
-    /// Assignments that were ours when status was last written. A list may not show them yet.
-    pub told: Vec<AssignmentId>,
     /// Whether the object bears our finalizer.
     pub finalizer: bool,
 }

@@ -148,10 +148,10 @@ impl Holdings {
         given.min_by_key(|it| (!it.id.is_at(&grant.registry), it.id.clone()))
     }
 
-    /// Whether a role that should be held is known to be missing.
+    /// Whether every role that should be held is.
     #[must_use]
-    pub fn lacks(&self) -> bool {
-        self.grants.iter().any(|grant| self.giving(grant).is_none())
+    pub fn are_complete(&self) -> bool {
+        self.grants.iter().all(|grant| self.giving(grant).is_some())
     }
 }
 

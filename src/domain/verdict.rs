@@ -44,8 +44,8 @@ pub struct Ended<'a> {
     pub problem: Option<&'a Problem>,
     /// Whether the object asks for nothing at the moment.
     pub suspended: bool,
-    /// Whether something that should hold is known not to.
-    pub lacks: bool,
+    /// Whether what should hold does, if that is known.
+    pub holds: Option<bool>,
     /// The generation that was worked on.
     pub generation: i64,
     /// Whether the object is being deleted.
@@ -82,7 +82,7 @@ pub fn judge(
     let cause = problem.cause;
     if cause == Cause::Busy {
         let history = History { busy: before.busy.saturating_add(1), ..*before };
-        let told = ready(shown).is_some_and(|it| is_of(it, ended.generation)) && !ended.deleting;
+        let told = ready(shown).is_some_and(|it| is_of(it, ended.generation));
         let verdict = if told { Verdict::Missed } else { Verdict::Retrying(problem.clone()) };
         return (verdict, history);
     }
@@ -105,7 +105,12 @@ fn misses(
     shown: Option<&RegistryAttachmentStatus>,
 ) -> u32 {
     let shown = ready(shown).filter(|it| is_of(it, ended.generation));
-    let (Some(shown), true, false) = (shown, cause.is_passing(), ended.lacks) else { return 0 };
+    let looking = cause.is_passing() && ended.holds != Some(false) && !ended.deleting;
+    let Some(shown) = shown.filter(|_| looking) else { return 0 };
+    if ended.holds == Some(true) {
+        // Only something beside it failed, such as the removal of a former role.
+        return 1;
+    }
     match shown.status.as_str() {
         "True" => before.misses.saturating_add(1),
         // A restart forgets how many they were; what is shown says that they were enough.
@@ -154,7 +159,8 @@ mod tests {
     }
 
     fn failed(problem: &Problem, lacks: bool, generation: i64) -> Ended<'_> {
-        Ended { problem: Some(problem), suspended: false, lacks, generation, deleting: false }
+        let holds = lacks.then_some(false);
+        Ended { problem: Some(problem), suspended: false, holds, generation, deleting: false }
     }
 
     /// The verdicts on that many passes in a row that fail alike.
@@ -228,12 +234,35 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_to_detach_is_told_so() {
+    fn a_deletion_is_told_when_it_waits_and_never_lost() {
+        // The API server counts a deletion as a new generation.
         let busy = Problem::new(Cause::Busy, "x");
-        let ended = Ended { deleting: true, ..failed(&busy, false, 1) };
+        let ended = Ended { deleting: true, ..failed(&busy, false, 2) };
         let shown = shown("True");
-        let (verdict, _) = judge(&ended, &History::default(), Some(&shown), now(), PATIENCE);
+        let (verdict, busy_once) =
+            judge(&ended, &History::default(), Some(&shown), now(), PATIENCE);
         assert_eq!(verdict, Verdict::Retrying(busy));
+
+        let outage = Problem::new(Cause::Unavailable, "x");
+        let mut waiting = shown.clone();
+        let ready = &mut waiting.conditions.as_mut().unwrap()[0];
+        (ready.status, ready.reason) = ("Unknown".into(), "Detaching".into());
+        ready.observed_generation = Some(2);
+        let ended = Ended { deleting: true, ..failed(&outage, false, 2) };
+        let (verdict, _) = judge(&ended, &busy_once, Some(&waiting), now(), PATIENCE);
+        assert_eq!(verdict, Verdict::Retrying(outage));
+    }
+
+    #[test]
+    fn what_is_known_to_hold_is_not_lost_when_something_beside_it_fails() {
+        let problem = Problem::new(Cause::Unavailable, "x");
+        let ended = Ended { holds: Some(true), ..failed(&problem, false, 1) };
+        let (shown, mut history) = (shown("True"), History::default());
+        for _ in 0..5 {
+            let (verdict, next) = judge(&ended, &history, Some(&shown), now(), PATIENCE);
+            assert_eq!(verdict, Verdict::Missed);
+            history = next;
+        }
     }
 
     #[test]
@@ -244,7 +273,7 @@ mod tests {
     #[test]
     fn success_forgets() {
         let ended =
-            Ended { problem: None, suspended: false, lacks: false, generation: 1, deleting: false };
+            Ended { problem: None, suspended: false, holds: None, generation: 1, deleting: false };
         let history = History { misses: 2, busy: 3, ..History::default() };
         let (verdict, after) = judge(&ended, &history, Some(&shown("True")), now(), PATIENCE);
         assert_eq!((verdict, after), (Verdict::Attached, History::default()));

@@ -127,6 +127,17 @@ async fn an_object_that_does_not_parse_disturbs_no_other(world: &mut World) {
         })
         .await;
     assert_eq!(shown["spec"]["suspend"]["until"], "tomorrow");
+
+    let claim = world.until_ready("good").await.claim;
+    let odd = Patch::Merge(json!({"status": {"roleAssignments": "none"}}));
+    let params = PatchParams::default();
+    raw(world).patch_status(&world.name("good"), &params, &odd).await.unwrap();
+    world.until_event("good", "Warning", "InvalidSpec").await;
+    let stored = raw(world).get(&world.name("good")).await.unwrap();
+    assert_eq!(stored.data["status"]["claim"].as_str(), claim.as_deref(), "status was wiped");
+    let mended = Patch::Merge(json!({"status": {"roleAssignments": null}}));
+    raw(world).patch_status(&world.name("good"), &params, &mended).await.unwrap();
+    world.until_ready("good").await;
     world.stop().await;
 
     let mut odder = world.spec();
@@ -139,6 +150,13 @@ async fn an_object_that_does_not_parse_disturbs_no_other(world: &mut World) {
     world.until_event("odder", "Warning", "InvalidSpec").await;
     let stored = raw(world).get(&world.name("odder")).await.unwrap();
     assert_eq!(stored.data["status"]["conditions"], Value::Null);
+    world
+        .until("the restarted operator to look at the odd object", || async {
+            let calls = world.cluster.calls_by(&world.user()).unwrap();
+            let looks = calls.iter().filter(|it| it.verb == "get" && it.name == world.name("odd"));
+            (looks.count() > 1).then_some(())
+        })
+        .await;
     assert_eq!(world.events("odd").await.len(), 1, "told again after a restart");
     for name in ["odd", "odder"].map(|it| world.name(it)) {
         raw(world).delete(&name, &DeleteParams::default()).await.unwrap();
@@ -156,12 +174,13 @@ fn raw(world: &World) -> Api<DynamicObject> {
     Api::all_with(world.client.clone(), &resource)
 }
 
-/// The definition, with another type of `spec.suspend`.
+/// The definition, or a newer one with another type of `spec.suspend` and any status.
 fn crd_with(suspend: Option<Value>) -> Value {
     let mut crd = serde_json::to_value(acr_attach::api::crd()).unwrap();
     if let Some(suspend) = suspend {
-        crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
-            ["suspend"] = suspend;
+        let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+        schema["spec"]["properties"]["suspend"] = suspend;
+        schema["status"] = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     }
     crd
 }

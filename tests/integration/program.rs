@@ -16,7 +16,8 @@ use crate::world::{SECRET, World, operator};
 /// The program with an empty environment.
 fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_acr-attach"));
-    command.args(arguments).env_clear().kill_on_drop(true);
+    // Without HOME the user's own kubeconfig would be found by way of the password file.
+    command.args(arguments).env_clear().env("HOME", "/dev/null").kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

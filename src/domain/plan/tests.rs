@@ -53,13 +53,7 @@ fn claimed(of: &Grant, names: &[&str]) -> RoleAssignment {
 }
 
 fn owns(assignments: Vec<RoleAssignment>, finalizer: bool) -> Owned {
-    Owned {
-        assignments: Some(assignments),
-        registry: registry(),
-        claim: claim("mine"),
-        told: Vec::new(),
-        finalizer,
-    }
+    Owned { assignments: Some(assignments), registry: registry(), claim: claim("mine"), finalizer }
 }
 
 fn wants(grant: &Grant) -> Desired {

@@ -35,7 +35,7 @@ pub(super) fn conditions(
             ConditionType::Ready,
             "False",
             Reason::Detaching,
-            "detached; the object waits for the finalizers of others",
+            "nothing is left to do; the object waits for the finalizers of others",
         )],
         Verdict::Attached => {
             let message = attached(report.observed);
@@ -94,7 +94,7 @@ fn known_access(report: &Report<'_>, before: &[Condition]) -> Option<Condition> 
 fn access_granted(report: &Report<'_>) -> Option<Fact> {
     let type_ = ConditionType::AccessGranted;
     let holdings = report.observed.holdings.as_ref().filter(|it| !it.grants.is_empty())?;
-    if holdings.grants.iter().all(|grant| holdings.giving(grant).is_some()) {
+    if holdings.are_complete() {
         return Some(fact(type_, "True", Reason::Attached, &granted(holdings)));
     }
     let (reason, message) = match report.verdict {
