@@ -2,12 +2,18 @@
 
 use acr_attach::api::{Ownership, RoleAssignmentMode};
 use acr_attach::domain::role::{Role, assignment_name};
-use azure_sim::Call;
 use azure_sim::model::{ACR_PULL, REPOSITORY_READER};
+use azure_sim::{Call, Model};
 use jiff::SignedDuration;
 use serde_json::json;
 
 use crate::world::{World, find, message};
+
+/// Somebody switches `contoso` to ABAC mode.
+fn switch_to_abac(azure: &mut Model) {
+    azure.registry_mut("contoso").unwrap().role_assignment_mode =
+        azure_sim::model::RoleAssignmentMode::AbacRepositoryPermissions;
+}
 
 #[tokio::test]
 async fn an_applied_attachment_assigns_the_pull_role_to_the_kubelet_identity() {
@@ -54,14 +60,7 @@ async fn ready_says_what_is_granted_since_when_and_that_azure_may_lag() {
 
 #[tokio::test]
 async fn a_registry_in_abac_mode_gets_the_role_that_it_honours() {
-    let world = World::with(
-        |azure| {
-            azure.registry_mut("contoso").unwrap().role_assignment_mode =
-                azure_sim::model::RoleAssignmentMode::AbacRepositoryPermissions;
-        },
-        |_| {},
-    )
-    .await;
+    let world = World::with(switch_to_abac, |_| {}).await;
     world.apply("a", world.spec()).await;
     world.until_ready("a").await;
     let roles: Vec<_> = world.pull_assignments().into_iter().map(|it| it.role).collect();
@@ -73,10 +72,7 @@ async fn a_switch_of_the_mode_is_followed_and_the_old_role_goes_when_the_new_one
     let world = World::new().await;
     world.apply("a", world.spec()).await;
     world.until_ready("a").await;
-    world.azure.update(|azure| {
-        azure.registry_mut("contoso").unwrap().role_assignment_mode =
-            azure_sim::model::RoleAssignmentMode::AbacRepositoryPermissions;
-    });
+    world.azure.update(switch_to_abac);
     world
         .until("both roles", || async { (world.pull_assignments().len() == 2).then_some(()) })
         .await;
@@ -99,10 +95,7 @@ async fn a_removal_that_waits_is_announced_in_status() {
     let world = World::with(|_| {}, |settings| settings.intervals.removal_delay = hour).await;
     world.apply("a", world.spec()).await;
     world.until_ready("a").await;
-    world.azure.update(|azure| {
-        azure.registry_mut("contoso").unwrap().role_assignment_mode =
-            azure_sim::model::RoleAssignmentMode::AbacRepositoryPermissions;
-    });
+    world.azure.update(switch_to_abac);
     let due = world
         .until("the removal to be announced", || async {
             let list = world.status("a").await.role_assignments?;
@@ -116,14 +109,7 @@ async fn a_removal_that_waits_is_announced_in_status() {
 
 #[tokio::test]
 async fn a_condition_that_somebody_put_on_our_assignment_is_taken_off() {
-    let world = World::with(
-        |azure| {
-            azure.registry_mut("contoso").unwrap().role_assignment_mode =
-                azure_sim::model::RoleAssignmentMode::AbacRepositoryPermissions;
-        },
-        |_| {},
-    )
-    .await;
+    let world = World::with(switch_to_abac, |_| {}).await;
     world.apply("a", world.spec()).await;
     world.until_ready("a").await;
     let name = world.pull_assignments()[0].name.clone();

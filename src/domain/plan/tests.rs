@@ -20,6 +20,13 @@ fn grant(n: u128, role: Role) -> Grant {
     Grant { registry: registry(), principal: principal(n), role, condition: None }
 }
 
+/// The id of an assignment on the subscription.
+fn above_the_registry() -> AssignmentId {
+    let scope = "/subscriptions/11111111-1111-1111-1111-111111111111";
+    let name = Uuid::from_u128(7);
+    format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}").parse().unwrap()
+}
+
 fn claim(name: &str) -> Claim {
     Claim::new("cluster", name)
 }
@@ -98,12 +105,7 @@ fn a_strangers_assignment_is_used_and_left_alone() {
     let wanted = grant(1, Role::AcrPull);
     let stranger = assignment(&wanted, "by hand", now());
     let mut above = stranger.clone();
-    above.id = format!(
-        "/subscriptions/11111111-1111-1111-1111-111111111111/providers/Microsoft.Authorization/roleAssignments/{}",
-        Uuid::from_u128(7)
-    )
-    .parse()
-    .unwrap();
+    above.id = above_the_registry();
     for found in [stranger, above] {
         assert_eq!(steps(&wants(&wanted), &owns(vec![found.clone()], false)), vec![]);
         let gone = owns(vec![found], true);
@@ -115,12 +117,7 @@ fn a_strangers_assignment_is_used_and_left_alone() {
 fn claims_above_the_registry_are_not_ours() {
     let wanted = grant(1, Role::AcrPull);
     let mut above = claimed(&wanted, &["mine"]);
-    above.id = format!(
-        "/subscriptions/11111111-1111-1111-1111-111111111111/providers/Microsoft.Authorization/roleAssignments/{}",
-        Uuid::from_u128(7)
-    )
-    .parse()
-    .unwrap();
+    above.id = above_the_registry();
     assert_eq!(steps(&Desired::nothing(), &owns(vec![above], true)), vec![Step::RemoveFinalizer]);
 }
 
@@ -133,12 +130,7 @@ fn a_strangers_condition_blocks_at_the_registry_and_not_above() {
     assert_eq!(blocked.blocked.unwrap().cause, Cause::NotOurs);
     assert_eq!(blocked.steps, vec![]);
 
-    stranger.id = format!(
-        "/subscriptions/11111111-1111-1111-1111-111111111111/providers/Microsoft.Authorization/roleAssignments/{}",
-        Uuid::from_u128(7)
-    )
-    .parse()
-    .unwrap();
+    stranger.id = above_the_registry();
     let expected = vec![Step::AddFinalizer, Step::Assign(wanted.clone())];
     assert_eq!(steps(&wants(&wanted), &owns(vec![stranger], false)), expected);
 }
