@@ -5,7 +5,7 @@ use std::{ffi::OsString, os::unix::process::ExitStatusExt, process::ExitStatus, 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
     process::{Child, Command},
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal as Signals, SignalKind, signal},
     time::timeout,
 };
 
@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// When the command cannot be started.
 pub async fn run(plane: &mut ControlPlane, command: &[OsString]) -> Result<u8, Error> {
     let Some((program, arguments)) = command.split_first() else { return Ok(0) };
+    // First: a signal that comes before would end this process and leave the command.
+    let mut signals = EndSignals::listen()?;
     let spawn_error = |source| Error::Spawn { program: program.display().to_string(), source };
     let mut child = Command::new(program)
         .args(arguments)
@@ -36,30 +38,42 @@ pub async fn run(plane: &mut ControlPlane, command: &[OsString]) -> Result<u8, E
     plane.also_ends(child.id())?;
     let status = tokio::select! {
         status = child.wait() => status,
-        told = told_to_end() => {
-            told?;
-            end(&mut child).await
-        }
+        () = signals.told() => end(&mut child).await,
     };
     // Its number may soon be another process's.
     plane.also_ends(None)?;
     status.map(code).map_err(Error::file("wait for", program))
 }
 
-/// Returns when this process gets SIGINT or SIGTERM.
-///
-/// # Errors
-///
-/// When the operating system does not let it listen for them.
-pub async fn told_to_end() -> Result<(), Error> {
-    let listen = |kind| signal(kind).map_err(Error::file("listen for signals of", "this process"));
-    let mut interrupt = listen(SignalKind::interrupt())?;
-    let mut terminate = listen(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => (),
-        _ = terminate.recv() => (),
+/// What tells this process to end: SIGINT and SIGTERM, from the moment it listens.
+#[derive(Debug)]
+pub struct EndSignals {
+    interrupt: Signals,
+    terminate: Signals,
+}
+
+impl EndSignals {
+    /// Listens from now on. Until then either signal ends the process at once.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system does not let it listen for them.
+    pub fn listen() -> Result<Self, Error> {
+        let listen =
+            |kind| signal(kind).map_err(Error::file("listen for signals of", "this process"));
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
     }
-    Ok(())
+
+    /// Returns when one has come.
+    pub async fn told(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => (),
+            _ = self.terminate.recv() => (),
+        }
+    }
 }
 
 async fn end(child: &mut Child) -> std::io::Result<ExitStatus> {

@@ -4,7 +4,10 @@
 use std::{ffi::OsString, path::PathBuf, process::ExitCode, time::Instant};
 
 use clap::Parser;
-use control_plane::{ControlPlane, Error, Options, command};
+use control_plane::{
+    ControlPlane, Error, Options,
+    command::{self, EndSignals},
+};
 
 /// A real Kubernetes control plane on loopback, for tests and demos.
 #[derive(Parser)]
@@ -44,7 +47,8 @@ async fn run(crds: Vec<PathBuf>, command: Vec<OsString>) -> Result<u8, Error> {
     eprintln!("control plane {version} ready in {:.1} s", start.elapsed().as_secs_f64());
     let code = if command.is_empty() {
         println!("export KUBECONFIG={}", plane.admin_kubeconfig().display());
-        command::told_to_end().await.map(|()| 0)
+        EndSignals::listen()?.told().await;
+        Ok(0)
     } else {
         command::run(&mut plane, &command).await
     };

@@ -14,7 +14,7 @@ use std::{path::PathBuf, process::ExitCode, time::Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Parser;
-use control_plane::command::told_to_end;
+use control_plane::command::EndSignals;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -61,7 +61,7 @@ async fn main() -> ExitCode {
 }
 
 async fn demo(flags: &Flags, started: Instant) -> Result<()> {
-    let told = told();
+    let told = told()?;
     let world = tokio::select! {
         world = World::start(flags) => world.context("the start failed")?,
         () = told.cancelled() => bail!("interrupted"),
@@ -77,17 +77,15 @@ async fn demo(flags: &Flags, started: Instant) -> Result<()> {
 }
 
 /// Cancelled when this process gets SIGINT or SIGTERM, at any time from now on.
-fn told() -> CancellationToken {
+fn told() -> Result<CancellationToken> {
     let told = CancellationToken::new();
     let token = told.clone();
+    let mut signals = EndSignals::listen()?;
     tokio::spawn(async move {
-        // A demo that could not be told to end must not go on.
-        if let Err(error) = told_to_end().await {
-            eprintln!("demo: {error}");
-        }
+        signals.told().await;
         token.cancel();
     });
-    told
+    Ok(told)
 }
 
 /// Starts the operator, tells the story, and ends the operator.
