@@ -33,7 +33,6 @@ pub async fn observe(
     let result = match task {
         Task::Attach(attachment) => seen.attaching(attachment, azure).await,
         Task::Detach(registry) => seen.detaching(registry, told, azure).await,
-        Task::LetGo => Ok(()),
     };
     seen.problem = result.err();
     seen

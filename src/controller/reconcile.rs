@@ -75,11 +75,11 @@ async fn attach(object: &RegistryAttachment, ctx: &Context) -> Outcome {
 async fn pass(object: &RegistryAttachment, ctx: &Context) -> Result<Outcome, Problem> {
     let deleting = object.metadata.deletion_timestamp.is_some();
     let task = Task::of(&object.spec, deleting, &ctx.allowed_registries)?;
-    let Some(registry) = task.registry() else { return let_go(object, ctx).await };
+    let Some(task) = task else { return let_go(object, ctx).await };
     let claim = ctx.claim(&object.name_any()).await?;
     let owned = Owned {
         assignments: None,
-        registry: registry.clone(),
+        registry: task.registry().clone(),
         claim: claim.clone(),
         finalizer: Trigger::of(object).has_finalizer(),
     };

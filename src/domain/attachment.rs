@@ -15,12 +15,10 @@ pub enum Task {
     Attach(Attachment),
     /// That nothing of the attachment is left on that registry.
     Detach(RegistryId),
-    /// That the object goes, and what it made stays.
-    LetGo,
 }
 
 impl Task {
-    /// For an object with that spec.
+    /// For an object with that spec; `None` when it only has to go, and what it made stays.
     ///
     /// # Errors
     /// `InvalidSpec`, or `NotAllowed` by the operator's settings.
@@ -28,28 +26,26 @@ impl Task {
         spec: &RegistryAttachmentSpec,
         deleting: bool,
         allowed: &AllowedRegistries,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Option<Self>, Problem> {
         if !deleting {
             let attachment = Attachment::try_from(spec)?;
             allowed.permit(&attachment.registry)?;
-            return Ok(Self::Attach(attachment));
+            return Ok(Some(Self::Attach(attachment)));
         }
         Ok(match (spec.deletion_policy, registry(&spec.registry)) {
             (DeletionPolicy::Delete | DeletionPolicy::Unknown, Ok(registry)) => {
-                Self::Detach(registry)
+                Some(Self::Detach(registry))
             }
             // What was never attached has nothing to detach.
-            (DeletionPolicy::Orphan, _) | (_, Err(_)) => Self::LetGo,
+            (DeletionPolicy::Orphan, _) | (_, Err(_)) => None,
         })
     }
 
-    /// The registry that it is about, if it needs one.
+    /// The registry that it is about.
     #[must_use]
-    pub fn registry(&self) -> Option<&RegistryId> {
+    pub fn registry(&self) -> &RegistryId {
         match self {
-            Self::Attach(attachment) => Some(&attachment.registry),
-            Self::Detach(registry) => Some(registry),
-            Self::LetGo => None,
+            Self::Attach(Attachment { registry, .. }) | Self::Detach(registry) => registry,
         }
     }
 }
@@ -171,12 +167,12 @@ mod tests {
     }
 
     #[rstest::rstest]
-    #[case("Delete", Task::Detach(REGISTRY.parse().unwrap()))]
-    #[case("Orphan", Task::LetGo)]
-    #[case("Shred", Task::Detach(REGISTRY.parse().unwrap()))]
+    #[case("Delete", Some(Task::Detach(REGISTRY.parse().unwrap())))]
+    #[case("Orphan", None)]
+    #[case("Shred", Some(Task::Detach(REGISTRY.parse().unwrap())))]
     fn deleting_needs_no_more_of_the_spec_than_the_registry(
         #[case] policy: &str,
-        #[case] expected: Task,
+        #[case] expected: Option<Task>,
     ) {
         let spec = json!({"registry": {"resourceId": REGISTRY}, "deletionPolicy": policy});
         let spec: RegistryAttachmentSpec = serde_json::from_value(spec).unwrap();
