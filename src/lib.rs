@@ -62,11 +62,12 @@ pub async fn run(
 ) -> std::io::Result<()> {
     let Connections { http, kubernetes, listener, mut metrics } = connections;
     let counts = Metrics::new(&mut metrics);
-    let azure = Azure::new(http, settings.cloud, settings.identity, counts.clone());
+    let azure =
+        Azure::new(http, settings.cloud, settings.identity, settings.acr_audience, counts.clone());
     let context = Context::new(
         &kubernetes,
         azure,
-        settings.allowed_registries,
+        (settings.policy, settings.namespace),
         settings.intervals,
         counts.clone(),
     );

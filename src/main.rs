@@ -73,10 +73,15 @@ fn crd() -> Result<()> {
 
 async fn run(arguments: Arguments) -> Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
-    let settings = Settings::resolve(&arguments, variable).map_err(|text| anyhow!(text))?;
+    // What contradicts itself is told before anybody is asked anything.
+    Settings::resolve(&arguments, variable, "").map_err(|text| anyhow!(text))?;
+    let http = http(arguments.ca_file.as_deref())?;
+    let (kubernetes, namespace) = kubernetes().await?;
+    let settings = Settings::resolve(&arguments, variable, &namespace);
+    let settings = settings.map_err(|text| anyhow!(text))?;
     let connections = Connections {
-        http: http(arguments.ca_file.as_deref())?,
-        kubernetes: kubernetes().await?,
+        http,
+        kubernetes,
         listener: tokio::net::TcpListener::bind(arguments.listen)
             .await
             .with_context(|| format!("listening on {} (--listen)", arguments.listen))?,
@@ -108,7 +113,8 @@ fn http(ca_file: Option<&Path>) -> Result<reqwest::Client> {
     builder.build().context("preparing the HTTP client for Azure")
 }
 
-async fn kubernetes() -> Result<kube::Client> {
+/// The cluster, and the namespace of the service account.
+async fn kubernetes() -> Result<(kube::Client, String)> {
     let mut config = match std::env::var("KUBECONFIG") {
         Ok(path) if !path.is_empty() => {
             let options = KubeConfigOptions::default();
@@ -125,7 +131,8 @@ async fn kubernetes() -> Result<kube::Client> {
     config.default_retry = false;
     // A silent watch ends by itself after 295 s; nothing else bounds its first list.
     config.read_timeout = Some(Duration::from_secs(330));
-    kube::Client::try_from(config).context("connecting to the cluster")
+    let namespace = config.default_namespace.clone();
+    Ok((kube::Client::try_from(config).context("connecting to the cluster")?, namespace))
 }
 
 fn kubeconfig_names_proxy() -> bool {

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 
 use crate::azure::{Cloud, Identity};
-use crate::domain::policy::AllowedRegistries;
+use crate::domain::policy::{AllowedNames, AllowedRegistries, Domains, Policy};
 use crate::domain::schedule::Intervals;
 
 /// The flags of `acr-attach run`. Each has an environment twin.
@@ -33,6 +33,41 @@ pub struct Arguments {
     /// overlap. Empty: all.
     #[arg(long, env = "ACR_ATTACH_ATTACHMENT_SELECTOR", default_value = "", hide_default_value = true, value_parser = selector)]
     pub attachment_selector: String,
+
+    /// The operator's own namespace, in which Secrets with client secrets are read. Without it,
+    /// that of the service account.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub namespace: Option<String>,
+
+    /// Domains of login servers, separated by commas. A client secret is shown to no other host.
+    /// Empty: the cloud's.
+    #[arg(
+        long,
+        env = "ACR_ATTACH_LOGIN_SERVER_SUFFIXES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub login_server_suffixes: Domains,
+
+    /// Whether attachments may use pull secrets. If not, nothing of Secrets and service accounts
+    /// is read.
+    #[arg(long, env = "ACR_ATTACH_PULL_SECRETS", default_value = "true", action = clap::ArgAction::Set)]
+    pub pull_secrets: bool,
+
+    /// The names that pull secrets may have, separated by commas; * means any. The operator's
+    /// rules must allow them.
+    #[arg(long, env = "ACR_ATTACH_PULL_SECRET_NAMES", default_value = "acr-pull")]
+    pub pull_secret_names: AllowedNames,
+
+    /// The service accounts that attachments may change, separated by commas; * means any. The
+    /// operator's rules must allow them.
+    #[arg(long, env = "ACR_ATTACH_SERVICE_ACCOUNT_NAMES", default_value = "default")]
+    pub service_account_names: AllowedNames,
+
+    /// The audience of tokens that are exchanged at registries. Without it, the registries' own,
+    /// and Azure Resource Manager's where a tenant does not know that.
+    #[arg(long, env = "ACR_ATTACH_ACR_AUDIENCE")]
+    pub acr_audience: Option<String>,
 
     /// How many attachments may be worked on at once.
     #[arg(long, env = "ACR_ATTACH_CONCURRENCY", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1024))]
@@ -99,8 +134,12 @@ pub struct Settings {
     pub cloud: Cloud,
     /// Who the operator is there.
     pub identity: Identity,
-    /// Which registries attachments may name.
-    pub allowed_registries: AllowedRegistries,
+    /// What attachments may ask for.
+    pub policy: Policy,
+    /// The operator's own namespace.
+    pub namespace: String,
+    /// The audience of tokens that are exchanged at registries, if it is given.
+    pub acr_audience: Option<String>,
     /// The label selector of the attachments to serve.
     pub attachment_selector: String,
     /// How many attachments may be worked on at once.
@@ -111,18 +150,33 @@ pub struct Settings {
 
 impl Settings {
     /// What those flags and the standard variables of Azure's libraries mean. `variable` reads
-    /// the environment.
+    /// the environment; `namespace` is that of the service account.
     ///
     /// # Errors
     /// One sentence when they contradict each other.
     pub fn resolve(
         arguments: &Arguments,
         variable: impl Fn(&str) -> Option<String>,
+        namespace: &str,
     ) -> Result<Self, String> {
+        let identity = identity(variable)?;
+        let cloud = arguments.cloud;
         Ok(Self {
-            cloud: arguments.cloud,
-            identity: identity(variable)?,
-            allowed_registries: arguments.allowed_registries.clone(),
+            cloud,
+            policy: Policy {
+                registries: arguments.allowed_registries.clone(),
+                login_server_suffixes: arguments
+                    .login_server_suffixes
+                    .clone()
+                    .or(cloud.login_server_suffix()),
+                pull_secrets: arguments.pull_secrets,
+                secret_names: arguments.pull_secret_names.clone(),
+                account_names: arguments.service_account_names.clone(),
+                own_client: identity.client().map(str::to_ascii_lowercase),
+            },
+            identity,
+            namespace: arguments.namespace.clone().unwrap_or_else(|| namespace.to_owned()),
+            acr_audience: arguments.acr_audience.clone(),
             attachment_selector: arguments.attachment_selector.clone(),
             concurrency: arguments.concurrency,
             intervals: Intervals {

@@ -4,10 +4,12 @@
 
 mod look;
 mod rights;
+pub mod secrets;
 
 use acr_attach::Connections;
 use acr_attach::api::{RegistryAttachment, RegistryAttachmentStatus};
 use acr_attach::azure::{Cloud, Identity};
+use acr_attach::domain::policy::Policy;
 use acr_attach::domain::schedule::Intervals;
 use acr_attach::settings::Settings;
 use azure_core::credentials::Secret;
@@ -105,7 +107,9 @@ impl World {
                 client: operator.client_id.clone().unwrap(),
                 secret: Secret::new(SECRET),
             },
-            allowed_registries: "".parse().unwrap(),
+            policy: Policy::default(),
+            namespace: format!("acr-attach-{id}"),
+            acr_audience: None,
             attachment_selector: format!("{LABEL}={id}"),
             concurrency: 16,
             intervals: Intervals {

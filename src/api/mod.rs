@@ -23,5 +23,7 @@ pub use status::{
 /// `flux reconcile`. Its value is echoed in `status.lastHandledReconcileAt`.
 pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 
-/// The finalizer. It is present only while something exists that garbage collection cannot undo.
-pub const FINALIZER: &str = "acr-attach.dev/detach";
+/// The finalizers. Each is present only while something exists that garbage collection cannot
+/// undo: a claim on a role assignment, an entry in a service account.
+pub const FINALIZERS: [&str; 2] =
+    ["acr-attach.dev/role-assignments", "acr-attach.dev/service-accounts"];

@@ -177,6 +177,11 @@ pub enum ConditionType {
     Stalled,
     /// Whether the role that pulling needs is assigned. Only where assigning it is our task.
     AccessGranted,
+    /// Whether the pull secret is in every namespace that is to have it, and named by its service
+    /// accounts.
+    PullSecretsReady,
+    /// False: the credential in use is overdue for renewal, though it may still be valid.
+    CredentialFresh,
 }
 
 impl ConditionType {
@@ -188,6 +193,8 @@ impl ConditionType {
             Self::Reconciling => "Reconciling",
             Self::Stalled => "Stalled",
             Self::AccessGranted => "AccessGranted",
+            Self::PullSecretsReady => "PullSecretsReady",
+            Self::CredentialFresh => "CredentialFresh",
         }
     }
 }
@@ -209,6 +216,8 @@ pub enum Reason {
     NotAllowed,
     /// Something of somebody else's is in the way.
     NotOurs,
+    /// Another tool keeps what would have to be changed.
+    ExternallyManaged,
     /// Auto cannot tell whether the cluster is AKS.
     Undetermined,
     /// Entra does not accept the identity.
@@ -243,6 +252,7 @@ impl Reason {
             Self::Unsupported => "Unsupported",
             Self::NotAllowed => "NotAllowed",
             Self::NotOurs => "NotOurs",
+            Self::ExternallyManaged => "ExternallyManaged",
             Self::Undetermined => "Undetermined",
             Self::AuthenticationFailed => "AuthenticationFailed",
             Self::AccessDenied => "AccessDenied",

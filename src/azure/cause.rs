@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::acr::ServicePrincipal;
 use super::entra::Identity;
 use super::error::{Attempt, Error, Failure};
 use crate::domain::problem::{Cause, Problem};
@@ -35,7 +36,9 @@ impl Error {
 
     /// What to do about it, where the failure itself does not say.
     fn remedy(&self) -> String {
-        let Failure::Refused { status, code, .. } = &*self.failure else { return String::new() };
+        let Failure::Refused { status, code, address, .. } = &*self.failure else {
+            return String::new();
+        };
         let Attempt { action, role, .. } = *self.attempt;
         let text = match (code.as_str(), status) {
             ("InvalidAuthenticationTokenTenant", _) => {
@@ -47,6 +50,15 @@ impl Error {
             }
             ("NoRegisteredProviderFound", _) => {
                 "; this cloud or region does not know the api-version that acr-attach asks for"
+            }
+            ("UNAUTHORIZED", _) => {
+                "; Entra accepts the service principal, so it has no role there that lets it pull, or the registry is of another tenant; assign it AcrPull, or Container Registry Repository Reader where the registry is in ABAC mode (az role assignment create --assignee <client id> --role AcrPull --scope <registry id>); a new role takes up to 10 minutes"
+            }
+            ("DENIED", _) => {
+                return format!(
+                    "; its firewall does not admit the operator's address{}; allow it there, give the cluster a private endpoint, or set pullSecret.credential to ClientSecret, which needs no exchange",
+                    address.as_ref().map_or_else(String::new, |it| format!(" {it}"))
+                );
             }
             (_, 403) => {
                 return format!(
@@ -65,7 +77,9 @@ impl Error {
 /// Codes come before statuses: Azure uses one status for many things.
 fn by_code(code: &str) -> Option<Cause> {
     Some(match code {
-        "AuthorizationFailed" | "LinkedAuthorizationFailed" => Cause::AccessDenied,
+        "AuthorizationFailed" | "LinkedAuthorizationFailed" | "UNAUTHORIZED" | "DENIED" => {
+            Cause::AccessDenied
+        }
         "InvalidAuthenticationTokenTenant" | "NoRegisteredProviderFound" => Cause::Unsupported,
         "AuthenticationFailed"
         | "ExpiredAuthenticationToken"
@@ -109,7 +123,30 @@ fn throttled(retry_after: Option<Duration>) -> Cause {
 
 /// What to do about a refusal of Entra.
 pub(super) fn advice(code: Option<&str>, identity: &Identity) -> String {
-    match code.unwrap_or_default() {
+    match (code.unwrap_or_default(), identity) {
+        (code, Identity::ServicePrincipal(it)) => advice_for_principal(code, it),
+        (code, _) => advice_for_operator(code, identity),
+    }
+}
+
+fn advice_for_principal(code: &str, principal: &ServicePrincipal) -> String {
+    let ServicePrincipal { client, origin, .. } = principal;
+    match code {
+        "AADSTS7000215" => format!(
+            "; put the value (not the id) of a valid client secret into {origin}; a new one may take a minute to be accepted"
+        ),
+        "AADSTS7000222" => format!(
+            "; create another client secret (az ad app credential reset --append --id {client}) and put it into {origin}"
+        ),
+        "AADSTS700016" => "; check pullSecret.servicePrincipal.clientId and tenantId".to_owned(),
+        "AADSTS90002" => "; check pullSecret.servicePrincipal.tenantId".to_owned(),
+        "AADSTS500011" | "AADSTS50001" => "; check the operator's --acr-audience".to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn advice_for_operator(code: &str, identity: &Identity) -> String {
+    match code {
         "AADSTS7000215" => "; set AZURE_CLIENT_SECRET to a valid secret's value".to_owned(),
         "AADSTS7000222" => "; the client secret has expired, create another".to_owned(),
         "AADSTS700016" => "; check AZURE_CLIENT_ID and AZURE_TENANT_ID".to_owned(),

@@ -37,6 +37,16 @@ impl Cloud {
         }
     }
 
+    /// The domain of login servers.
+    #[must_use]
+    pub fn login_server_suffix(self) -> &'static str {
+        match self {
+            Self::Public => "azurecr.io",
+            Self::UsGovernment => "azurecr.us",
+            Self::China => "azurecr.cn",
+        }
+    }
+
     /// What a token for Azure Resource Manager is asked for.
     pub(super) fn arm_scope(self) -> String {
         format!("{}/.default", self.arm())

@@ -13,7 +13,9 @@ use azure_identity::{
     ManagedIdentityCredentialOptions, UserAssignedId,
 };
 
-/// Who the operator is.
+use super::acr::ServicePrincipal;
+
+/// Who signs in: the operator, or a service principal for which it does.
 #[derive(Clone, Debug)]
 pub enum Identity {
     /// Nobody. Attachments that need Azure Resource Manager say what to set.
@@ -36,6 +38,8 @@ pub enum Identity {
         /// The file that the kubelet keeps that token in.
         token_file: PathBuf,
     },
+    /// A service principal whose credential is written into pull secrets.
+    ServicePrincipal(ServicePrincipal),
     /// A managed identity of the node.
     Managed {
         /// Client id of a user-assigned one; absent: the system-assigned one.
@@ -44,6 +48,17 @@ pub enum Identity {
 }
 
 impl Identity {
+    /// Its client id, where that is known.
+    #[must_use]
+    pub fn client(&self) -> Option<&str> {
+        match self {
+            Self::None => None,
+            Self::ClientSecret { client, .. } | Self::Workload { client, .. } => Some(client),
+            Self::ServicePrincipal(it) => Some(&it.client),
+            Self::Managed { client } => client.as_deref(),
+        }
+    }
+
     /// What hands out tokens for it; `None` for nobody.
     pub(super) fn credential(
         &self,
@@ -51,7 +66,8 @@ impl Identity {
     ) -> azure_core::Result<Option<Arc<dyn TokenCredential>>> {
         Ok(match self {
             Self::None => None,
-            Self::ClientSecret { tenant, client, secret } => {
+            Self::ClientSecret { tenant, client, secret }
+            | Self::ServicePrincipal(ServicePrincipal { tenant, client, secret, .. }) => {
                 let options = ClientSecretCredentialOptions { client_options };
                 Some(ClientSecretCredential::new(
                     tenant,
@@ -100,6 +116,9 @@ impl fmt::Display for Identity {
                 "client {client} of tenant {tenant} with the federated token in {}",
                 token_file.display()
             ),
+            Self::ServicePrincipal(ServicePrincipal { tenant, client, origin, .. }) => {
+                write!(f, "client {client} of tenant {tenant} with the client secret in {origin}")
+            }
             Self::Managed { client: Some(client) } => write!(f, "managed identity {client}"),
             Self::Managed { client: None } => f.write_str("the system-assigned managed identity"),
         }

@@ -38,6 +38,8 @@ pub(super) enum Failure {
         code: String,
         /// Who Azure says was refused.
         object_id: Option<String>,
+        /// The address that a registry's firewall refused.
+        address: Option<String>,
         retry_after: Option<Duration>,
         correlation_id: Option<String>,
     },
@@ -69,7 +71,12 @@ impl Error {
             let id = rest.split('\'').next()?;
             uuid::Uuid::parse_str(id).ok().map(|it| it.to_string())
         });
-        let failure = Failure::Refused { status, code, object_id, retry_after, correlation_id };
+        let address = message.split_once("client with IP '").and_then(|(_, rest)| {
+            let address: std::net::IpAddr = rest.split('\'').next()?.parse().ok()?;
+            Some(address.to_string())
+        });
+        let failure =
+            Failure::Refused { status, code, object_id, address, retry_after, correlation_id };
         Self { attempt: Box::new(attempt.clone()), failure: Box::new(failure) }
     }
 
@@ -137,6 +144,24 @@ impl Error {
             "RoleAssignmentNotFound",
         ];
         matches!(&*self.failure, Failure::Refused { code, .. } if CODES.contains(&code.as_str()))
+    }
+
+    /// Whether a registry does not accept the credential.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        matches!(&*self.failure, Failure::Refused { status: 401, .. })
+    }
+
+    /// Whether a registry's firewall does not admit us.
+    pub(super) fn is_firewall(&self) -> bool {
+        matches!(&*self.failure, Failure::Refused { status: 403, code, .. } if code == "DENIED")
+    }
+
+    /// Whether the tenant does not know what a token was asked for
+    /// (Entra error codes reference; azure-cli issue 33674).
+    pub(super) fn is_unknown_audience(&self) -> bool {
+        const CODES: [&str; 2] = ["AADSTS500011", "AADSTS50001"];
+        matches!(&*self.failure, Failure::SignIn { code: Some(code), .. } if CODES.contains(&code.as_str()))
     }
 
     /// Whether Azure does not accept the token any more.

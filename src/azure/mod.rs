@@ -2,6 +2,7 @@
 //!
 //! It knows nothing of Kubernetes and never waits to try again: that is the schedule's task.
 
+mod acr;
 mod arm;
 mod assignments;
 mod cause;
@@ -16,8 +17,11 @@ use std::sync::Arc;
 use azure_core::http::{ClientOptions, RetryOptions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::domain::names::LoginServer;
 use crate::metrics::Metrics;
 
+use acr::Registries;
+pub use acr::{Credential, Minted, RegistrySession, ServicePrincipal};
 use arm::Arm;
 pub use assignments::NewAssignment;
 pub use cloud::Cloud;
@@ -31,6 +35,7 @@ const SESSIONS: usize = 8;
 #[derive(Debug)]
 pub struct Azure {
     arm: Arc<Arm>,
+    registries: Arc<Registries>,
     free: Arc<Semaphore>,
 }
 
@@ -53,17 +58,25 @@ pub struct Reader(Arc<Arm>);
 pub struct Writer(Arc<Arm>);
 
 impl Azure {
-    /// Azure as that identity sees it, over one HTTP client for all hosts.
+    /// Azure as that identity sees it, over one HTTP client for all hosts. The audience is that
+    /// of tokens for registries; without one it is known.
     #[must_use]
-    pub fn new(http: reqwest::Client, cloud: Cloud, identity: Identity, metrics: Metrics) -> Self {
+    pub fn new(
+        http: reqwest::Client,
+        cloud: Cloud,
+        identity: Identity,
+        audience: Option<String>,
+        metrics: Metrics,
+    ) -> Self {
         let options = ClientOptions {
             transport: Some(transport::bounded(http, cloud, metrics)),
             retry: RetryOptions::none(),
             cloud: Some(Arc::new(cloud.configuration())),
             ..ClientOptions::default()
         };
+        let registries = Arc::new(Registries::new(cloud, options.clone(), audience));
         let arm = Arc::new(Arm::new(cloud, identity, options));
-        Self { arm, free: Arc::new(Semaphore::new(SESSIONS)) }
+        Self { arm, registries, free: Arc::new(Semaphore::new(SESSIONS)) }
     }
 
     /// Takes one of the places, for a whole pass: a pass that got one is not interrupted by
@@ -80,6 +93,14 @@ impl Azure {
             _place: place.map_err(|_| Error::busy(SESSIONS))?,
         })
     }
+
+    /// Takes a place at a registry. Each has places of its own: one that hangs delays no other.
+    ///
+    /// # Errors
+    /// Busy when none is free.
+    pub fn registry(&self, server: &LoginServer) -> Result<RegistrySession, Error> {
+        self.registries.session(server)
+    }
 }
 
 #[cfg(test)]
@@ -92,7 +113,8 @@ mod tests {
     #[test]
     fn so_many_passes_speak_to_azure_at_once_and_no_more() {
         let metrics = Metrics::new(&mut Registry::default());
-        let azure = Azure::new(reqwest::Client::new(), Cloud::Public, Identity::None, metrics);
+        let azure =
+            Azure::new(reqwest::Client::new(), Cloud::Public, Identity::None, None, metrics);
         let mut sessions: Vec<_> = (0..SESSIONS).map(|_| azure.session().unwrap()).collect();
         assert_eq!(Problem::from(azure.session().unwrap_err()).cause, Cause::Busy);
         sessions.pop();

@@ -97,6 +97,7 @@ impl Bounded {
             "169.254.169.254" => IMDS,
             it if it == self.cloud.authority_host() => ENTRA,
             it if self.cloud.arm().ends_with(it) => "arm",
+            it if it.ends_with(self.cloud.login_server_suffix()) => "acr",
             _ => "other",
         }
     }
@@ -116,6 +117,7 @@ fn operation(request: &Request) -> &'static str {
         Method::Get if names("/roleassignments") => "list_role_assignments",
         Method::Get if names("/registries/") => "get_registry",
         Method::Get if names("/managedclusters/") => "get_managed_cluster",
+        _ if names("/oauth2/exchange") => "exchange",
         _ if names("/oauth2/") => "token",
         _ => "other",
     }

@@ -1,29 +1,59 @@
 //! Act: takes the steps of a plan. Writes, and decides nothing.
 
+use futures::{FutureExt, StreamExt};
+
 use super::kubernetes::Kubernetes;
 use super::locks::Locks;
+use super::pull_secrets::Making;
+use super::watches::Watches;
 use crate::api::RegistryAttachment;
-use crate::azure::{NewAssignment, Writer};
+use crate::azure::{Azure, NewAssignment, Session, Writer};
 use crate::domain::claims::{Claim, Claims};
+use crate::domain::cluster::{ServiceAccount, StoredSecret};
 use crate::domain::facts::RoleAssignment;
 use crate::domain::names::AssignmentId;
-use crate::domain::plan::{Amendment, Grant, Release, Step, join, release};
+use crate::domain::plan::{
+    Amendment, Failing, Finalizer, Grant, Plan, Release, Step, Target, join, release,
+};
 use crate::domain::problem::{Cause, Problem};
 
 /// What was done, and what kept the rest from being done.
 #[derive(Debug, Default)]
 pub struct Acted {
-    /// In the order in which it happened.
+    /// What was changed.
     pub deeds: Vec<Deed>,
-    /// Why the steps after that were not taken.
+    /// Why something was not done.
     pub problem: Option<Problem>,
+    /// Why single namespaces are not served.
+    pub failing: Vec<Failing>,
+    /// Why there is no new credential.
+    pub mint: Option<Problem>,
+}
+
+impl Acted {
+    /// Adds what was done elsewhere.
+    pub fn extend(&mut self, other: Self) {
+        self.deeds.extend(other.deeds);
+        self.failing.extend(other.failing);
+        self.problem = self.problem.take().or(other.problem);
+        self.mint = self.mint.take().or(other.mint);
+    }
+
+    fn fail(&mut self, step: &Step, problem: Problem) {
+        match step {
+            Step::AddEntry(account, _) => {
+                self.failing.push(Failing { namespace: account.namespace.clone(), problem });
+            }
+            _ => self.problem = self.problem.take().or(Some(problem)),
+        }
+    }
 }
 
 /// One change that was made.
 #[derive(Debug)]
 pub enum Deed {
-    /// Our finalizer was added or removed.
-    Finalizer(bool),
+    /// One of our finalizers was added or removed.
+    Finalizer(Finalizer, bool),
     /// A role assignment was made.
     Assigned(RoleAssignment),
     /// A role assignment that others hold now bears our claim too.
@@ -36,13 +66,35 @@ pub enum Deed {
     Left(AssignmentId),
     /// A role assignment was deleted.
     Unassigned(AssignmentId),
+    /// A credential was made and accepted; its digest is that of the Secrets that hold it.
+    Minted {
+        /// The digest.
+        digest: String,
+        /// Whether the tenant does not know the audience of registries.
+        by_arm_audience: bool,
+    },
+    /// A pull secret was written.
+    Provided(Target, Box<StoredSecret>),
+    /// A pull secret was deleted.
+    Withdrawn(Box<StoredSecret>),
+    /// A service account names the pull secret now.
+    EntryAdded(ServiceAccount, String),
+    /// It does not any more.
+    EntryRemoved(ServiceAccount, String),
 }
 
 impl Deed {
-    /// Whether it changed something in Azure.
+    /// Whether it changed a role assignment.
     #[must_use]
     pub fn is_in_azure(&self) -> bool {
-        !matches!(self, Self::Finalizer(_) | Self::Held(_))
+        matches!(
+            self,
+            Self::Assigned(_)
+                | Self::Joined(_)
+                | Self::Amended(_)
+                | Self::Left(_)
+                | Self::Unassigned(_)
+        )
     }
 }
 
@@ -50,57 +102,111 @@ impl Deed {
 pub struct Actor<'a> {
     /// The attachment.
     pub object: &'a RegistryAttachment,
-    /// What marks its role assignments.
-    pub claim: &'a Claim,
+    /// What marks its role assignments; without it there are none to change.
+    pub claim: Option<&'a Claim>,
     /// The cluster.
     pub kubernetes: &'a Kubernetes,
+    /// What was seen of the cluster, and what was written into it.
+    pub watches: &'a Watches,
+    /// The operator's namespace.
+    pub namespace: &'a str,
     /// Azure.
-    pub azure: &'a Writer,
+    pub azure: &'a Azure,
+    /// The place that the pass has at Azure Resource Manager.
+    pub session: Option<&'a Session>,
     /// Which role assignments are being changed.
     pub locks: &'a Locks,
+    /// What pull secrets are made from.
+    pub making: Option<Making<'a>>,
 }
 
-/// Takes the steps one after the other, and stops at the first that fails: a removal must not
-/// overtake the grant that replaces it.
-pub async fn act(steps: &[Step], by: &Actor<'_>) -> Acted {
+/// How many parts are worked on at once.
+const PARTS: usize = 16;
+
+/// Takes the steps of a plan. Parts do not wait for each other; within one, the first step that
+/// fails ends it: a removal must not overtake the grant that replaces it.
+pub async fn act(plan: &Plan, by: &Actor<'_>) -> Acted {
     let mut acted = Acted::default();
-    for step in steps {
-        match by.take(step).await {
-            Ok(deed) => acted.deeds.extend(deed),
-            Err(problem) => {
-                acted.problem = Some(problem);
-                break;
-            }
-        }
+    if let Some(lead) = &plan.lead
+        && let Err(problem) = by.take(lead, &mut acted).await
+    {
+        acted.problem = Some(problem);
+        return acted;
+    }
+    let parts: Vec<_> = plan.parts.iter().map(|part| by.act(part).boxed()).collect();
+    let mut parts = futures::stream::iter(parts).buffer_unordered(PARTS);
+    while let Some(part) = parts.next().await {
+        acted.extend(part);
     }
     acted
 }
 
 impl Actor<'_> {
-    async fn take(&self, step: &Step) -> Result<Option<Deed>, Problem> {
-        match step {
-            Step::AddFinalizer => self.set_finalizer(true).await,
-            Step::RemoveFinalizer => self.set_finalizer(false).await,
-            Step::Assign(grant) => self.hold(&grant.assignment_id(), grant).await,
-            Step::Join(id, grant) => self.hold(id, grant).await,
-            Step::Release(id) => self.let_go(id).await,
+    async fn act(&self, part: &[Step]) -> Acted {
+        let mut acted = Acted::default();
+        for step in part {
+            if let Err(problem) = self.take(step, &mut acted).await {
+                acted.fail(step, problem);
+                break;
+            }
         }
+        acted
     }
 
-    async fn set_finalizer(&self, present: bool) -> Result<Option<Deed>, Problem> {
+    async fn take(&self, step: &Step, acted: &mut Acted) -> Result<(), Problem> {
+        let deed = match step {
+            Step::AddFinalizer(it) => self.set_finalizer(*it, true).await?,
+            Step::RemoveFinalizer(it) => self.set_finalizer(*it, false).await?,
+            Step::Assign(grant) => self.hold(&grant.assignment_id(), grant).await?,
+            Step::Join(id, grant) => self.hold(id, grant).await?,
+            Step::Release(id) => self.let_go(id).await?,
+            Step::Provide(targets, origin) => {
+                self.provide(targets, origin, acted).await;
+                None
+            }
+            Step::Withdraw(secret) => {
+                self.withdraw(secret).await?;
+                Some(Deed::Withdrawn(Box::new(secret.clone())))
+            }
+            Step::AddEntry(account, secret) => {
+                self.set_entry(account, secret, true).await?;
+                Some(Deed::EntryAdded(account.clone(), secret.clone()))
+            }
+            Step::RemoveEntry(account, secret) => {
+                self.set_entry(account, secret, false).await?;
+                Some(Deed::EntryRemoved(account.clone(), secret.clone()))
+            }
+        };
+        acted.deeds.extend(deed);
+        Ok(())
+    }
+
+    async fn set_finalizer(
+        &self,
+        finalizer: Finalizer,
+        present: bool,
+    ) -> Result<Option<Deed>, Problem> {
         if present {
-            self.kubernetes.add_finalizer(self.object).await?;
+            self.kubernetes.add_finalizer(self.object, finalizer).await?;
         } else {
-            self.kubernetes.remove_finalizer(self.object).await?;
+            self.kubernetes.remove_finalizer(self.object, finalizer).await?;
         }
-        Ok(Some(Deed::Finalizer(present)))
+        Ok(Some(Deed::Finalizer(finalizer, present)))
+    }
+
+    /// Role assignments are planned only from what was read of them, and so with both.
+    fn writer(&self) -> Result<(&Writer, &Claim), Problem> {
+        let text = "changing role assignments: acr-attach has a fault; please report it";
+        let fault = || Problem::new(Cause::Internal, text);
+        Ok((&self.session.ok_or_else(fault)?.writer, self.claim.ok_or_else(fault)?))
     }
 
     /// Makes the assignment, or joins the one of that id. What stands there is read a moment
     /// before it is written: a PUT on it would overwrite somebody else's description.
     async fn hold(&self, id: &AssignmentId, grant: &Grant) -> Result<Option<Deed>, Problem> {
+        let (azure, claim) = self.writer()?;
         let _lock = self.locks.take(id)?;
-        let Some(found) = self.azure.role_assignment(id).await? else {
+        let Some(found) = azure.role_assignment(id).await? else {
             self.assign(id, grant).await?;
             return Ok(Some(Deed::Assigned(self.read_back(id).await?)));
         };
@@ -112,48 +218,50 @@ impl Actor<'_> {
                 ),
             ));
         }
-        let Some(to) = join(&found, grant, self.claim)? else {
+        let Some(to) = join(&found, grant, claim)? else {
             return Ok(Some(Deed::Held(found)));
         };
-        self.azure.amend(&found, &to).await?;
+        azure.amend(&found, &to).await?;
         let after = self.read_back(id).await?;
-        Ok(Some(if self.is_ours(&found) { Deed::Amended(after) } else { Deed::Joined(after) }))
+        Ok(Some(if is_ours(&found, claim) { Deed::Amended(after) } else { Deed::Joined(after) }))
     }
 
     async fn assign(&self, id: &AssignmentId, grant: &Grant) -> Result<(), Problem> {
+        let (azure, claim) = self.writer()?;
         let new = NewAssignment {
             id,
             registry: &grant.registry,
             role: grant.role,
             principal: grant.principal,
             condition: grant.condition.as_deref(),
-            description: Claims::of(self.claim.clone()).to_string(),
+            description: Claims::of(claim.clone()).to_string(),
         };
-        Ok(self.azure.assign(&new).await?)
+        Ok(azure.assign(&new).await?)
     }
 
     /// Another cluster may have written at the same moment; what counts is what is there now.
     async fn read_back(&self, id: &AssignmentId) -> Result<RoleAssignment, Problem> {
-        let found = self.azure.role_assignment(id).await?;
-        let ours = found.filter(|it| self.is_ours(it));
+        let (azure, claim) = self.writer()?;
+        let found = azure.role_assignment(id).await?;
+        let ours = found.filter(|it| is_ours(it, claim));
         ours.ok_or_else(|| {
             Problem::new(
                 Cause::Unavailable,
                 format!(
-                    "reading role assignment {id} after writing it: it does not bear claim {}; it is written again",
-                    self.claim
+                    "reading role assignment {id} after writing it: it does not bear claim {claim}; it is written again"
                 ),
             )
         })
     }
 
     async fn let_go(&self, id: &AssignmentId) -> Result<Option<Deed>, Problem> {
+        let (azure, claim) = self.writer()?;
         let _lock = self.locks.take(id)?;
-        let Some(found) = self.azure.role_assignment(id).await? else { return Ok(None) };
-        match release(&found, self.claim) {
+        let Some(found) = azure.role_assignment(id).await? else { return Ok(None) };
+        match release(&found, claim) {
             Release::Nothing => Ok(None),
             Release::Delete => {
-                self.azure.unassign(id).await?;
+                azure.unassign(id).await?;
                 Ok(Some(Deed::Unassigned(id.clone())))
             }
             Release::Keep(to) => self.leave(&found, &to).await.map(Some),
@@ -161,22 +269,22 @@ impl Actor<'_> {
     }
 
     async fn leave(&self, found: &RoleAssignment, to: &Amendment) -> Result<Deed, Problem> {
+        let (azure, claim) = self.writer()?;
         let id = &found.id;
-        self.azure.amend(found, to).await?;
-        let left = self.azure.role_assignment(id).await?;
-        if left.is_some_and(|it| self.is_ours(&it)) {
+        azure.amend(found, to).await?;
+        let left = azure.role_assignment(id).await?;
+        if left.is_some_and(|it| is_ours(&it, claim)) {
             return Err(Problem::new(
                 Cause::Unavailable,
                 format!(
-                    "reading role assignment {id} after writing it: it still bears claim {}; it is written again",
-                    self.claim
+                    "reading role assignment {id} after writing it: it still bears claim {claim}; it is written again"
                 ),
             ));
         }
         Ok(Deed::Left(id.clone()))
     }
+}
 
-    fn is_ours(&self, found: &RoleAssignment) -> bool {
-        found.claims().is_some_and(|it| it.contains(self.claim))
-    }
+fn is_ours(found: &RoleAssignment, claim: &Claim) -> bool {
+    found.claims().is_some_and(|it| it.contains(claim))
 }

@@ -7,9 +7,10 @@ use super::events::Events;
 use super::kubernetes::Kubernetes;
 use super::locks::Locks;
 use super::memory::Memory;
+use super::watches::Watches;
 use crate::azure::Azure;
 use crate::domain::claims::Claim;
-use crate::domain::policy::AllowedRegistries;
+use crate::domain::policy::Policy;
 use crate::domain::problem::Problem;
 use crate::domain::schedule::Intervals;
 use crate::metrics::Metrics;
@@ -22,8 +23,12 @@ pub struct Context {
     pub azure: Azure,
     /// What users are told as it happens.
     pub events: Events,
-    /// Which registries are allowed.
-    pub allowed_registries: AllowedRegistries,
+    /// What attachments may ask for.
+    pub policy: Policy,
+    /// The operator's own namespace.
+    pub namespace: String,
+    /// What the watches beside the one on attachments have shown.
+    pub watches: Watches,
     /// The operator's intervals.
     pub intervals: Intervals,
     /// What is counted.
@@ -41,7 +46,7 @@ impl Context {
     pub fn new(
         client: &Client,
         azure: Azure,
-        allowed_registries: AllowedRegistries,
+        (policy, namespace): (Policy, String),
         intervals: Intervals,
         metrics: Metrics,
     ) -> Self {
@@ -49,7 +54,9 @@ impl Context {
             kubernetes: Kubernetes::new(client),
             azure,
             events: Events::new(client.clone()),
-            allowed_registries,
+            watches: Watches::new(&policy),
+            policy,
+            namespace,
             intervals,
             metrics,
             memory: Memory::default(),

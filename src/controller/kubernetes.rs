@@ -1,26 +1,28 @@
 //! The calls to the Kubernetes API: each with a deadline, each failure told as a problem.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject};
+use kube::runtime::watcher;
 use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::api::{FINALIZER, RegistryAttachment, RegistryAttachmentStatus};
+use crate::api::{RegistryAttachment, RegistryAttachmentStatus};
+use crate::domain::plan::Finalizer;
 use crate::domain::problem::{Cause, Problem};
 
 /// The name under which the API server records what we wrote.
 const FIELD_MANAGER: &str = "acr-attach";
-/// The finalizer has a field manager of its own, so that applying status says nothing about it.
-const FINALIZER_MANAGER: &str = "acr-attach-finalizer";
 /// How long one call may take. The client itself has no limit for reading.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Attachments and what else is touched in the cluster.
 #[derive(Clone)]
 pub struct Kubernetes {
+    client: Client,
     attachments: Api<RegistryAttachment>,
     stored: Api<DynamicObject>,
     namespaces: Api<Namespace>,
@@ -32,10 +34,27 @@ impl Kubernetes {
     pub fn new(client: &Client) -> Self {
         let resource = ApiResource::erase::<RegistryAttachment>(&());
         Self {
+            client: client.clone(),
             attachments: Api::all(client.clone()),
             stored: Api::all_with(client.clone(), &resource),
             namespaces: Api::all(client.clone()),
         }
+    }
+
+    /// For calls on what is in namespaces.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The uids of all attachments, those of other operators included.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses.
+    pub async fn attachments(&self) -> Result<BTreeSet<String>, Problem> {
+        let params = ListParams::default();
+        let list = within("listing attachments", self.stored.list_metadata(&params)).await?;
+        Ok(list.items.iter().filter_map(ResourceExt::uid).collect())
     }
 
     /// What tells this cluster from others: the UID of namespace `kube-system`, which lives as
@@ -51,41 +70,58 @@ impl Kubernetes {
             .ok_or_else(|| Problem::new(Cause::Unavailable, format!("{doing}: it has no UID")))
     }
 
-    /// Adds our finalizer.
+    /// Adds a finalizer. Each has a field manager of its own, so that applying status or the
+    /// other one says nothing about it.
     ///
     /// The UID in the body keeps it from an object of the same name that came later.
     ///
     /// # Errors
     /// When the API server does not answer or refuses.
-    pub async fn add_finalizer(&self, object: &RegistryAttachment) -> Result<(), Problem> {
-        let metadata = json!({"uid": object.uid(), "finalizers": [FINALIZER]});
+    pub async fn add_finalizer(
+        &self,
+        object: &RegistryAttachment,
+        finalizer: Finalizer,
+    ) -> Result<(), Problem> {
+        let metadata = json!({"uid": object.uid(), "finalizers": [finalizer.name()]});
         let body = Patch::Apply(manifest(&json!({"metadata": metadata})));
-        let params = PatchParams::apply(FINALIZER_MANAGER).force();
-        let doing = format!("adding finalizer {FINALIZER}");
+        let manager = match finalizer {
+            Finalizer::RoleAssignments => "acr-attach-role-assignments",
+            Finalizer::ServiceAccounts => "acr-attach-service-accounts",
+        };
+        let params = PatchParams::apply(manager).force();
+        let doing = format!("adding finalizer {}", finalizer.name());
         let name = object.name_any();
         let answer = within(&doing, self.attachments.patch(&name, &params, &body)).await;
         answer.map(drop).map_err(outrun)
     }
 
-    /// Removes our finalizer, also where somebody else wrote it too: applying a list without it
+    /// Removes a finalizer, also where somebody else wrote it too: applying a list without it
     /// would leave it to its other owner. An object that is gone counts as done.
     ///
     /// # Errors
     /// When the API server does not answer or refuses, or when the list has changed meanwhile.
-    pub async fn remove_finalizer(&self, object: &RegistryAttachment) -> Result<(), Problem> {
-        let Some(at) = object.finalizers().iter().position(|it| it == FINALIZER) else {
-            return Ok(());
+    pub async fn remove_finalizer(
+        &self,
+        object: &RegistryAttachment,
+        finalizer: Finalizer,
+    ) -> Result<(), Problem> {
+        let name = object.name_any();
+        let doing = format!("removing finalizer {}", finalizer.name());
+        // The other finalizer may have come or gone a moment ago, which moves this one.
+        let stored = match within(&doing, self.stored.get(&name)).await {
+            Err(problem) if problem.cause == Cause::NotFound => return Ok(()),
+            stored => stored?,
         };
+        let at = stored.finalizers().iter().position(|it| it == finalizer.name());
+        let Some(at) = at.filter(|_| stored.uid() == object.uid()) else { return Ok(()) };
         let path = format!("/metadata/finalizers/{at}");
         let operations = json!([
             {"op": "test", "path": "/metadata/uid", "value": object.uid()},
-            {"op": "test", "path": path, "value": FINALIZER},
+            {"op": "test", "path": path, "value": finalizer.name()},
             {"op": "remove", "path": path},
         ]);
-        let doing = format!("removing finalizer {FINALIZER}");
         let operations: json_patch::Patch = serde_json::from_value(operations)
             .map_err(|error| Problem::new(Cause::Internal, format!("{doing}: {error}")))?;
-        let name = object.name_any();
         let params = PatchParams::default();
         let body = Patch::Json::<()>(operations);
         let answer = within(&doing, self.attachments.patch(&name, &params, &body)).await;
@@ -154,11 +190,24 @@ pub(super) async fn within<T>(
     }
 }
 
+/// What a failure of a watch means. The watch itself tries again.
+pub(super) fn watch_failed(what: &str, error: &watcher::Error) -> Problem {
+    let doing = format!("watching {what}");
+    match error {
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => problem(&doing, error),
+        error => Problem::new(Cause::Unavailable, format!("{doing}: {error}")),
+    }
+}
+
 /// The one classification of the API server's failures.
 fn problem(doing: &str, error: &kube::Error) -> Problem {
     match error {
         kube::Error::Api(status) => {
             let cause = match status.code {
+                // Its own pull secrets go with the namespace.
+                403 if is_terminating(status) => Cause::Unavailable,
                 401 | 403 => Cause::AccessDenied,
                 404 => Cause::NotFound,
                 400 | 422 => Cause::Internal,
@@ -180,4 +229,10 @@ fn problem(doing: &str, error: &kube::Error) -> Problem {
         }
         error => Problem::new(Cause::Unavailable, format!("{doing}: {error}")),
     }
+}
+
+/// Whether a namespace takes nothing new because it is being deleted.
+fn is_terminating(status: &kube::core::Status) -> bool {
+    let causes = status.details.as_ref().map(|it| it.causes.as_slice()).unwrap_or_default();
+    causes.iter().any(|it| it.reason == "NamespaceTerminating")
 }

@@ -1,18 +1,33 @@
 //! What is known of each attachment between passes. Losing it costs a look at Azure, no more.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::Guarded;
-use crate::api::{FINALIZER, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
+use crate::api::{REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
+use crate::domain::facts::Registry;
+use crate::domain::plan::Finalizer;
+use crate::domain::problem::Problem;
 use crate::domain::verdict::History;
 
 /// By name of the attachment.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<HashMap<String, Recollection>>);
+pub struct Memory {
+    known: Mutex<HashMap<String, Recollection>>,
+    wakes: Mutex<HashMap<String, Wake>>,
+}
+
+/// Why an attachment has to be worked on although nothing of it changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wake {
+    /// Namespaces, Secrets or service accounts changed.
+    Cluster,
+    /// The Secret with its client secret changed.
+    Credential,
+}
 
 /// What is known of one attachment.
 #[derive(Clone, Debug)]
@@ -25,6 +40,58 @@ pub struct Recollection {
     pub history: History,
     /// The status that was last written, and the version of the object that holds it.
     pub written: Option<(u64, RegistryAttachmentStatus)>,
+    /// What is known of its pull secrets.
+    pub secrets: Secrets,
+}
+
+/// What is known of the pull secrets of one attachment.
+#[derive(Clone, Debug, Default)]
+pub struct Secrets {
+    /// When what holds is looked at anew, whatever happens in the cluster until then.
+    pub resync: Timestamp,
+    /// The registry, as Azure last told it.
+    pub registry: Option<Registry>,
+    /// The digest of the credential that was last accepted.
+    pub accepted: Option<String>,
+    /// The namespaces that were served.
+    pub served: BTreeSet<String>,
+    /// Why Azure gave no credential. It is not asked again before the next look.
+    pub refusal: Option<Problem>,
+    /// What is to be known about the credentials in use.
+    pub remark: Option<&'static str>,
+    /// When entries were added again that somebody had taken out, by namespace and name of the
+    /// service account.
+    pub restored: Vec<(Timestamp, (String, String))>,
+}
+
+/// So often within [`CONTEST`] may an entry be taken out before it is left to whoever does it.
+const MOST_RESTORED: usize = 3;
+const CONTEST: SignedDuration = SignedDuration::from_mins(10);
+
+impl Secrets {
+    /// Whether Azure was asked before.
+    #[must_use]
+    pub fn has_looked(&self) -> bool {
+        self.resync != Timestamp::default()
+    }
+
+    /// The service accounts from which an entry of ours was taken too often of late.
+    #[must_use]
+    pub fn contested(&self, now: Timestamp) -> BTreeSet<(String, String)> {
+        let late = |at: Timestamp| now.duration_since(at) < CONTEST;
+        let mut counts: HashMap<&(String, String), usize> = HashMap::new();
+        for (at, account) in &self.restored {
+            *counts.entry(account).or_default() += usize::from(late(*at));
+        }
+        let contested = counts.into_iter().filter(|(_, count)| *count >= MOST_RESTORED);
+        contested.map(|(account, _)| account.clone()).collect()
+    }
+
+    /// Counts that an entry was added again.
+    pub fn restored(&mut self, account: (String, String), now: Timestamp) {
+        self.restored.retain(|(at, _)| now.duration_since(*at) < CONTEST);
+        self.restored.push((now, account));
+    }
 }
 
 /// What a pass is about. Another value means that there is something new to do.
@@ -34,7 +101,7 @@ pub struct Trigger {
     generation: Option<i64>,
     requested_at: Option<String>,
     deleting: bool,
-    finalizer: bool,
+    finalizers: BTreeSet<Finalizer>,
     readable: bool,
 }
 
@@ -53,21 +120,29 @@ impl Trigger {
             generation: object.meta().generation,
             requested_at: object.annotations().get(REQUESTED_AT).cloned(),
             deleting: object.meta().deletion_timestamp.is_some(),
-            finalizer: object.finalizers().iter().any(|it| it == FINALIZER),
+            finalizers: Finalizer::ALL
+                .into_iter()
+                .filter(|ours| object.finalizers().iter().any(|it| it == ours.name()))
+                .collect(),
             readable: true,
         }
     }
 
-    /// Whether the object bears our finalizer.
+    /// The finalizers of ours that the object bears.
     #[must_use]
-    pub fn has_finalizer(&self) -> bool {
-        self.finalizer
+    pub fn finalizers(&self) -> &BTreeSet<Finalizer> {
+        &self.finalizers
     }
 
-    /// The same, after our finalizer was added or removed.
+    /// The same, after one of our finalizers was added or removed.
     #[must_use]
-    pub fn with_finalizer(self, finalizer: bool) -> Self {
-        Self { finalizer, ..self }
+    pub fn with_finalizer(mut self, finalizer: Finalizer, present: bool) -> Self {
+        if present {
+            self.finalizers.insert(finalizer);
+        } else {
+            self.finalizers.remove(&finalizer);
+        }
+        self
     }
 }
 
@@ -75,19 +150,33 @@ impl Memory {
     /// What is known of an attachment, unless it is another one of the same name.
     #[must_use]
     pub fn recall(&self, name: &str, trigger: &Trigger) -> Option<Recollection> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(name).filter(|it| it.trigger.uid == trigger.uid).cloned()
     }
 
     /// Keeps that.
     pub fn keep(&self, name: &str, recollection: Recollection) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         all.insert(name.to_owned(), recollection);
     }
 
     /// The attachment is gone.
     pub fn forget(&self, name: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.wakes.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
+
+    /// The attachment has to be worked on.
+    pub fn wake(&self, name: &str, wake: Wake) {
+        let mut all = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry(name.to_owned()).or_insert(wake);
+        *known = wake.max(*known);
+    }
+
+    /// Why it has to be worked on. The next time it says so only if there is another reason.
+    #[must_use]
+    pub fn wake_of(&self, name: &str) -> Option<Wake> {
+        self.wakes.lock().unwrap_or_else(PoisonError::into_inner).remove(name)
     }
 }
 

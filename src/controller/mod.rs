@@ -1,17 +1,24 @@
 //! The controller: watches attachments and brings each to what it asks for.
 
+mod accounts;
 mod act;
 mod context;
 mod events;
 mod kubernetes;
 mod locks;
 mod memory;
+mod mirror;
 mod news;
 mod observe;
+mod observe_secrets;
 mod outcome;
+mod pull_secrets;
 mod reconcile;
 mod report;
+mod secrets;
+mod touched;
 mod unreadable;
+mod watches;
 
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -25,6 +32,7 @@ use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, watcher};
 use kube::runtime::{PredicateConfig, WatchStreamExt};
 use kube::{Client, ResourceExt};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{MethodInUse, RegistryAttachment};
@@ -33,6 +41,8 @@ use crate::metrics::Metrics;
 pub use context::Context;
 use memory::Trigger;
 use reconcile::reconcile;
+use touched::wakes;
+use watches::Touch;
 
 /// An attachment, or what is left of one that this version cannot read.
 pub type Guarded = DeserializeGuard<RegistryAttachment>;
@@ -61,11 +71,51 @@ pub fn run(
         .predicate_filter(trigger, PredicateConfig::default());
     let attachments = Attachments(store.clone());
     let config = controller::Config::default().concurrency(concurrency);
-    let passes = Controller::for_stream(watched, store)
+    let (tell, touches) = mpsc::unbounded_channel();
+    let passes = Controller::for_stream(watched, store.clone())
         .with_config(config)
+        .reconcile_on(woken(touches, store, Arc::clone(&ctx)))
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile, never, Arc::clone(&ctx));
-    (attachments, forget_the_gone(passes, ctx))
+    let (client, policy, namespace) = (client.clone(), ctx.policy.clone(), ctx.namespace.clone());
+    let mirrors = ctx.watches.clone();
+    let passes = async move {
+        let follow = async {
+            if policy.pull_secrets {
+                mirrors.follow(client, policy, namespace, tell).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = forget_the_gone(passes, ctx) => {}
+            () = follow => {}
+        }
+    };
+    (attachments, passes)
+}
+
+/// The attachments that changes in the cluster concern.
+fn woken(
+    touched: mpsc::UnboundedReceiver<Touch>,
+    attachments: Store<Guarded>,
+    ctx: Arc<Context>,
+) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
+    let touched = futures::stream::unfold(touched, |mut touched| async move {
+        touched.recv().await.map(|touch| (touch, touched))
+    });
+    touched.flat_map(move |touch| {
+        let all = attachments.state();
+        let concerned: Vec<_> = all
+            .iter()
+            .filter_map(|it| it.0.as_ref().ok())
+            .filter_map(|it| Some((it.name_any(), wakes(&touch, it)?)))
+            .map(|(name, wake)| {
+                ctx.memory.wake(&name, wake);
+                ObjectRef::new(&name)
+            })
+            .collect();
+        futures::stream::iter(concerned)
+    })
 }
 
 /// What a pass is triggered by: spec, deletion, finalizers and a request to look again. Not by

@@ -8,13 +8,13 @@ use kube::ResourceExt;
 
 use super::act::Deed;
 use super::context::Context;
-use super::memory::{Recollection, Trigger, version};
+use super::memory::{Recollection, Secrets, Trigger, version};
 use super::news;
 use super::outcome::Outcome;
-use crate::api::{FINALIZER, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
+use crate::api::{FINALIZERS, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::schedule::{Ending, next_look};
-use crate::domain::status::{self, Holdings, Report};
+use crate::domain::status::{self, Report};
 use crate::domain::verdict::{Ended, History, Verdict, judge};
 use crate::metrics::PassResult;
 
@@ -30,8 +30,9 @@ pub async fn report(
     let shown = before.map_or_else(|| object.status.clone(), |it| it.newest_status(object));
     let ended = Ended {
         problem: outcome.problem.as_ref(),
-        suspended: outcome.suspended,
-        holds: outcome.observed.holdings.as_ref().map(Holdings::are_complete),
+        beside: outcome.beside.as_ref(),
+        suspended: outcome.suspended && outcome.problem.is_none(),
+        holds: outcome.holds(),
         generation: object.metadata.generation.unwrap_or_default(),
         deleting: object.metadata.deletion_timestamp.is_some(),
     };
@@ -40,10 +41,14 @@ pub async fn report(
         judge(&ended, &history, shown.as_ref(), now, ctx.intervals.patience);
     log_and_count(object, outcome, &verdict, took, ctx);
     tell_deeds(object, outcome, shown.as_ref(), ctx).await;
+    let served = before.map(|it| it.secrets.served.clone()).unwrap_or_default();
+    if let Some(news) = news::of_secrets(&outcome.deeds, &served) {
+        ctx.events.tell(object, news).await;
+    }
 
     let trigger = trigger_after(object, outcome);
-    let kept_by_others = object.finalizers().iter().any(|it| it != FINALIZER);
-    let is_going = ended.deleting && !trigger.has_finalizer() && !kept_by_others;
+    let kept_by_others = object.finalizers().iter().any(|it| !FINALIZERS.contains(&it.as_str()));
+    let is_going = ended.deleting && trigger.finalizers().is_empty() && !kept_by_others;
     let status = status_after(object, outcome, &verdict, shown.as_ref(), now);
     let written = if is_going || shown.as_ref() == Some(&status) {
         Ok(None)
@@ -51,7 +56,12 @@ pub async fn report(
         write(object, shown.as_ref(), status, ctx).await.map(Some)
     };
     history.unreported = if written.is_err() { history.unreported.saturating_add(1) } else { 0 };
+    let secrets = remember(outcome, before, now, ctx);
     let wait = wait(outcome, &history, written.as_ref().err(), now, ctx);
+    let failed = outcome.problem.is_some() || outcome.beside.is_some() || written.is_err();
+    let until_resync = secrets.resync.duration_since(now).max(SignedDuration::from_millis(100));
+    // A failure has a time of its own, which may be what Azure asked for.
+    let wait = if failed { wait } else { wait.min(until_resync) };
     let known = before.and_then(|it| it.written.clone());
     ctx.memory.keep(
         &object.name_any(),
@@ -60,9 +70,36 @@ pub async fn report(
             next_look: now.checked_add(wait).unwrap_or(now),
             history,
             written: written.ok().flatten().or(known),
+            secrets,
         },
     );
     wait
+}
+
+/// What is known from now on. The time of the next look at Azure moves only when it was asked;
+/// after a start it is spread over the interval.
+fn remember(
+    outcome: &Outcome,
+    before: Option<&Recollection>,
+    now: Timestamp,
+    ctx: &Context,
+) -> Secrets {
+    let mut secrets = outcome.secrets.clone();
+    let resync = ctx.intervals.resync;
+    let in_part = |part: f64| now.checked_add(resync.mul_f64(part)).unwrap_or(now);
+    if outcome.has_looked || outcome.suspended {
+        secrets.resync = in_part(0.9 + 0.2 * fastrand::f64());
+    } else if before.is_none() {
+        secrets.resync = in_part(0.1 + 0.9 * fastrand::f64());
+    }
+    for deed in &outcome.deeds {
+        if let Deed::EntryAdded(account, secret) = deed
+            && account.marks.contains_key(secret)
+        {
+            secrets.restored((account.namespace.clone(), account.name.clone()), now);
+        }
+    }
+    secrets
 }
 
 fn status_after(
@@ -108,7 +145,7 @@ fn wait(
     ctx: &Context,
 ) -> SignedDuration {
     let wrote = outcome.deeds.iter().any(Deed::is_in_azure);
-    let ending = match &outcome.problem {
+    let ending = match outcome.problem.as_ref().or(outcome.beside.as_ref()) {
         Some(busy) if busy.cause == Cause::Busy => Ending::Failed(busy, history.busy),
         Some(problem) => Ending::Failed(problem, history.streak.map_or(1, |it| it.failures)),
         None => Ending::Done { wrote, due: outcome.due },
@@ -121,14 +158,10 @@ fn wait(
 /// What the object will look like once the watch has shown what we did to it.
 fn trigger_after(object: &RegistryAttachment, outcome: &Outcome) -> Trigger {
     let trigger = Trigger::of(object);
-    let finalizer = outcome.deeds.iter().rev().find_map(|deed| match deed {
-        Deed::Finalizer(present) => Some(*present),
-        _ => None,
-    });
-    match finalizer {
-        Some(present) => trigger.with_finalizer(present),
-        None => trigger,
-    }
+    outcome.deeds.iter().fold(trigger, |trigger, deed| match deed {
+        Deed::Finalizer(finalizer, present) => trigger.with_finalizer(*finalizer, *present),
+        _ => trigger,
+    })
 }
 
 async fn tell_deeds(
@@ -141,6 +174,9 @@ async fn tell_deeds(
         let restored = matches!(deed, Deed::Assigned(it) if news::was_ours(&it.id, shown));
         if restored || matches!(deed, Deed::Amended(_)) {
             ctx.metrics.corrected("role_assignment");
+        }
+        if matches!(deed, Deed::Provided(target, _) if target.edited) {
+            ctx.metrics.corrected("secret");
         }
         if let Some(news) = news::of_deed(deed, shown) {
             ctx.events.tell(object, news).await;
@@ -159,7 +195,7 @@ fn log_and_count(
     let generation = object.metadata.generation;
     let changes = outcome.deeds.len();
     let milliseconds = took.as_millis();
-    let result = match (&outcome.problem, verdict) {
+    let result = match (outcome.problem.as_ref().or(outcome.beside.as_ref()), verdict) {
         (None, _) => {
             tracing::info!(attachment.name = name, generation, changes, milliseconds, "pass done");
             PassResult::Success

@@ -9,9 +9,9 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use serde::Deserialize;
 
 use super::context::Context;
-use super::memory::{Recollection, Trigger};
+use super::memory::{Recollection, Secrets, Trigger};
 use super::news;
-use crate::api::{FINALIZER, RegistryAttachment, RegistryAttachmentStatus};
+use crate::api::{FINALIZERS, RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::schedule::{Ending, next_look};
 use crate::domain::status::{self, Observed, Report};
@@ -38,19 +38,29 @@ pub async fn report_unreadable(
     if told.is_ok() {
         let next_look = now.checked_add(wait).unwrap_or(now);
         let history = History::default();
-        ctx.memory.keep(&name, Recollection { trigger, next_look, history, written: None });
+        ctx.memory.keep(
+            &name,
+            Recollection {
+                trigger,
+                next_look,
+                history,
+                written: None,
+                secrets: Secrets::default(),
+            },
+        );
     }
     wait
 }
 
 fn problem(object: &Unreadable, trigger: &Trigger, error: &str) -> Problem {
     let name = object.name_any();
-    let way_out = if trigger.has_finalizer() {
-        format!(
-            "correct it; or detach by hand: delete the role assignments whose description bears its status.claim, then remove finalizer {FINALIZER}"
-        )
-    } else {
+    let way_out = if trigger.finalizers().is_empty() {
         "correct it or delete it".to_owned()
+    } else {
+        format!(
+            "correct it; or detach by hand: delete the role assignments whose description bears its status.claim, take its entries out of imagePullSecrets of service accounts, then remove its finalizers {}",
+            FINALIZERS.join(" and ")
+        )
     };
     let text = format!(
         "reading attachment {name}: {error}; {way_out} (kubectl edit registryattachment {name})"

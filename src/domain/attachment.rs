@@ -1,52 +1,46 @@
 //! A spec, understood: what can be checked without asking anybody is checked here.
 
-use super::names::{ClusterId, PrincipalId, RegistryId};
-use super::policy::AllowedRegistries;
+use super::names::{ClusterId, LoginServer, PrincipalId, RegistryId};
+use super::policy::Policy;
 use super::problem::{Cause, Problem};
+use super::pull_secret::{Accounts, PullSecret, ServicePrincipal};
 use crate::api::{
-    DeletionPolicy, KubeletIdentitySpec, MethodChoice, MethodInUse, RegistryAttachmentSpec,
-    RegistrySpec,
+    CredentialForm, DeletionPolicy, KubeletIdentitySpec, MethodChoice, MethodInUse, PullSecretSpec,
+    RegistryAttachmentSpec, RegistrySpec,
 };
 
 /// What a pass is to bring about. Known before anybody is asked anything.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Task {
     /// What the spec asks for.
-    Attach(Attachment),
-    /// That nothing of the attachment is left on that registry.
-    Detach(RegistryId),
+    Attach(Box<Attachment>),
+    /// That nothing of the attachment is left: in the cluster, and on that registry. Without a
+    /// registry, role assignments stay as they are.
+    Detach(Option<RegistryId>),
 }
 
 impl Task {
-    /// For an object with that spec; `None` when it only has to go, and what it made stays.
+    /// For an object with that spec.
     ///
     /// # Errors
     /// `InvalidSpec`, or `NotAllowed` by the operator's settings.
     pub fn of(
         spec: &RegistryAttachmentSpec,
         deleting: bool,
-        allowed: &AllowedRegistries,
-    ) -> Result<Option<Self>, Problem> {
+        policy: &Policy,
+    ) -> Result<Self, Problem> {
         if !deleting {
             let attachment = Attachment::try_from(spec)?;
-            allowed.permit(&attachment.registry)?;
-            return Ok(Some(Self::Attach(attachment)));
+            policy.permit(&attachment)?;
+            return Ok(Self::Attach(Box::new(attachment)));
         }
-        Ok(match (spec.deletion_policy, registry(&spec.registry)) {
-            (DeletionPolicy::Delete | DeletionPolicy::Unknown, Ok(registry)) => {
-                Some(Self::Detach(registry))
+        Ok(Self::Detach(match (spec.deletion_policy, registry(&spec.registry)) {
+            (DeletionPolicy::Delete | DeletionPolicy::Unknown, Ok(RegistryName::Id(id))) => {
+                Some(id)
             }
-            // What was never attached has nothing to detach.
-            (DeletionPolicy::Orphan, _) | (_, Err(_)) => None,
-        })
-    }
-
-    /// The registry that it is about.
-    #[must_use]
-    pub fn registry(&self) -> &RegistryId {
-        match self {
-            Self::Attach(Attachment { registry, .. }) | Self::Detach(registry) => registry,
-        }
+            // Only registries with an id can have had a role assigned.
+            _ => None,
+        }))
     }
 }
 
@@ -54,16 +48,27 @@ impl Task {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attachment {
     /// The registry.
-    pub registry: RegistryId,
+    pub registry: RegistryName,
     /// How to attach it.
     pub method: Method,
+}
+
+/// How a spec names its registry.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RegistryName {
+    /// By its resource id: Azure Resource Manager is asked for the rest.
+    Id(RegistryId),
+    /// By the host that images are pulled from: nobody has to be asked.
+    LoginServer(LoginServer),
 }
 
 /// How to attach, with what the method needs.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Method {
     /// The pull role for the kubelet identity.
-    KubeletIdentity(IdentitySource),
+    KubeletIdentity(RegistryId, IdentitySource),
+    /// A pull secret for a service principal.
+    PullSecret(PullSecret),
 }
 
 impl Method {
@@ -71,7 +76,8 @@ impl Method {
     #[must_use]
     pub fn in_use(&self) -> MethodInUse {
         match self {
-            Self::KubeletIdentity(_) => MethodInUse::KubeletIdentity,
+            Self::KubeletIdentity(..) => MethodInUse::KubeletIdentity,
+            Self::PullSecret(_) => MethodInUse::PullSecret,
         }
     }
 }
@@ -89,23 +95,24 @@ impl TryFrom<&RegistryAttachmentSpec> for Attachment {
     type Error = Problem;
 
     fn try_from(spec: &RegistryAttachmentSpec) -> Result<Self, Problem> {
+        let registry = registry(&spec.registry)?;
         let method = match spec.method {
             MethodChoice::KubeletIdentity => {
-                Method::KubeletIdentity(identity_source(spec.kubelet_identity.as_ref())?)
+                let RegistryName::Id(id) = registry.clone() else {
+                    return Err(invalid("method KubeletIdentity needs registry.resourceId"));
+                };
+                let source = identity_source(spec.kubelet_identity.as_ref())?;
+                Method::KubeletIdentity(id, source)
             }
+            MethodChoice::PullSecret => Method::PullSecret(pull_secret(spec.pull_secret.as_ref())?),
             MethodChoice::Auto => {
                 return Err(invalid(
-                    "method Auto is not supported by this version of acr-attach; set method to KubeletIdentity and give kubeletIdentity.clusterResourceId",
-                ));
-            }
-            MethodChoice::PullSecret => {
-                return Err(invalid(
-                    "method PullSecret is not supported by this version of acr-attach; on AKS use method KubeletIdentity",
+                    "method Auto is not supported by this version of acr-attach; set method to KubeletIdentity or PullSecret",
                 ));
             }
             MethodChoice::Unknown => {
                 return Err(invalid(
-                    "method is a word that this version of acr-attach does not know; update acr-attach, or set KubeletIdentity",
+                    "method is a word that this version of acr-attach does not know; update acr-attach, or set KubeletIdentity or PullSecret",
                 ));
             }
         };
@@ -114,18 +121,22 @@ impl TryFrom<&RegistryAttachmentSpec> for Attachment {
                 "repositories is not supported by this version of acr-attach; remove it to attach the whole registry",
             ));
         }
-        Ok(Self { registry: registry(&spec.registry)?, method })
+        Ok(Self { registry, method })
     }
 }
 
-/// The registry that a spec names. It alone decides where to look for what an attachment owns.
-fn registry(spec: &RegistrySpec) -> Result<RegistryId, Problem> {
+fn registry(spec: &RegistrySpec) -> Result<RegistryName, Problem> {
+    if let Some(server) = &spec.login_server {
+        let server = server.parse().map(RegistryName::LoginServer);
+        return server.map_err(|error| invalid(&format!("registry.loginServer: {error}")));
+    }
     let Some(id) = &spec.resource_id else {
         return Err(invalid(
-            "registry.name and registry.loginServer are not supported by this version of acr-attach; delete this attachment and create one with registry.resourceId (az acr show --name <name> --query id prints it)",
+            "registry.name is not supported by this version of acr-attach; delete this attachment and create one with registry.resourceId (az acr show --name <name> --query id prints it)",
         ));
     };
-    id.parse().map_err(|error| invalid(&format!("registry.resourceId: {error}")))
+    let id = id.parse().map(RegistryName::Id);
+    id.map_err(|error| invalid(&format!("registry.resourceId: {error}")))
 }
 
 fn identity_source(spec: Option<&KubeletIdentitySpec>) -> Result<IdentitySource, Problem> {
@@ -145,6 +156,46 @@ fn identity_source(spec: Option<&KubeletIdentitySpec>) -> Result<IdentitySource,
     cluster
         .map(IdentitySource::Cluster)
         .map_err(|error| invalid(&format!("kubeletIdentity.clusterResourceId: {error}")))
+}
+
+fn pull_secret(spec: Option<&PullSecretSpec>) -> Result<PullSecret, Problem> {
+    let spec = spec.ok_or_else(|| {
+        invalid("method PullSecret needs pullSecret: name the service principal and the namespaces there")
+    })?;
+    if spec.assign_role {
+        return Err(invalid(
+            "pullSecret.assignRole is not supported by this version of acr-attach; remove it, and assign the pull role to the service principal (az role assignment create --assignee <client id> --role AcrPull --scope <registry id>)",
+        ));
+    }
+    if spec.credential == CredentialForm::Unknown {
+        return Err(invalid(
+            "pullSecret.credential is a word that this version of acr-attach does not know; update acr-attach, or set RegistryToken or ClientSecret",
+        ));
+    }
+    let principal = &spec.service_principal;
+    let Some(secret) = principal.client_secret_ref.clone() else {
+        return Err(invalid(
+            "a service principal without clientSecretRef (federated) is not supported by this version of acr-attach; put a client secret into a Secret of the operator's namespace and name it in pullSecret.servicePrincipal.clientSecretRef",
+        ));
+    };
+    let accounts = &spec.service_accounts;
+    let all = accounts.iter().any(|it| it == "*");
+    Ok(PullSecret {
+        principal: ServicePrincipal {
+            tenant: principal.tenant_id.to_ascii_lowercase(),
+            client: principal.client_id.to_ascii_lowercase(),
+            secret,
+        },
+        form: spec.credential,
+        name: spec.secret_name.clone(),
+        namespaces: spec.namespaces.names.iter().flatten().cloned().collect(),
+        selector: spec.namespaces.selector.clone(),
+        accounts: if all {
+            Accounts::All
+        } else {
+            Accounts::Named(accounts.iter().cloned().collect())
+        },
+    })
 }
 
 fn invalid(message: &str) -> Problem {
@@ -167,18 +218,18 @@ mod tests {
     }
 
     #[rstest::rstest]
-    #[case("Delete", Some(Task::Detach(REGISTRY.parse().unwrap())))]
+    #[case("Delete", Some(REGISTRY.parse().unwrap()))]
     #[case("Orphan", None)]
-    #[case("Shred", Some(Task::Detach(REGISTRY.parse().unwrap())))]
+    #[case("Shred", Some(REGISTRY.parse().unwrap()))]
     fn deleting_needs_no_more_of_the_spec_than_the_registry(
         #[case] policy: &str,
-        #[case] expected: Option<Task>,
+        #[case] expected: Option<RegistryId>,
     ) {
         let spec = json!({"registry": {"resourceId": REGISTRY}, "deletionPolicy": policy});
         let spec: RegistryAttachmentSpec = serde_json::from_value(spec).unwrap();
-        let nothing = "other.azurecr.io".parse().unwrap();
-        assert_eq!(Task::of(&spec, true, &nothing), Ok(expected));
-        assert!(Task::of(&spec, false, &nothing).is_err());
+        let policy = Policy::default();
+        assert_eq!(Task::of(&spec, true, &policy), Ok(Task::Detach(expected)));
+        assert!(Task::of(&spec, false, &policy).is_err());
     }
 
     #[test]
@@ -189,7 +240,8 @@ mod tests {
             "kubeletIdentity": {"clusterResourceId": CLUSTER, "principalId": PRINCIPAL},
         }));
         let given = IdentitySource::Given(PRINCIPAL.parse().unwrap());
-        assert_eq!(attachment.unwrap().method, Method::KubeletIdentity(given));
+        let expected = Method::KubeletIdentity(REGISTRY.parse().unwrap(), given);
+        assert_eq!(attachment.unwrap().method, expected);
     }
 
     #[test]
@@ -201,13 +253,18 @@ mod tests {
         }))
         .unwrap();
         let cluster = IdentitySource::Cluster(CLUSTER.parse().unwrap());
-        assert_eq!(attachment.method, Method::KubeletIdentity(cluster));
-        assert_eq!(attachment.registry, REGISTRY.parse().unwrap());
+        let registry: RegistryId = REGISTRY.parse().unwrap();
+        assert_eq!(attachment.method, Method::KubeletIdentity(registry.clone(), cluster));
+        assert_eq!(attachment.registry, RegistryName::Id(registry));
     }
 
     #[rstest::rstest]
     #[case(json!({"registry": {"resourceId": REGISTRY}}), "method Auto")]
-    #[case(json!({"registry": {"resourceId": REGISTRY}, "method": "PullSecret"}), "method PullSecret")]
+    #[case(json!({"registry": {"resourceId": REGISTRY}, "method": "PullSecret"}), "needs pullSecret")]
+    #[case(with_pull_secret(&json!({"assignRole": true})), "assignRole")]
+    #[case(with_pull_secret(&json!({"servicePrincipal": {"tenantId": PRINCIPAL, "clientId": PRINCIPAL}})), "federated")]
+    #[case(with_pull_secret(&json!({"credential": "Passkey"})), "update acr-attach")]
+    #[case(json!({"registry": {"loginServer": "contoso.azurecr.io"}, "method": "KubeletIdentity"}), "registry.resourceId")]
     #[case(json!({"registry": {"resourceId": REGISTRY}, "method": "Magic"}), "update acr-attach")]
     #[case(json!({"registry": {"resourceId": REGISTRY}, "method": "KubeletIdentity"}), "clusterResourceId")]
     #[case(json!({"registry": {"name": "contoso"}, "method": "KubeletIdentity", "kubeletIdentity": {"principalId": PRINCIPAL}}), "registry.name")]
@@ -216,5 +273,40 @@ mod tests {
         let problem = parse(spec).unwrap_err();
         assert_eq!(problem.cause, Cause::InvalidSpec);
         assert!(problem.message.contains(word), "{}", problem.message);
+    }
+
+    fn with_pull_secret(change: &serde_json::Value) -> serde_json::Value {
+        let mut pull_secret = json!({
+            "servicePrincipal": {
+                "tenantId": PRINCIPAL, "clientId": PRINCIPAL.to_uppercase(),
+                "clientSecretRef": {"name": "sp", "key": "clientSecret"},
+            },
+            "namespaces": {"names": ["b", "a"]},
+        });
+        for (key, value) in change.as_object().unwrap() {
+            pull_secret[key] = value.clone();
+        }
+        json!({
+            "registry": {"loginServer": "Contoso.azurecr.io"},
+            "method": "PullSecret",
+            "pullSecret": pull_secret,
+        })
+    }
+
+    #[test]
+    fn a_pull_secret_is_read_with_its_defaults() {
+        let attachment = parse(with_pull_secret(&json!({}))).unwrap();
+        let server = "contoso.azurecr.io".parse().unwrap();
+        assert_eq!(attachment.registry, RegistryName::LoginServer(server));
+        let Method::PullSecret(secret) = attachment.method else { panic!("another method") };
+        assert_eq!(
+            (secret.name.as_str(), secret.form),
+            ("acr-pull", CredentialForm::RegistryToken)
+        );
+        assert_eq!(secret.accounts, Accounts::Named(["default".to_owned()].into()));
+        assert_eq!(secret.principal.client, PRINCIPAL);
+        let all = parse(with_pull_secret(&json!({"serviceAccounts": ["*"]}))).unwrap();
+        let Method::PullSecret(secret) = all.method else { panic!("another method") };
+        assert_eq!(secret.accounts, Accounts::All);
     }
 }

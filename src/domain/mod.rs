@@ -5,12 +5,15 @@
 
 pub mod attachment;
 pub mod claims;
+pub mod cluster;
 pub mod facts;
 pub mod kubelet_identity;
 pub mod names;
 pub mod plan;
 pub mod policy;
 pub mod problem;
+pub mod proof;
+pub mod pull_secret;
 pub mod role;
 pub mod schedule;
 pub mod status;

@@ -64,6 +64,8 @@ pub enum Cause {
     NotAllowed,
     /// Something of somebody else's is in the way.
     NotOurs,
+    /// Another tool keeps what would have to be changed.
+    ExternallyManaged,
     /// Auto cannot tell whether the cluster is AKS.
     Undetermined,
     /// Entra does not accept the identity.
@@ -111,6 +113,7 @@ impl Cause {
             Self::Unsupported => Reason::Unsupported,
             Self::NotAllowed => Reason::NotAllowed,
             Self::NotOurs => Reason::NotOurs,
+            Self::ExternallyManaged => Reason::ExternallyManaged,
             Self::Undetermined => Reason::Undetermined,
             Self::AuthenticationFailed => Reason::AuthenticationFailed,
             Self::AccessDenied => Reason::AccessDenied,
@@ -133,6 +136,7 @@ impl Cause {
             | Self::Unsupported
             | Self::NotAllowed
             | Self::NotOurs
+            | Self::ExternallyManaged
             | Self::QuotaExceeded
             | Self::Locked => Stalls::AtOnce,
             Self::Undetermined
@@ -155,11 +159,12 @@ impl Cause {
 
 /// One of each, for tests that go through all of them.
 #[cfg(test)]
-pub(crate) const ALL: [Cause; 15] = [
+pub(crate) const ALL: [Cause; 16] = [
     Cause::InvalidSpec,
     Cause::Unsupported,
     Cause::NotAllowed,
     Cause::NotOurs,
+    Cause::ExternallyManaged,
     Cause::Undetermined,
     Cause::AuthenticationFailed,
     Cause::AccessDenied,

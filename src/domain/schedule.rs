@@ -119,7 +119,11 @@ fn retry(cause: Cause, failures: u32, resync: SignedDuration, jitter: f64) -> Si
         wait.min(resync)
     };
     match cause {
-        Cause::InvalidSpec | Cause::Unsupported | Cause::NotAllowed | Cause::NotOurs => resync,
+        Cause::InvalidSpec
+        | Cause::Unsupported
+        | Cause::NotAllowed
+        | Cause::NotOurs
+        | Cause::ExternallyManaged => resync,
         Cause::QuotaExceeded | Cause::Locked => seconds(1800).min(resync),
         Cause::Undetermined | Cause::Internal => growing(60, 600),
         Cause::AuthenticationFailed | Cause::AccessDenied | Cause::NotFound => growing(10, 600),

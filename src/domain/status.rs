@@ -10,11 +10,12 @@ use super::claims::Claim;
 use super::facts::{Registry, RoleAssignment};
 use super::names::{AssignmentId, ClusterId, PrincipalId};
 use super::plan::Grant;
+use super::pull_secret::{Served, Source};
 use super::role::Role;
 use super::verdict::Verdict;
 use crate::api::{
-    KubeletIdentityStatus, MethodInUse, Ownership, RegistryAttachmentStatus, RegistryStatus,
-    RoleAssignmentMode, RoleAssignmentStatus,
+    KubeletIdentityStatus, MethodInUse, NamespaceFailure, Ownership, PullSecretStatus,
+    RegistryAttachmentStatus, RegistryStatus, RoleAssignmentMode, RoleAssignmentStatus,
 };
 
 /// What a pass found out. What it could not find out is `None`, and status keeps what it says.
@@ -24,14 +25,20 @@ pub struct Observed {
     pub method: Option<MethodInUse>,
     /// What marks our assignments.
     pub claim: Option<Claim>,
-    /// The registry.
+    /// The registry, as Azure Resource Manager tells it.
     pub registry: Option<Registry>,
+    /// The registry, as far as pull secrets need it.
+    pub source: Option<Source>,
     /// The cluster whose kubelet identity it is.
     pub cluster: Option<ClusterId>,
     /// The kubelet identity.
     pub principal: Option<PrincipalId>,
     /// The role assignments.
     pub holdings: Option<Holdings>,
+    /// The pull secrets.
+    pub served: Option<Served>,
+    /// What is to be known about the credentials in use.
+    pub remark: Option<&'static str>,
 }
 
 /// The role assignments after a pass.
@@ -76,12 +83,20 @@ pub fn status(
     }
     status.method = observed.method.or(status.method);
     status.claim = observed.claim.as_ref().map(Claim::to_string).or(status.claim);
-    status.registry = observed.registry.as_ref().map(registry_status).or(status.registry);
+    status.registry = registry_status(observed).or(status.registry);
     if let Some(principal) = observed.principal {
         status.kubelet_identity = Some(KubeletIdentityStatus {
             cluster_resource_id: observed.cluster.as_ref().map(ToString::to_string),
             principal_id: Some(principal.to_string()),
         });
+    }
+    match observed.method {
+        Some(MethodInUse::PullSecret) => status.kubelet_identity = None,
+        Some(MethodInUse::KubeletIdentity) => status.pull_secret = None,
+        _ => {}
+    }
+    if let Some(served) = &observed.served {
+        status.pull_secret = Some(pull_secret(served));
     }
     if let Some(holdings) = &observed.holdings {
         let list = role_assignments(holdings, observed.claim.as_ref());
@@ -108,12 +123,45 @@ fn known(mode: RoleAssignmentMode) -> Option<RoleAssignmentMode> {
     (mode != RoleAssignmentMode::Unknown).then_some(mode)
 }
 
-fn registry_status(registry: &Registry) -> RegistryStatus {
-    RegistryStatus {
-        resource_id: Some(registry.id.to_string()),
-        login_server: Some(registry.login_server.to_string()),
-        role_assignment_mode: known(registry.mode),
+fn registry_status(observed: &Observed) -> Option<RegistryStatus> {
+    if let Some(registry) = &observed.registry {
+        return Some(RegistryStatus {
+            resource_id: Some(registry.id.to_string()),
+            login_server: Some(registry.login_server.to_string()),
+            role_assignment_mode: known(registry.mode),
+        });
     }
+    observed.source.as_ref().map(|it| RegistryStatus {
+        login_server: Some(it.login_server.to_string()),
+        ..RegistryStatus::default()
+    })
+}
+
+/// As many failing namespaces as status has room for.
+const MOST_FAILING: usize = 10;
+
+fn pull_secret(served: &Served) -> PullSecretStatus {
+    let failing: Vec<_> = served
+        .failing
+        .iter()
+        .take(MOST_FAILING)
+        .map(|it| NamespaceFailure {
+            namespace: it.namespace.clone(),
+            reason: it.problem.cause.reason().as_str().to_owned(),
+            message: it.problem.message.clone(),
+        })
+        .collect();
+    PullSecretStatus {
+        name: Some(served.wanted.name.clone()),
+        served: Some(format!("{}/{}", served.served(), served.asked_for())),
+        expires_at: served.expires().map(seconds),
+        renew_at: served.renew().map(seconds),
+        failing: (!failing.is_empty()).then_some(failing),
+    }
+}
+
+fn seconds(time: Timestamp) -> String {
+    time.strftime("%FT%TZ").to_string()
 }
 
 fn role_assignments(holdings: &Holdings, claim: Option<&Claim>) -> Vec<RoleAssignmentStatus> {

@@ -42,6 +42,8 @@ impl Verdict {
 pub struct Ended<'a> {
     /// What stands in the way.
     pub problem: Option<&'a Problem>,
+    /// What else went wrong and is tried again, while what Ready speaks for holds.
+    pub beside: Option<&'a Problem>,
     /// Whether the object asks for nothing at the moment.
     pub suspended: bool,
     /// Whether what should hold does, if that is known.
@@ -77,7 +79,19 @@ pub fn judge(
     let History { unreported, .. } = *before;
     let Some(problem) = ended.problem else {
         let verdict = if ended.suspended { Verdict::Suspended } else { Verdict::Attached };
-        return (verdict, History { unreported, ..History::default() });
+        let history = match ended.beside {
+            Some(it) if it.cause == Cause::Busy => {
+                History { busy: before.busy.saturating_add(1), ..*before }
+            }
+            beside => History {
+                streak: beside.map(|it| {
+                    Streak::after(before.streak.as_ref(), it.cause, ended.generation, now)
+                }),
+                unreported,
+                ..History::default()
+            },
+        };
+        return (verdict, history);
     };
     let cause = problem.cause;
     if cause == Cause::Busy {
@@ -160,7 +174,8 @@ mod tests {
 
     fn failed(problem: &Problem, lacks: bool, generation: i64) -> Ended<'_> {
         let holds = lacks.then_some(false);
-        Ended { problem: Some(problem), suspended: false, holds, generation, deleting: false }
+        let problem = Some(problem);
+        Ended { problem, beside: None, suspended: false, holds, generation, deleting: false }
     }
 
     /// The verdicts on that many passes in a row that fail alike.
@@ -272,10 +287,27 @@ mod tests {
 
     #[test]
     fn success_forgets() {
-        let ended =
-            Ended { problem: None, suspended: false, holds: None, generation: 1, deleting: false };
+        let ended = Ended {
+            problem: None,
+            beside: None,
+            suspended: false,
+            holds: None,
+            generation: 1,
+            deleting: false,
+        };
         let history = History { misses: 2, busy: 3, ..History::default() };
         let (verdict, after) = judge(&ended, &history, Some(&shown("True")), now(), PATIENCE);
         assert_eq!((verdict, after), (Verdict::Attached, History::default()));
+    }
+
+    #[test]
+    fn what_fails_beside_is_tried_ever_less_often_and_takes_nothing_away() {
+        let problem = Problem::new(Cause::AccessDenied, "x");
+        let ended = Ended { problem: None, beside: Some(&problem), ..failed(&problem, false, 1) };
+        let shown = shown("True");
+        let (verdict, first) = judge(&ended, &History::default(), Some(&shown), now(), PATIENCE);
+        assert_eq!(verdict, Verdict::Attached);
+        let (_, second) = judge(&ended, &first, Some(&shown), now(), PATIENCE);
+        assert_eq!(second.streak.unwrap().failures, 2);
     }
 }

@@ -172,7 +172,7 @@ async fn a_federation_that_does_not_match_shows_what_to_enter() {
 async fn what_the_settings_do_not_allow_reaches_azure_never() {
     let world = World::with(
         |_| {},
-        |settings| settings.allowed_registries = "other.azurecr.io".parse().unwrap(),
+        |settings| settings.policy.registries = "other.azurecr.io".parse().unwrap(),
     )
     .await;
     world.apply("a", world.spec()).await;

@@ -35,6 +35,7 @@ async fn operator_program(world: &World, folder: &tempfile::TempDir) -> Command 
         .arg("--ca-file")
         .arg(ca)
         .env("KUBECONFIG", kubeconfig)
+        .env("POD_NAMESPACE", world.namespace())
         .env("HTTPS_PROXY", world.azure.proxy_url())
         .env("HTTP_PROXY", world.azure.proxy_url())
         .env("AZURE_TENANT_ID", DEFAULT_TENANT)

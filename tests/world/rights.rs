@@ -16,8 +16,9 @@ impl World {
             serde_saphyr::from_multiple::<Value>(include_str!("../../deploy/rbac.yaml"));
         let documents = documents.unwrap();
         self.install::<ClusterRole>(&Api::all(self.client.clone()), &documents[0]).await;
-        self.install::<Role>(&Api::namespaced(self.client.clone(), "default"), &documents[1]).await;
+        self.install::<Role>(&Api::namespaced(self.client.clone(), "default"), &documents[2]).await;
         let namespace = self.namespace();
+        let here = || Api::namespaced(self.client.clone(), &namespace);
         self.install::<Namespace>(
             &Api::all(self.client.clone()),
             &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
@@ -31,7 +32,7 @@ impl World {
         let binding = |kind: &str, role: &str, to: &str| {
             json!({
                 "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
-                "metadata": {"name": namespace},
+                "metadata": {"name": format!("{namespace}-{to}")},
                 "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": to},
                 "subjects": [{"kind": "ServiceAccount", "name": "acr-attach", "namespace": namespace}],
             })
@@ -44,6 +45,14 @@ impl World {
         self.install::<RoleBinding>(
             &Api::namespaced(self.client.clone(), "default"),
             &binding("RoleBinding", "Role", "acr-attach-events"),
+        )
+        .await;
+        let mut credentials = documents[1].clone();
+        credentials["metadata"]["namespace"] = namespace.as_str().into();
+        self.install::<Role>(&here(), &credentials).await;
+        self.install::<RoleBinding>(
+            &Api::namespaced(self.client.clone(), &namespace),
+            &binding("RoleBinding", "Role", "acr-attach-credentials"),
         )
         .await;
         self.until_may("get", "", "namespaces", true).await;

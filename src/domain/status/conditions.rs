@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{Holdings, Observed, Report};
-use crate::api::{ConditionType, Reason};
+use crate::api::{ConditionType, MethodInUse, Reason};
 use crate::domain::problem::{Cause, Problem, without_reference};
 use crate::domain::verdict::Verdict;
 
@@ -52,10 +52,16 @@ pub(super) fn conditions(
             ]
         }
     };
-    let access = access_granted(report).map(|it| stamp(&it, &before, report.generation, now));
-    let access = access.or_else(|| known_access(report, &before));
-    let stamped = facts.into_iter().map(|it| stamp(&it, &before, report.generation, now));
-    stamped.chain(access).collect()
+    let parts = [
+        (ConditionType::AccessGranted, access_granted(report)),
+        (ConditionType::PullSecretsReady, pull_secrets_ready(report)),
+        (ConditionType::CredentialFresh, credential_fresh(report)),
+    ];
+    let told = |it: Fact| stamp(&it, &before, report.generation, now);
+    let parts = parts
+        .into_iter()
+        .filter_map(|(type_, fact)| fact.map(told).or_else(|| known(type_, report, &before)));
+    facts.into_iter().map(told).chain(parts).collect()
 }
 
 fn fact(type_: ConditionType, status: &'static str, reason: Reason, message: &str) -> Fact {
@@ -84,10 +90,40 @@ fn failed(problem: &Problem, kind: ConditionType, report: &Report<'_>) -> Vec<Fa
     vec![fact(ConditionType::Ready, ready, reason, &message), fact(kind, "True", reason, &message)]
 }
 
-/// What is known of the role while it could not be read: what was known, as it was told.
-fn known_access(report: &Report<'_>, before: &[Condition]) -> Option<Condition> {
-    let known = before.iter().find(|it| it.type_ == ConditionType::AccessGranted.as_str());
-    known.filter(|_| !report.deleting).cloned()
+/// What is known of a part while it could not be read: what was known, as it was told. The parts
+/// of another method are not told any more.
+fn known(type_: ConditionType, report: &Report<'_>, before: &[Condition]) -> Option<Condition> {
+    let of_other_method = match report.observed.method {
+        Some(MethodInUse::KubeletIdentity) => type_ != ConditionType::AccessGranted,
+        Some(MethodInUse::PullSecret) => type_ == ConditionType::AccessGranted,
+        _ => report.deleting,
+    };
+    let known = before.iter().find(|it| it.type_ == type_.as_str());
+    known.filter(|_| !of_other_method).cloned()
+}
+
+/// Whether every namespace that is to have the pull secret has it.
+fn pull_secrets_ready(report: &Report<'_>) -> Option<Fact> {
+    let type_ = ConditionType::PullSecretsReady;
+    let served = report.observed.served.as_ref()?;
+    Some(match served.failing.first() {
+        None => fact(type_, "True", Reason::Attached, &served.text()),
+        Some(first) => {
+            let problem = served.problem().or_else(|| served.beside());
+            let message = problem.map_or_else(String::new, |it| it.to_string());
+            fact(type_, "False", first.problem.cause.reason(), &message)
+        }
+    })
+}
+
+/// Whether the credential in use is renewed in time. Before there is one, it says nothing.
+fn credential_fresh(report: &Report<'_>) -> Option<Fact> {
+    let type_ = ConditionType::CredentialFresh;
+    let served = report.observed.served.as_ref().filter(|it| !it.secrets.is_empty())?;
+    Some(match &served.overdue {
+        Some(problem) => fact(type_, "False", problem.cause.reason(), &problem.to_string()),
+        None => fact(type_, "True", Reason::Attached, "the credential in use is renewed in time"),
+    })
 }
 
 /// Whether the role is held, if that could be read.
@@ -107,7 +143,14 @@ fn access_granted(report: &Report<'_>) -> Option<Fact> {
 }
 
 fn attached(observed: &Observed) -> String {
-    let server = observed.registry.as_ref().map_or("the registry", |it| it.login_server.as_str());
+    let by_arm = observed.registry.as_ref().map(|it| it.login_server.as_str());
+    let by_name = observed.source.as_ref().map(|it| it.login_server.as_str());
+    let server = by_arm.or(by_name).unwrap_or("the registry");
+    if let Some(served) = &observed.served {
+        let remark = observed.remark.map_or_else(String::new, |it| format!("; {it}"));
+        let can = if served.served() > 0 { "can be pulled from" } else { "waits for namespaces" };
+        return format!("{server} {can}: {}{remark}", served.text());
+    }
     match &observed.holdings {
         Some(holdings) => format!("{server} can be pulled from: {}", granted(holdings)),
         None => format!("{server} can be pulled from"),

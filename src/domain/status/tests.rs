@@ -48,6 +48,7 @@ fn observed(held: bool) -> Observed {
             found: if held { vec![found] } else { vec![] },
             waiting: BTreeMap::new(),
         }),
+        ..Observed::default()
     }
 }
 

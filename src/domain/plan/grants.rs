@@ -1,34 +1,13 @@
-//! The decision: from what is desired and what is owned to the steps between them.
-//!
-//! It does not know which method an attachment uses. Deleting desires nothing; changing the
-//! method, the role or the identity is an ordinary difference.
+//! The part of the plan that is about role assignments.
 
-use std::collections::BTreeMap;
+use jiff::Timestamp;
 
-use jiff::{SignedDuration, Timestamp};
-
-use super::claims::{self, Claim, Claims};
-use super::facts::RoleAssignment;
-use super::names::{AssignmentId, PrincipalId, RegistryId};
-use super::problem::{Cause, Problem};
-use super::role::{Role, assignment_name};
-
-/// What should hold, part by part. A part whose facts are missing is `None` and stays as it is.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Desired {
-    /// The roles to hold.
-    pub grants: Option<Vec<Grant>>,
-    /// Whether nothing uses a former identity any more.
-    pub settled: bool,
-}
-
-impl Desired {
-    /// What a deleted attachment desires.
-    #[must_use]
-    pub fn nothing() -> Self {
-        Self { grants: Some(Vec::new()), settled: true }
-    }
-}
+use super::{Assignments, Desired, Finalizer, Owned, Plan, Step};
+use crate::domain::claims::{self, Claim, Claims};
+use crate::domain::facts::RoleAssignment;
+use crate::domain::names::{AssignmentId, PrincipalId, RegistryId};
+use crate::domain::problem::{Cause, Problem};
+use crate::domain::role::{Role, assignment_name};
 
 /// One role on one registry for one identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,47 +41,7 @@ impl Grant {
     }
 }
 
-/// What there is, part by part. A part that could not be read is `None`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Owned {
-    /// All role assignments on the registry and above it, ours and others'.
-    pub assignments: Option<Vec<RoleAssignment>>,
-    /// The registry that they were listed on.
-    pub registry: RegistryId,
-    /// What marks ours.
-    pub claim: Claim,
-    /// Whether the object bears our finalizer.
-    pub finalizer: bool,
-}
-
-/// One thing to do. Each can be repeated, and each survives being killed half-way.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Step {
-    /// Let the object wait for us when it is deleted.
-    AddFinalizer,
-    /// Make an assignment with our claim.
-    Assign(Grant),
-    /// Add our claim to an assignment that others of us hold, or set its condition right.
-    Join(AssignmentId, Grant),
-    /// Take our claim back, and delete the assignment if it was the last.
-    Release(AssignmentId),
-    /// Let the object go.
-    RemoveFinalizer,
-}
-
-/// The steps in order, what is not due yet, and what cannot be done.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Plan {
-    /// In the order in which they are taken. A failing step stops those after it.
-    pub steps: Vec<Step>,
-    /// Assignments that are no longer desired, and when they will be removed; `None` while
-    /// that depends on something that has no date.
-    pub waiting: BTreeMap<AssignmentId, Option<Timestamp>>,
-    /// What stands in the way.
-    pub blocked: Option<Problem>,
-}
-
-/// Lists the steps from what is owned to what is desired.
+/// Lists the steps from the roles that are held to those that should be.
 ///
 /// | desired | found at the registry | step |
 /// |---|---|---|
@@ -111,36 +50,61 @@ pub struct Plan {
 /// | yes | one with claims of other attachments | `AddFinalizer`, `Join` |
 /// | yes | somebody else's, here or above, as wide as ours | – (it is used) |
 /// | yes | somebody else's, here, with another condition | blocked, `NotOurs` |
-/// | no, others are | one with our claim | `Release` when its replacement has counted long enough |
+/// | no, something else is | one with our claim | `Release` when its replacement has counted long enough |
 /// | nothing is | one with our claim | `Release`, `RemoveFinalizer` |
 /// | no | somebody else's | – |
-#[must_use]
-pub fn plan(desired: &Desired, owned: &Owned, now: Timestamp, delay: SignedDuration) -> Plan {
-    let mut plan = Plan::default();
-    let (Some(grants), Some(found)) = (&desired.grants, &owned.assignments) else {
-        return plan;
-    };
-    let mut replaced_since = Vec::new();
+pub(super) fn plan(
+    desired: &Desired,
+    owned: &Owned,
+    replaced: Option<Timestamp>,
+    now: Timestamp,
+    plan: &mut Plan,
+) {
+    let (Some(grants), Some(owns)) = (&desired.grants, &owned.assignments) else { return };
+    let mut steps = Vec::new();
     for grant in grants {
-        match holding(grant, found, owned) {
-            Ok(Holding::Held(since)) => replaced_since.push(since),
-            Ok(Holding::Missing) => plan.steps.push(Step::Assign(grant.clone())),
-            Ok(Holding::Joinable(id)) => plan.steps.push(Step::Join(id, grant.clone())),
-            Err(problem) => plan.blocked = plan.blocked.or(Some(problem)),
+        match holding(grant, owns) {
+            Ok(Holding::Held(_)) => {}
+            Ok(Holding::Missing) => steps.push(Step::Assign(grant.clone())),
+            Ok(Holding::Joinable(id)) => steps.push(Step::Join(id, grant.clone())),
+            Err(problem) => plan.blocked = plan.blocked.take().or(Some(problem)),
         }
     }
-    let counts_from = counts_from(desired, grants, &replaced_since, now, delay);
-    let mine: Vec<_> = found.iter().filter(|it| is_mine(it, owned)).collect();
+    let mine: Vec<_> = owns.found.iter().filter(|it| is_mine(it, owns)).collect();
     let (kept, surplus): (Vec<&RoleAssignment>, Vec<&RoleAssignment>) =
         mine.into_iter().partition(|it| grants.iter().any(|grant| grant.is_of(it)));
     for assignment in surplus {
-        match counts_from {
-            Some(due) if due <= now => plan.steps.push(Step::Release(assignment.id.clone())),
-            due => drop(plan.waiting.insert(assignment.id.clone(), due)),
+        match replaced {
+            Some(due) if due <= now => steps.push(Step::Release(assignment.id.clone())),
+            due => {
+                plan.waiting.insert(assignment.id.clone(), due);
+                plan.is_due(due);
+            }
         }
     }
-    finalizer(&mut plan, owned.finalizer, !kept.is_empty());
-    plan
+    let remains = !kept.is_empty() || !plan.waiting.is_empty();
+    plan.parts.push(with_finalizer(steps, remains, owned));
+}
+
+/// The finalizer is there while there is something to undo, and before there is.
+fn with_finalizer(mut steps: Vec<Step>, remains: bool, owned: &Owned) -> Vec<Step> {
+    const OURS: Finalizer = Finalizer::RoleAssignments;
+    let makes_some = steps.iter().any(|it| matches!(it, Step::Assign(_) | Step::Join(..)));
+    let (needed, present) = (makes_some || remains, owned.finalizers.contains(&OURS));
+    if needed && !present {
+        steps.insert(0, Step::AddFinalizer(OURS));
+    } else if !needed && present {
+        steps.push(Step::RemoveFinalizer(OURS));
+    }
+    steps
+}
+
+/// Since when a role is held; `None` if it is not, or if that is not known.
+pub(super) fn held_since(grant: &Grant, owned: &Owned) -> Option<Timestamp> {
+    match holding(grant, owned.assignments.as_ref()?) {
+        Ok(Holding::Held(since)) => since,
+        _ => None,
+    }
 }
 
 /// How a desired grant stands.
@@ -152,11 +116,13 @@ enum Holding {
     Missing,
 }
 
-fn holding(grant: &Grant, found: &[RoleAssignment], owned: &Owned) -> Result<Holding, Problem> {
+fn holding(grant: &Grant, owns: &Assignments) -> Result<Holding, Problem> {
     let at_registry = |it: &&RoleAssignment| it.id.is_at(&grant.registry);
-    let same: Vec<_> = found.iter().filter(|it| grant.is_of(it)).collect();
+    let same: Vec<_> = owns.found.iter().filter(|it| grant.is_of(it)).collect();
     if let Some(ours) = same.iter().copied().filter(at_registry).find(|it| it.claims().is_some()) {
-        return Ok(match join(ours, grant, &owned.claim)? {
+        let claim = owns.claimed.as_ref().map(|(_, claim)| claim);
+        let changes = claim.map(|it| join(ours, grant, it)).transpose()?.flatten();
+        return Ok(match changes {
             None => Holding::Held(ours.updated_on),
             Some(_) => Holding::Joinable(ours.id.clone()),
         });
@@ -184,40 +150,10 @@ fn in_the_way(found: &RoleAssignment, grant: &Grant) -> Problem {
 }
 
 /// Whether the assignment bears our claim, at the registry itself.
-fn is_mine(found: &RoleAssignment, owned: &Owned) -> bool {
-    found.id.is_at(&owned.registry) && found.claims().is_some_and(|it| it.contains(&owned.claim))
-}
-
-/// From when on the replacements count, so that what they replace may go.
-///
-/// Azure takes up to 10 minutes to honour a role (learn.microsoft.com, "Troubleshoot Azure
-/// RBAC"), and nodes use a former identity until they are reimaged.
-fn counts_from(
-    desired: &Desired,
-    grants: &[Grant],
-    held_since: &[Option<Timestamp>],
-    now: Timestamp,
-    delay: SignedDuration,
-) -> Option<Timestamp> {
-    if grants.is_empty() {
-        return Some(now);
-    }
-    if !desired.settled || held_since.len() < grants.len() {
-        return None;
-    }
-    let latest = held_since.iter().copied().collect::<Option<Vec<_>>>()?.into_iter().max()?;
-    latest.checked_add(delay).ok()
-}
-
-/// The finalizer is there while there is something to undo, and before there is.
-fn finalizer(plan: &mut Plan, present: bool, keeps_some: bool) {
-    let makes_some = plan.steps.iter().any(|it| matches!(it, Step::Assign(_) | Step::Join(..)));
-    let needed = makes_some || keeps_some || !plan.waiting.is_empty();
-    if needed && !present {
-        plan.steps.insert(0, Step::AddFinalizer);
-    } else if !needed && present {
-        plan.steps.push(Step::RemoveFinalizer);
-    }
+fn is_mine(found: &RoleAssignment, owns: &Assignments) -> bool {
+    owns.claimed.as_ref().is_some_and(|(registry, claim)| {
+        found.id.is_at(registry) && found.claims().is_some_and(|it| it.contains(claim))
+    })
 }
 
 /// What changes on an assignment of ours that others may share.
@@ -286,6 +222,3 @@ pub fn release(found: &RoleAssignment, claim: &Claim) -> Release {
         Release::Keep(Amendment { claims, condition: found.condition.clone() })
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::names::{self, InvalidName, LoginServer, RegistryId};
-use super::problem::{Cause, Problem};
+use crate::domain::attachment::RegistryName;
+use crate::domain::names::{self, InvalidName, LoginServer};
+use crate::domain::problem::{Cause, Problem};
 
 /// The registries that attachments may name: all of them, or those in a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,23 +19,23 @@ enum Allowed {
 }
 
 impl AllowedRegistries {
-    /// Judges a registry by its resource id.
+    /// Judges a registry by the name that its attachment gives it.
     ///
     /// # Errors
     /// `NotAllowed`, with the setting that allows it.
-    pub fn permit(&self, registry: &RegistryId) -> Result<(), Problem> {
+    pub(super) fn permit(&self, registry: &RegistryName) -> Result<(), Problem> {
         let Some(list) = &self.0 else { return Ok(()) };
-        let id = registry.as_str().to_ascii_lowercase();
-        let starts = |prefix: &str| {
-            id.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let (name, what) = match registry {
+            RegistryName::Id(id) => (id.as_str(), "its resource id, or the start of it,"),
+            RegistryName::LoginServer(server) => (server.as_str(), "its login server"),
         };
-        if list.iter().any(|it| matches!(it, Allowed::Prefix(prefix) if starts(prefix))) {
+        if list.iter().any(|it| it.means(registry)) {
             return Ok(());
         }
         Err(Problem::new(
             Cause::NotAllowed,
             format!(
-                "attaching registry {registry}: the operator's settings do not allow it; add its resource id, or the start of it, to --allowed-registries (ACR_ATTACH_ALLOWED_REGISTRIES), which holds {self}"
+                "attaching registry {name}: the operator's settings do not allow it; add {what} to --allowed-registries (ACR_ATTACH_ALLOWED_REGISTRIES), which holds {self}"
             ),
         ))
     }
@@ -70,6 +71,17 @@ impl fmt::Display for AllowedRegistries {
 }
 
 impl Allowed {
+    fn means(&self, registry: &RegistryName) -> bool {
+        match (self, registry) {
+            (Self::Prefix(prefix), RegistryName::Id(id)) => {
+                let id = id.as_str().to_ascii_lowercase();
+                id.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+            (Self::LoginServer(allowed), RegistryName::LoginServer(server)) => allowed == server,
+            _ => false,
+        }
+    }
+
     fn as_str(&self) -> &str {
         match self {
             Self::Prefix(prefix) => prefix,
@@ -100,7 +112,17 @@ mod tests {
             "{S}/resourceGroups/rg1/providers/Microsoft.ContainerRegistry/registries/contoso"
         );
         let policy: AllowedRegistries = setting.parse().unwrap();
-        assert_eq!(policy.permit(&registry.parse().unwrap()).is_ok(), allowed, "{setting}");
+        let registry = RegistryName::Id(registry.parse().unwrap());
+        assert_eq!(policy.permit(&registry).is_ok(), allowed, "{setting}");
+    }
+
+    #[test]
+    fn a_login_server_allows_what_names_the_registry_by_it() {
+        let server = |text: &str| RegistryName::LoginServer(text.parse().unwrap());
+        let policy: AllowedRegistries = "contoso.azurecr.io".parse().unwrap();
+        policy.permit(&server("Contoso.azurecr.io")).unwrap();
+        let problem = policy.permit(&server("fabrikam.azurecr.io")).unwrap_err();
+        assert!(problem.message.contains("add its login server to --allowed-registries"));
     }
 
     #[rstest::rstest]

@@ -1,0 +1,51 @@
+//! Signing in as a service principal, to exchange its token at a registry.
+
+use std::sync::PoisonError;
+
+use azure_core::credentials::Secret;
+
+use super::{RegistrySession, ServicePrincipal};
+use crate::azure::entra::Identity;
+use crate::azure::error::Error;
+
+/// The audience of registries, the same in all clouds (cloud-provider-azure,
+/// pkg/credentialprovider).
+const AUDIENCE: &str = "https://containerregistry.azure.net";
+
+impl RegistrySession {
+    /// Signs the principal in, for the audience of registries where its tenant knows that.
+    pub(super) async fn sign_in(
+        &self,
+        principal: &ServicePrincipal,
+    ) -> Result<(Secret, bool), Error> {
+        let registries = &self.registries;
+        let arm = registries.cloud.arm();
+        if let Some(audience) = &registries.audience {
+            return Ok((self.token(principal, audience).await?, false));
+        }
+        if registries.is_strange(&principal.tenant) {
+            return Ok((self.token(principal, arm).await?, true));
+        }
+        match self.token(principal, AUDIENCE).await {
+            Err(error) if error.is_unknown_audience() => {
+                let token = self.token(principal, arm).await?;
+                let strange = &registries.strange_tenants;
+                let mut strange = strange.lock().unwrap_or_else(PoisonError::into_inner);
+                strange.push(principal.tenant.clone());
+                Ok((token, true))
+            }
+            token => Ok((token?, false)),
+        }
+    }
+
+    async fn token(&self, principal: &ServicePrincipal, audience: &str) -> Result<Secret, Error> {
+        let attempt = self.attempt("getting a token for registry");
+        let identity = Identity::ServicePrincipal(principal.clone());
+        let failed = |error: azure_core::Error| Error::failed(&attempt, &identity, &error);
+        let credential = identity.credential(self.registries.options.clone()).map_err(failed)?;
+        let credential = credential.ok_or_else(|| Error::no_identity(&attempt))?;
+        let scope = format!("{audience}/.default");
+        let token = credential.get_token(&[&scope], None).await.map_err(failed)?;
+        Ok(token.token)
+    }
+}

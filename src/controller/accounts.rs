@@ -1,0 +1,152 @@
+//! Service accounts as Kubernetes stores them, to what decisions need and back.
+
+use k8s_openapi::api::core::v1::ServiceAccount as Stored;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use super::mirror::Key;
+use crate::domain::cluster::ServiceAccount;
+
+/// Marks an entry that we added: the name of the pull secret follows, the value is the uid of
+/// the attachment.
+const MARK: &str = "pull-secrets.acr-attach.dev/";
+/// What `kubectl apply` keeps of what was applied.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+const LIST: &str = "imagePullSecrets";
+
+/// A service account without what does not matter.
+pub fn reduce(account: &Stored) -> Option<(Key, ServiceAccount)> {
+    let (namespace, name) = (account.namespace()?, account.name_any());
+    let marks = account.annotations().iter().filter_map(|(key, uid)| {
+        key.strip_prefix(MARK).map(|secret| (secret.to_owned(), uid.clone()))
+    });
+    let list = account.image_pull_secrets.as_ref();
+    let reduced = ServiceAccount {
+        namespace: namespace.clone(),
+        name: name.clone(),
+        pull_secrets: list.map(|list| list.iter().map(|it| it.name.clone()).collect()),
+        marks: marks.collect(),
+        is_annotated: account.metadata.annotations.is_some(),
+        is_list_applied: is_list_applied(account),
+    };
+    Some(((namespace, name), reduced))
+}
+
+/// Whether a tool applies that list: such a tool sets it to what it knows each time.
+fn is_list_applied(account: &Stored) -> bool {
+    let field = format!("f:{LIST}");
+    let applied = account.managed_fields().iter().any(|it| {
+        it.operation.as_deref() == Some("Apply")
+            && it.fields_v1.as_ref().is_some_and(|it| it.0.get(&field).is_some())
+    });
+    let last = account.annotations().get(LAST_APPLIED);
+    let last = last.and_then(|it| serde_json::from_str::<Value>(it).ok());
+    applied || last.is_some_and(|it| it.get(LIST).is_some())
+}
+
+/// The patch that adds an entry at the end and marks it. It does nothing if the list is not as
+/// it was read: lists have no owner here that would keep two writers apart.
+pub fn add(account: &ServiceAccount, secret: &str, uid: &str) -> Value {
+    let mut operations = vec![as_read(account)];
+    match &account.pull_secrets {
+        Some(_) => operations.push(json!({
+            "op": "add", "path": format!("/{LIST}/-"), "value": {"name": secret},
+        })),
+        None => operations.push(json!({
+            "op": "add", "path": format!("/{LIST}"), "value": [{"name": secret}],
+        })),
+    }
+    if account.is_annotated {
+        operations.push(json!({"op": "add", "path": mark(secret), "value": uid}));
+    } else {
+        let annotations = json!({format!("{MARK}{secret}"): uid});
+        operations.push(json!({"op": "test", "path": "/metadata/annotations", "value": null}));
+        operations
+            .push(json!({"op": "add", "path": "/metadata/annotations", "value": annotations}));
+    }
+    Value::Array(operations)
+}
+
+/// The patch that takes an entry of ours out again, with its mark.
+pub fn remove(account: &ServiceAccount, secret: &str, uid: &str) -> Value {
+    let mut operations = vec![as_read(account)];
+    let mut list = account.pull_secrets.iter().flatten();
+    if let Some(at) = list.position(|it| it == secret) {
+        operations.push(json!({"op": "remove", "path": format!("/{LIST}/{at}")}));
+    }
+    operations.push(json!({"op": "test", "path": mark(secret), "value": uid}));
+    operations.push(json!({"op": "remove", "path": mark(secret)}));
+    Value::Array(operations)
+}
+
+fn as_read(account: &ServiceAccount) -> Value {
+    let list = account.pull_secrets.as_ref();
+    let list = list.map(|list| list.iter().map(|it| json!({"name": it})).collect::<Vec<_>>());
+    json!({"op": "test", "path": format!("/{LIST}"), "value": list})
+}
+
+/// The path of a mark (RFC 6901).
+fn mark(secret: &str) -> String {
+    let name = format!("{MARK}{secret}").replace('~', "~0").replace('/', "~1");
+    format!("/metadata/annotations/{name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn account(manifest: &Value) -> ServiceAccount {
+        let stored: Stored = serde_json::from_value(manifest.clone()).unwrap();
+        reduce(&stored).unwrap().1
+    }
+
+    /// The account after a patch, as the API server applies it.
+    fn patched(manifest: &Value, patch: Value) -> Value {
+        let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
+        let mut after = manifest.clone();
+        json_patch::patch(&mut after, &patch).unwrap();
+        after
+    }
+
+    fn manifest() -> Value {
+        json!({"metadata": {
+            "namespace": "a", "name": "default", "annotations": {"team": "x"},
+        }, "imagePullSecrets": [{"name": "first"}]})
+    }
+
+    #[test]
+    fn an_entry_comes_last_and_goes_without_a_trace() {
+        let before = manifest();
+        let with = patched(&before, add(&account(&before), "acr-pull", "uid"));
+        assert_eq!(with["imagePullSecrets"], json!([{"name": "first"}, {"name": "acr-pull"}]));
+        assert!(account(&with).is_marked("acr-pull", "uid"));
+        assert_eq!(patched(&with, remove(&account(&with), "acr-pull", "uid")), before);
+    }
+
+    #[test]
+    fn what_others_added_meanwhile_is_not_lost() {
+        let read = account(&manifest());
+        let mut now = manifest();
+        now["imagePullSecrets"] = json!([{"name": "first"}, {"name": "second"}]);
+        let patch: json_patch::Patch =
+            serde_json::from_value(add(&read, "acr-pull", "uid")).unwrap();
+        json_patch::patch(&mut now.clone(), &patch).unwrap_err();
+    }
+
+    #[test]
+    fn whoever_applies_the_list_owns_it() {
+        let mut by_kubectl = manifest();
+        by_kubectl["metadata"]["annotations"][LAST_APPLIED] =
+            json!({"imagePullSecrets": []}).to_string().into();
+        assert!(account(&by_kubectl).is_list_applied);
+        let mut by_flux = manifest();
+        by_flux["metadata"]["managedFields"] = json!([
+            {"manager": "flux", "operation": "Apply", "fieldsV1": {"f:imagePullSecrets": {}}},
+        ]);
+        assert!(account(&by_flux).is_list_applied);
+        by_flux["metadata"]["managedFields"][0]["operation"] = "Update".into();
+        assert!(!account(&by_flux).is_list_applied);
+        by_kubectl["metadata"]["annotations"][LAST_APPLIED] = json!({}).to_string().into();
+        assert!(!account(&by_kubectl).is_list_applied);
+    }
+}

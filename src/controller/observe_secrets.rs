@@ -1,0 +1,239 @@
+//! Observe, for pull secrets: what the watches have shown, the registry, and whether the
+//! credential in use is still accepted.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::Api;
+use kube::core::{Selector, SelectorExt};
+
+use super::context::Context;
+use super::kubernetes::within;
+use super::observe::{Observation, Occasion, Pass};
+use super::secrets::Written;
+use crate::api::RegistryAttachment;
+use crate::domain::attachment::{Method, RegistryName, Task};
+use crate::domain::cluster::{Namespace, StoredSecret};
+use crate::domain::facts::Registry;
+use crate::domain::names::RegistryId;
+use crate::domain::problem::{Cause, Problem};
+use crate::domain::proof::Probe;
+use crate::domain::pull_secret::{Inputs, PullSecret, Source, wanted};
+use crate::domain::status::Holdings;
+
+impl Observation {
+    /// Takes what the watches have shown: the namespaces that are to have the Secret, and what
+    /// is ours in the cluster.
+    pub async fn cluster(&mut self, task: &Task, ctx: &Context) {
+        let result = match task {
+            Task::Attach(attachment) => match &attachment.method {
+                Method::PullSecret(secret) => self.cluster_of(secret, ctx).await,
+                Method::KubeletIdentity(..) => {
+                    self.desired.deliveries = Some(Vec::new());
+                    // Without the watches there is nothing to switch from.
+                    let _ = self.leftovers(ctx);
+                    Ok(())
+                }
+            },
+            Task::Detach(_) => {
+                self.desired.deliveries = Some(Vec::new());
+                let leftovers = self.leftovers(ctx);
+                // Garbage collection takes the Secrets.
+                self.owned.secrets = None;
+                leftovers
+            }
+        };
+        self.problem = result.err();
+    }
+
+    /// What of ours there is in the cluster.
+    fn leftovers(&mut self, ctx: &Context) -> Result<(), Problem> {
+        let uid = self.owned.uid.clone();
+        let marked = ctx.watches.accounts.select(|it| it.marks.values().any(|mark| *mark == uid));
+        self.owned.accounts = Some(marked?);
+        self.owned.secrets = Some(ctx.watches.secrets.select(|it| it.is_of(&uid))?);
+        Ok(())
+    }
+
+    async fn cluster_of(&mut self, secret: &PullSecret, ctx: &Context) -> Result<(), Problem> {
+        let uid = self.owned.uid.clone();
+        let namespaces = namespaces(secret, ctx)?;
+        let wanted = wanted(secret, &Inputs::default(), &namespaces);
+        let there: BTreeSet<&str> =
+            wanted.deliveries.iter().map(|it| it.namespace.as_str()).collect();
+        let found = ctx.watches.secrets.select(|it| {
+            it.is_of(&uid) || (it.name == secret.name && there.contains(it.namespace.as_str()))
+        })?;
+        let accounts = ctx.watches.accounts.select(|it| {
+            there.contains(it.namespace.as_str()) || it.marks.values().any(|mark| *mark == uid)
+        })?;
+        self.owned.gone = gone(&found, &uid, ctx).await?;
+        self.owned.secrets = Some(found);
+        self.owned.accounts = Some(accounts);
+        self.desired.accounts = secret.accounts.clone();
+        self.desired.deliveries = Some(wanted.deliveries.clone());
+        self.wanted = Some(wanted);
+        Ok(())
+    }
+
+    /// The registry, the version of the credential, and what is left of the other method.
+    pub(super) async fn pull_secret(
+        &mut self,
+        name: &RegistryName,
+        secret: &PullSecret,
+        pass: Pass<'_>,
+    ) -> Result<(), Problem> {
+        let Pass { object, ctx, .. } = pass;
+        // From the first look on; where nothing was read of the cluster, nothing is desired.
+        let Some(wanted) = &mut self.wanted else { return Ok(()) };
+        let deliveries = std::mem::take(&mut wanted.deliveries);
+        self.desired.deliveries = None;
+        self.desired.grants = Some(Vec::new());
+        self.desired.settled = !deliveries.is_empty();
+        let source = self.source(name, pass).await?;
+        let reference = &secret.principal.secret.name;
+        let credentials = ctx.watches.credentials.select(|it| it.name == *reference)?;
+        let version = credentials.first().map(|it| it.version.as_str());
+        let inputs = Inputs::of(secret, &source, version);
+        self.source = Some(source.clone());
+        self.observed.source = Some(source);
+        let inputs_of = |mut it: crate::domain::plan::Delivery| {
+            it.inputs = inputs.clone();
+            it
+        };
+        let deliveries: Vec<_> = deliveries.into_iter().map(inputs_of).collect();
+        self.desired.deliveries = Some(deliveries.clone());
+        if let Some(wanted) = &mut self.wanted {
+            wanted.deliveries = deliveries;
+        }
+        match name {
+            RegistryName::Id(id) => self.assignments(id, object, ctx).await,
+            RegistryName::LoginServer(_) => {
+                self.observed.holdings = Some(Holdings::default());
+                Ok(())
+            }
+        }
+    }
+
+    /// What is known of the registry. That Azure Resource Manager does not answer keeps nobody
+    /// from pulling: what it told before still counts.
+    async fn source(&mut self, name: &RegistryName, pass: Pass<'_>) -> Result<Source, Problem> {
+        let Pass { object, occasion, known, ctx, .. } = pass;
+        let id = match name {
+            RegistryName::LoginServer(server) => {
+                return Ok(Source { login_server: server.clone(), mode: None });
+            }
+            RegistryName::Id(id) => id,
+        };
+        let before = known.registry.clone().or_else(|| told(object, id));
+        let registry = match before {
+            Some(registry) if occasion == Occasion::Glance => registry,
+            before => match self.registry(id, ctx).await {
+                Ok(registry) => registry,
+                Err(problem) => {
+                    self.problem = Some(problem.clone());
+                    before.ok_or(problem)?
+                }
+            },
+        };
+        ctx.policy.permit_login_server(&registry.login_server)?;
+        let source =
+            Source { login_server: registry.login_server.clone(), mode: Some(registry.mode) };
+        self.observed.registry = Some(registry);
+        Ok(source)
+    }
+
+    async fn registry(&mut self, id: &RegistryId, ctx: &Context) -> Result<Registry, Problem> {
+        let session = ctx.azure.session()?;
+        Ok(self.session.insert(session).reader.registry(id).await?)
+    }
+
+    /// Asks the registry about one of the credentials in use: they are all the same, or will be
+    /// when they are renewed.
+    pub async fn prove(&mut self, now: Timestamp, ctx: &Context) {
+        let (Some(source), Some(secret)) = (self.source.clone(), self.in_use(now)) else { return };
+        let StoredSecret { namespace, name, digest, .. } = secret;
+        let doing = format!("reading Secret {name} in namespace {namespace}");
+        let api = Api::<Secret>::namespaced(ctx.kubernetes.client(), &namespace);
+        let result = async {
+            let stored = within(&doing, api.get(&name)).await?;
+            // One that somebody has just changed will be written again.
+            let written = Written::of(&stored).filter(|it| it.digest() == digest);
+            let Some(credential) = written.and_then(|it| it.credential(&source.login_server))
+            else {
+                return Ok(false);
+            };
+            let registry = ctx.azure.registry(&source.login_server)?;
+            match registry.prove(&credential, &Probe::of(source.mode)).await {
+                Err(error) if error.is_refused() => Ok(true),
+                answer => answer.map(|_| false).map_err(Problem::from),
+            }
+        };
+        match result.await {
+            Ok(refused) => self.owned.refused = refused,
+            Err(problem) => self.doubt = Some(problem),
+        }
+    }
+
+    fn in_use(&self, now: Timestamp) -> Option<StoredSecret> {
+        let deliveries = self.desired.deliveries.iter().flatten();
+        let mut pairs = deliveries.filter_map(|delivery| {
+            let mut all = self.owned.secrets.iter().flatten();
+            let here =
+                |it: &&StoredSecret| it.namespace == delivery.namespace && it.name == delivery.name;
+            Some((delivery, all.find(here)?))
+        });
+        let fresh = pairs.find(|(delivery, found)| {
+            found.is_of(&self.owned.uid) && found.is_fresh(&delivery.inputs, now)
+        });
+        fresh.map(|(_, found)| found.clone())
+    }
+}
+
+fn namespaces(secret: &PullSecret, ctx: &Context) -> Result<Vec<Namespace>, Problem> {
+    let selector = secret.selector.clone().map(Selector::try_from).transpose();
+    let selector = selector.map_err(|error| {
+        let text = format!("reading the spec: pullSecret.namespaces.selector: {error}");
+        Problem::new(Cause::InvalidSpec, text)
+    })?;
+    let selects = |it: &super::watches::NamespaceSeen| {
+        selector.as_ref().is_some_and(|selector| selector.matches(&it.labels))
+    };
+    let seen =
+        ctx.watches.namespaces.select(|it| secret.namespaces.contains(&it.name) || selects(it))?;
+    let mut all: Vec<_> = seen
+        .into_iter()
+        .map(|it| Namespace { selected: selects(&it), terminating: it.terminating, name: it.name })
+        .collect();
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(all)
+}
+
+/// The attachments that are gone, among those whose Secrets are in the way. They are asked for
+/// live: a list that lags behind must not give away what somebody still owns.
+async fn gone(
+    found: &[StoredSecret],
+    uid: &str,
+    ctx: &Context,
+) -> Result<BTreeSet<String>, Problem> {
+    let others = found.iter().filter(|it| !it.is_of(uid)).flat_map(StoredSecret::uids);
+    let others: BTreeSet<String> = others.collect();
+    if others.is_empty() {
+        return Ok(others);
+    }
+    let alive = ctx.kubernetes.attachments().await?;
+    Ok(others.difference(&alive).cloned().collect())
+}
+
+/// The registry as status tells it: what Azure said before the operator was started.
+fn told(object: &RegistryAttachment, id: &RegistryId) -> Option<Registry> {
+    let told = object.status.as_ref()?.registry.as_ref()?;
+    let told_id: RegistryId = told.resource_id.as_ref()?.parse().ok()?;
+    (told_id == *id).then_some(())?;
+    Some(Registry {
+        id: told_id,
+        login_server: told.login_server.as_ref()?.parse().ok()?,
+        mode: told.role_assignment_mode?,
+    })
+}

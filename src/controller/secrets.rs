@@ -1,0 +1,193 @@
+//! Pull secrets as Kubernetes stores them, to what decisions need and back.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use jiff::Timestamp;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Resource, ResourceExt};
+use serde_json::{Value, json};
+
+use super::mirror::Key;
+use crate::api::RegistryAttachment;
+use crate::azure::Credential;
+use crate::domain::cluster::{Owner, StoredSecret};
+use crate::domain::names::LoginServer;
+use crate::domain::plan::Target;
+use crate::domain::proof::Proof;
+use crate::domain::pull_secret::{Inputs, digest};
+
+const TYPE: &str = "kubernetes.io/dockerconfigjson";
+const CONTENT: &str = ".dockerconfigjson";
+const MANAGED_BY: (&str, &str) = ("app.kubernetes.io/managed-by", "acr-attach");
+/// The label that selects the pull secrets of one attachment, by uid.
+const ATTACHMENT: &str = "acr-attach.dev/attachment";
+const INPUTS: &str = "acr-attach.dev/inputs";
+const WRITTEN: &str = "acr-attach.dev/written";
+const EXPIRES: &str = "acr-attach.dev/expires";
+const RENEW: &str = "acr-attach.dev/renew";
+const PROOF: &str = "acr-attach.dev/proof";
+/// Covers the content and the annotations above.
+const DIGEST: &str = "acr-attach.dev/digest";
+
+/// The label selector for all pull secrets.
+pub fn selector() -> String {
+    format!("{}={}", MANAGED_BY.0, MANAGED_BY.1)
+}
+
+/// What a pull secret is to hold.
+pub struct Content<'a> {
+    /// The registry.
+    pub server: &'a LoginServer,
+    /// User and password.
+    pub credential: &'a Credential,
+    /// What it was made from.
+    pub inputs: &'a Inputs,
+    /// What the registry said of it.
+    pub proof: Proof,
+    /// When it was made.
+    pub written: Timestamp,
+    /// When it is to be renewed.
+    pub renew: Option<Timestamp>,
+}
+
+impl Content<'_> {
+    /// The docker configuration, with user name, password and both together: tools read one or
+    /// the other.
+    pub fn docker_config(&self) -> Vec<u8> {
+        let Credential { user, password, .. } = self.credential;
+        let password = password.secret();
+        let auth = BASE64.encode(format!("{user}:{password}"));
+        let entry = json!({"username": user, "password": password, "auth": auth});
+        json!({"auths": {self.server.as_str(): entry}}).to_string().into_bytes()
+    }
+
+    /// The annotations that tell its story.
+    fn annotations(&self) -> Vec<(&'static str, String)> {
+        let time = |it: Timestamp| it.strftime("%FT%TZ").to_string();
+        let mut all = vec![
+            (INPUTS, self.inputs.to_string()),
+            (WRITTEN, time(self.written)),
+            (PROOF, self.proof.to_string()),
+        ];
+        all.extend(self.credential.expires.map(|it| (EXPIRES, time(it))));
+        all.extend(self.renew.map(|it| (RENEW, time(it))));
+        all
+    }
+
+    /// As it is written.
+    pub fn write(&self) -> Written {
+        Written { data: self.docker_config(), annotations: self.annotations() }
+    }
+}
+
+/// The same for every namespace: content and annotations. It has no `Debug`, since it holds the
+/// credential.
+pub struct Written {
+    data: Vec<u8>,
+    annotations: Vec<(&'static str, String)>,
+}
+
+impl Written {
+    /// That of a Secret that was written before, if it is as it was written.
+    pub fn of(secret: &Secret) -> Option<Self> {
+        let data = content(secret)?.to_vec();
+        let annotations = [INPUTS, WRITTEN, EXPIRES, RENEW, PROOF].into_iter();
+        let annotations = annotations
+            .filter_map(|name| Some((name, secret.annotations().get(name)?.clone())))
+            .collect();
+        let written = Self { data, annotations };
+        (secret.annotations().get(DIGEST) == Some(&written.digest())).then_some(written)
+    }
+
+    /// What stands for all of it.
+    pub fn digest(&self) -> String {
+        let mut annotations = self.annotations.clone();
+        annotations.sort();
+        let mut bytes = self.data.clone();
+        for (name, value) in annotations {
+            bytes.extend(format!("\n{name}={value}").into_bytes());
+        }
+        digest(&bytes)
+    }
+
+    /// The Secret to apply. The uid keeps it from one of the same name that came later; nothing
+    /// of the attachment's own labels and annotations is copied, since tools prune by them.
+    pub fn manifest(&self, target: &Target, object: &RegistryAttachment) -> Value {
+        let digest = self.digest();
+        let annotations = self.annotations.iter().map(|(name, value)| (*name, value));
+        let annotations: serde_json::Map<String, Value> = annotations
+            .chain([(DIGEST, &digest)])
+            .map(|(name, value)| (name.to_owned(), value.as_str().into()))
+            .collect();
+        let mut metadata = json!({
+            "name": target.name,
+            "namespace": target.namespace,
+            "labels": {MANAGED_BY.0: MANAGED_BY.1, ATTACHMENT: object.uid()},
+            "annotations": annotations,
+            "ownerReferences": [{
+                "apiVersion": RegistryAttachment::api_version(&()),
+                "kind": RegistryAttachment::kind(&()),
+                "name": object.name_any(),
+                "uid": object.uid(),
+            }],
+        });
+        if let Some(uid) = &target.uid {
+            metadata["uid"] = uid.as_str().into();
+        }
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "type": TYPE, "metadata": metadata,
+            "data": {CONTENT: ByteString(self.data.clone())},
+        })
+    }
+
+    /// User and password for that registry.
+    pub fn credential(&self, server: &LoginServer) -> Option<Credential> {
+        let config: Value = serde_json::from_slice(&self.data).ok()?;
+        let entry = &config["auths"][server.as_str()];
+        let text = |name: &str| entry[name].as_str().map(str::to_owned);
+        let (user, password) = (text("username")?, text("password")?.into());
+        Some(Credential { user, password, expires: None })
+    }
+}
+
+/// A Secret without its content.
+pub fn reduce(secret: &Secret) -> Option<(Key, StoredSecret)> {
+    let (namespace, name) = (secret.namespace()?, secret.name_any());
+    let annotations = secret.annotations();
+    let annotation = |name: &str| annotations.get(name);
+    let time = |name: &str| annotation(name).and_then(|it| it.parse::<Timestamp>().ok());
+    let uid = secret.uid()?;
+    let label = secret.labels().get(ATTACHMENT).cloned();
+    let managed = secret.labels().get(MANAGED_BY.0).is_some_and(|it| it == MANAGED_BY.1);
+    let owner = owner(secret);
+    let labelled = owner.as_ref().is_none_or(|it| label.as_ref() == Some(&it.uid));
+    let written = Written::of(secret);
+    let stored = StoredSecret {
+        intact: written.is_some() && managed && labelled && secret.type_.as_deref() == Some(TYPE),
+        digest: written.map_or_else(String::new, |it| it.digest()),
+        inputs: annotation(INPUTS).and_then(|it| it.parse().ok()),
+        created: secret.creation_timestamp().map(|it| it.0).unwrap_or_default(),
+        expires: time(EXPIRES),
+        renew: time(RENEW),
+        proof: annotation(PROOF).and_then(|it| it.parse().ok()),
+        namespace: namespace.clone(),
+        name: name.clone(),
+        uid,
+        owner,
+        label,
+    };
+    Some(((namespace, name), stored))
+}
+
+fn owner(secret: &Secret) -> Option<Owner> {
+    let ours = |version: &str| version.starts_with("acr-attach.dev/");
+    let mut owners = secret.owner_references().iter();
+    owners
+        .find(|it| ours(&it.api_version) && it.kind == RegistryAttachment::kind(&()))
+        .map(|it| Owner { uid: it.uid.clone(), name: it.name.clone() })
+}
+
+fn content(secret: &Secret) -> Option<&[u8]> {
+    secret.data.as_ref()?.get(CONTENT).map(|it| it.0.as_slice())
+}

@@ -1,0 +1,238 @@
+//! The watches beside the one on attachments: namespaces, pull secrets, service accounts, and
+//! the Secrets that hold client secrets. Each has a backoff of its own and delays no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount as StoredAccount};
+use kube::api::Api;
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{Config, Event, watcher};
+use kube::{Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
+
+use super::kubernetes::watch_failed;
+use super::memory::version;
+use super::mirror::{Change, Key, Mirror};
+use super::{accounts, secrets};
+use crate::domain::cluster::{ServiceAccount, StoredSecret};
+use crate::domain::policy::{AllowedNames, Policy};
+
+/// What they have shown.
+#[derive(Clone, Debug)]
+pub struct Watches {
+    /// All namespaces.
+    pub namespaces: Arc<Mirror<NamespaceSeen>>,
+    /// The Secrets of the names that pull secrets may have, ours and others'.
+    pub secrets: Arc<Mirror<StoredSecret>>,
+    /// The service accounts that may be changed.
+    pub accounts: Arc<Mirror<ServiceAccount>>,
+    /// The Secrets in the operator's namespace.
+    pub credentials: Arc<Mirror<CredentialSeen>>,
+}
+
+/// A namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceSeen {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+}
+
+/// A Secret that may hold a client secret. Its content is read when it is needed, and not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialSeen {
+    /// Its name.
+    pub name: String,
+    /// Its uid and version.
+    pub version: String,
+}
+
+/// Something in the cluster changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// All of a kind have been read for the first time.
+    Everything,
+    /// A namespace.
+    Namespace(String),
+    /// A Secret, and the uids of the attachments that it belongs or belonged to.
+    Secret(Key, BTreeSet<String>),
+    /// A service account, and the uids of the attachments that have or had entries in it.
+    Account(Key, BTreeSet<String>),
+    /// A Secret in the operator's namespace.
+    Credential(String),
+}
+
+impl Watches {
+    /// Nothing has been seen yet.
+    #[must_use]
+    pub fn new(policy: &Policy) -> Self {
+        let watches = |names: &AllowedNames| names.listed().map_or(1, BTreeSet::len);
+        Self {
+            namespaces: Arc::new(Mirror::new("namespaces", 1)),
+            secrets: Arc::new(Mirror::new("pull secrets", watches(&policy.secret_names))),
+            accounts: Arc::new(Mirror::new("service accounts", watches(&policy.account_names))),
+            credentials: Arc::new(Mirror::new("Secrets in the operator's namespace", 1)),
+        }
+    }
+
+    /// Follows the cluster until it is dropped, and tells what changed.
+    pub async fn follow(
+        self,
+        client: Client,
+        policy: Policy,
+        namespace: String,
+        touches: UnboundedSender<Touch>,
+    ) {
+        let mut all = JoinSet::new();
+        let namespaces = Feed {
+            mirror: self.namespaces,
+            reduce: namespace_seen,
+            touch: |change| Touch::Namespace(change.key.1.clone()),
+            touches: touches.clone(),
+        };
+        all.spawn(namespaces.follow(Api::all(client.clone()), 0, Config::default()));
+        let secrets = Feed {
+            mirror: self.secrets,
+            reduce: secrets::reduce,
+            touch: |change| Touch::Secret(change.key.clone(), uids(change, StoredSecret::uids)),
+            touches: touches.clone(),
+        };
+        let labelled = Config::default().labels(&secrets::selector());
+        for (watch, config) in configs(&policy.secret_names, labelled) {
+            all.spawn(secrets.clone().follow(Api::all(client.clone()), watch, config));
+        }
+        let accounts = Feed {
+            mirror: self.accounts,
+            reduce: accounts::reduce,
+            touch: |change| Touch::Account(change.key.clone(), uids(change, ServiceAccount::uids)),
+            touches: touches.clone(),
+        };
+        for (watch, config) in configs(&policy.account_names, Config::default()) {
+            let api = Api::<StoredAccount>::all(client.clone());
+            all.spawn(accounts.clone().follow(api, watch, config));
+        }
+        let credentials = Feed {
+            mirror: self.credentials,
+            reduce: credential_seen,
+            touch: |change| Touch::Credential(change.key.1.clone()),
+            touches,
+        };
+        let api = Api::namespaced(client, &namespace);
+        all.spawn(credentials.follow(api, 0, Config::default()));
+        all.join_all().await;
+    }
+}
+
+/// One watch for each name, so that the rules can allow these alone; one for all where any name
+/// is allowed.
+fn configs(names: &AllowedNames, any: Config) -> Vec<(usize, Config)> {
+    let Some(names) = names.listed() else { return vec![(0, any)] };
+    let of = |name: &String| Config::default().fields(&format!("metadata.name={name}"));
+    names.iter().map(of).enumerate().collect()
+}
+
+/// The uids that a change is about, before and after.
+fn uids<T>(change: &Change<T>, of: impl Fn(&T) -> Vec<String>) -> BTreeSet<String> {
+    [&change.before, &change.after].into_iter().flatten().flat_map(of).collect()
+}
+
+type Metadata<K> = PartialObjectMeta<K>;
+
+#[expect(clippy::unnecessary_wraps, reason = "the signature of a reduction")]
+fn namespace_seen(object: &Metadata<Namespace>) -> Option<(Key, NamespaceSeen)> {
+    let name = object.name_any();
+    let seen = NamespaceSeen {
+        name: name.clone(),
+        labels: object.labels().clone(),
+        terminating: object.metadata.deletion_timestamp.is_some(),
+    };
+    Some(((String::new(), name), seen))
+}
+
+fn credential_seen(object: &Metadata<Secret>) -> Option<(Key, CredentialSeen)> {
+    let name = object.name_any();
+    let version = format!("{}/{}", object.uid()?, object.resource_version()?);
+    Some(((object.namespace()?, name.clone()), CredentialSeen { name, version }))
+}
+
+/// What fills a mirror from watches of one kind.
+struct Feed<K, T> {
+    mirror: Arc<Mirror<T>>,
+    reduce: fn(&K) -> Option<(Key, T)>,
+    touch: fn(&Change<T>) -> Touch,
+    touches: UnboundedSender<Touch>,
+}
+
+impl<K, T> Clone for Feed<K, T> {
+    fn clone(&self) -> Self {
+        let (mirror, touches) = (Arc::clone(&self.mirror), self.touches.clone());
+        Self { mirror, reduce: self.reduce, touch: self.touch, touches }
+    }
+}
+
+impl<K, T> Feed<K, T>
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    T: Clone + PartialEq,
+{
+    async fn follow(self, api: Api<K>, watch: usize, config: Config) {
+        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        let mut listed = Vec::new();
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(Event::Init) => listed.clear(),
+                Ok(Event::InitApply(object)) => listed.extend(self.reduced(&object)),
+                Ok(Event::InitDone) => self.listed(watch, std::mem::take(&mut listed)),
+                Ok(Event::Apply(object)) => {
+                    let reduced = self.reduced(&object);
+                    self.tell(reduced.and_then(|(key, version, value)| {
+                        self.mirror.apply(watch, key, version, value)
+                    }));
+                }
+                Ok(Event::Delete(object)) => {
+                    let reduced = self.reduced(&object);
+                    self.tell(
+                        reduced.and_then(|(key, version, _)| self.mirror.delete(key, version)),
+                    );
+                }
+                Err(error) => {
+                    let problem = watch_failed(self.mirror.what(), &error);
+                    tracing::warn!(%problem, "a watch failed");
+                    self.mirror.fail(watch, problem);
+                }
+            }
+        }
+    }
+
+    fn reduced(&self, object: &K) -> Option<(Key, u64, T)> {
+        let (key, value) = (self.reduce)(object)?;
+        Some((key, version(object.meta().resource_version.as_deref()), value))
+    }
+
+    fn listed(&self, watch: usize, list: Vec<(Key, u64, T)>) {
+        let (changes, first) = self.mirror.replace(watch, list);
+        if first {
+            // Nobody listens any more only when the operator ends.
+            let _ = self.touches.send(Touch::Everything);
+        } else {
+            for change in changes {
+                self.tell(Some(change));
+            }
+        }
+    }
+
+    fn tell(&self, change: Option<Change<T>>) {
+        if let Some(change) = change {
+            let _ = self.touches.send((self.touch)(&change));
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The part of the plan that is about service accounts: which of them name the pull secret.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::secrets::surplus_from;
+use super::{Desired, Failing, Finalizer, Owned, Plan, Step};
+use crate::domain::cluster::ServiceAccount;
+use crate::domain::problem::{Cause, Problem};
+
+const FINALIZER: Finalizer = Finalizer::ServiceAccounts;
+
+/// Lists what comes before everything else: entries in service accounts. A pod copies the names
+/// when it is admitted, and never again, while a Secret that is missing then is only waited for.
+#[must_use]
+pub fn first(desired: &Desired, owned: &Owned) -> Plan {
+    let mut plan = Plan::default();
+    let mut steps = Vec::new();
+    for account in owned.accounts.iter().flatten() {
+        let Some(secret) = wanted_in(account, desired, owned) else { continue };
+        if account.names(&secret) {
+            continue;
+        }
+        match obstacle(account, &secret, owned) {
+            Some(problem) => {
+                plan.failing.push(Failing { namespace: account.namespace.clone(), problem });
+            }
+            None => steps.push(Step::AddEntry(account.clone(), secret)),
+        }
+    }
+    let makes_or_has =
+        !steps.is_empty() || owned.accounts.iter().flatten().any(|it| has(it, owned));
+    if makes_or_has && !owned.finalizers.contains(&FINALIZER) {
+        plan.lead = Some(Step::AddFinalizer(FINALIZER));
+    }
+    // One account that cannot be patched must not keep the others.
+    plan.parts.extend(steps.into_iter().map(|it| vec![it]));
+    plan
+}
+
+/// Lists the entries of ours that are not desired any more, and lets go of the object after the
+/// last.
+pub(super) fn remove(
+    desired: &Desired,
+    owned: &Owned,
+    dates: (Option<Timestamp>, SignedDuration),
+    now: Timestamp,
+    plan: &mut Plan,
+) {
+    let (Some(accounts), Some(_)) = (&owned.accounts, &desired.deliveries) else { return };
+    let (mut steps, mut remains) = (Vec::new(), false);
+    for account in accounts {
+        for secret in account.marks.keys().filter(|it| account.is_marked(it, &owned.uid)) {
+            let delivered = desired.delivery(&account.namespace, secret).is_some();
+            let due = match (delivered, desired.accounts.include(&account.name)) {
+                (true, true) => None,
+                (true, false) => Some(now),
+                (false, _) => surplus_from(&account.namespace, desired, owned, dates, now),
+            };
+            if due.is_some_and(|it| it <= now) {
+                steps.push(Step::RemoveEntry(account.clone(), secret.clone()));
+            } else {
+                remains = true;
+                plan.is_due(due);
+            }
+        }
+    }
+    let adds =
+        accounts.iter().any(|it| wanted_in(it, desired, owned).is_some_and(|s| !it.names(&s)));
+    if !remains && !adds && owned.finalizers.contains(&FINALIZER) {
+        // Only after all of them: the object must not go while one is left.
+        steps.push(Step::RemoveFinalizer(FINALIZER));
+        plan.parts.push(steps);
+    } else {
+        plan.parts.extend(steps.into_iter().map(|it| vec![it]));
+    }
+}
+
+/// The pull secret that a service account is to name; none where a Secret of that name is
+/// somebody else's.
+fn wanted_in(account: &ServiceAccount, desired: &Desired, owned: &Owned) -> Option<String> {
+    if !desired.accounts.include(&account.name) {
+        return None;
+    }
+    let mut deliveries = desired.deliveries.iter().flatten();
+    let delivery = deliveries.find(|it| it.namespace == account.namespace)?;
+    let found = owned.secret(&delivery.namespace, &delivery.name);
+    found.is_none_or(|it| owned.may_write(it)).then(|| delivery.name.clone())
+}
+
+fn has(account: &ServiceAccount, owned: &Owned) -> bool {
+    account.marks.values().any(|uid| *uid == owned.uid)
+}
+
+fn obstacle(account: &ServiceAccount, secret: &str, owned: &Owned) -> Option<Problem> {
+    let ServiceAccount { namespace, name, .. } = account;
+    let why = if account.is_list_applied {
+        "a tool that applies manifests owns that list and would take the entry out again"
+    } else if owned.contested.contains(&(namespace.clone(), name.clone())) {
+        "somebody took the entry out again more than 3 times in 10 minutes"
+    } else {
+        return None;
+    };
+    Some(Problem::new(
+        Cause::ExternallyManaged,
+        format!(
+            "adding {secret} to imagePullSecrets of service account {name} in namespace {namespace}: {why}; add `- name: {secret}` to imagePullSecrets in its manifest"
+        ),
+    ))
+}

@@ -1,0 +1,281 @@
+//! The decision: from what is desired and what is owned to the steps between them.
+//!
+//! It does not know which method an attachment uses. Deleting desires nothing; changing the
+//! method, the role, the identity or the secret is an ordinary difference.
+
+mod entries;
+mod grants;
+mod secrets;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::claims::Claim;
+use super::cluster::{ServiceAccount, StoredSecret};
+use super::facts::RoleAssignment;
+use super::names::{AssignmentId, RegistryId};
+use super::problem::Problem;
+use super::pull_secret::{Accounts, Inputs};
+use crate::api::FINALIZERS;
+
+pub use entries::first;
+pub use grants::{Amendment, Grant, Release, join, release};
+pub use secrets::{Origin, Target};
+
+/// What should hold, part by part. A part whose facts are missing is `None` and stays as it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Desired {
+    /// The roles to hold.
+    pub grants: Option<Vec<Grant>>,
+    /// Whether nothing uses what these replace any more.
+    pub settled: bool,
+    /// The pull secrets to hold.
+    pub deliveries: Option<Vec<Delivery>>,
+    /// The service accounts whose pods pull with them.
+    pub accounts: Accounts,
+}
+
+impl Desired {
+    /// What a deleted attachment desires.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self { grants: Some(Vec::new()), deliveries: Some(Vec::new()), ..Self::unknown() }
+    }
+
+    /// What is desired before anything is known.
+    #[must_use]
+    pub fn unknown() -> Self {
+        let accounts = Accounts::Named(BTreeSet::new());
+        Self { grants: None, settled: true, deliveries: None, accounts }
+    }
+
+    fn delivery(&self, namespace: &str, name: &str) -> Option<&Delivery> {
+        let all = self.deliveries.iter().flatten();
+        all.into_iter().find(|it| it.namespace == namespace && it.name == name)
+    }
+}
+
+/// The pull secret of one namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The namespace.
+    pub namespace: String,
+    /// The name of the Secret.
+    pub name: String,
+    /// What it is made from.
+    pub inputs: Inputs,
+    /// Whether the spec names the namespace; else its labels chose it.
+    pub named: bool,
+}
+
+/// What there is, part by part. A part that could not be read is `None`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Owned {
+    /// The uid of the attachment.
+    pub uid: String,
+    /// Which of our finalizers the object bears.
+    pub finalizers: BTreeSet<Finalizer>,
+    /// The role assignments.
+    pub assignments: Option<Assignments>,
+    /// The Secrets of the names that matter, ours and others'.
+    pub secrets: Option<Vec<StoredSecret>>,
+    /// Uids of attachments that are gone, and whose Secrets nobody claims any more.
+    pub gone: BTreeSet<String>,
+    /// The digest of the credential that this process last had accepted.
+    pub accepted: Option<String>,
+    /// Whether the registry has refused the credential in use.
+    pub refused: bool,
+    /// The service accounts.
+    pub accounts: Option<Vec<ServiceAccount>>,
+    /// Service accounts, by namespace and name, from which our entry was taken too often.
+    pub contested: BTreeSet<(String, String)>,
+}
+
+/// The role assignments on a registry and above it, ours and others'.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assignments {
+    /// The registry that they were listed on, and what marks ours.
+    pub claimed: Option<(RegistryId, Claim)>,
+    /// All of them.
+    pub found: Vec<RoleAssignment>,
+}
+
+impl Assignments {
+    /// Those on a registry.
+    #[must_use]
+    pub fn on(registry: &RegistryId, claim: Claim, found: Vec<RoleAssignment>) -> Self {
+        Self { claimed: Some((registry.clone(), claim)), found }
+    }
+
+    /// None: they are to stay as they are, whatever they are.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { claimed: None, found: Vec::new() }
+    }
+}
+
+impl Owned {
+    fn secret(&self, namespace: &str, name: &str) -> Option<&StoredSecret> {
+        let mut all = self.secrets.iter().flatten();
+        all.find(|it| it.namespace == namespace && it.name == name)
+    }
+
+    /// Whether that Secret is ours, or may become ours: its owner is gone.
+    fn may_write(&self, secret: &StoredSecret) -> bool {
+        if secret.is_of(&self.uid) {
+            return true;
+        }
+        let free = |uid: &String| *uid == self.uid || self.gone.contains(uid);
+        secret.label.as_ref().is_some_and(free)
+            && secret.owner.as_ref().is_none_or(|it| free(&it.uid))
+    }
+}
+
+/// What lets the object wait for us when it is deleted. Each is there only while something is
+/// that garbage collection cannot undo, and before it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Finalizer {
+    /// A claim on a role assignment.
+    RoleAssignments,
+    /// An entry in a service account.
+    ServiceAccounts,
+}
+
+impl Finalizer {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::RoleAssignments, Self::ServiceAccounts];
+
+    /// As it stands in `metadata.finalizers`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RoleAssignments => FINALIZERS[0],
+            Self::ServiceAccounts => FINALIZERS[1],
+        }
+    }
+}
+
+/// One thing to do. Each can be repeated, and each survives being killed half-way.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Let the object wait for us when it is deleted.
+    AddFinalizer(Finalizer),
+    /// Make an assignment with our claim.
+    Assign(Grant),
+    /// Add our claim to an assignment that others of us hold, or set its condition right.
+    Join(AssignmentId, Grant),
+    /// Take our claim back, and delete the assignment if it was the last.
+    Release(AssignmentId),
+    /// Write pull secrets.
+    Provide(Vec<Target>, Origin),
+    /// Delete a Secret of ours.
+    Withdraw(StoredSecret),
+    /// Let the pods of a service account pull with that Secret.
+    AddEntry(ServiceAccount, String),
+    /// Take that back.
+    RemoveEntry(ServiceAccount, String),
+    /// Let the object go.
+    RemoveFinalizer(Finalizer),
+}
+
+/// The steps, what is not due yet, and what cannot be done.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// What comes before all parts, and stops them if it fails.
+    pub lead: Option<Step>,
+    /// In each part, in the order in which they are taken. A step that fails stops those of its
+    /// part alone.
+    pub parts: Vec<Vec<Step>>,
+    /// Assignments that are no longer desired, and when they will be removed; `None` while
+    /// that depends on something that has no date.
+    pub waiting: BTreeMap<AssignmentId, Option<Timestamp>>,
+    /// When the next thing that has a date is due: a removal, or a renewal.
+    pub due: Option<Timestamp>,
+    /// What stands in the way of a role.
+    pub blocked: Option<Problem>,
+    /// What stands in the way in single namespaces.
+    pub failing: Vec<Failing>,
+}
+
+/// Why a namespace is not served.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failing {
+    /// The namespace.
+    pub namespace: String,
+    /// What is the matter.
+    pub problem: Problem,
+}
+
+impl Plan {
+    fn is_due(&mut self, at: Option<Timestamp>) {
+        self.due = [self.due, at].into_iter().flatten().min();
+    }
+
+    /// Whether it makes a new credential.
+    #[must_use]
+    pub fn mints(&self) -> bool {
+        let mut steps = self.parts.iter().flatten();
+        steps.any(|it| matches!(it, Step::Provide(_, Origin::Mint)))
+    }
+
+    /// The same without anything but renewals of what is there: what a suspended attachment
+    /// still gets.
+    #[must_use]
+    pub fn only_renewals(mut self, owned: &Owned) -> Self {
+        let is_there = |it: &Target| {
+            let found = owned.secret(&it.namespace, &it.name);
+            found.is_some_and(|it| it.is_of(&owned.uid))
+        };
+        for part in &mut self.parts {
+            part.retain_mut(|step| match step {
+                Step::Provide(targets, _) => {
+                    targets.retain(is_there);
+                    !targets.is_empty()
+                }
+                _ => false,
+            });
+        }
+        self.lead = None;
+        self
+    }
+}
+
+/// Lists the steps from what is owned to what is desired. Parts do not wait for each other, but
+/// a removal waits for what replaces it.
+#[must_use]
+pub fn plan(desired: &Desired, owned: &Owned, now: Timestamp, delay: SignedDuration) -> Plan {
+    let mut plan = Plan::default();
+    let replaced = replaced_at(desired, owned, now, delay);
+    grants::plan(desired, owned, replaced, now, &mut plan);
+    secrets::plan(desired, owned, (replaced, delay), now, &mut plan);
+    entries::remove(desired, owned, (replaced, delay), now, &mut plan);
+    plan
+}
+
+/// From when on what is desired counts, so that what it replaces may go: `None` while that is
+/// not known. What nothing replaces goes at once.
+///
+/// Azure takes up to 10 minutes to honour a role (learn.microsoft.com, "Troubleshoot Azure
+/// RBAC"), and nodes use a former identity until they are reimaged.
+fn replaced_at(
+    desired: &Desired,
+    owned: &Owned,
+    now: Timestamp,
+    delay: SignedDuration,
+) -> Option<Timestamp> {
+    let (grants, deliveries) = (desired.grants.as_ref()?, desired.deliveries.as_ref()?);
+    if !desired.settled {
+        return None;
+    }
+    if grants.is_empty() && deliveries.is_empty() {
+        return Some(now);
+    }
+    let held = grants.iter().map(|it| grants::held_since(it, owned));
+    let served = deliveries.iter().map(|it| secrets::serving_since(it, owned, now));
+    let latest = held.chain(served).collect::<Option<Vec<_>>>()?.into_iter().max()?;
+    latest.checked_add(delay).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! What the operator's settings allow attachments to ask for.
+
+mod registries;
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+use super::attachment::{Attachment, Method, RegistryName};
+use super::names::LoginServer;
+use super::problem::{Cause, Problem};
+use super::pull_secret::{Accounts, PullSecret};
+use crate::api::CredentialForm;
+
+pub use registries::AllowedRegistries;
+
+/// The operator's settings, as far as they allow and forbid.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The registries that may be attached.
+    pub registries: AllowedRegistries,
+    /// The domains of login servers: a client secret is shown to no other host.
+    pub login_server_suffixes: Domains,
+    /// Whether there are pull secrets at all.
+    pub pull_secrets: bool,
+    /// The names that pull secrets may have.
+    pub secret_names: AllowedNames,
+    /// The names of service accounts that may be changed.
+    pub account_names: AllowedNames,
+    /// The client id of the operator's own identity.
+    pub own_client: Option<String>,
+}
+
+/// What a fresh installation in the public cloud allows.
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            registries: AllowedRegistries::default(),
+            login_server_suffixes: Domains::default().or("azurecr.io"),
+            pull_secrets: true,
+            secret_names: AllowedNames::These(["acr-pull".to_owned()].into()),
+            account_names: AllowedNames::These(["default".to_owned()].into()),
+            own_client: None,
+        }
+    }
+}
+
+impl Policy {
+    /// Judges what an attachment asks for.
+    ///
+    /// # Errors
+    /// `NotAllowed`, with the setting that allows it.
+    pub fn permit(&self, attachment: &Attachment) -> Result<(), Problem> {
+        self.registries.permit(&attachment.registry)?;
+        if let RegistryName::LoginServer(server) = &attachment.registry {
+            self.permit_login_server(server)?;
+        }
+        match &attachment.method {
+            Method::KubeletIdentity(..) => Ok(()),
+            Method::PullSecret(secret) => self.permit_pull_secret(secret),
+        }
+    }
+
+    /// Judges a host that credentials would be shown to.
+    ///
+    /// # Errors
+    /// `NotAllowed`, with the setting that allows it.
+    pub fn permit_login_server(&self, server: &LoginServer) -> Result<(), Problem> {
+        let suffixes = &self.login_server_suffixes;
+        if suffixes.contain(server.as_str()) {
+            return Ok(());
+        }
+        Err(not_allowed(&format!(
+            "attaching registry {server}: its login server is outside {suffixes}; if it is a registry of yours, add its domain to --login-server-suffixes (ACR_ATTACH_LOGIN_SERVER_SUFFIXES)"
+        )))
+    }
+
+    fn permit_pull_secret(&self, secret: &PullSecret) -> Result<(), Problem> {
+        if !self.pull_secrets {
+            return Err(not_allowed(
+                "writing pull secrets: the operator's settings do not allow it; set --pull-secrets (ACR_ATTACH_PULL_SECRETS) to true",
+            ));
+        }
+        if !self.secret_names.allow(&secret.name) {
+            return Err(not_allowed(&format!(
+                "writing Secrets named {}: the operator's settings do not allow it; add the name to --pull-secret-names (ACR_ATTACH_PULL_SECRET_NAMES), which holds {}, and to its rules",
+                secret.name, self.secret_names
+            )));
+        }
+        self.permit_accounts(&secret.accounts)?;
+        let own = self.own_client.as_ref().is_some_and(|it| *it == secret.principal.client);
+        if own && secret.form == CredentialForm::ClientSecret {
+            return Err(not_allowed(&format!(
+                "writing the client secret of {}: that is the operator's own identity; use a service principal that may only pull, or pullSecret.credential RegistryToken",
+                secret.principal.client
+            )));
+        }
+        Ok(())
+    }
+
+    fn permit_accounts(&self, accounts: &Accounts) -> Result<(), Problem> {
+        let refused = match (accounts, &self.account_names) {
+            (Accounts::All, AllowedNames::These(_)) => Some("*"),
+            (Accounts::All, AllowedNames::Any) => None,
+            (Accounts::Named(names), allowed) => {
+                names.iter().find(|it| !allowed.allow(it)).map(String::as_str)
+            }
+        };
+        let Some(name) = refused else { return Ok(()) };
+        Err(not_allowed(&format!(
+            "changing service accounts named {name}: the operator's settings do not allow it; add it to --service-account-names (ACR_ATTACH_SERVICE_ACCOUNT_NAMES), which holds {}, and to its rules, or take it out of pullSecret.serviceAccounts",
+            self.account_names
+        )))
+    }
+}
+
+fn not_allowed(text: &str) -> Problem {
+    Problem::new(Cause::NotAllowed, text)
+}
+
+/// Domains, lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Domains(Vec<String>);
+
+impl Domains {
+    /// These, or that one if there is none.
+    #[must_use]
+    pub fn or(self, other: &str) -> Self {
+        if self.0.is_empty() { Self(vec![other.to_owned()]) } else { self }
+    }
+
+    fn contain(&self, host: &str) -> bool {
+        let below = |domain: &String| {
+            let name = host.strip_suffix(domain.as_str());
+            name.is_some_and(|name| name.len() > 1 && name.ends_with('.'))
+        };
+        self.0.iter().any(below)
+    }
+}
+
+/// Parses a comma-separated list.
+impl FromStr for Domains {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let label =
+            |it: &str| !it.is_empty() && it.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        let domains = text.split(',').map(|it| it.trim().trim_start_matches('.'));
+        let domains: Vec<_> =
+            domains.filter(|it| !it.is_empty()).map(str::to_ascii_lowercase).collect();
+        match domains.iter().find(|it| !it.contains('.') || !it.split('.').all(label)) {
+            Some(wrong) => Err(format!("`{wrong}` is not a domain such as azurecr.io")),
+            None => Ok(Self(domains)),
+        }
+    }
+}
+
+impl fmt::Display for Domains {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join(","))
+    }
+}
+
+/// Names that attachments may use: any, or those in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllowedNames {
+    /// Any.
+    Any,
+    /// These.
+    These(BTreeSet<String>),
+}
+
+impl AllowedNames {
+    /// Those of them that are known beforehand; `None` for any.
+    #[must_use]
+    pub fn listed(&self) -> Option<&BTreeSet<String>> {
+        match self {
+            Self::Any => None,
+            Self::These(names) => Some(names),
+        }
+    }
+
+    fn allow(&self, name: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::These(names) => names.contains(name),
+        }
+    }
+}
+
+/// Parses a comma-separated list, in which `*` means any.
+impl FromStr for AllowedNames {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        let names = text.split(',').map(str::trim).filter(|it| !it.is_empty());
+        let names: BTreeSet<String> = names.map(str::to_owned).collect();
+        Ok(if names.contains("*") { Self::Any } else { Self::These(names) })
+    }
+}
+
+impl fmt::Display for AllowedNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::These(names) if names.is_empty() => f.write_str("no name"),
+            Self::These(names) => {
+                f.write_str(&names.iter().map(String::as_str).collect::<Vec<_>>().join(","))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

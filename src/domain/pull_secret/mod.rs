@@ -1,0 +1,181 @@
+//! The method for other clusters: a pull secret for a service principal, in each namespace that
+//! needs it.
+
+mod served;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use sha2::{Digest as _, Sha256};
+
+use super::cluster::Namespace;
+use super::facts::RoleAssignmentMode;
+use super::names::LoginServer;
+use super::plan::Delivery;
+pub use crate::api::{CredentialForm, SecretKeyRef};
+pub use served::{Delivered, Served};
+
+/// Namespaces that the empty selector does not mean.
+const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
+
+/// What an attachment by pull secret asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PullSecret {
+    /// Whose credential it holds.
+    pub principal: ServicePrincipal,
+    /// What of it.
+    pub form: CredentialForm,
+    /// The name of the Secret in each namespace.
+    pub name: String,
+    /// The namespaces by name.
+    pub namespaces: BTreeSet<String>,
+    /// The namespaces by label.
+    pub selector: Option<LabelSelector>,
+    /// The service accounts whose pods pull with it.
+    pub accounts: Accounts,
+}
+
+/// A service principal, and where its client secret is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServicePrincipal {
+    /// The tenant id, a GUID in lower case.
+    pub tenant: String,
+    /// The client id, a GUID in lower case.
+    pub client: String,
+    /// The Secret in the operator's namespace, and the key in it.
+    pub secret: SecretKeyRef,
+}
+
+/// Service accounts by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Accounts {
+    /// These.
+    Named(BTreeSet<String>),
+    /// All of a namespace.
+    All,
+}
+
+impl Accounts {
+    /// Whether it means the account of that name.
+    #[must_use]
+    pub fn include(&self, name: &str) -> bool {
+        match self {
+            Self::Named(names) => names.contains(name),
+            Self::All => true,
+        }
+    }
+}
+
+/// What is known of the registry that the secret is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The host that images are pulled from.
+    pub login_server: LoginServer,
+    /// Which roles it honours; absent where Azure Resource Manager was not asked.
+    pub mode: Option<RoleAssignmentMode>,
+}
+
+/// What a pull secret was made from, as digests.
+///
+/// Two parts: a credential for the same subject still serves while a newer version of it cannot
+/// be had.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inputs {
+    /// Registry, tenant, client and form of the credential: 12 hex digits.
+    pub subject: String,
+    /// The registry's mode, and uid and version of the Secret that holds the client secret: 12
+    /// hex digits. Absent while that Secret does not exist.
+    pub version: Option<String>,
+}
+
+impl Inputs {
+    /// Those of a pull secret. `credential` is uid and version of the Secret that holds the
+    /// client secret.
+    #[must_use]
+    pub fn of(secret: &PullSecret, source: &Source, credential: Option<&str>) -> Self {
+        let ServicePrincipal { tenant, client, .. } = &secret.principal;
+        let form = secret.form;
+        let subject = format!("{}/{tenant}/{client}/{form:?}", source.login_server);
+        let version = credential.map(|it| short_digest(&format!("{:?}/{it}", source.mode)));
+        Self { subject: short_digest(&subject), version }
+    }
+}
+
+/// As it stands in an annotation.
+impl fmt::Display for Inputs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.subject, self.version.as_deref().unwrap_or_default())
+    }
+}
+
+impl FromStr for Inputs {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (subject, version) = text.split_once('.').ok_or(())?;
+        Ok(Self { subject: subject.to_owned(), version: Some(version.to_owned()) })
+    }
+}
+
+fn short_digest(text: &str) -> String {
+    digest(text.as_bytes()).chars().take(12).collect()
+}
+
+/// SHA-256 in hex.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    let hex = Sha256::digest(bytes).into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    hex.filter_map(|it| char::from_digit(u32::from(it), 16)).collect()
+}
+
+/// When a credential is renewed: at half its life, ± 10 %, however short that is. `jitter` is a
+/// random number from 0 to 1 that keeps attachments from renewing all at once.
+#[must_use]
+pub fn renewal(now: Timestamp, expires: Timestamp, jitter: f64) -> Timestamp {
+    let life = expires.duration_since(now).max(SignedDuration::ZERO);
+    now.checked_add(life.mul_f64(0.5 * (0.9 + 0.2 * jitter))).unwrap_or(now)
+}
+
+/// The namespaces that are to have the secret.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wanted {
+    /// The name of the Secret.
+    pub name: String,
+    /// Those that can have it.
+    pub deliveries: Vec<Delivery>,
+    /// Those that were named and cannot have it yet, with the reason.
+    pub absent: BTreeMap<String, &'static str>,
+}
+
+/// What the method asks for. A namespace that is named may be a system one; one that does not
+/// exist yet, or is being deleted, is only counted.
+#[must_use]
+pub fn wanted(secret: &PullSecret, inputs: &Inputs, namespaces: &[Namespace]) -> Wanted {
+    let delivery = |namespace: &Namespace, named| Delivery {
+        namespace: namespace.name.clone(),
+        name: secret.name.clone(),
+        inputs: inputs.clone(),
+        named,
+    };
+    let mut wanted = Wanted { name: secret.name.clone(), ..Wanted::default() };
+    for name in &secret.namespaces {
+        match namespaces.iter().find(|it| it.name == *name) {
+            None => drop(wanted.absent.insert(name.clone(), "does not exist yet")),
+            Some(it) if it.terminating => {
+                wanted.absent.insert(name.clone(), "is being deleted");
+            }
+            Some(it) => wanted.deliveries.push(delivery(it, true)),
+        }
+    }
+    let by_label = namespaces.iter().filter(|it| {
+        it.selected
+            && !it.terminating
+            && !secret.namespaces.contains(&it.name)
+            && !SYSTEM_NAMESPACES.contains(&it.name.as_str())
+    });
+    wanted.deliveries.extend(by_label.map(|it| delivery(it, false)));
+    wanted
+}

@@ -1,0 +1,148 @@
+//! How the pull secrets of an attachment stand after a pass.
+
+use jiff::Timestamp;
+
+use super::Wanted;
+use crate::domain::cluster::StoredSecret;
+use crate::domain::plan::{Delivery, Failing};
+use crate::domain::problem::{Cause, Problem};
+use crate::domain::proof::Proof;
+
+/// What was wanted, what there is, and why the rest is missing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Served {
+    /// What was wanted.
+    pub wanted: Wanted,
+    /// The Secrets that hold a credential which the registry takes.
+    pub secrets: Vec<StoredSecret>,
+    /// The namespaces that are not served, each once.
+    pub failing: Vec<Failing>,
+    /// Why a credential that serves was not renewed although it was time.
+    pub overdue: Option<Problem>,
+}
+
+/// What came of a pass, namespace by namespace.
+#[derive(Clone, Debug, Default)]
+pub struct Delivered {
+    /// The Secrets as they are now.
+    pub secrets: Vec<StoredSecret>,
+    /// What kept single namespaces from being served.
+    pub failing: Vec<Failing>,
+    /// What kept the credential from being made.
+    pub mint: Option<Problem>,
+}
+
+impl Served {
+    /// Judges what came of a pass.
+    #[must_use]
+    pub fn of(wanted: Wanted, uid: &str, delivered: Delivered, now: Timestamp) -> Self {
+        let Delivered { secrets: all, mut failing, mint } = delivered;
+        let (mut secrets, mut overdue) = (Vec::new(), None);
+        for delivery in &wanted.deliveries {
+            let here = |it: &&StoredSecret| {
+                it.namespace == delivery.namespace && it.name == delivery.name && it.is_of(uid)
+            };
+            match all.iter().find(here).filter(|it| it.serves(&delivery.inputs, now)) {
+                Some(found) => {
+                    if !found.is_fresh(&delivery.inputs, now) {
+                        overdue = overdue.or_else(|| mint.clone());
+                    }
+                    secrets.push(found.clone());
+                }
+                None if failing.iter().all(|it| it.namespace != delivery.namespace) => {
+                    failing.push(lacking(delivery, mint.as_ref()));
+                }
+                None => {}
+            }
+        }
+        failing.sort_by(|a, b| a.namespace.cmp(&b.namespace));
+        failing.dedup_by(|a, b| a.namespace == b.namespace);
+        Self { wanted, secrets, failing, overdue }
+    }
+
+    /// Whether what Ready speaks for holds: the namespaces that the spec names and that exist,
+    /// and at least one of those that their labels chose.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.problem().is_none()
+    }
+
+    /// What keeps the attachment from being Ready.
+    #[must_use]
+    pub fn problem(&self) -> Option<Problem> {
+        let named = |it: &&Failing| {
+            let mut all = self.wanted.deliveries.iter();
+            all.any(|delivery| delivery.named && delivery.namespace == it.namespace)
+        };
+        let none_served = self.served() == 0;
+        let first = self.failing.iter().find(named);
+        let first = first.or_else(|| self.failing.first().filter(|_| none_served));
+        first.map(|it| self.with_count(&it.problem))
+    }
+
+    /// What else went wrong, and is tried again, while Ready holds.
+    #[must_use]
+    pub fn beside(&self) -> Option<Problem> {
+        let failing = self.failing.first().map(|it| self.with_count(&it.problem));
+        failing.or_else(|| self.overdue.clone())
+    }
+
+    /// How many namespaces are served.
+    #[must_use]
+    pub fn served(&self) -> usize {
+        self.wanted.deliveries.len() - self.failing.len()
+    }
+
+    /// How many are wanted, those that do not exist yet included.
+    #[must_use]
+    pub fn asked_for(&self) -> usize {
+        self.wanted.deliveries.len() + self.wanted.absent.len()
+    }
+
+    /// When the first credential in use ends.
+    #[must_use]
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.secrets.iter().filter_map(|it| it.expires).min()
+    }
+
+    /// When the first of them is to be renewed.
+    #[must_use]
+    pub fn renew(&self) -> Option<Timestamp> {
+        self.secrets.iter().filter_map(|it| it.renew).min()
+    }
+
+    /// Says where it is, and what is missing of what was asked for.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let count = format!(
+            "Secret {} is in {} of {} namespaces",
+            self.wanted.name,
+            self.served(),
+            self.asked_for()
+        );
+        let absent = self.wanted.absent.iter().take(3);
+        let absent = absent.map(|(name, why)| format!("; namespace {name} {why}"));
+        let doubt = self.secrets.iter().filter_map(|it| it.proof).find(|it| *it != Proof::Proven);
+        let doubt = doubt.map(|it| format!("; {}", it.text()));
+        std::iter::once(count).chain(absent).chain(doubt).collect()
+    }
+
+    fn with_count(&self, problem: &Problem) -> Problem {
+        match self.failing.len() {
+            0 | 1 => problem.clone(),
+            n => Problem {
+                message: format!("{} (and in {} more namespaces)", problem.message, n - 1),
+                ..problem.clone()
+            },
+        }
+    }
+}
+
+fn lacking(delivery: &Delivery, mint: Option<&Problem>) -> Failing {
+    let Delivery { namespace, name, .. } = delivery;
+    let problem = mint.cloned().unwrap_or_else(|| {
+        let text = format!("writing Secret {name} in namespace {namespace}: not done yet");
+        Problem::new(Cause::Busy, text)
+    });
+    Failing { namespace: namespace.clone(), problem }
+}
