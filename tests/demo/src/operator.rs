@@ -179,6 +179,7 @@ async fn command(world: &World, program: &Path, address: SocketAddr) -> Result<C
         .arg("--ca-file")
         .arg(world.write("azure-ca.pem", world.azure.sim.ca_pem())?)
         .env("KUBECONFIG", kubeconfig)
+        .env("POD_NAMESPACE", NAMESPACE)
         .env("HTTPS_PROXY", world.azure.sim.proxy_url())
         .env("HTTP_PROXY", world.azure.sim.proxy_url())
         .env("AZURE_TENANT_ID", DEFAULT_TENANT)

@@ -79,7 +79,7 @@ impl World {
 
     async fn grant_rights(&self) -> Result<()> {
         let bindings = self.write("bindings.yaml", BINDINGS)?;
-        self.kubectl.run(&format!("apply -f {RIGHTS} -f {}", bindings.display())).await?;
+        self.kubectl.run(&format!("apply -f {} -f {RIGHTS}", bindings.display())).await?;
         Ok(())
     }
 
