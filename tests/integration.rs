@@ -22,6 +22,8 @@ mod detaching;
 mod outages;
 #[path = "integration/program.rs"]
 mod program;
+#[path = "integration/pull_secret_conflicts.rs"]
+mod pull_secret_conflicts;
 #[path = "integration/pull_secrets.rs"]
 mod pull_secrets;
 #[path = "integration/steady.rs"]

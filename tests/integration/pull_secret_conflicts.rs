@@ -1,0 +1,215 @@
+//! Pull secrets where others write too, where Azure refuses, and where the method changes.
+
+use acr_attach::domain::policy::AllowedNames;
+use azure_sim::Call;
+use azure_sim::model::NetworkDefaultAction;
+use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::ServiceAccount;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+
+use crate::world::secrets::{CLIENT_SECRET, login, with_puller};
+use crate::world::{World, find, message};
+
+async fn world() -> World {
+    let half_hour = SignedDuration::from_mins(30);
+    let world = World::with(with_puller, |settings| settings.intervals.resync = half_hour).await;
+    world.put_client_secret(CLIENT_SECRET).await;
+    world
+}
+
+async fn apply_account(world: &World, namespace: &str, list: &serde_json::Value) {
+    let manifest = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"},
+        "imagePullSecrets": list,
+    });
+    let accounts: Api<ServiceAccount> = Api::namespaced(world.client.clone(), namespace);
+    let params = PatchParams::apply("flux").force();
+    accounts.patch("default", &params, &Patch::Apply(&manifest)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_list_that_git_owns_is_left_alone_until_git_adds_the_line() {
+    let world = world().await;
+    let one = world.namespace_with("one", json!({})).await;
+    apply_account(&world, &one, &json!([{"name": "of-git"}])).await;
+    world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
+    let status = world.until_reason("a", "Stalled", "ExternallyManaged").await;
+    assert!(message(&status).contains("`- name: acr-pull`"), "{}", message(&status));
+    assert_eq!(world.pull_secrets_of(&one, "default").await, ["of-git"]);
+    world.until_secret(&one, "acr-pull").await;
+    apply_account(&world, &one, &json!([{"name": "of-git"}, {"name": "acr-pull"}])).await;
+    world.until_ready("a").await;
+    // What we did not add stays.
+    world.delete("a").await;
+    world.until_gone("a").await;
+    assert_eq!(world.pull_secrets_of(&one, "default").await, ["of-git", "acr-pull"]);
+}
+
+#[tokio::test]
+async fn first_come_keeps_a_name_and_the_other_recovers_by_itself() {
+    let world = world().await;
+    let one = world.namespace_with("one", json!({})).await;
+    world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
+    world.until_ready("a").await;
+    let before = login(&world.until_secret(&one, "acr-pull").await);
+    world.apply("b", world.pull_spec(&json!({"names": [one]}))).await;
+    let status = world.until_reason("b", "Stalled", "NotOurs").await;
+    let text = format!("belongs to attachment {}", world.name("a"));
+    assert!(message(&status).contains(&text), "{}", message(&status));
+    assert_eq!(login(&world.until_secret(&one, "acr-pull").await), before);
+    world.delete("a").await;
+    world.until_ready("b").await;
+}
+
+#[tokio::test]
+async fn a_firewall_is_told_with_our_address_and_lets_client_secrets_through() {
+    let world = world().await;
+    world.azure.update(|azure| {
+        azure.settings.client_address = Some("203.0.113.7".parse().unwrap());
+        let id = azure.find_registry("contoso").unwrap().id();
+        let registry = azure.registry_mut(&id).unwrap();
+        registry.network_rule_set.default_action = NetworkDefaultAction::Deny;
+    });
+    let one = world.namespace_with("one", json!({})).await;
+    let mut spec = world.pull_spec(&json!({"names": [one]}));
+    world.apply("a", spec.clone()).await;
+    let status = world.until_reason("a", "Ready", "AccessDenied").await;
+    assert!(message(&status).contains("203.0.113.7"), "{}", message(&status));
+    spec["pullSecret"]["credential"] = "ClientSecret".into();
+    world.apply("a", spec).await;
+    let status = world.until_ready("a").await;
+    assert!(message(&status).contains("not proven from here"), "{}", message(&status));
+}
+
+#[tokio::test]
+async fn a_principal_without_a_role_gets_nothing_written() {
+    let world = world().await;
+    world.azure.update(|azure| azure.role_assignments.clear());
+    let one = world.namespace_with("one", json!({})).await;
+    for credential in ["RegistryToken", "ClientSecret"] {
+        let mut spec = world.pull_spec(&json!({"names": [one]}));
+        spec["pullSecret"]["credential"] = credential.into();
+        world.apply("a", spec).await;
+        let status = world.until_reason("a", "Ready", "AccessDenied").await;
+        assert!(message(&status).contains("assign it AcrPull"), "{}", message(&status));
+        assert!(world.secrets(&one).get_opt("acr-pull").await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_missing_client_secret_is_told_and_used_when_it_comes() {
+    let half_hour = SignedDuration::from_mins(30);
+    let world = World::with(with_puller, |settings| settings.intervals.resync = half_hour).await;
+    let one = world.namespace_with("one", json!({})).await;
+    world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
+    let status = world.until_reason("a", "Ready", "NotFound").await;
+    assert!(message(&status).contains("kubectl create secret generic puller"));
+    world.put_client_secret(CLIENT_SECRET).await;
+    world.until_ready("a").await;
+}
+
+#[tokio::test]
+async fn an_unknown_tenant_audience_falls_back_and_is_said() {
+    let world = world().await;
+    world.azure.update(|azure| {
+        azure.tenants[0].unknown_resources.push("https://containerregistry.azure.net".into());
+    });
+    let one = world.namespace_with("one", json!({})).await;
+    world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
+    let status = world.until_ready("a").await;
+    assert!(message(&status).contains("does not know the audience"), "{}", message(&status));
+}
+
+#[tokio::test]
+async fn a_switch_to_a_role_keeps_the_secrets_until_the_role_counts() {
+    let world = World::with(with_puller, |settings| {
+        settings.intervals.removal_delay = SignedDuration::from_secs(4);
+    })
+    .await;
+    world.put_client_secret(CLIENT_SECRET).await;
+    let one = world.namespace_with("one", json!({})).await;
+    let mut spec = world.pull_spec(&json!({"names": [one]}));
+    spec["registry"] = world.spec()["registry"].clone();
+    world.apply("a", spec.clone()).await;
+    let status = world.until_ready("a").await;
+    assert_eq!(find(&status, "AccessGranted"), None);
+
+    let mut by_role = world.spec();
+    by_role["pullSecret"] = spec["pullSecret"].clone();
+    world.apply("a", by_role).await;
+    let status = world.until_ready("a").await;
+    assert_eq!(find(&status, "PullSecretsReady"), None);
+    world.until_secret(&one, "acr-pull").await;
+    world.until_no_secret(&one, "acr-pull").await;
+    world.until_pull_secrets_of(&one, "default", &[]).await;
+    assert_eq!(world.pull_assignments().len(), 2, "the puller's own, and ours");
+
+    // And back: the role goes once the secret has served for as long.
+    world.apply("a", spec).await;
+    world.until_ready("a").await;
+    world.until_secret(&one, "acr-pull").await;
+    world
+        .until("the role to be released", || async {
+            (world.pull_assignments().len() == 1).then_some(())
+        })
+        .await;
+    world.delete("a").await;
+    world.until_gone("a").await;
+}
+
+#[tokio::test]
+async fn an_outage_of_azure_resource_manager_stops_no_namespace() {
+    let world = World::with(with_puller, |_| {}).await;
+    world.put_client_secret(CLIENT_SECRET).await;
+    let one = world.namespace_with("one", json!({"team": world.id})).await;
+    let choice = json!({"selector": {"matchLabels": {"team": world.id}}});
+    let mut spec = world.pull_spec(&choice);
+    spec["registry"] = world.spec()["registry"].clone();
+    world.apply("a", spec).await;
+    world.until_ready("a").await;
+    world.until_secret(&one, "acr-pull").await;
+    world.azure.fault(azure_sim::Fault::error(Call::GetRegistry, 503, "ServiceUnavailable", "x"));
+    world.until_calls(Call::GetRegistry, 2).await;
+    let two = world.namespace_with("two", json!({"team": world.id})).await;
+    world.until_secret(&two, "acr-pull").await;
+    assert_eq!(find(&world.status("a").await, "Ready").unwrap().0, "True");
+}
+
+#[tokio::test]
+async fn what_the_settings_do_not_allow_is_told_with_the_setting() {
+    let world = World::with(with_puller, |settings| {
+        settings.policy.secret_names = AllowedNames::These(["acr-pull".to_owned()].into());
+    })
+    .await;
+    let one = world.namespace_with("one", json!({})).await;
+    let mut spec = world.pull_spec(&json!({"names": [one]}));
+    spec["pullSecret"]["secretName"] = "other".into();
+    world.apply("a", spec).await;
+    let status = world.until_reason("a", "Stalled", "NotAllowed").await;
+    assert!(message(&status).contains("--pull-secret-names"));
+    let mut spec = world.pull_spec(&json!({"names": [one]}));
+    spec["registry"] = json!({"loginServer": "contoso.example.org"});
+    world.apply("b", spec).await;
+    let status = world.until_reason("b", "Stalled", "NotAllowed").await;
+    assert!(message(&status).contains("--login-server-suffixes"));
+}
+
+#[tokio::test]
+async fn a_suspended_attachment_still_renews() {
+    let world = world().await;
+    world.azure.update(|azure| azure.settings.token_lifetimes.registry_refresh = 6);
+    let one = world.namespace_with("one", json!({})).await;
+    let mut spec = world.pull_spec(&json!({"names": [one]}));
+    world.apply("a", spec.clone()).await;
+    world.until_ready("a").await;
+    spec["suspend"] = true.into();
+    world.apply("a", spec).await;
+    let before = login(&world.until_secret(&one, "acr-pull").await);
+    world
+        .until("a renewed token", || async {
+            let found = world.secrets(&one).get("acr-pull").await.unwrap();
+            (login(&found) != before).then_some(())
+        })
+        .await;
+}
