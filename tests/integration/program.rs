@@ -11,6 +11,7 @@ use kube::api::{Api, PostParams};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::world::secrets::{CLIENT_SECRET, login, with_puller};
 use crate::world::{SECRET, World, operator};
 
 /// The program with an empty environment.
@@ -135,6 +136,55 @@ async fn through_a_proxy_with_a_federated_token_and_without_a_word_about_secrets
     assert!(!log.contains(&token), "the federated token is in the log");
     // Every JSON web token begins so.
     assert!(!log.contains("eyJ"), "a token is in the log");
+}
+
+#[tokio::test]
+async fn a_client_secret_is_nowhere_but_in_secrets() {
+    let mut world = World::with(with_puller, |_| {}).await;
+    world.stop().await;
+    world.put_client_secret(CLIENT_SECRET).await;
+    let namespace = world.namespace_with("apps", serde_json::json!({})).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = operator_program(&world, &folder).await;
+    let mut child =
+        command.args(["--log-level", "trace"]).env_remove("AZURE_CLIENT_ID").spawn().unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let log = tokio::spawn(async move {
+        let mut text = String::new();
+        tokio::io::AsyncReadExt::read_to_string(&mut stderr, &mut text).await.unwrap();
+        text
+    });
+    let mut told = String::new();
+    let mut tokens = vec![CLIENT_SECRET.to_owned()];
+    for credential in ["RegistryToken", "ClientSecret"] {
+        let mut spec = world.pull_spec(&serde_json::json!({"names": [namespace]}));
+        spec["pullSecret"]["credential"] = credential.into();
+        world.apply("a", spec).await;
+        let status = world.until_ready("a").await;
+        told += &serde_json::to_string(&status).unwrap();
+        let mut secret = world.until_secret(&namespace, "acr-pull").await;
+        tokens.push(login(&secret).1);
+        secret.data = None;
+        told += &serde_json::to_string(&secret).unwrap();
+    }
+    // One that is refused, so that failures are told too.
+    world.put_client_secret("marker-of-a-wrong-secret").await;
+    let status = world.until_reason("a", "CredentialFresh", "AuthenticationFailed").await;
+    tokens.push("marker-of-a-wrong-secret".to_owned());
+    told += &serde_json::to_string(&status).unwrap();
+    let events: Api<k8s_openapi::api::events::v1::Event> =
+        Api::namespaced(world.client.clone(), "default");
+    for event in events.list(&kube::api::ListParams::default()).await.unwrap() {
+        told += &serde_json::to_string(&event).unwrap();
+    }
+    let audit = std::fs::read_to_string(world.cluster.audit_log()).unwrap();
+    assert!(!tokens.iter().any(|it| audit.contains(it)), "the audit log holds a secret");
+    assert_eq!(end(child).await.code(), Some(0));
+    told += &log.await.unwrap();
+    for token in tokens {
+        assert!(!told.contains(&token), "{} is told", &token[..20.min(token.len())]);
+    }
+    assert!(!told.contains("eyJ"), "a token is told");
 }
 
 /// The sentence with which the program refuses to start.
