@@ -162,3 +162,6 @@ fn in_the_way(found: &StoredSecret) -> Failing {
     };
     Failing { namespace: namespace.clone(), problem: Problem::new(Cause::NotOurs, text) }
 }
+
+#[cfg(test)]
+mod tests;
