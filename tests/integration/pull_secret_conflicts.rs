@@ -213,3 +213,25 @@ async fn a_suspended_attachment_still_renews() {
         })
         .await;
 }
+
+#[tokio::test]
+async fn expired_and_unknown_credentials_are_told_apart() {
+    let world = world().await;
+    let one = world.namespace_with("one", json!({})).await;
+    let mut spec = world.pull_spec(&json!({"names": [one]}));
+    spec["pullSecret"]["servicePrincipal"]["clientId"] =
+        "77777777-7777-4777-8777-777777777777".into();
+    world.apply("a", spec).await;
+    let status = world.until_reason("a", "Ready", "AuthenticationFailed").await;
+    assert!(message(&status).contains("AADSTS700016"), "{}", message(&status));
+    assert!(message(&status).contains("servicePrincipal.clientId"), "{}", message(&status));
+
+    world.azure.update(|azure| {
+        let puller = azure.principals.iter_mut().find(|it| it.display_name == "puller").unwrap();
+        puller.secrets[0].expires_on = Some("2026-01-01T00:00:00Z".parse().unwrap());
+    });
+    world.apply("b", world.pull_spec(&json!({"names": [one]}))).await;
+    let status = world.until_reason("b", "Ready", "AuthenticationFailed").await;
+    assert!(message(&status).contains("AADSTS7000222"), "{}", message(&status));
+    assert!(message(&status).contains("create another client secret"), "{}", message(&status));
+}
