@@ -24,6 +24,8 @@ mod outages;
 mod program;
 #[path = "integration/pull_secret_conflicts.rs"]
 mod pull_secret_conflicts;
+#[path = "integration/pull_secret_proofs.rs"]
+mod pull_secret_proofs;
 #[path = "integration/pull_secrets.rs"]
 mod pull_secrets;
 #[path = "integration/steady.rs"]

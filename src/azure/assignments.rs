@@ -45,6 +45,7 @@ impl Reader {
         registry: &RegistryId,
     ) -> Result<Vec<RoleAssignment>, Error> {
         let attempt = Attempt {
+            at_registry: false,
             doing: "listing role assignments on",
             target: registry.to_string(),
             action: READ,
@@ -168,7 +169,7 @@ async fn one(arm: &Arm, id: &AssignmentId) -> Result<Option<RoleAssignment>, Err
 const CONDITION_VERSION: &str = "2.0";
 
 fn attempt(doing: &'static str, id: &AssignmentId, action: &'static str) -> Attempt {
-    Attempt { doing, target: id.to_string(), action, role: ADMINISTRATOR }
+    Attempt { at_registry: false, doing, target: id.to_string(), action, role: ADMINISTRATOR }
 }
 
 fn path(id: &AssignmentId) -> String {

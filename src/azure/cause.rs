@@ -21,7 +21,12 @@ impl Error {
     fn cause(&self) -> Cause {
         match &*self.failure {
             Failure::Refused { status, code, retry_after, .. } => {
-                by_code(code).unwrap_or_else(|| by_status(*status, *retry_after))
+                let by_status = || match status {
+                    // Entra has accepted the principal before.
+                    401 if self.attempt.at_registry => Cause::AccessDenied,
+                    _ => by_status(*status, *retry_after),
+                };
+                by_code(code).unwrap_or_else(by_status)
             }
             Failure::SignIn { status: Some(status), retry_after, .. } => {
                 sign_in_status(*status, *retry_after)
@@ -36,9 +41,10 @@ impl Error {
 
     /// What to do about it, where the failure itself does not say.
     fn remedy(&self) -> String {
-        let Failure::Refused { status, code, address, .. } = &*self.failure else {
-            return String::new();
-        };
+        if self.attempt.at_registry {
+            return self.registry_remedy();
+        }
+        let Failure::Refused { status, code, .. } = &*self.failure else { return String::new() };
         let Attempt { action, role, .. } = *self.attempt;
         let text = match (code.as_str(), status) {
             ("InvalidAuthenticationTokenTenant", _) => {
@@ -51,15 +57,6 @@ impl Error {
             ("NoRegisteredProviderFound", _) => {
                 "; this cloud or region does not know the api-version that acr-attach asks for"
             }
-            ("UNAUTHORIZED", _) => {
-                "; Entra accepts the service principal, so it has no role there that lets it pull, or the registry is of another tenant; assign it AcrPull, or Container Registry Repository Reader where the registry is in ABAC mode (az role assignment create --assignee <client id> --role AcrPull --scope <registry id>); a new role takes up to 10 minutes"
-            }
-            ("DENIED", _) => {
-                return format!(
-                    "; its firewall does not admit the operator's address{}; allow it there, give the cluster a private endpoint, or set pullSecret.credential to ClientSecret, which needs no exchange",
-                    address.as_ref().map_or_else(String::new, |it| format!(" {it}"))
-                );
-            }
             (_, 403) => {
                 return format!(
                     "; the operator's identity needs {action} there, for example by role {role} (a new grant takes up to 10 minutes, and a condition on an existing one may exclude this)"
@@ -71,6 +68,27 @@ impl Error {
             _ => "",
         };
         text.to_owned()
+    }
+}
+
+impl Error {
+    /// The same for what a registry itself did not do.
+    fn registry_remedy(&self) -> String {
+        match &*self.failure {
+            Failure::Refused { status: 401, .. } => {
+                "; Entra accepts the service principal, so it has no role there that lets it pull, or the registry is of another tenant, or takes no tokens for Azure Resource Manager where the tenant knows no others; assign it AcrPull, or Container Registry Repository Reader where the registry is in ABAC mode (az role assignment create --assignee <client id> --role AcrPull --scope <registry id>); a new role takes up to 10 minutes".to_owned()
+            }
+            Failure::Refused { status: 403, address: Some(address), .. } => format!(
+                "; its firewall does not admit the operator's address {address}; allow it there, give the cluster a private endpoint, or set pullSecret.credential to ClientSecret, which needs no exchange"
+            ),
+            Failure::Refused { status: 403, .. } => {
+                "; it, or something on the way there, forbids the request; check its network rules and the operator's proxy".to_owned()
+            }
+            Failure::Refused { status: 404, .. } | Failure::NoAnswer(_) | Failure::Unreadable(_) => {
+                "; check that this is the registry's login server (az acr show --name <name> --query loginServer) and that the operator can reach it".to_owned()
+            }
+            _ => String::new(),
+        }
     }
 }
 
@@ -176,6 +194,7 @@ mod tests {
             correlation_id: Some("c0ffee".into()),
         };
         let attempt = Attempt {
+            at_registry: false,
             doing: "reading registry",
             target: "contoso".into(),
             action: "Microsoft.ContainerRegistry/registries/read",

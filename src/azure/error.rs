@@ -19,6 +19,9 @@ pub struct Error {
 #[derive(Clone, Debug, Default, PartialEq, Eq, ThisError)]
 #[error("{doing} {target}")]
 pub(super) struct Attempt {
+    /// Whether it is asked of a registry itself, for a service principal; else of Azure Resource
+    /// Manager, for the operator.
+    pub at_registry: bool,
     /// Such as `reading registry`.
     pub doing: &'static str,
     /// The resource id.
@@ -57,7 +60,7 @@ pub(super) enum Failure {
     },
     #[error("{0}")]
     NoAnswer(String),
-    #[error("waiting for one of {0} places at Azure; tried again within seconds")]
+    #[error("waiting for one of {0} places there; tried again within seconds")]
     Busy(usize),
     #[error("the answer cannot be read: {0}")]
     Unreadable(String),
@@ -97,9 +100,9 @@ impl Error {
     }
 
     /// No place is free among that many.
-    pub(super) fn busy(places: usize) -> Self {
+    pub(super) fn busy(target: &str, places: usize) -> Self {
         let attempt =
-            Attempt { doing: "speaking to", target: "Azure".to_owned(), ..Attempt::default() };
+            Attempt { doing: "speaking to", target: target.to_owned(), ..Attempt::default() };
         Self { attempt: Box::new(attempt), failure: Box::new(Failure::Busy(places)) }
     }
 
@@ -154,7 +157,10 @@ impl Error {
 
     /// Whether a registry's firewall does not admit us.
     pub(super) fn is_firewall(&self) -> bool {
-        matches!(&*self.failure, Failure::Refused { status: 403, code, .. } if code == "DENIED")
+        matches!(
+            &*self.failure,
+            Failure::Refused { status: 403, code, address: Some(_), .. } if code == "DENIED"
+        )
     }
 
     /// Whether the tenant does not know what a token was asked for

@@ -90,7 +90,7 @@ impl Azure {
         Ok(Session {
             reader: Reader(Arc::clone(&self.arm)),
             writer: Writer(Arc::clone(&self.arm)),
-            _place: place.map_err(|_| Error::busy(SESSIONS))?,
+            _place: place.map_err(|_| Error::busy("Azure", SESSIONS))?,
         })
     }
 

@@ -30,6 +30,7 @@ impl Reader {
             role_assignment_mode: Option<RoleAssignmentMode>,
         }
         let attempt = Attempt {
+            at_registry: false,
             doing: "reading registry",
             target: id.to_string(),
             action: "Microsoft.ContainerRegistry/registries/read",
@@ -54,6 +55,7 @@ impl Reader {
     /// When Azure does not answer, refuses, or has no such cluster.
     pub async fn cluster(&self, id: &ClusterId) -> Result<Cluster, Error> {
         let attempt = Attempt {
+            at_registry: false,
             doing: "reading cluster",
             target: id.to_string(),
             action: "Microsoft.ContainerService/managedClusters/read",

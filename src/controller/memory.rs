@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::Guarded;
+use super::observe::Occasion;
 use crate::api::{REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::facts::Registry;
 use crate::domain::plan::Finalizer;
@@ -36,6 +37,8 @@ pub struct Recollection {
     pub trigger: Trigger,
     /// When to look again.
     pub next_look: Timestamp,
+    /// How closely: a glance that could not be finished stays one.
+    pub next: Occasion,
     /// What the passes so far have shown.
     pub history: History,
     /// The status that was last written, and the version of the object that holds it.
@@ -69,12 +72,6 @@ const MOST_RESTORED: usize = 3;
 const CONTEST: SignedDuration = SignedDuration::from_mins(10);
 
 impl Secrets {
-    /// Whether Azure was asked before.
-    #[must_use]
-    pub fn has_looked(&self) -> bool {
-        self.resync != Timestamp::default()
-    }
-
     /// The service accounts from which an entry of ours was taken too often of late.
     #[must_use]
     pub fn contested(&self, now: Timestamp) -> BTreeSet<(String, String)> {

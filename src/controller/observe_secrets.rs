@@ -17,6 +17,7 @@ use crate::domain::attachment::{Method, RegistryName, Task};
 use crate::domain::cluster::{Namespace, StoredSecret};
 use crate::domain::facts::Registry;
 use crate::domain::names::RegistryId;
+use crate::domain::plan::Finalizer;
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::proof::Probe;
 use crate::domain::pull_secret::{Inputs, PullSecret, Source, wanted};
@@ -38,13 +39,28 @@ impl Observation {
             },
             Task::Detach(_) => {
                 self.desired.deliveries = Some(Vec::new());
-                let leftovers = self.leftovers(ctx);
+                let leftovers = self.entries_to_remove(ctx);
                 // Garbage collection takes the Secrets.
                 self.owned.secrets = None;
                 leftovers
             }
         };
         self.problem = result.err();
+    }
+
+    /// Without our finalizer there are none.
+    fn entries_to_remove(&mut self, ctx: &Context) -> Result<(), Problem> {
+        if !self.owned.finalizers.contains(&Finalizer::ServiceAccounts) {
+            return Ok(());
+        }
+        if !ctx.policy.pull_secrets {
+            let text = format!(
+                "taking pull secrets out of service accounts: the operator's settings do not allow it; set --pull-secrets (ACR_ATTACH_PULL_SECRETS) to true, or take them out by hand and remove finalizer {}",
+                Finalizer::ServiceAccounts.name()
+            );
+            return Err(Problem::new(Cause::NotAllowed, text));
+        }
+        self.leftovers(ctx)
     }
 
     /// What of ours there is in the cluster.

@@ -85,6 +85,12 @@ impl Outcome {
         }
     }
 
+    /// The same for an attachment that asks for nothing but renewals at the moment.
+    pub fn suspended(self) -> Self {
+        let overdue = self.observed.served.as_ref().and_then(|it| it.overdue.clone());
+        Self { suspended: true, problem: None, beside: overdue, ..self }
+    }
+
     /// Whether what should hold does, if that is known.
     pub fn holds(&self) -> Option<bool> {
         let roles = self.observed.holdings.as_ref().map(Holdings::are_complete);

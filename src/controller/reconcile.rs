@@ -19,7 +19,7 @@ use super::outcome::Outcome;
 use super::pull_secrets::Making;
 use super::report::report;
 use super::unreadable::report_unreadable;
-use crate::api::{REQUESTED_AT, RegistryAttachment};
+use crate::api::{MethodChoice, REQUESTED_AT, RegistryAttachment};
 use crate::domain::attachment::{Method, Task};
 use crate::domain::plan;
 use crate::domain::problem::{Cause, Problem};
@@ -48,7 +48,11 @@ pub async fn reconcile(
     let occasion = match (wait, wake, &object.0) {
         (Some(wait), None, _) => return Ok(Action::requeue(wait.unsigned_abs())),
         (Some(_), Some(Wake::Cluster), _) => Occasion::Glance,
-        (None, _, Ok(object)) if before.is_none() && is_answered(object) => Occasion::Glance,
+        (None, None | Some(Wake::Cluster), Ok(object)) => match &before {
+            None if is_answered(object) => Occasion::Glance,
+            Some(before) if before.trigger == trigger => before.next,
+            _ => Occasion::Look,
+        },
         _ => Occasion::Look,
     };
     let object = match &object.0 {
@@ -70,7 +74,8 @@ pub async fn reconcile(
     Ok(Action::requeue(told_or_panicked(report, &ctx).await.unsigned_abs()))
 }
 
-/// Whether status says that what is asked for holds.
+/// Whether status says that what is asked for holds, and the cluster alone can tell whether it
+/// does: a role has to be looked up.
 fn is_answered(object: &RegistryAttachment) -> bool {
     let status = object.status.as_ref();
     let requested = object.annotations().get(REQUESTED_AT);
@@ -78,7 +83,8 @@ fn is_answered(object: &RegistryAttachment) -> bool {
     let holds = ready(status).is_some_and(|it| {
         it.status == "True" && it.observed_generation == object.metadata.generation
     });
-    holds && requested == handled && object.metadata.deletion_timestamp.is_none()
+    let by_secret = object.spec.method == MethodChoice::PullSecret;
+    by_secret && holds && requested == handled && object.metadata.deletion_timestamp.is_none()
 }
 
 /// What came of a pass; `None` if there was nothing to do.
@@ -123,7 +129,7 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Option<Outcome> {
         by_role = matches!(attachment.method, Method::KubeletIdentity(..));
     }
     seen.cluster(task, ctx).await;
-    if by_role && occasion == Occasion::Glance && known.has_looked() && !seen.has_leftovers() {
+    if by_role && occasion == Occasion::Glance && !seen.has_leftovers() {
         // What changed in the cluster does not concern a role.
         return None;
     }
@@ -145,7 +151,7 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Option<Outcome> {
     acted.extend(act(&plan, &actor(pass, &seen, seen.making(pass))).await);
     plan.failing.append(&mut seen.failing);
     let outcome = Outcome::of(seen, plan, acted, (known, occasion), now);
-    Some(Outcome { suspended, ..outcome })
+    Some(if suspended { outcome.suspended() } else { outcome })
 }
 
 fn decide(seen: &Observation, now: Timestamp, ctx: &Context) -> plan::Plan {

@@ -10,13 +10,19 @@ use super::act::Deed;
 use super::context::Context;
 use super::memory::{Recollection, Secrets, Trigger, version};
 use super::news;
+use super::observe::Occasion;
 use super::outcome::Outcome;
-use crate::api::{FINALIZERS, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
+use crate::api::{
+    FINALIZERS, MethodInUse, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus,
+};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::schedule::{Ending, next_look};
 use crate::domain::status::{self, Report};
 use crate::domain::verdict::{Ended, History, Verdict, judge};
 use crate::metrics::PassResult;
+
+/// No wait is shorter.
+const SOON: SignedDuration = SignedDuration::from_millis(100);
 
 /// Tells how a pass ended, and returns how long to wait until the next look.
 pub async fn report(
@@ -31,7 +37,7 @@ pub async fn report(
     let ended = Ended {
         problem: outcome.problem.as_ref(),
         beside: outcome.beside.as_ref(),
-        suspended: outcome.suspended && outcome.problem.is_none(),
+        suspended: outcome.suspended,
         holds: outcome.holds(),
         generation: object.metadata.generation.unwrap_or_default(),
         deleting: object.metadata.deletion_timestamp.is_some(),
@@ -39,6 +45,12 @@ pub async fn report(
     let history = before.map_or_else(History::default, |it| it.history);
     let (verdict, mut history) =
         judge(&ended, &history, shown.as_ref(), now, ctx.intervals.patience);
+    let still_fails = outcome.problem.is_some() || outcome.beside.is_some();
+    let glanced = before.filter(|it| !outcome.has_looked && it.history.streak.is_some());
+    if let Some(before) = glanced.filter(|_| still_fails) {
+        // Azure was not asked again, so it has not failed again.
+        history = before.history;
+    }
     log_and_count(object, outcome, &verdict, took, ctx);
     tell_deeds(object, outcome, shown.as_ref(), ctx).await;
     let served = before.map(|it| it.secrets.served.clone()).unwrap_or_default();
@@ -58,22 +70,36 @@ pub async fn report(
     history.unreported = if written.is_err() { history.unreported.saturating_add(1) } else { 0 };
     let secrets = remember(outcome, before, now, ctx);
     let wait = wait(outcome, &history, written.as_ref().err(), now, ctx);
-    let failed = outcome.problem.is_some() || outcome.beside.is_some() || written.is_err();
-    let until_resync = secrets.resync.duration_since(now).max(SignedDuration::from_millis(100));
+    let failed = still_fails || written.is_err();
+    let until_resync = secrets.resync.duration_since(now).max(SOON);
     // A failure has a time of its own, which may be what Azure asked for.
     let wait = if failed { wait } else { wait.min(until_resync) };
+    // Events of the cluster neither put off what is due nor make waits longer.
+    let wait = match before.filter(|_| !outcome.has_looked) {
+        Some(before) => wait.min(before.next_look.duration_since(now)),
+        None => wait,
+    };
     let known = before.and_then(|it| it.written.clone());
     ctx.memory.keep(
         &object.name_any(),
         Recollection {
             trigger,
             next_look: now.checked_add(wait).unwrap_or(now),
+            next: next_occasion(outcome),
             history,
             written: written.ok().flatten().or(known),
             secrets,
         },
     );
-    wait
+    wait.max(SignedDuration::ZERO)
+}
+
+/// A pull secret that could only not be glanced at, as after a start before the watches have
+/// been read, still gives no reason to ask Azure.
+fn next_occasion(outcome: &Outcome) -> Occasion {
+    let busy = outcome.problem.as_ref().is_some_and(|it| it.cause == Cause::Busy);
+    let by_secret = outcome.observed.method == Some(MethodInUse::PullSecret);
+    if busy && by_secret && !outcome.has_looked { Occasion::Glance } else { Occasion::Look }
 }
 
 /// What is known from now on. The time of the next look at Azure moves only when it was asked;
@@ -152,6 +178,9 @@ fn wait(
     };
     let look = |ending| next_look(ending, &ctx.intervals, now, fastrand::f64());
     let wait = look(ending);
+    // Whatever failed, a renewal or a removal of something else is not overslept.
+    let due = outcome.due.map(|it| it.duration_since(now)).filter(SignedDuration::is_positive);
+    let wait = due.map_or(wait, |it| wait.min(it.max(SOON)));
     unreported.map_or(wait, |it| wait.min(look(Ending::Failed(it, history.unreported))))
 }
 

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::context::Context;
 use super::memory::{Recollection, Secrets, Trigger};
 use super::news;
+use super::observe::Occasion;
 use crate::api::{FINALIZERS, RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::schedule::{Ending, next_look};
@@ -43,6 +44,7 @@ pub async fn report_unreadable(
             Recollection {
                 trigger,
                 next_look,
+                next: Occasion::Look,
                 history,
                 written: None,
                 secrets: Secrets::default(),

@@ -108,6 +108,8 @@ async fn a_restart_with_good_secrets_calls_nobody_and_writes_nothing() {
     world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
     world.until_ready("a").await;
     world.until_pull_secrets_of(&one, "default", &["acr-pull"]).await;
+    // The audit log may be a moment late: finalizer, service account, Secret and status.
+    world.until("4 writes", || async { (world.api_writes() >= 4).then_some(()) }).await;
     world.stop().await;
     let (calls, writes) = (world.azure.journal().len(), world.api_writes());
     world.start().await;

@@ -105,7 +105,8 @@ impl Registries {
         // Registries that nobody speaks to need no entry.
         places.retain(|_, it| it.available_permits() < PLACES);
         let free = places.entry(server.clone()).or_insert_with(|| Arc::new(Semaphore::new(PLACES)));
-        let place = Arc::clone(free).try_acquire_owned().map_err(|_| Error::busy(PLACES))?;
+        let place = Arc::clone(free).try_acquire_owned();
+        let place = place.map_err(|_| Error::busy(server.as_str(), PLACES))?;
         Ok(RegistrySession { registries: Arc::clone(self), server: server.clone(), _place: place })
     }
 
@@ -204,7 +205,11 @@ impl RegistrySession {
             self.log_in(credential).await?;
             return Ok(Proof::Unproven(Doubt::Repository));
         }
-        let anybody = self.access(None, Some(name)).await.unwrap_or(false);
+        // Only a refusal says that not everybody may pull.
+        let anybody = match self.access(None, Some(name)).await {
+            Err(error) if error.is_refused() => false,
+            answer => answer?,
+        };
         Ok(if anybody { Proof::Unproven(Doubt::Anonymous) } else { Proof::Proven })
     }
 
@@ -230,7 +235,8 @@ impl RegistrySession {
             request.insert_header(AUTHORIZATION, format!("Basic {basic}"));
         }
         let wire: Wire = self.read(&attempt, request).await?;
-        let access = claims(&wire.access_token).unwrap_or_default();
+        let unreadable = || Error::unreadable(&attempt, "its token is none");
+        let access = claims(&wire.access_token).ok_or_else(unreadable)?;
         let access = access["access"].as_array().cloned().unwrap_or_default();
         let pulls = |it: &Value| {
             it["name"].as_str() == repository
@@ -265,6 +271,7 @@ impl RegistrySession {
     }
 
     fn attempt(&self, doing: &'static str) -> Attempt {
-        Attempt { doing, target: self.server.to_string(), ..Attempt::default() }
+        let target = self.server.to_string();
+        Attempt { at_registry: true, doing, target, ..Attempt::default() }
     }
 }

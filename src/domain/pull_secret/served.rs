@@ -90,7 +90,7 @@ impl Served {
     /// How many namespaces are served.
     #[must_use]
     pub fn served(&self) -> usize {
-        self.wanted.deliveries.len() - self.failing.len()
+        self.wanted.deliveries.len().saturating_sub(self.failing.len())
     }
 
     /// How many are wanted, those that do not exist yet included.
