@@ -1,6 +1,8 @@
 //! Runs a command in the foreground for as long as a control plane lives.
 
-use std::{ffi::OsString, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration};
+use std::{
+    ffi::OsString, fs, os::unix::process::ExitStatusExt, process::ExitStatus, time::Duration,
+};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
@@ -14,6 +16,17 @@ use crate::{ControlPlane, DIRECTORY_VARIABLE, Error};
 /// How long a command that was told to end may take for it.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Holds a command back until the janitor knows of it, whatever becomes of this process: the
+/// janitor takes the folder away, and then there is nothing to wait for. The command keeps the
+/// process id.
+const GATE: &str = r#"
+while [ ! -e "$0/go" ]; do
+    [ -d "$0" ] || exit 1
+    sleep 0.01
+done
+exec "$@"
+"#;
+
 /// Runs a command with `KUBECONFIG` and `CONTROL_PLANE_DIR` set, and returns its
 /// exit code, as a shell would: 128 and the signal when one killed it.
 ///
@@ -23,19 +36,24 @@ const PATIENCE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 ///
-/// When the command cannot be started.
+/// When no command can be started at all. One that does not exist is code 127, as in a shell.
 pub async fn run(plane: &mut ControlPlane, command: &[OsString]) -> Result<u8, Error> {
-    let Some((program, arguments)) = command.split_first() else { return Ok(0) };
+    let Some(program) = command.first() else { return Ok(0) };
     // First: a signal that comes before would end this process and leave the command.
     let mut signals = EndSignals::listen()?;
     let spawn_error = |source| Error::Spawn { program: program.display().to_string(), source };
-    let mut child = Command::new(program)
-        .args(arguments)
+    let folder = plane.cluster().dir().to_path_buf();
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", GATE])
+        .arg(&folder)
+        .args(command)
         .env("KUBECONFIG", plane.admin_kubeconfig())
         .env(DIRECTORY_VARIABLE, plane.cluster().dir())
         .spawn()
         .map_err(spawn_error)?;
     plane.also_ends(child.id())?;
+    let go = folder.join("go");
+    fs::write(&go, "").map_err(Error::file("write", &go))?;
     let status = tokio::select! {
         status = child.wait() => status,
         () = signals.told() => end(&mut child).await,
