@@ -9,12 +9,13 @@ use crate::{
     ca::{CaError, CertificateAuthority},
     entra,
     fault::Faults,
+    graph,
     hosts::Face,
     http::{Reply, Request},
     instance_metadata,
     journal::Journal,
     model::Model,
-    tokens::Tokens,
+    tokens::{self, Tokens},
 };
 
 /// Everything that connections share.
@@ -81,6 +82,7 @@ impl Face {
         match self {
             Self::Entra => entra::call(request),
             Self::Arm => arm::call(request),
+            Self::Graph => graph::call(request),
             Self::InstanceMetadata => instance_metadata::call(request),
             Self::Registry => acr::call(request),
         }
@@ -90,7 +92,7 @@ impl Face {
     pub(crate) fn caller(self, azure: &Azure, request: &Request) -> Option<String> {
         match self {
             Self::Entra => entra::caller(azure, request),
-            Self::Arm => arm::caller(azure, request),
+            Self::Arm | Self::Graph => tokens::caller(azure, request),
             Self::InstanceMetadata => instance_metadata::caller(azure, request),
             Self::Registry => acr::caller(azure, request),
         }
@@ -101,6 +103,7 @@ impl Face {
         match self {
             Self::Entra => entra::answer(azure, request),
             Self::Arm => arm::answer(azure, request),
+            Self::Graph => graph::answer(azure, request),
             Self::InstanceMetadata => instance_metadata::answer(azure, request),
             Self::Registry => acr::answer(azure, request),
         }
@@ -111,6 +114,7 @@ impl Face {
         match self {
             Self::Entra => entra::error(error),
             Self::Arm => arm::error(request, error),
+            Self::Graph => graph::error(request, error),
             Self::InstanceMetadata => instance_metadata::error(error),
             Self::Registry => acr::error(error),
         }

@@ -29,6 +29,10 @@ pub enum Call {
     PutRoleAssignment,
     /// ARM: DELETE of a role assignment.
     DeleteRoleAssignment,
+    /// Graph: service principals that a filter selects.
+    ListServicePrincipals,
+    /// Graph: GET of a service principal by its application id.
+    GetServicePrincipal,
     /// Registry: `/v2/`.
     RegistryPing,
     /// Registry: `POST /oauth2/exchange`, an Entra token for a refresh token.

@@ -12,6 +12,8 @@ pub(crate) enum Face {
     Entra,
     /// Azure Resource Manager.
     Arm,
+    /// Microsoft Graph.
+    Graph,
     /// Instance metadata, over plain HTTP.
     InstanceMetadata,
     /// A container registry's own endpoints.
@@ -91,6 +93,12 @@ impl Cloud {
         self.hosts().arm
     }
 
+    /// The host of Microsoft Graph.
+    #[must_use]
+    pub fn graph_host(self) -> &'static str {
+        self.hosts().graph
+    }
+
     /// What login servers of registries end with.
     #[must_use]
     pub fn acr_suffix(self) -> &'static str {
@@ -132,6 +140,9 @@ impl Model {
         }
         if is(hosts.arm) {
             return Host::Face(Face::Arm);
+        }
+        if is(hosts.graph) {
+            return Host::Face(Face::Graph);
         }
         if self.registry_at(name).is_some() {
             return Host::Face(Face::Registry);

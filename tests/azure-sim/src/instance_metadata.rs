@@ -46,6 +46,10 @@ impl Refusal {
         Self { status, error, description: description.into() }
     }
 
+    fn internal(description: String) -> Self {
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, error: "unknown", description }
+    }
+
     fn identity_not_found() -> Self {
         Self::bad_request("Identity not found")
     }
@@ -71,11 +75,9 @@ fn token(azure: &Azure, request: &Request) -> Result<Reply, Refusal> {
     })?;
 
     let lifetime = model.settings.token_lifetimes.instance_metadata;
-    let token = azure.tokens().issue(principal, &resource, lifetime).map_err(|it| Refusal {
-        status: StatusCode::INTERNAL_SERVER_ERROR,
-        error: "unknown",
-        description: it.to_string(),
-    })?;
+    let roles = entra::app_roles(&model, principal, &resource);
+    let token = azure.tokens().issue(principal, &resource, roles, lifetime);
+    let token = token.map_err(|it| Refusal::internal(it.to_string()))?;
     let now = Timestamp::now().as_second();
     // Numbers are texts here, unlike at Entra's own endpoint.
     let body = json!({

@@ -1,10 +1,10 @@
 //! Azure, simulated behind an HTTPS forward proxy.
 //!
 //! An unchanged client whose proxy is [`AzureSim::proxy_url`] and who trusts [`AzureSim::ca_pem`]
-//! speaks to `login.microsoftonline.com`, `management.azure.com`, the login servers of the
-//! model's registries and instance metadata under their real names. Behind them is a [`Model`]: a token is good and a request is allowed for
-//! what the model says at that moment. The journal holds every request; a [`Fault`] makes
-//! requests go wrong.
+//! speaks to `login.microsoftonline.com`, `management.azure.com`, `graph.microsoft.com`, the login
+//! servers of the model's registries and instance metadata under their real names. Behind them is
+//! a [`Model`]: a token is good and a request is allowed for what the model says at that moment.
+//! The journal holds every request; a [`Fault`] makes requests go wrong.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), azure_sim::StartError> {
@@ -33,6 +33,7 @@ mod control;
 mod entra;
 mod exchange;
 mod fault;
+mod graph;
 mod hosts;
 mod http;
 mod instance_metadata;

@@ -8,7 +8,7 @@ use rcgen::KeyPair;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::model::Principal;
+use crate::{azure::Azure, http::Request, model::Principal};
 
 /// Expired tokens are remembered this long, to be told from tokens never issued.
 const EXPIRED_KEPT: SignedDuration = SignedDuration::from_hours(1);
@@ -28,6 +28,9 @@ pub(crate) struct Claims {
     pub(crate) tid: String,
     pub(crate) uti: String,
     pub(crate) ver: &'static str,
+    /// App roles of the resource that the principal held when the token was issued.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) roles: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) xms_mirid: Option<String>,
 }
@@ -55,11 +58,13 @@ impl Tokens {
         Ok(Self { key, issued: HashMap::new() })
     }
 
-    /// Issues a token for `principal` to use at `audience`, good for `lifetime` seconds.
+    /// Issues a token for `principal` to use at `audience` with these app roles, good for
+    /// `lifetime` seconds.
     pub(crate) fn issue(
         &mut self,
         principal: &Principal,
         audience: &str,
+        roles: &[String],
         lifetime: u32,
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let now = Timestamp::now();
@@ -77,6 +82,7 @@ impl Tokens {
             tid: principal.tenant_id.clone(),
             uti: Uuid::new_v4().simple().to_string(),
             ver: "1.0",
+            roles: roles.to_vec(),
             xms_mirid: principal.resource_id.clone(),
         };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &self.key)?;
@@ -97,4 +103,9 @@ impl Tokens {
             token.expires = token.expires.min(now);
         }
     }
+}
+
+/// The principal of a request's bearer token, whether or not the token is still good.
+pub(crate) fn caller(azure: &Azure, request: &Request) -> Option<String> {
+    azure.tokens().find(request.bearer()?).map(|it| it.claims.oid.clone())
 }

@@ -5,6 +5,7 @@ mod access;
 mod control;
 mod entra;
 mod faults;
+mod graph;
 mod instance_metadata;
 mod proxy;
 mod registry;

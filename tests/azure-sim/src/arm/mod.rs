@@ -38,11 +38,6 @@ pub(crate) fn call(request: &Request) -> Option<Call> {
     Operation::parse(request).map(|it| it.call())
 }
 
-/// The principal of the token, whether or not the token is still good.
-pub(crate) fn caller(azure: &Azure, request: &Request) -> Option<String> {
-    azure.tokens().find(request.bearer()?).map(|it| it.claims.oid.clone())
-}
-
 pub(crate) fn answer(azure: &Azure, request: &Request) -> Reply {
     let reply = respond(azure, request).unwrap_or_else(ArmError::into_reply);
     with_headers(reply, request)

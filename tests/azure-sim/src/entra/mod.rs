@@ -13,6 +13,7 @@ pub(crate) use self::error::error;
 use crate::{
     Call,
     azure::Azure,
+    hosts::Resource,
     http::{Reply, Request},
     model::{Model, Principal, Tenant, TokenLifetimes},
 };
@@ -66,7 +67,7 @@ fn token(azure: &Azure, request: &Request) -> Result<Reply, EntraError> {
     let TokenLifetimes { entra: lifetime, .. } = model.settings.token_lifetimes;
     let token = azure
         .tokens()
-        .issue(principal, resource, lifetime)
+        .issue(principal, resource, app_roles(&model, principal, resource), lifetime)
         .map_err(|it| EntraError::internal(&it.to_string()))?;
     // Entra counts from a moment ago; a client never sees the full hour.
     let expires_in = lifetime.saturating_sub(1);
@@ -109,6 +110,16 @@ pub(crate) fn known_resource(
         return Err(EntraError::unknown_resource(resource, &tenant.tenant_id));
     }
     Ok(())
+}
+
+/// The app roles that a token for a resource carries. Graph's are the only ones here.
+pub(crate) fn app_roles<'a>(
+    model: &Model,
+    principal: &'a Principal,
+    resource: &str,
+) -> &'a [String] {
+    let is_graph = model.settings.cloud.resource(resource) == Some(Resource::Graph);
+    if is_graph { &principal.app_roles } else { &[] }
 }
 
 /// Checks the credential of the request.

@@ -264,6 +264,11 @@ impl Add<'_, Principal> {
         })
     }
 
+    /// Grants it an app role of Microsoft Graph, such as [`super::APPLICATION_READ_ALL`].
+    pub fn app_role(self, name: &str) -> Self {
+        self.with(|it| it.app_roles.push(name.into()))
+    }
+
     /// Lets instance metadata give out its tokens.
     pub fn on_host(self) -> Self {
         self.with(|it| it.on_host = true)

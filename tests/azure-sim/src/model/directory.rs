@@ -3,6 +3,9 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// The app role of Microsoft Graph that lets an application read service principals.
+pub const APPLICATION_READ_ALL: &str = "Application.Read.All";
+
 /// An Entra directory.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -118,6 +121,11 @@ pub struct Principal {
     /// Federated identity credentials.
     #[serde(default)]
     pub federated_credentials: Vec<FederatedCredential>,
+    /// App roles of Microsoft Graph that an administrator has granted it, such as
+    /// [`APPLICATION_READ_ALL`]. A token keeps those that were granted when it was issued
+    /// (Entra docs, `access-token-claims-reference`, `roles`).
+    #[serde(default)]
+    pub app_roles: Vec<String>,
     /// Object ids of the groups it is a member of.
     #[serde(default)]
     pub member_of: Vec<String>,

@@ -18,7 +18,8 @@ pub use add::Add;
 pub(crate) use assignments::Change;
 pub use assignments::{Lock, LockLevel, RoleAssignment};
 pub use directory::{
-    ClientSecret, FederatedCredential, Principal, PrincipalType, Tenant, TokenIssuer,
+    APPLICATION_READ_ALL, ClientSecret, FederatedCredential, Principal, PrincipalType, Tenant,
+    TokenIssuer,
 };
 pub use registries::{
     NetworkDefaultAction, NetworkRuleSet, Registry, Repository, RoleAssignmentMode, Tag,
