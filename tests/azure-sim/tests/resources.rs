@@ -1,6 +1,6 @@
-//! Registries, clusters and resource groups as ARM shows them.
+//! Registries as ARM shows them, and what is the same for every resource.
 
-use azure_sim::model::{DEFAULT_SUBSCRIPTION, ServiceAccountImagePull};
+use azure_sim::model::DEFAULT_SUBSCRIPTION;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::world::{ARM, World};
 
 const REGISTRY_TYPE: &str = "Microsoft.ContainerRegistry/registries";
 
-async fn get(world: &World, path: &str, version: &str) -> Value {
+pub async fn get(world: &World, path: &str, version: &str) -> Value {
     world.get(&format!("{path}?api-version={version}")).await.expect(200).json()
 }
 
@@ -130,85 +130,6 @@ async fn listing_needs_a_right_on_what_is_listed() {
         .await
         .expect_error(403, "AuthorizationFailed");
     assert!(message.contains(&format!("over scope '{subscription}'")), "{message}");
-}
-
-#[tokio::test]
-async fn a_cluster_has_the_quirks_of_the_real_one() {
-    let world = World::with(|model| {
-        model.cluster_mut("prod").unwrap().agent_pools[0].provisioning_state = "Upgrading".into();
-    })
-    .await;
-    let path = world.cluster.id().replace("resourcegroups", "resourceGroups");
-    let answer = world.get(&format!("{path}?api-version=2025-02-01")).await.expect(200);
-    assert_eq!(answer.header("content-type"), "application/json");
-    assert!(answer.text.starts_with("{\n  \""), "{}", answer.text);
-    let body = answer.json();
-    assert!(body["id"].as_str().unwrap().contains("/resourcegroups/rg/"));
-    assert_eq!(body["type"], "Microsoft.ContainerService/ManagedClusters");
-    let properties = &body["properties"];
-    assert_eq!(properties["servicePrincipalProfile"]["clientId"], "msi");
-    assert_eq!(properties["nodeResourceGroup"], "MC_rg_prod_eastus");
-    assert_eq!(properties["agentPoolProfiles"][0]["provisioningState"], "Upgrading");
-    let kubelet = world.cluster.kubelet_identity.as_ref().unwrap();
-    assert_eq!(properties["identityProfile"]["kubeletidentity"]["objectId"], kubelet.object_id);
-    assert_ne!(body["identity"]["principalId"], kubelet.object_id.as_str());
-    assert_eq!(properties["securityProfile"], json!({}));
-}
-
-#[tokio::test]
-async fn clusters_come_in_other_kinds() {
-    let world = World::with(|model| {
-        let app = "aaaaaaaa-0000-4000-8000-000000000001";
-        model.cluster("old").service_principal(app).add();
-        let profile = ServiceAccountImagePull { enabled: true, default_managed_identity_id: None };
-        model
-            .cluster("new")
-            .kubelet_identity("bbbbbbbb-0000-4000-8000-000000000001")
-            .agent_pools(&["a", "b"])
-            .with(|it| {
-                it.service_account_image_pull = Some(profile);
-                it.oidc_issuer_url = Some("https://oidc.example/".into());
-            })
-            .add();
-    })
-    .await;
-    let path = format!(
-        "/subscriptions/{DEFAULT_SUBSCRIPTION}/providers/Microsoft.ContainerService/managedClusters"
-    );
-    let list = get(&world, &path, "2025-10-01").await;
-    let [_, old, new] = list["value"].as_array().unwrap().as_slice() else {
-        panic!("not three clusters: {list}")
-    };
-    assert_eq!(
-        old["properties"]["servicePrincipalProfile"]["clientId"],
-        "aaaaaaaa-0000-4000-8000-000000000001"
-    );
-    assert_eq!(old["properties"].get("identityProfile"), None);
-    assert_eq!(old.get("identity"), None);
-    let properties = &new["properties"];
-    assert_eq!(properties["securityProfile"]["serviceAccountImagePullProfile"]["enabled"], true);
-    assert_eq!(properties["agentPoolProfiles"].as_array().unwrap().len(), 2);
-    assert_eq!(properties["oidcIssuerProfile"]["issuerURL"], "https://oidc.example/");
-    assert_eq!(
-        properties["identityProfile"]["kubeletidentity"]["objectId"],
-        "bbbbbbbb-0000-4000-8000-000000000001"
-    );
-}
-
-#[tokio::test]
-async fn a_node_resource_group_names_its_cluster() {
-    let world = World::new().await;
-    let path = format!("/subscriptions/{DEFAULT_SUBSCRIPTION}/resourceGroups");
-    let body = get(&world, &format!("{path}/mc_RG_prod_eastus"), "2021-04-01").await;
-    assert_eq!(body["managedBy"], world.cluster.id());
-    assert_eq!(body["tags"]["aks-managed-cluster-name"], "prod");
-    assert_eq!(body["tags"]["aks-managed-cluster-rg"], "rg");
-    let body = get(&world, &format!("{path}/rg"), "2021-04-01").await;
-    assert_eq!((body.get("managedBy"), &body["name"]), (None, &json!("rg")));
-    world
-        .get(&format!("{path}/none?api-version=2021-04-01"))
-        .await
-        .expect_error(404, "ResourceGroupNotFound");
 }
 
 #[tokio::test]

@@ -17,6 +17,9 @@ use crate::{
 };
 
 pub(super) const TYPE: &str = "Microsoft.ContainerService/managedClusters";
+/// The first version of the API spec that has `serviceAccountImagePullProfile`; no stable version
+/// had it until 2026-08 (`aks/CommonModels.tsp`).
+const FIRST_WITH_IMAGE_PULL: &str = "2026-01-02-preview";
 const READ: &str = "Microsoft.ContainerService/managedClusters/read";
 
 pub(super) fn get(context: &Context<'_>, wanted: &Resource) -> Result<Reply, ArmError> {
@@ -50,7 +53,7 @@ fn json_of(context: &Context<'_>, cluster: &Cluster) -> Value {
         "location": cluster.location,
         "name": cluster.name,
         "type": "Microsoft.ContainerService/ManagedClusters",
-        "properties": properties(cluster),
+        "properties": properties(context, cluster),
         "sku": {"name": "Base", "tier": "Standard"},
     });
     if let Some(principal) = &cluster.control_plane_principal_id {
@@ -64,14 +67,7 @@ fn json_of(context: &Context<'_>, cluster: &Cluster) -> Value {
     body
 }
 
-fn properties(cluster: &Cluster) -> Value {
-    let mut security = json!({});
-    if let Some(profile) = &cluster.service_account_image_pull {
-        security["serviceAccountImagePullProfile"] = json!({
-            "enabled": profile.enabled,
-            "defaultManagedIdentityId": profile.default_managed_identity_id,
-        });
-    }
+fn properties(context: &Context<'_>, cluster: &Cluster) -> Value {
     let mut issuer = json!({"enabled": cluster.oidc_issuer_url.is_some()});
     if let Some(url) = &cluster.oidc_issuer_url {
         issuer["issuerURL"] = json!(url);
@@ -88,7 +84,7 @@ fn properties(cluster: &Cluster) -> Value {
         "nodeResourceGroup": cluster.node_resource_group,
         "enableRBAC": true,
         "oidcIssuerProfile": issuer,
-        "securityProfile": security,
+        "securityProfile": security_profile(context, cluster),
         "resourceUID": stable_guid(&["cluster", &cluster.id()]).replace('-', "")[..24],
     });
     if let Some(identity) = &cluster.kubelet_identity {
@@ -99,6 +95,20 @@ fn properties(cluster: &Cluster) -> Value {
         }});
     }
     properties
+}
+
+/// Versions that do not know a property hide it.
+fn security_profile(context: &Context<'_>, cluster: &Cluster) -> Value {
+    let version = context.request.parameter("api-version").unwrap_or_default();
+    let known = version.ends_with("-preview") && version.as_str() >= FIRST_WITH_IMAGE_PULL;
+    let Some(profile) = cluster.service_account_image_pull.as_ref().filter(|_| known) else {
+        return json!({});
+    };
+    let mut shown = json!({"enabled": profile.enabled});
+    if let Some(identity) = &profile.default_managed_identity_id {
+        shown["defaultManagedIdentityId"] = json!(identity);
+    }
+    json!({"serviceAccountImagePullProfile": shown})
 }
 
 fn pool(pool: &AgentPool) -> Value {

@@ -6,11 +6,13 @@
 mod add;
 mod assignments;
 mod directory;
+mod kubelet_update;
 mod registries;
 mod resources;
 mod roles;
 pub(crate) mod scope;
 mod settings;
+mod versions;
 
 use serde::{Deserialize, Serialize};
 

@@ -81,11 +81,19 @@ pub struct AgentPool {
     pub count: u32,
     /// `Succeeded`, or what it is busy with, such as `Upgrading`.
     pub provisioning_state: String,
+    /// The object id that its nodes still pull with, if that is no longer the kubelet identity's.
+    /// ARM does not show it.
+    pub former_kubelet_identity: Option<String>,
 }
 
 impl Default for AgentPool {
     fn default() -> Self {
-        Self { name: "agentpool1".into(), count: 3, provisioning_state: "Succeeded".into() }
+        Self {
+            name: "agentpool1".into(),
+            count: 3,
+            provisioning_state: "Succeeded".into(),
+            former_kubelet_identity: None,
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
+use super::versions::api_versions;
+
 /// The cloud whose host names the simulator answers to.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -195,48 +197,4 @@ impl Default for Settings {
             api_versions: api_versions(),
         }
     }
-}
-
-/// The versions in `Azure/azure-rest-api-specs`, or enough of them.
-const API_VERSIONS: [(&str, &[&str]); 4] = [
-    (
-        "Microsoft.ContainerRegistry/registries",
-        &[
-            "2017-10-01",
-            "2019-05-01",
-            "2021-09-01",
-            "2022-12-01",
-            "2023-07-01",
-            "2025-04-01",
-            "2025-11-01",
-            "2026-01-01-preview",
-        ],
-    ),
-    (
-        "Microsoft.ContainerService/managedClusters",
-        &[
-            "2023-08-01",
-            "2024-02-01",
-            "2024-05-01",
-            "2024-09-01",
-            "2025-02-01",
-            "2025-05-01",
-            "2025-10-01",
-            "2026-01-01",
-            "2026-06-01",
-        ],
-    ),
-    (
-        "Microsoft.Authorization/roleAssignments",
-        &["2015-07-01", "2020-04-01-preview", "2022-01-01-preview", "2022-04-01"],
-    ),
-    (
-        "Microsoft.Resources/resourceGroups",
-        &["2019-10-01", "2020-06-01", "2021-04-01", "2022-09-01", "2024-03-01", "2024-11-01"],
-    ),
-];
-
-fn api_versions() -> BTreeMap<String, Vec<String>> {
-    let names = |list: &[&str]| list.iter().map(|&it| it.to_owned()).collect();
-    API_VERSIONS.into_iter().map(|(kind, versions)| (kind.into(), names(versions))).collect()
 }

@@ -1,10 +1,11 @@
 //! Putting things into the model in a few words.
 
+mod clusters;
+
 use super::{
-    AgentPool, ClientSecret, Cluster, DEFAULT_RESOURCE_GROUP, DEFAULT_SUBSCRIPTION, DEFAULT_TENANT,
-    FederatedCredential, KubeletIdentity, Lock, LockLevel, Model, Principal, PrincipalType,
-    Registry, Repository, ResourceGroup, RoleAssignmentMode, Subscription, Tag, Tenant,
-    TokenIssuer, scope::stable_guid,
+    ClientSecret, DEFAULT_RESOURCE_GROUP, DEFAULT_SUBSCRIPTION, DEFAULT_TENANT,
+    FederatedCredential, Lock, LockLevel, Model, Principal, PrincipalType, Registry, Repository,
+    ResourceGroup, RoleAssignmentMode, Subscription, Tag, Tenant, TokenIssuer, scope::stable_guid,
 };
 
 /// Something about to be put into a [`Model`]: set what matters, then call `add`.
@@ -37,28 +38,6 @@ impl Model {
                 self.settings.cloud.acr_suffix()
             ),
             ..Registry::default()
-        };
-        Add { model: self, item }
-    }
-
-    /// Starts a managed-identity cluster with a kubelet identity of its own.
-    pub fn cluster(&mut self, name: &str) -> Add<'_, Cluster> {
-        let (subscription_id, resource_group) = self.home();
-        let node_resource_group = format!("MC_{resource_group}_{name}_{}", super::DEFAULT_LOCATION);
-        let object_id = stable_guid(&["kubelet", &subscription_id, &resource_group, name]);
-        let item = Cluster {
-            kubelet_identity: Some(KubeletIdentity::new(
-                &subscription_id,
-                &node_resource_group,
-                name,
-                &object_id,
-            )),
-            control_plane_principal_id: Some(stable_guid(&["control plane", name])),
-            subscription_id,
-            resource_group,
-            name: name.into(),
-            node_resource_group,
-            ..Cluster::default()
         };
         Add { model: self, item }
     }
@@ -161,80 +140,6 @@ impl Add<'_, Registry> {
         self.model.add_resource_group(&self.item.subscription_id, &self.item.resource_group);
         self.model.registries.push(self.item.clone());
         self.item
-    }
-}
-
-impl Add<'_, Cluster> {
-    /// Sets the object id of the kubelet identity.
-    pub fn kubelet_identity(self, object_id: &str) -> Self {
-        self.with(|it| {
-            let (group, name) = (&it.node_resource_group, &it.name);
-            let identity = KubeletIdentity::new(&it.subscription_id, group, name, object_id);
-            it.kubelet_identity = Some(identity);
-        })
-    }
-
-    /// Makes it a service-principal cluster: no managed identity at all.
-    pub fn service_principal(self, client_id: &str) -> Self {
-        self.with(|it| {
-            it.service_principal_client_id = client_id.into();
-            it.kubelet_identity = None;
-            it.control_plane_principal_id = None;
-        })
-    }
-
-    /// Sets the node pools by name.
-    pub fn agent_pools(self, names: &[&str]) -> Self {
-        let pool = |name: &&str| AgentPool { name: (*name).into(), ..AgentPool::default() };
-        self.with(|it| it.agent_pools = names.iter().map(pool).collect())
-    }
-
-    /// Adds it, with its resource groups and its kubelet identity's principal.
-    #[expect(clippy::must_use_candidate, reason = "adding is the point, the copy a by-product")]
-    pub fn add(self) -> Cluster {
-        let Self { model, item } = self;
-        model.add_resource_group(&item.subscription_id, &item.resource_group);
-        model.resource_groups.push(node_resource_group(&item));
-        let tenant = model.subscription(&item.subscription_id).map(|it| it.tenant_id.clone());
-        if let Some(kubelet) = &item.kubelet_identity
-            && model.principal(&kubelet.object_id).is_none()
-        {
-            model.principals.push(Principal {
-                object_id: kubelet.object_id.clone(),
-                client_id: Some(kubelet.client_id.clone()),
-                resource_id: Some(kubelet.resource_id.clone()),
-                tenant_id: tenant.unwrap_or_default(),
-                display_name: format!("{}-agentpool", item.name),
-                ..Principal::default()
-            });
-        }
-        model.clusters.push(item.clone());
-        item
-    }
-}
-
-/// The node resource group names its cluster twice: in `managedBy` and in its tags.
-fn node_resource_group(cluster: &Cluster) -> ResourceGroup {
-    let tags = [
-        ("aks-managed-cluster-name", &cluster.name),
-        ("aks-managed-cluster-rg", &cluster.resource_group),
-    ];
-    ResourceGroup {
-        managed_by: Some(cluster.id()),
-        tags: tags.into_iter().map(|(key, value)| (key.into(), value.clone())).collect(),
-        ..ResourceGroup::new(&cluster.subscription_id, &cluster.node_resource_group)
-    }
-}
-
-impl KubeletIdentity {
-    /// The identity `<cluster>-agentpool` in the node resource group.
-    #[must_use]
-    pub fn new(subscription: &str, node_group: &str, cluster: &str, object_id: &str) -> Self {
-        Self {
-            resource_id: identity_id(subscription, node_group, &format!("{cluster}-agentpool")),
-            client_id: stable_guid(&["kubelet client", object_id]),
-            object_id: object_id.into(),
-        }
     }
 }
 
