@@ -57,6 +57,23 @@ async fn old_api_versions_hide_the_mode_of_a_registry() {
 }
 
 #[tokio::test]
+async fn a_login_server_has_what_the_registry_was_made_with() {
+    let world = World::with(|it| {
+        it.registry("MyReg").domain_name_label("E7ggejfuhzhgedc8").add();
+        it.registry("busy").with(|it| it.provisioning_state = "Creating".into()).add();
+    })
+    .await;
+    let path = world.registry.id().replace("contoso", "myreg");
+    let body = get(&world, &path, "2025-11-01").await;
+    assert_eq!(body["name"], "MyReg");
+    assert_eq!(body["properties"]["loginServer"], "MyReg-E7ggejfuhzhgedc8.azurecr.io");
+    let url = "https://myreg-e7ggejfuhzhgedc8.azurecr.io/v2/";
+    crate::world::answer(world.client.get(url)).await.unwrap().expect(401);
+    let body = get(&world, &path.replace("myreg", "BUSY"), "2025-11-01").await;
+    assert_eq!(body["properties"]["provisioningState"], "Creating");
+}
+
+#[tokio::test]
 async fn what_does_not_exist_is_404_from_the_gateway() {
     let world = World::new().await;
     let id = world.registry.id();

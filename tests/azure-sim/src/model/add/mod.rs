@@ -126,6 +126,14 @@ impl Add<'_, Registry> {
         self.with(|it| it.repositories.push(Repository { name: name.into(), tags }))
     }
 
+    /// Gives it a login server with a domain-name label, as registries have that were made with
+    /// one: `name-hash.azurecr.io`. The case stays as it is written: ARM's own example shows
+    /// capitals (`RegistryGet.json`, 2025-11-01).
+    pub fn domain_name_label(self, hash: &str) -> Self {
+        let suffix = self.model.settings.cloud.acr_suffix();
+        self.with(|it| it.login_server = format!("{}-{hash}.{suffix}", it.name))
+    }
+
     /// Puts it into another subscription or resource group.
     pub fn within(self, subscription_id: &str, resource_group: &str) -> Self {
         self.with(|it| {
