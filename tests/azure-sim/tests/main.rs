@@ -4,6 +4,7 @@
 mod access;
 mod clusters;
 mod control;
+mod delegation;
 mod entra;
 mod faults;
 mod graph;

@@ -101,7 +101,9 @@ impl ArmError {
         Self::conflict("ScopeLocked", message)
     }
 
-    /// Reads carry the short text; writes of role assignments also name conditions.
+    /// Reads carry the short text; writes of role assignments also name conditions. A deletion
+    /// without any right was recorded with the short one (azure-service-operator issue 5009);
+    /// what a condition makes of it was not seen.
     pub(crate) fn authorization_failed(
         client: &str,
         object_id: &str,

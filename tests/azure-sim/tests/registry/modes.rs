@@ -11,6 +11,10 @@ use super::{Bench, By, NULL, PULL, pull_of};
 
 pub(super) const ABAC: RoleAssignmentMode = AbacRepositoryPermissions;
 
+/// How a condition of the registry's documentation begins: it is about reading alone.
+const UNLESS_READING: &str = "((!(ActionMatches{'Microsoft.ContainerRegistry/registries/repositories/content/read'}) \
+    AND !(ActionMatches{'Microsoft.ContainerRegistry/registries/repositories/metadata/read'}))";
+
 /// Team repositories alone, in the form of the registry's documentation.
 const CONDITION: &str = "((!(ActionMatches{'Microsoft.ContainerRegistry/registries/repositories/content/read'}) \
     AND !(ActionMatches{'Microsoft.ContainerRegistry/registries/repositories/metadata/read'})) \
@@ -95,6 +99,42 @@ async fn conditions_decide_for_each_repository() {
     }
     bench.update(|it| it.assignment_mut(&name).unwrap().condition = Some("nonsense".into()));
     assert_eq!(bench.access(bench.secret(), PULL).await, json!([]));
+}
+
+#[tokio::test]
+async fn names_and_prefixes_are_joined_by_or() {
+    let bench = Bench::abac().await;
+    let name = bench.assign(REPOSITORY_READER);
+    let set = |tests: &[&str]| {
+        let attribute = "@Request[Microsoft.ContainerRegistry/registries/repositories:name]";
+        let tests: Vec<_> = tests.iter().map(|it| format!("{attribute} {it}")).collect();
+        let condition = format!("{UNLESS_READING} OR ({}))", tests.join(" OR "));
+        bench.update(|it| it.assignment_mut(&name).unwrap().condition = Some(condition));
+    };
+    let check = async |allowed: &[&str], refused: &[&str]| {
+        for (names, expected) in [(allowed, true), (refused, false)] {
+            for name in names {
+                let scope = format!("repository:{name}:pull");
+                let access = bench.access(bench.secret(), &scope).await;
+                assert_eq!(access != json!([]), expected, "{name}");
+            }
+        }
+    };
+    set(&["StringEqualsIgnoreCase 'team/app'"]);
+    check(&["team/app", "TEAM/APP"], &["team/app2", "team/ap", "team/app/sub", "app", "x"]).await;
+    set(&["StringEqualsIgnoreCase 'other'", "StringStartsWithIgnoreCase 'team/'"]);
+    check(&["other", "team/app", "Team/a/b"], &["team", "teams/app", "other/app", "x"]).await;
+    set(&[
+        "StringEqualsIgnoreCase 'a'",
+        "StringEqualsIgnoreCase 'b/c'",
+        "StringStartsWithIgnoreCase 'd/'",
+        "StringStartsWithIgnoreCase 'e/f/'",
+    ]);
+    check(&["a", "b/c", "d/x", "e/f/g"], &["aa", "b", "b/cc", "d", "e/g", "team/app"]).await;
+    assert_eq!(bench.access(bench.secret(), "registry:catalog:*").await, json!([]));
+    set(&["StringEqualsIgnoreCase 'team/app'"]);
+    assert_eq!(bench.pull(bench.secret(), "team/app").await, 200);
+    assert_eq!(bench.pull(bench.secret(), "other").await, 401);
 }
 
 #[tokio::test]
