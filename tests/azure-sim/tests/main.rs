@@ -8,6 +8,7 @@ mod delegation;
 mod entra;
 mod faults;
 mod graph;
+mod id_case;
 mod instance_metadata;
 mod proxy;
 mod registry;

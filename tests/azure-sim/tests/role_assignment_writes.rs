@@ -169,6 +169,25 @@ async fn bad_writes_are_refused_with_the_code_of_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_name_that_conflicts_once_conflicts_for_ever() {
+    let world = World::new().await;
+    world.put(OTHER, world.grant()).await.expect(201);
+    world.delete(OTHER).await.expect(200);
+    world.sim.update(|it| it.settings.new_hash_conflicts = 1);
+    for _ in 0..3 {
+        let answer = world.put(NAME, world.grant()).await;
+        answer.expect_error(400, "HashConflictOnDifferentRoleAssignmentIds");
+    }
+    assert_eq!(world.sim.read(|it| it.settings.hash_conflicts.clone()), [NAME]);
+    world.put(OTHER, world.grant()).await.expect(201);
+
+    // A name in use is no new one.
+    world.sim.update(|it| it.settings.new_hash_conflicts = 1);
+    world.put(OTHER, world.grant()).await.expect(201);
+    assert_eq!(world.sim.read(|it| it.settings.new_hash_conflicts), 1);
+}
+
+#[tokio::test]
 async fn conditions_need_version_2() {
     let world = World::new().await;
     let with = |version: &str| {

@@ -34,16 +34,17 @@ pub(super) fn get(context: &Context<'_>, wanted: &Resource) -> Result<Reply, Arm
         .iter()
         .find(|it| it.id().eq_ignore_ascii_case(&id))
         .ok_or_else(|| ArmError::resource_not_found(TYPE, name, group))?;
-    Ok(reply(&json_of(context, cluster)))
+    Ok(reply(context, json_of(context, cluster)))
 }
 
 pub(super) fn list(context: &Context<'_>, container: &Container) -> Result<Reply, ArmError> {
     let all = context.contained(READ, container, &context.model.clusters, Cluster::id)?;
     let all = all.into_iter().map(|it| json_of(context, it)).collect();
-    Ok(reply(&paging::page(context, all)?))
+    Ok(reply(context, paging::page(context, all)?))
 }
 
-fn reply(body: &Value) -> Reply {
+fn reply(context: &Context<'_>, body: Value) -> Reply {
+    let body = context.in_id_case(body);
     Reply::text(StatusCode::OK, "application/json", format!("{body:#}"))
 }
 

@@ -30,5 +30,5 @@ pub(super) fn get(
     if let Some(managed_by) = &group.managed_by {
         body["managedBy"] = json!(managed_by);
     }
-    Ok(Reply::json(StatusCode::OK, &body))
+    Ok(Reply::json(StatusCode::OK, &context.in_id_case(body)))
 }

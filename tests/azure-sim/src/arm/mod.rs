@@ -6,6 +6,7 @@ mod authorization;
 mod clusters;
 mod error;
 mod groups;
+mod id_case;
 mod operation;
 mod paging;
 mod registries;

@@ -29,13 +29,13 @@ pub(super) fn get(context: &Context<'_>, wanted: &Resource) -> Result<Reply, Arm
         .iter()
         .find(|it| it.id().eq_ignore_ascii_case(&id))
         .ok_or_else(|| ArmError::resource_not_found(TYPE, name, group))?;
-    Ok(reply(context, &json_of(context, registry)))
+    Ok(reply(context, json_of(context, registry)))
 }
 
 pub(super) fn list(context: &Context<'_>, container: &Container) -> Result<Reply, ArmError> {
     let all = context.contained(READ, container, &context.model.registries, Registry::id)?;
     let all = all.into_iter().map(|it| json_of(context, it)).collect();
-    Ok(reply(context, &paging::page(context, all)?))
+    Ok(reply(context, paging::page(context, all)?))
 }
 
 impl Context<'_> {
@@ -58,10 +58,11 @@ impl Context<'_> {
     }
 }
 
-fn reply(context: &Context<'_>, body: &Value) -> Reply {
+fn reply(context: &Context<'_>, body: Value) -> Reply {
     let versions = context.model.settings.api_versions.get(TYPE);
     let versions = versions.map(|it| it.join(", ")).unwrap_or_default();
-    Reply::json(StatusCode::OK, body).header("api-supported-versions", versions)
+    Reply::json(StatusCode::OK, &context.in_id_case(body))
+        .header("api-supported-versions", versions)
 }
 
 fn json_of(context: &Context<'_>, registry: &Registry) -> Value {

@@ -36,7 +36,7 @@ pub use roles::{
     ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, RoleDefinition, USER_ACCESS_ADMINISTRATOR,
 };
 pub use settings::{
-    Bucket, Cloud, ExistsMessage, LegacyRoleCheck, OutsideRights, RepeatedPut, Settings,
+    Bucket, Cloud, ExistsMessage, IdCase, LegacyRoleCheck, OutsideRights, RepeatedPut, Settings,
     Throttling, TokenLifetimes,
 };
 

@@ -72,6 +72,31 @@ pub enum RepeatedPut {
     Conflict,
 }
 
+/// The case of ids in ARM's answers. Recorded are `resourcegroups` and `ManagedClusters` of managed
+/// clusters, which are always so here; a client that compares ids with regard to case is wrong
+/// about the others too.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum IdCase {
+    /// As the model has it: as whoever made the resource or role assignment wrote it.
+    #[default]
+    AsWritten,
+    /// All letters small.
+    Lower,
+    /// All letters capital.
+    Upper,
+}
+
+impl IdCase {
+    pub(crate) fn of(self, id: &str) -> String {
+        match self {
+            Self::AsWritten => id.to_owned(),
+            Self::Lower => id.to_ascii_lowercase(),
+            Self::Upper => id.to_ascii_uppercase(),
+        }
+    }
+}
+
 /// When a registry in legacy mode looks at the roles of who holds a refresh token.
 ///
 /// Recorded is only the refusal at exchange (`Azure/aks-canipull` against a registry without the
@@ -164,6 +189,11 @@ pub struct Settings {
     pub repeated_put: RepeatedPut,
     /// Assignment names that answer `HashConflictOnDifferentRoleAssignmentIds`.
     pub hash_conflicts: Vec<String>,
+    /// How many more names without an assignment turn out to be taken so. Each is then one of
+    /// [`Settings::hash_conflicts`].
+    pub new_hash_conflicts: u32,
+    /// The case of ids in ARM's answers.
+    pub id_case: IdCase,
     /// The address that registries see requests come from; that of the connection if absent.
     pub client_address: Option<IpAddr>,
     /// When a registry in legacy mode looks at roles.
@@ -190,6 +220,8 @@ impl Default for Settings {
             exists_message: ExistsMessage::default(),
             repeated_put: RepeatedPut::default(),
             hash_conflicts: Vec::new(),
+            new_hash_conflicts: 0,
+            id_case: IdCase::default(),
             client_address: None,
             legacy_role_check: LegacyRoleCheck::default(),
             outside_rights: OutsideRights::default(),

@@ -44,7 +44,7 @@ pub(super) fn list(context: &Context<'_>, scope: &str) -> Result<Reply, ArmError
         .filter(|it| filter.selects(context.model, scope, it))
         .map(|it| json_of(it, scope))
         .collect();
-    Ok(Reply::json(StatusCode::OK, &json!({"value": value})))
+    Ok(reply(context, StatusCode::OK, json!({"value": value})))
 }
 
 pub(super) fn get(context: &Context<'_>, scope: &str, name: &str) -> Result<Reply, ArmError> {
@@ -52,7 +52,7 @@ pub(super) fn get(context: &Context<'_>, scope: &str, name: &str) -> Result<Repl
     context.check_scope_exists(scope)?;
     let assignment = find(context, scope, name);
     let assignment = assignment.ok_or_else(|| ArmError::role_assignment_not_found(name))?;
-    Ok(Reply::json(StatusCode::OK, &json_of(assignment, scope)))
+    Ok(reply(context, StatusCode::OK, json_of(assignment, scope)))
 }
 
 pub(super) fn delete(
@@ -75,7 +75,11 @@ pub(super) fn delete(
         return Err(ArmError::scope_locked(&id, "delete", &lock.scope));
     }
     context.model.delete_assignment(&existing.name, context.now);
-    Ok(Reply::json(StatusCode::OK, &json_of(&existing, scope)))
+    Ok(reply(context, StatusCode::OK, json_of(&existing, scope)))
+}
+
+fn reply(context: &Context<'_>, status: StatusCode, body: Value) -> Reply {
+    Reply::json(status, &context.in_id_case(body))
 }
 
 impl Context<'_> {

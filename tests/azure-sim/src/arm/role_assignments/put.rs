@@ -3,7 +3,7 @@
 use hyper::StatusCode;
 use serde::Deserialize;
 
-use super::{attributes, id, json_of, valid};
+use super::{attributes, id, json_of, reply, valid};
 use crate::{
     arm::{Context, error::ArmError},
     condition::Attempt,
@@ -48,6 +48,7 @@ pub(in crate::arm) fn put(
         return Err(ArmError::scope_locked(&id, "write", &lock.scope));
     }
     valid::check(context, &wanted)?;
+    valid::check_hash(context.model, &wanted.name)?;
     let has_type = properties.principal_type.is_some();
     valid::check_principal(context.model, &wanted, has_type, context.now)?;
     write(context, scope, wanted)
@@ -138,7 +139,7 @@ fn write(
     context.model.put_assignment(wanted.clone(), context.now);
     // The answer to a creation does not name its creator yet; later reads do.
     let answer = RoleAssignment { created_by: None, ..wanted };
-    Ok(Reply::json(StatusCode::CREATED, &json_of(&answer, scope)))
+    Ok(reply(context, StatusCode::CREATED, json_of(&answer, scope)))
 }
 
 fn update(
@@ -170,7 +171,7 @@ fn update(
         ..wanted
     };
     context.model.put_assignment(written.clone(), context.now);
-    Ok(Reply::json(status, &json_of(&written, scope)))
+    Ok(reply(context, status, json_of(&written, scope)))
 }
 
 /// Azure keeps one assignment per scope, principal and role, whatever its condition.

@@ -28,16 +28,10 @@ pub(super) fn check(context: &Context<'_>, wanted: &RoleAssignment) -> Result<()
             format!("The Principal ID '{principal_id}' is not valid. Principal ID must be a GUID.");
         return Err(ArmError::bad_request("InvalidPrincipalId", message));
     }
-    let settings = &context.model.settings;
-    if settings.hash_conflicts.iter().any(|it| it.eq_ignore_ascii_case(name)) {
-        return Err(ArmError::bad_request(
-            "HashConflictOnDifferentRoleAssignmentIds",
-            "A hash conflict was encountered for the role Assignment ID. Please use a new Guid.",
-        ));
-    }
     if context.model.role(&wanted.role).is_none() {
         return Err(ArmError::role_definition_does_not_exist(&wanted.role));
     }
+    let settings = &context.model.settings;
     let length = wanted.description.as_deref().unwrap_or_default().chars().count();
     if length > settings.description_limit {
         let message = format!(
@@ -48,6 +42,25 @@ pub(super) fn check(context: &Context<'_>, wanted: &RoleAssignment) -> Result<()
         return Err(ArmError::bad_request("BadRequestFormat", message));
     }
     check_condition(wanted)
+}
+
+/// Checks that nothing that no caller sees has taken the name. That is no race: a name that
+/// conflicts once does so for ever (Azure/ARO-RP issue 670).
+pub(super) fn check_hash(model: &mut Model, name: &str) -> Result<(), ArmError> {
+    let is = |other: &String| other.eq_ignore_ascii_case(name);
+    let in_use = model.role_assignments.iter().any(|it| is(&it.name));
+    let settings = &mut model.settings;
+    if !settings.hash_conflicts.iter().any(is) {
+        if in_use || settings.new_hash_conflicts == 0 {
+            return Ok(());
+        }
+        settings.new_hash_conflicts -= 1;
+        settings.hash_conflicts.push(name.into());
+    }
+    Err(ArmError::bad_request(
+        "HashConflictOnDifferentRoleAssignmentIds",
+        "A hash conflict was encountered for the role Assignment ID. Please use a new Guid.",
+    ))
 }
 
 fn check_condition(wanted: &RoleAssignment) -> Result<(), ArmError> {
