@@ -16,4 +16,5 @@ mod resources;
 mod role_assignment_writes;
 mod role_assignments;
 mod sdk;
+mod throttling;
 mod world;

@@ -1,9 +1,10 @@
 //! Token buckets per subscription, principal and kind of request
 //! (Azure docs, `request-limits-and-throttling`).
 
-use std::{collections::HashMap, time::Instant};
+use std::collections::HashMap;
 
 use hyper::{Method, StatusCode};
+use tokio::time::Instant;
 
 use super::error::ArmError;
 use crate::model::Settings;

@@ -139,9 +139,10 @@ pub struct Bucket {
 }
 
 /// ARM's token buckets per subscription, principal and kind of request
-/// (Azure docs, `request-limits-and-throttling`).
+/// (Azure docs, `request-limits-and-throttling`). The ceiling for all principals of a
+/// subscription together, 15 times as high, is left out.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Throttling {
     /// GET requests.
     pub reads: Bucket,
