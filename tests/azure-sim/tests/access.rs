@@ -1,6 +1,6 @@
 //! ARM's doors: token, tenant, api-version, role.
 
-use azure_sim::model::{ACR_PULL, Bucket, CONTRIBUTOR, PrincipalType, READER, Throttling};
+use azure_sim::model::{ACR_PULL, CONTRIBUTOR, PrincipalType, READER};
 use reqwest::Method;
 
 use crate::world::{ARM, Answer, SECRET, World};
@@ -69,6 +69,39 @@ async fn a_token_of_another_tenant_is_401() {
 }
 
 #[tokio::test]
+async fn a_subscription_of_another_tenant_is_401_whatever_is_asked_of_it() {
+    let (tenant, subscription) =
+        ("7e000000-0000-4000-8000-00000000000f", "50000000-0000-4000-8000-00000000000f");
+    let world = World::with(|model| {
+        model.add_tenant(tenant);
+        model.add_subscription(subscription, tenant);
+        model.registry("abroad").within(subscription, "rg").add();
+        model.cluster("abroad").within(subscription, "rg").add();
+    })
+    .await;
+    let (registry, cluster) = world.sim.read(|it| {
+        (it.find_registry("abroad").unwrap().id(), it.find_cluster("abroad").unwrap().id())
+    });
+    let assignments = format!("{registry}/providers/Microsoft.Authorization/roleAssignments");
+    let registries =
+        format!("/subscriptions/{subscription}/providers/Microsoft.ContainerRegistry/registries");
+    for path in [
+        format!("{registry}?api-version=2025-11-01"),
+        format!("{cluster}?api-version=2025-10-01"),
+        format!("{registries}?api-version=2025-11-01"),
+        format!("{assignments}?api-version=2022-04-01&$filter=atScope()"),
+    ] {
+        let message = world.get(&path).await.expect_error(401, "InvalidAuthenticationTokenTenant");
+        let text = format!("It must match the tenant 'https://sts.windows.net/{tenant}/'");
+        assert!(message.contains(&text), "{message}");
+    }
+    let path = format!("{assignments}/00000000-0000-4000-8000-000000000001?api-version=2022-04-01");
+    let body = serde_json::json!({"properties": world.grant()});
+    let answer = world.arm(Method::PUT, &path, Some(&body)).await;
+    answer.expect_error(401, "InvalidAuthenticationTokenTenant");
+}
+
+#[tokio::test]
 async fn the_api_version_has_to_be_there_and_known() {
     let world = World::new().await;
     let id = world.registry.id();
@@ -86,13 +119,17 @@ async fn the_api_version_has_to_be_there_and_known() {
         .await
         .expect_error(400, "InvalidApiVersionParameter");
 
-    let kind = "Microsoft.ContainerRegistry/registries".to_owned();
-    world.sim.update(|it| it.settings.api_versions.insert(kind, vec!["2023-07-01".into()]));
-    world
+    let kind = "microsoft.containerregistry/registries";
+    world.sim.update(|it| it.settings.newest_api_version(kind, "2025-04-01"));
+    let message = world
         .get(&format!("{id}?api-version=2025-11-01"))
         .await
         .expect_error(400, "NoRegisteredProviderFound");
-    world.get(&format!("{id}?api-version=2023-07-01")).await.expect(200);
+    assert!(message.contains(", 2025-04-01'. The supported locations are '"), "{message}");
+    let body = world.get(&format!("{id}?api-version=2025-04-01")).await.expect(200).json();
+    assert_eq!(body["properties"].get("roleAssignmentMode"), None);
+    let cluster = format!("{}?api-version=2025-10-01", world.cluster.id());
+    world.get(&cluster).await.expect(200);
 }
 
 #[tokio::test]
@@ -155,22 +192,4 @@ async fn roles_of_groups_and_custom_roles_count() {
     let below = "Microsoft.ContainerRegistry/registries/*/read";
     world.sim.update(|it| it.custom_roles[0].actions = vec![below.into()]);
     world.get(&path).await.expect_error(403, "AuthorizationFailed");
-}
-
-#[tokio::test]
-async fn token_buckets_run_dry_when_they_are_on() {
-    let world = World::new().await;
-    let path = format!("{}?api-version=2025-11-01", world.registry.id());
-    let bucket = Bucket { capacity: 2, refill_per_second: 0.1 };
-    world.sim.update(|it| {
-        it.settings.throttling = Some(Throttling { reads: bucket, ..Throttling::default() });
-    });
-    world.get(&path).await.expect(200);
-    world.get(&path).await.expect(200);
-    let answer = world.get(&path).await;
-    let seconds: u64 = answer.header("retry-after").parse().unwrap();
-    assert!((1..=10).contains(&seconds), "{seconds}");
-    answer.expect_error(429, "SubscriptionRequestsThrottled");
-    world.sim.update(|it| it.settings.throttling = None);
-    world.get(&path).await.expect(200);
 }

@@ -7,6 +7,7 @@ mod control;
 mod delegation;
 mod entra;
 mod faults;
+mod gone;
 mod graph;
 mod id_case;
 mod instance_metadata;

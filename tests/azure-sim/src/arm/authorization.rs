@@ -44,8 +44,11 @@ impl Context<'_> {
     /// Checks that the resource group and the resource of a scope exist. Resources of types that
     /// the model does not hold are taken to exist.
     ///
+    /// Whoever had rights at the resource alone does not come so far once it is gone: their role
+    /// went with it, and the answer is 403 (azure-service-operator issue 5009).
+    ///
     /// # Errors
-    /// 404 as the gateway answers it.
+    /// 404 as the gateway answers it. That it answers so for role assignments too was not seen.
     pub(super) fn check_scope_exists(&self, scope: &str) -> Result<(), ArmError> {
         let (Some(subscription), Some(group)) = (subscription_id(scope), resource_group(scope))
         else {
