@@ -58,11 +58,13 @@ impl Context<'_> {
             return Err(ArmError::group_not_found(group));
         }
         let Some((kind, name)) = resource(scope) else { return Ok(()) };
+        // Ids are long to make: first the name, so that thousands of registries cost little.
+        let is = |it: &str| it.eq_ignore_ascii_case(name);
         let found = |id: String| is_within(scope, &id);
         let exists = if kind.eq_ignore_ascii_case(registries::TYPE) {
-            self.model.registries.iter().any(|it| found(it.id()))
+            self.model.registries.iter().any(|it| is(&it.name) && found(it.id()))
         } else if kind.eq_ignore_ascii_case(clusters::TYPE) {
-            self.model.clusters.iter().any(|it| found(it.id()))
+            self.model.clusters.iter().any(|it| is(&it.name) && found(it.id()))
         } else {
             true
         };

@@ -27,7 +27,7 @@ pub(super) fn get(context: &Context<'_>, wanted: &Resource) -> Result<Reply, Arm
         .model
         .registries
         .iter()
-        .find(|it| it.id().eq_ignore_ascii_case(&id))
+        .find(|it| it.name.eq_ignore_ascii_case(name) && it.id().eq_ignore_ascii_case(&id))
         .ok_or_else(|| ArmError::resource_not_found(TYPE, name, group))?;
     Ok(reply(context, json_of(context, registry)))
 }
