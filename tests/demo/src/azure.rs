@@ -14,6 +14,13 @@ use control_plane::Cluster;
 
 use crate::operator::{ACCOUNT, NAMESPACE};
 
+/// The client id of the service principal for pull secrets, as it stands in the samples.
+const PULLER: &str = "c1000000-0000-4000-8000-000000000001";
+/// Its client secret, as it is typed: it opens nothing but the simulated Azure.
+pub const CLIENT_SECRET: &str = "demo-client-secret";
+/// What can be pulled from registry `contoso`: its login server, a repository and a tag.
+pub const IMAGE: (&str, &str, &str) = ("contoso.azurecr.io", "hello", "v1");
+
 /// A running Azure, and who the operator is in it.
 pub struct Azure {
     /// The simulator.
@@ -69,11 +76,13 @@ impl Azure {
     }
 }
 
-/// What there is before anything is attached: registry `contoso`, cluster `prod`, and an
-/// application for the operator that may read both and assign roles at the registry.
+/// What there is before anything is attached: registry `contoso` with an image, cluster `prod`, and
+/// an application for the operator that may read both and assign roles at the registry; registry
+/// `fabrikam`, and an application for pull secrets that may pull from both registries.
 fn world(issuer: &str, key: &str) -> (Model, Principal) {
     let mut model = Model::default_tenant();
-    let registry = model.registry("contoso").add();
+    let registry = model.registry("contoso").repository(IMAGE.1, &[IMAGE.2]).add();
+    let other = model.registry("fabrikam").add();
     let cluster = model.cluster("prod").add();
     model.add_token_issuer(issuer, key);
     let subject = Cluster::service_account_user(NAMESPACE, ACCOUNT);
@@ -81,6 +90,10 @@ fn world(issuer: &str, key: &str) -> (Model, Principal) {
     model.assign(&operator, READER, &registry.id());
     model.assign(&operator, READER, &cluster.id());
     model.assign(&operator, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, &registry.id());
+    let puller = model.application("puller").secret(CLIENT_SECRET);
+    let puller = puller.with(|it| it.client_id = Some(PULLER.into())).add();
+    model.assign(&puller, ACR_PULL, &registry.id());
+    model.assign(&puller, ACR_PULL, &other.id());
     (model, operator)
 }
 
@@ -109,18 +122,40 @@ fn last_two_segments(id: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use azure_sim::model::{Cluster as AksCluster, Registry};
+
     use super::*;
 
+    /// The repository's root.
+    const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+
     #[test]
-    fn the_sample_names_what_azure_holds() {
-        let sample = include_str!("../../../deploy/samples/kubelet-identity.yaml");
+    fn the_samples_name_what_azure_holds() {
         let (model, _) = world("https://issuer.example", "");
-        let (registry, cluster) = (&model.registries[0], &model.clusters[0]);
-        for id in [registry.id(), cluster.id()] {
-            // ARM writes resourcegroups in ids of clusters, and compares without regard to case.
-            let id = id.to_ascii_lowercase();
-            assert!(sample.to_ascii_lowercase().lines().any(|line| line.ends_with(&id)), "{id}");
+        for entry in fs::read_dir(format!("{ROOT}/deploy/samples")).unwrap() {
+            let path = entry.unwrap().path();
+            let sample = fs::read_to_string(&path).unwrap();
+            let pairs = sample.lines().filter_map(|line| line.trim().split_once(": "));
+            let named: Vec<_> = pairs.filter_map(|it| Some((it, held(&model, it.0)?))).collect();
+            assert!(!named.is_empty(), "{} names nothing", path.display());
+            for ((key, value), held) in named {
+                // ARM writes resourcegroups in ids of clusters, and compares without regard to case.
+                let is_held = held.iter().any(|it| it.eq_ignore_ascii_case(value));
+                assert!(is_held, "{}: {key}: {value} is none of {held:?}", path.display());
+            }
         }
+    }
+
+    /// What may stand in a sample's field, if that names something in Azure.
+    fn held(model: &Model, key: &str) -> Option<Vec<String>> {
+        Some(match key {
+            "resourceId" => model.registries.iter().map(Registry::id).collect(),
+            "clusterResourceId" => model.clusters.iter().map(AksCluster::id).collect(),
+            "loginServer" => model.registries.iter().map(|it| it.login_server.clone()).collect(),
+            "tenantId" => model.tenants.iter().map(|it| it.tenant_id.clone()).collect(),
+            "clientId" => vec![PULLER.to_owned()],
+            _ => return None,
+        })
     }
 
     #[test]
