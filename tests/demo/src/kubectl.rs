@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::{process::Command, time::timeout};
 
-use crate::terminal::{say, say_lines};
+use crate::terminal::{say_command, say_lines};
 
 /// No command of the demo takes longer, not even one that waits.
 const DEADLINE: Duration = Duration::from_secs(90);
@@ -53,7 +53,7 @@ impl Kubectl {
     /// # Errors
     /// When it fails, with what it said.
     pub async fn show(&self, arguments: &str) -> Result<()> {
-        say(format_args!("$ kubectl {arguments}"));
+        say_command(&format!("kubectl {arguments}"));
         let output = self.run(arguments).await?;
         say_lines(&String::from_utf8_lossy(&output.stdout));
         say_lines(&String::from_utf8_lossy(&output.stderr));

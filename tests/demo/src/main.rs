@@ -2,9 +2,15 @@
 //! without root.
 
 mod azure;
+mod detach;
 mod figures;
+mod follow;
 mod kubectl;
+mod kubelet_identity;
 mod operator;
+mod play;
+mod pull_secret;
+mod registry;
 mod stopwatch;
 mod story;
 mod terminal;
@@ -128,13 +134,10 @@ async fn show(
     say_done("operator ready", operator_started);
     let id = operator.id();
     let story = async {
-        let created_to_ready = story::attach(world).await.context("attaching failed")?;
-        let started_to_ready = started.elapsed();
-        story::look(world).await.context("looking at the attachment failed")?;
-        story::detach(world).await.context("detaching failed")?;
+        let times = story::tell(world, started).await?;
         let program = figures::size(&flags.operator)?;
         let memory = figures::memory(id);
-        Figures { created_to_ready, started_to_ready, program, memory }.say(flags.azure_latency);
+        Figures { times, program, memory }.say(flags.azure_latency);
         Ok(())
     };
     tokio::select! {
@@ -146,7 +149,7 @@ async fn show(
 /// What stays up until somebody ends it.
 async fn stay(world: &World, operator: &mut Operator, started: Instant) -> Result<()> {
     tokio::select! {
-        outcome = story::play(world, started) => outcome,
+        outcome = play::play(world, started) => outcome,
         error = operator.ended() => Err(error),
     }
 }

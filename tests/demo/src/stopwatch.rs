@@ -1,57 +1,164 @@
-//! Times an attachment from its creation to Ready, as the API server tells it.
+//! Times what happens to objects, as the API server tells it.
 
 use std::{
+    fmt::Debug,
     pin::Pin,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use futures::{Stream, TryStreamExt as _};
+use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt as _,
     api::{ApiResource, DynamicObject, GroupVersionKind, WatchEvent, WatchParams},
 };
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::{time::timeout, try_join};
 
-/// A watch on one attachment that does not exist yet.
-pub struct Stopwatch {
-    events: Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<DynamicObject>>> + Send>>,
+/// Longer than kubectl waits, which says more when something does not happen.
+const DEADLINE: Duration = Duration::from_secs(90);
+/// The service account whose pods are to pull.
+const ACCOUNT: &str = "default";
+
+/// A time that is taken as events arrive: begun before what it measures, and waited for from
+/// before that on.
+pub struct Stopwatch<T> {
+    what: String,
+    time: Pin<Box<dyn Future<Output = Result<T>> + Send>>,
 }
 
-impl Stopwatch {
-    /// Begins to watch.
-    ///
-    /// # Errors
-    /// When the API server refuses.
-    pub async fn start(client: Client, name: &str) -> Result<Self> {
-        let kind = GroupVersionKind::gvk("acr-attach.dev", "v1alpha1", "RegistryAttachment");
-        let resource = ApiResource::from_gvk_with_plural(&kind, "registryattachments");
-        let attachments: Api<DynamicObject> = Api::all_with(client, &resource);
-        let params = WatchParams::default().fields(&format!("metadata.name={name}"));
-        let events = attachments.watch(&params, "0").await.context("cannot watch attachments")?;
-        Ok(Self { events: Box::pin(events) })
+impl<T> Stopwatch<T> {
+    fn new(what: String, time: impl Future<Output = Result<T>> + Send + 'static) -> Self {
+        Self { what, time: Box::pin(time) }
     }
 
-    /// The time from the creation to the first Ready=True. It is taken as the events arrive, so
-    /// this has to be waited for from before the creation on.
+    /// Waits until the time is known.
     ///
     /// # Errors
-    /// When the watch ends before.
-    pub async fn created_to_ready(mut self) -> Result<Duration> {
-        let mut created = None;
-        while let Some(event) = self.events.try_next().await? {
-            if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event {
-                let created = *created.get_or_insert_with(Instant::now);
-                if is_ready(&object.data) {
-                    return Ok(created.elapsed());
-                }
-            }
-        }
-        bail!("the watch on the attachment ended before it was Ready")
+    /// When it is not known in time, or the watch ends before.
+    pub async fn stopped(self) -> Result<T> {
+        let late = || anyhow!("it took more than {DEADLINE:?}");
+        let time = timeout(DEADLINE, self.time).await.map_err(|_| late()).flatten();
+        time.with_context(|| format!("waited for {}", self.what))
     }
+}
+
+/// From the creation of an attachment to the first Ready=True.
+///
+/// # Errors
+/// When the API server refuses the watch.
+pub async fn created_to_ready(client: Client, name: &str) -> Result<Stopwatch<Duration>> {
+    let kind = GroupVersionKind::gvk("acr-attach.dev", "v1alpha1", "RegistryAttachment");
+    let resource = ApiResource::from_gvk_with_plural(&kind, "registryattachments");
+    let mut attachment = Changes::of(Api::all_with(client, &resource), name).await?;
+    Ok(Stopwatch::new(format!("attachment {name} to turn Ready"), async move {
+        let created = attachment.seen(|_| true).await?;
+        let ready = attachment.seen(|it: &DynamicObject| is_ready(&it.data)).await?;
+        Ok(ready - created)
+    }))
+}
+
+/// From the deletion of a Secret to another one of that name.
+///
+/// # Errors
+/// When the API server refuses the watch.
+pub async fn deleted_to_back(
+    client: Client,
+    namespace: &str,
+    name: &str,
+) -> Result<Stopwatch<Duration>> {
+    let mut secret = Changes::<Secret>::of(Api::namespaced(client, namespace), name).await?;
+    Ok(Stopwatch::new(format!("Secret {name} to be back in namespace {namespace}"), async move {
+        let gone = secret.gone().await?;
+        let back = secret.seen(|_| true).await?;
+        Ok(back - gone)
+    }))
+}
+
+/// From the moment a namespace has a label to that in which it is served: the Secret is there,
+/// and the service account names it.
+///
+/// # Errors
+/// When the API server refuses a watch.
+pub async fn labelled_to_served(
+    client: Client,
+    namespace: &str,
+    (key, value): (&'static str, &'static str),
+    secret: &str,
+) -> Result<Stopwatch<Duration>> {
+    let mut labels = Changes::<Namespace>::of(Api::all(client.clone()), namespace).await?;
+    let served = served(client, namespace, secret).await?;
+    Ok(Stopwatch::new(served.what, async move {
+        let is_labelled = |it: &Namespace| it.labels().get(key).is_some_and(|it| it == value);
+        let (labelled, served) = try_join!(labels.seen(is_labelled), served.time)?;
+        Ok(served.saturating_duration_since(labelled))
+    }))
+}
+
+/// When a namespace is served, in the same sense.
+///
+/// # Errors
+/// When the API server refuses a watch.
+pub async fn served(client: Client, namespace: &str, secret: &str) -> Result<Stopwatch<Instant>> {
+    let what = format!("Secret {secret} and service account {ACCOUNT} in namespace {namespace}");
+    let secrets = Api::<Secret>::namespaced(client.clone(), namespace);
+    let mut secrets = Changes::of(secrets, secret).await?;
+    let accounts = Api::<ServiceAccount>::namespaced(client, namespace);
+    let mut accounts = Changes::of(accounts, ACCOUNT).await?;
+    let secret = secret.to_owned();
+    Ok(Stopwatch::new(what, async move {
+        let (there, named) =
+            try_join!(secrets.seen(|_| true), accounts.seen(|it| names(it, &secret)))?;
+        Ok(there.max(named))
+    }))
+}
+
+/// Whether a service account lets its pods pull with that Secret.
+pub fn names(account: &ServiceAccount, secret: &str) -> bool {
+    account.image_pull_secrets.iter().flatten().any(|it| it.name == secret)
 }
 
 fn is_ready(object: &Value) -> bool {
     let conditions = object["status"]["conditions"].as_array();
     conditions.into_iter().flatten().any(|it| it["type"] == "Ready" && it["status"] == "True")
+}
+
+/// A watch on the objects of one name.
+struct Changes<K> {
+    events: Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<K>>> + Send>>,
+}
+
+impl<K: Clone + Debug + DeserializeOwned + 'static> Changes<K> {
+    /// Begins to watch.
+    async fn of(api: Api<K>, name: &str) -> Result<Self> {
+        let params = WatchParams::default().fields(&format!("metadata.name={name}"));
+        let events = api.watch(&params, "0").await;
+        let events = events.with_context(|| format!("cannot watch what is named {name}"))?;
+        Ok(Self { events: Box::pin(events) })
+    }
+
+    /// When an object that is so is first seen.
+    async fn seen(&mut self, is: impl Fn(&K) -> bool) -> Result<Instant> {
+        self.when(|event| match event {
+            WatchEvent::Added(it) | WatchEvent::Modified(it) => is(it),
+            _ => false,
+        })
+        .await
+    }
+
+    /// When one is deleted.
+    async fn gone(&mut self) -> Result<Instant> {
+        self.when(|event| matches!(event, WatchEvent::Deleted(_))).await
+    }
+
+    async fn when(&mut self, is: impl Fn(&WatchEvent<K>) -> bool) -> Result<Instant> {
+        while let Some(event) = self.events.try_next().await? {
+            if is(&event) {
+                return Ok(Instant::now());
+            }
+        }
+        bail!("the watch ended")
+    }
 }

@@ -23,6 +23,12 @@ pub fn say_lines(text: &str) {
     text.lines().flat_map(|line| wrapped(line, room)).for_each(|it| say(format_args!("  {it}")));
 }
 
+/// Says a command as one would type it; a long one goes on in the next line.
+pub fn say_command(command: &str) {
+    let lines = wrapped(command, WIDTH - "    ".len() - " \\".len());
+    say(format_args!("$ {}", lines.join(" \\\n    ")));
+}
+
 /// A line as lines that are at most so wide, unless a word is wider.
 fn wrapped(mut line: &str, width: usize) -> Vec<&str> {
     let mut lines = Vec::new();

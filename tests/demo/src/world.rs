@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use control_plane::{ControlPlane, Options};
+use kube::Client;
 use tokio::process::Command;
 
 use crate::{
@@ -21,6 +22,8 @@ use crate::{
 const RIGHTS: &str = "deploy/rbac.yaml";
 /// Who gets them.
 const BINDINGS: &str = include_str!("bindings.yaml");
+/// What `kubectl get` takes for an attachment's own words.
+const MESSAGE: &str = r#"{.status.conditions[?(@.type=="Ready")].message}"#;
 
 /// A control plane and an Azure.
 pub struct World {
@@ -30,6 +33,8 @@ pub struct World {
     pub azure: Azure,
     /// kubectl for that control plane.
     pub kubectl: Kubectl,
+    /// A client with the administrator's rights.
+    pub client: Client,
 }
 
 impl World {
@@ -50,6 +55,7 @@ impl World {
         let options = Options { crds: vec![definition], ..Options::from_env()? };
         let plane = ControlPlane::start(&options).await.context("no control plane")?;
         let version = plane.cluster().version().await?;
+        let client = plane.cluster().admin().await?;
         say_done(&format!("control plane {version} ready"), start);
 
         let start = Instant::now();
@@ -61,7 +67,7 @@ impl World {
         let start = Instant::now();
         let cache = folder.join("kubectl-cache");
         let kubectl = Kubectl::new(program, plane.admin_kubeconfig(), cache);
-        let world = Self { plane, azure, kubectl };
+        let world = Self { plane, azure, kubectl, client };
         world.grant_rights().await.context("the operator was not given its rights")?;
         say_done(&format!("rights of {RIGHTS} given to the operator"), start);
         Ok(world)
@@ -75,6 +81,29 @@ impl World {
         let path = self.plane.cluster().dir().join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(path)
+    }
+
+    /// Applies a sample and waits until its attachment is Ready.
+    ///
+    /// # Errors
+    /// When it does not turn Ready.
+    pub async fn apply(&self, sample: &str, name: &str) -> Result<()> {
+        self.kubectl.show(&format!("apply -f {sample}")).await?;
+        let wait = format!("wait regatt/{name} --for=condition=Ready --timeout=60s");
+        let outcome = self.kubectl.show(&wait).await;
+        if outcome.is_err() {
+            // It says why; when it cannot be had, the first error says enough.
+            let _ = self.show_message(name).await;
+        }
+        outcome.with_context(|| format!("attachment {name} did not turn Ready"))
+    }
+
+    /// Shows what an attachment says of itself.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub async fn show_message(&self, name: &str) -> Result<()> {
+        self.kubectl.show(&format!("get regatt {name} -o jsonpath='{MESSAGE}'")).await
     }
 
     async fn grant_rights(&self) -> Result<()> {

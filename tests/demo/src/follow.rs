@@ -1,0 +1,75 @@
+//! What comes and goes while somebody plays.
+
+use std::{
+    collections::HashMap,
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt as _;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, ResourceExt as _,
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{Config, Event, watcher},
+    },
+};
+use tokio::{join, time::interval};
+
+use crate::{
+    pull_secret::SECRET,
+    terminal::{say, say_heading},
+    world::World,
+};
+
+/// Says which role assignments and pull secrets come and go, until it is dropped.
+pub async fn follow(world: &World, started: Instant) {
+    say_heading("Role assignments and pull secrets, as they come (+) and go (-):");
+    let tell = |sign: char, what: String| {
+        let time = started.elapsed().as_secs_f64();
+        say(format_args!("  {time:>7.1} s  {sign} {what}"));
+    };
+    join!(follow_assignments(world, tell), follow_secrets(world, tell));
+}
+
+async fn follow_assignments(world: &World, tell: impl Fn(char, String)) {
+    let text =
+        |[role, principal, scope, _]: &[String; 4]| format!("{role} on {scope} for {principal}");
+    let mut seen = Vec::new();
+    let mut ticks = interval(Duration::from_millis(100));
+    loop {
+        ticks.tick().await;
+        let made = world.azure.made();
+        seen.iter().filter(|it| !made.contains(it)).for_each(|it| tell('-', text(it)));
+        made.iter().filter(|it| !seen.contains(it)).for_each(|it| tell('+', text(it)));
+        seen = made;
+    }
+}
+
+async fn follow_secrets(world: &World, tell: impl Fn(char, String)) {
+    let text = |namespace: &str| format!("Secret {SECRET} in namespace {namespace}");
+    let secrets = Api::<Secret>::all(world.client.clone());
+    let config = Config::default().fields(&format!("metadata.name={SECRET}"));
+    let mut events = pin!(watcher(secrets, config).default_backoff());
+    let mut seen = HashMap::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::InitApply(secret) | Event::Apply(secret)) => {
+                let namespace = secret.namespace().unwrap_or_default();
+                let uid = secret.uid();
+                // One that is renewed keeps its uid.
+                if seen.insert(namespace.clone(), uid.clone()) != Some(uid) {
+                    tell('+', text(&namespace));
+                }
+            }
+            Ok(Event::Delete(secret)) => {
+                let namespace = secret.namespace().unwrap_or_default();
+                seen.remove(&namespace);
+                tell('-', text(&namespace));
+            }
+            // The watch begins anew by itself.
+            Ok(Event::Init | Event::InitDone) | Err(_) => {}
+        }
+    }
+}

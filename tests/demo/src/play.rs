@@ -1,0 +1,53 @@
+//! What stays up to play with.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::{
+    follow::follow,
+    kubelet_identity,
+    pull_secret::{self, LABEL, LABELLED, NAMED, SECRET},
+    terminal::{say, say_heading},
+    world::World,
+};
+
+/// Attaches both again, says what can be tried, then what becomes of role assignments and pull
+/// secrets, until it is dropped.
+///
+/// # Errors
+/// When an attachment does not turn Ready.
+pub async fn play(world: &World, started: Instant) -> Result<()> {
+    say_heading("Attach both again");
+    world.apply(kubelet_identity::SAMPLE, kubelet_identity::NAME).await?;
+    world.apply(pull_secret::SAMPLE, pull_secret::NAME).await?;
+    say_what_to_try(world);
+    follow(world, started).await;
+    Ok(())
+}
+
+fn say_what_to_try(world: &World) {
+    let kubeconfig = world.plane.admin_kubeconfig().display();
+    let tools = world.kubectl.folder().display();
+    let control = world.azure.sim.control_url();
+    let (granted, provided) = (kubelet_identity::NAME, pull_secret::NAME);
+    let (key, _) = LABEL;
+    say_heading("All this stays up until Ctrl-C. In another terminal:");
+    say(format_args!("  export KUBECONFIG={kubeconfig}"));
+    say(format_args!("  export PATH={tools}:$PATH"));
+    say_heading("Look at them, and at what a pull secret says of itself:");
+    say("  kubectl describe regatt");
+    say(format_args!("  kubectl describe secret {SECRET} --namespace {NAMED}"));
+    // The operator looks every 15 s ± 10 %, and then needs a moment.
+    say_heading("Take the role assignment away in Azure. It comes back within 20 s:");
+    for name in world.azure.names() {
+        say(format_args!("  curl -X DELETE {control}/role-assignments/{name}"));
+    }
+    say_heading("Delete a pull secret. It comes back at once:");
+    say(format_args!("  kubectl delete secret {SECRET} --namespace {NAMED}"));
+    say_heading(&format!("Take the label from {LABELLED}, and give it again:"));
+    say(format_args!("  kubectl label namespace {LABELLED} {key}-"));
+    say(format_args!("  kubectl label namespace {LABELLED} {key}={}", LABEL.1));
+    say_heading("Detach:");
+    say(format_args!("  kubectl delete regatt {granted} {provided}"));
+}
