@@ -159,6 +159,13 @@ mod tests {
     }
 
     #[test]
+    fn who_types_the_readme_types_a_good_client_secret() {
+        let readme = fs::read_to_string(format!("{ROOT}/README.md")).unwrap();
+        let typed = format!("--from-literal=clientSecret={CLIENT_SECRET}\n");
+        assert!(readme.contains(&typed), "README does not have {typed}");
+    }
+
+    #[test]
     fn a_scope_is_shown_by_kind_and_name() {
         let (model, _) = world("https://issuer.example", "");
         assert_eq!(last_two_segments(&model.registries[0].id()), "registries/contoso");
