@@ -11,13 +11,20 @@ pub(crate) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
 /// Issuer of service account tokens; the value most clusters have.
 pub(crate) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
 
-/// Every request is noted once it is answered, without its body: Secrets pass
-/// through this server.
+/// Every request is noted once it is answered. Writes are noted with what was sent, so that tests
+/// can search it; Secrets and tokens are not, as in real clusters.
 pub(crate) const AUDIT_POLICY: &str = "\
 apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
+- level: Metadata
+  resources:
+  - group: ''
+    resources: [secrets, serviceaccounts/token]
+  - group: authentication.k8s.io
+- level: Request
+  verbs: [create, update, patch]
 - level: Metadata
 ";
 

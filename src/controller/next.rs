@@ -1,0 +1,193 @@
+//! When to come back: to ask Azure, and to look at the cluster.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::act::Deed;
+use super::memory::{Next, Recollection};
+use super::observe::Occasion;
+use super::outcome::{Outcome, Trouble};
+use crate::api::MethodInUse;
+use crate::domain::problem::{Cause, Problem};
+use crate::domain::schedule::{Intervals, reread, resync, retry, spread};
+use crate::domain::verdict::History;
+
+/// How a pass ended, as far as the next one depends on it.
+pub struct Ended<'a> {
+    /// What it came to.
+    pub outcome: &'a Outcome,
+    /// What the passes so far have shown.
+    pub history: &'a History,
+    /// Why status could not be written.
+    pub unreported: Option<&'a Problem>,
+    /// What was known before.
+    pub before: Option<&'a Recollection>,
+    /// Whether the time for the pass had come, or something of the attachment was new.
+    pub due: bool,
+}
+
+impl Ended<'_> {
+    /// When to come back.
+    ///
+    /// Events of the cluster put nothing off: a glance keeps what was promised before. Nor do
+    /// they hasten a question to Azure, which may have asked to wait.
+    pub fn next(&self, intervals: &Intervals, now: Timestamp) -> Next {
+        let after = |wait: SignedDuration| now.checked_add(wait).unwrap_or(now);
+        let asking = self.retries(Occasion::Look, intervals).map(after);
+        let asked_to_wait = self.asked_to_wait(intervals).map(after);
+        let promised = match self.before {
+            Some(before) if !self.outcome.has_looked() => Some(before.next.look),
+            None if !self.outcome.has_looked() => Some(after(spread(intervals, fastrand::f64()))),
+            _ => None,
+        };
+        let wrote = self.outcome.deeds.iter().any(Deed::is_in_azure);
+        let calm = || {
+            let calm = if wrote { reread } else { resync };
+            after(calm(intervals, fastrand::f64()))
+        };
+        let look = promised.into_iter().chain(asking).min().unwrap_or_else(calm);
+        let look = self.dates(Occasion::Look, now).chain([look]).min().unwrap_or(look);
+        let look = asked_to_wait.map_or(look, |it| it.max(look));
+        let glances = self.retries(Occasion::Glance, intervals).map(after);
+        let glances = glances.into_iter().chain(self.dates(Occasion::Glance, now));
+        let pass = glances.chain([look]).min().unwrap_or(look);
+        let promised = self.before.filter(|_| !self.due).map(|it| it.next.pass);
+        Next { look, pass: promised.map_or(pass, |it| it.min(pass)) }
+    }
+
+    /// The shortest wait among what went wrong and takes such a pass to be tried again.
+    fn retries(&self, needs: Occasion, intervals: &Intervals) -> Option<SignedDuration> {
+        let troubles = self.outcome.troubles.iter().filter(|it: &&Trouble| it.needs == needs);
+        let failures = self.history.streak.map_or(1, |it| it.failures);
+        let times =
+            |it: &Problem| if it.cause == Cause::Busy { self.history.busy } else { failures };
+        let waits = troubles
+            .map(|it| retry(it.problem.cause, times(&it.problem), intervals, fastrand::f64()));
+        // Only a look writes the status of every method.
+        let unreported = self
+            .unreported
+            .filter(|_| needs == Occasion::Look)
+            .map(|it| retry(it.cause, self.history.unreported, intervals, fastrand::f64()));
+        waits.chain(unreported).min()
+    }
+
+    /// How long Azure has just asked to wait.
+    fn asked_to_wait(&self, intervals: &Intervals) -> Option<SignedDuration> {
+        let causes = self.outcome.troubles.iter().map(|it| it.problem.cause);
+        let asked = causes.filter(|it| matches!(it, Cause::Throttled { .. }));
+        let waits = asked.map(|it| retry(it, 1, intervals, 0.0));
+        waits.max().filter(|_| self.outcome.has_looked())
+    }
+
+    /// What is due, and has not been a moment ago.
+    fn dates(&self, needs: Occasion, now: Timestamp) -> impl Iterator<Item = Timestamp> {
+        let by_secret = self.outcome.observed.method == Some(MethodInUse::PullSecret);
+        let dates = self.outcome.dates.iter().filter(move |(at, takes)| {
+            // A role is no business of a glance.
+            let takes = if by_secret { *takes } else { Occasion::Look };
+            takes == needs && *at > now
+        });
+        dates.map(|(at, _)| *at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::memory::{Known, Trigger};
+    use crate::domain::schedule::seconds;
+
+    const INTERVALS: Intervals = Intervals {
+        resync: SignedDuration::from_mins(30),
+        patience: SignedDuration::from_mins(10),
+        removal_delay: SignedDuration::from_hours(1),
+    };
+
+    fn now() -> Timestamp {
+        "2026-11-22T12:00:00Z".parse().unwrap()
+    }
+
+    fn outcome(occasion: Occasion, troubles: &[(Cause, Occasion)]) -> Outcome {
+        let trouble = |(cause, needs): &(Cause, Occasion)| Trouble {
+            problem: Problem::new(*cause, "x"),
+            needs: *needs,
+        };
+        let mut outcome = Outcome::idle(&Known::default());
+        outcome.observed.method = Some(MethodInUse::PullSecret);
+        outcome.troubles = troubles.iter().map(trouble).collect();
+        Outcome { occasion, ..outcome }
+    }
+
+    /// Promises to look after so many seconds, and to come back after so many.
+    fn before(look: i64, pass: i64) -> Recollection {
+        let object: crate::api::RegistryAttachment = serde_json::from_value(serde_json::json!({
+            "apiVersion": "acr-attach.dev/v1alpha1", "kind": "RegistryAttachment",
+            "metadata": {"name": "a"}, "spec": {"registry": {}},
+        }))
+        .unwrap();
+        Recollection {
+            trigger: Trigger::of(&object),
+            next: Next { look: now() + seconds(look), pass: now() + seconds(pass) },
+            history: History::default(),
+            written: None,
+            known: Known::default(),
+        }
+    }
+
+    /// Seconds until the next look and the next pass.
+    fn next(outcome: &Outcome, before: Option<&Recollection>, due: bool) -> (i64, i64) {
+        let history = History::default();
+        let ended = Ended { outcome, history: &history, unreported: None, before, due };
+        let Next { look, pass } = ended.next(&INTERVALS, now());
+        (look.duration_since(now()).as_secs(), pass.duration_since(now()).as_secs())
+    }
+
+    #[test]
+    fn after_a_calm_look_comes_the_resync_and_a_renewal_before_it() {
+        let calm = outcome(Occasion::Look, &[]);
+        let (look, pass) = next(&calm, None, true);
+        assert!((1620..=1980).contains(&look) && pass == look, "{look} {pass}");
+        let renewal = (now() + seconds(90), Occasion::Glance);
+        let ended = (now() - seconds(90), Occasion::Glance);
+        let calm = Outcome { dates: vec![ended, renewal], ..calm };
+        let (look, pass) = next(&calm, None, true);
+        assert!(look > 1600 && pass == 90, "{look} {pass}");
+        let mut by_role = calm;
+        by_role.observed.method = Some(MethodInUse::KubeletIdentity);
+        assert_eq!(next(&by_role, None, true), (90, 90));
+    }
+
+    #[test]
+    fn events_put_nothing_off_and_hasten_no_question_to_azure() {
+        let glance = outcome(Occasion::Glance, &[]);
+        assert_eq!(next(&glance, Some(&before(600, 5)), false), (600, 5));
+        // When its time has come, it is done with.
+        assert_eq!(next(&glance, Some(&before(600, 0)), true), (600, 600));
+        let failing = outcome(Occasion::Glance, &[(Cause::Unavailable, Occasion::Glance)]);
+        let (look, pass) = next(&failing, Some(&before(600, 600)), false);
+        assert!(look == 600 && (4..=5).contains(&pass), "{look} {pass}");
+    }
+
+    #[test]
+    fn what_fails_for_long_keeps_nothing_else_waiting() {
+        let troubles = [(Cause::NotOurs, Occasion::Glance), (Cause::Unavailable, Occasion::Look)];
+        let (look, pass) = next(&outcome(Occasion::Look, &troubles), None, true);
+        assert!((4..=5).contains(&look) && pass == look, "{look} {pass}");
+    }
+
+    #[test]
+    fn azure_is_not_asked_before_the_time_that_it_named() {
+        let throttled = Cause::Throttled { retry_after: std::time::Duration::from_secs(300) };
+        let troubles = [(throttled, Occasion::Look), (Cause::Unavailable, Occasion::Look)];
+        let mut outcome = outcome(Occasion::Look, &troubles);
+        outcome.dates =
+            vec![(now() + seconds(10), Occasion::Look), (now() + seconds(20), Occasion::Glance)];
+        assert_eq!(next(&outcome, None, true), (300, 20));
+    }
+
+    #[test]
+    fn a_start_that_could_not_see_the_cluster_yet_asks_nobody() {
+        let busy = outcome(Occasion::Glance, &[(Cause::Busy, Occasion::Glance)]);
+        let (look, pass) = next(&busy, None, true);
+        assert!(look >= 179 && pass == 0, "{look} {pass}");
+    }
+}

@@ -1,0 +1,194 @@
+//! Pull secrets and service accounts that somebody else changes.
+
+use acr_attach::api::RegistryAttachment;
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use kube::ResourceExt;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
+
+use crate::world::secrets::login;
+use crate::world::{World, find, message};
+
+/// A world with an attachment that is Ready, and the namespace that it serves.
+async fn attached() -> (World, String) {
+    let world = World::with_pull_secrets(|_| {}).await;
+    let one = world.namespace_with("one", json!({})).await;
+    world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
+    world.until_ready("a").await;
+    world.until_pull_secrets_of(&one, "default", &["acr-pull"]).await;
+    (world, one)
+}
+
+async fn change(world: &World, namespace: &str, patch: &Value) -> Secret {
+    let params = PatchParams::default();
+    world.secrets(namespace).patch("acr-pull", &params, &Patch::Merge(patch)).await.unwrap()
+}
+
+#[tokio::test]
+async fn whatever_is_edited_is_put_right_in_place() {
+    let (world, one) = attached().await;
+    let before = world.until_secret(&one, "acr-pull").await;
+    let edits = [
+        json!({"stringData": {".dockerconfigjson": "{\"auths\":{}}"}}),
+        json!({"metadata": {"annotations": {"acr-attach.dev/renew": "2099-01-01T00:00:00Z"}}}),
+        json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}}),
+        json!({"metadata": {"annotations": {"acr-attach.dev/digest": null}}}),
+    ];
+    for edit in edits {
+        change(&world, &one, &edit).await;
+        let what = format!("the Secret to be put right after {edit}");
+        world
+            .until(&what, || async {
+                let found = world.secrets(&one).get("acr-pull").await.unwrap();
+                let renew = found.annotations().get("acr-attach.dev/renew");
+                let right = found.annotations().contains_key("acr-attach.dev/digest")
+                    && found.labels().get("app.kubernetes.io/managed-by").is_some()
+                    && renew.is_some_and(|it| !it.starts_with("2099"))
+                    && found.data.as_ref()?[".dockerconfigjson"].0.len() > 100;
+                (right && found.uid() == before.uid()).then_some(())
+            })
+            .await;
+    }
+    world.until_event("a", "Warning", "PullSecretRestored").await;
+    let metrics = world.page("/metrics").await.1;
+    assert!(metrics.contains(r#"drift_corrections_total{kind="secret"}"#), "{metrics}");
+}
+
+#[tokio::test]
+async fn what_others_add_to_a_secret_stays() {
+    let (world, one) = attached().await;
+    let before = world.until_secret(&one, "acr-pull").await;
+    let theirs = json!({"metadata": {"labels": {"team": "x"}, "annotations": {"note": "y"}}});
+    let after = change(&world, &one, &theirs).await;
+    world.delete_secret(&one, "acr-pull").await;
+    world.until_event("a", "Warning", "PullSecretRestored").await;
+    // Theirs was no reason to write: only the deletion was.
+    let found = world.until_secret(&one, "acr-pull").await;
+    assert_ne!(found.uid(), after.uid());
+    let events = world.events("a").await;
+    let restored = events.iter().filter(|(_, reason)| reason == "PullSecretRestored").count();
+    assert_eq!(restored, 1, "{events:?}");
+    assert!(!login(&before).1.is_empty());
+}
+
+#[tokio::test]
+async fn a_secret_that_lost_its_owner_is_taken_up_again() {
+    let (world, one) = attached().await;
+    let before = world.until_secret(&one, "acr-pull").await;
+    let name = world.name("a");
+    let orphan: RegistryAttachment = world.attachments().get(&name).await.unwrap();
+    let params = DeleteParams {
+        propagation_policy: Some(kube::api::PropagationPolicy::Orphan),
+        ..DeleteParams::default()
+    };
+    world.attachments().delete(&name, &params).await.unwrap();
+    world.until_gone("a").await;
+    let what = "the Secret without an owner";
+    world
+        .until(what, || async {
+            let found = world.secrets(&one).get("acr-pull").await.unwrap();
+            found.owner_references().is_empty().then_some(())
+        })
+        .await;
+    world.apply("a", serde_json::to_value(&orphan.spec).unwrap()).await;
+    world.until_ready("a").await;
+    let uid = world.attachments().get(&name).await.unwrap().uid().unwrap();
+    let after = world.until_secret(&one, "acr-pull").await;
+    assert_eq!(after.uid(), before.uid(), "the Secret is changed in place");
+    assert_eq!(after.owner_references()[0].uid, uid);
+    assert_eq!(after.labels()["acr-attach.dev/attachment"], uid);
+}
+
+#[tokio::test]
+async fn an_entry_that_is_taken_out_comes_back_until_that_is_a_fight() {
+    let (world, one) = attached().await;
+    for _ in 0..3 {
+        world.set_pull_secrets_of(&one, "default", &[]).await;
+        world.until_pull_secrets_of(&one, "default", &["acr-pull"]).await;
+    }
+    world.set_pull_secrets_of(&one, "default", &[]).await;
+    let status = world.until_reason("a", "Stalled", "ExternallyManaged").await;
+    assert!(message(&status).contains("more than 3 times"), "{}", message(&status));
+    assert!(world.pull_secrets_of(&one, "default").await.is_empty());
+    world.until_event("a", "Warning", "ExternallyManaged").await;
+    // Whoever took it out puts it in.
+    world.set_pull_secrets_of(&one, "default", &["acr-pull"]).await;
+    world.until_ready("a").await;
+    let events = world.events("a").await;
+    let told = events.iter().filter(|(_, reason)| reason == "ExternallyManaged").count();
+    assert_eq!(told, 1, "{events:?}");
+}
+
+#[tokio::test]
+async fn entries_of_others_keep_their_place_and_survive_us() {
+    let world = World::with_pull_secrets(|_| {}).await;
+    let one = world.namespace_with("one", json!({})).await;
+    world
+        .until("the service account", || async {
+            world.accounts(&one).get_opt("default").await.unwrap()
+        })
+        .await;
+    world.set_pull_secrets_of(&one, "default", &["first", "second"]).await;
+    world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
+    world.until_ready("a").await;
+    world.until_pull_secrets_of(&one, "default", &["first", "second", "acr-pull"]).await;
+    world.set_pull_secrets_of(&one, "default", &["first", "acr-pull", "third"]).await;
+    world.delete("a").await;
+    world.until_gone("a").await;
+    assert_eq!(world.pull_secrets_of(&one, "default").await, ["first", "third"]);
+    let account = world.accounts(&one).get("default").await.unwrap();
+    assert!(!account.annotations().keys().any(|it| it.contains("acr-attach")));
+}
+
+#[tokio::test]
+async fn an_entry_that_was_there_before_us_stays_after_us() {
+    let world = World::with_pull_secrets(|_| {}).await;
+    let one = world.namespace_with("one", json!({})).await;
+    world
+        .until("the service account", || async {
+            world.accounts(&one).get_opt("default").await.unwrap()
+        })
+        .await;
+    world.set_pull_secrets_of(&one, "default", &["acr-pull"]).await;
+    world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
+    world.until_ready("a").await;
+    world.delete("a").await;
+    world.until_gone("a").await;
+    assert_eq!(world.pull_secrets_of(&one, "default").await, ["acr-pull"]);
+}
+
+#[tokio::test]
+async fn late_service_accounts_are_followed_and_dropped_ones_are_freed() {
+    let world = World::with_pull_secrets(|settings| {
+        settings.policy.account_names = "default,builder".parse().unwrap();
+    })
+    .await;
+    let one = world.namespace_with("one", json!({})).await;
+    let mut spec = world.pull_spec(&json!({"names": [one]}));
+    spec["pullSecret"]["serviceAccounts"] = json!(["default", "builder"]);
+    world.apply("a", spec.clone()).await;
+    world.until_ready("a").await;
+    let late: ServiceAccount =
+        serde_json::from_value(json!({"metadata": {"name": "builder"}})).unwrap();
+    world.accounts(&one).create(&PostParams::default(), &late).await.unwrap();
+    world.until_pull_secrets_of(&one, "builder", &["acr-pull"]).await;
+
+    spec["pullSecret"]["serviceAccounts"] = json!(["builder"]);
+    world.apply("a", spec.clone()).await;
+    world.until_pull_secrets_of(&one, "default", &[]).await;
+    assert_eq!(world.pull_secrets_of(&one, "builder").await, ["acr-pull"]);
+
+    spec["pullSecret"]["serviceAccounts"] = json!([]);
+    world.apply("a", spec).await;
+    world.until_pull_secrets_of(&one, "builder", &[]).await;
+    let status = world.until_ready("a").await;
+    assert_eq!(find(&status, "PullSecretsReady").unwrap().0, "True");
+    world.until_secret(&one, "acr-pull").await;
+    // With no entry left there is nothing that the object has to wait for.
+    world
+        .until("no finalizer", || async {
+            let object = world.attachments().get(&world.name("a")).await.unwrap();
+            object.finalizers().is_empty().then_some(())
+        })
+        .await;
+}
