@@ -37,8 +37,11 @@ pub struct PullSecretSpec {
     /// The service accounts whose imagePullSecrets get the name. An empty list: none; "*": all.
     #[serde(default = "default_service_accounts")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 253)))]
+    // Atomic, not a set: applied on the server's side, a set that loses its last item is as good
+    // as absent, and would get its default back.
     #[x_kube(
-        merge_strategy = ListMerge::Set,
+        merge_strategy = ListMerge::Atomic,
+        validation = ("self.all(a, self.exists_one(b, a == b))", "serviceAccounts names one twice"),
         validation = ("self.all(a, a == '*' || a.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$'))", "each of serviceAccounts is the name of a service account, or * for all"),
         validation = ("!('*' in self) || size(self) == 1", "* names all service accounts and stands alone")
     )]

@@ -190,6 +190,7 @@ fn refused() -> Vec<(&'static str, Value)> {
         ),
         ("secretName is the name of a Secret", with_pull_secret("secretName", json!("Acr_Pull"))),
         ("Too long", with_pull_secret("secretName", json!("a".repeat(64)))),
+        ("names one twice", with_pull_secret("serviceAccounts", json!(["a", "b", "a"]))),
         ("each of serviceAccounts is the name", with_pull_secret("serviceAccounts", json!(["A"]))),
         (
             "* names all service accounts",
@@ -234,6 +235,15 @@ async fn the_registry_is_immutable_and_the_message_tells_the_way() {
     spec["registry"] = json!({"name": "fabrikam"});
     let text = world.try_apply("a", spec).await.unwrap_err().to_string();
     assert!(text.contains("create a second attachment"), "{text}");
+}
+
+#[tokio::test]
+async fn service_accounts_go_to_none_and_back() {
+    let world = World::new().await;
+    for accounts in [json!(["builder"]), json!([]), json!(["default", "builder"]), json!([])] {
+        let applied = world.apply("a", with_pull_secret("serviceAccounts", accounts.clone())).await;
+        assert_eq!(json!(applied.spec.pull_secret.unwrap().service_accounts), accounts);
+    }
 }
 
 #[tokio::test]
