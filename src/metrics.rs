@@ -26,7 +26,10 @@ pub struct Metrics {
     azure_throttled: Family<ServiceLabels, Counter>,
     drift_corrections: Family<KindLabels, Counter>,
     missed_looks: Counter,
+    rotations: Family<ResultLabels, Counter>,
     attachments: Family<AttachmentLabels, Gauge>,
+    conditions: Family<ConditionLabels, Gauge>,
+    expirations: Family<NameLabels, Gauge>,
 }
 
 /// How a pass ended, in controller-runtime's words.
@@ -75,9 +78,39 @@ struct KindLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct AttachmentLabels {
     method: &'static str,
     ready: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ConditionLabels {
+    name: String,
+    r#type: String,
+    status: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct NameLabels {
+    name: String,
+}
+
+/// How an attachment stands, as its status tells.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Its name.
+    pub name: String,
+    /// The method in use.
+    pub method: &'static str,
+    /// Type and status of each condition.
+    pub conditions: Vec<(String, String)>,
+    /// When the first credential in use ends, in seconds since 1970.
+    pub expires: Option<i64>,
 }
 
 impl Metrics {
@@ -94,7 +127,10 @@ impl Metrics {
             azure_throttled: Family::default(),
             drift_corrections: Family::default(),
             missed_looks: Counter::default(),
+            rotations: Family::default(),
             attachments: Family::default(),
+            conditions: Family::default(),
+            expirations: Family::default(),
         };
         metrics.register_passes(registry);
         metrics.register_own(registry);
@@ -125,8 +161,15 @@ impl Metrics {
         registry.register("drift_corrections", text, self.drift_corrections.clone());
         let text = "Periodic looks that failed for a passing reason while Ready";
         registry.register("missed_looks", text, self.missed_looks.clone());
+        let text = "Credentials for pull secrets that were made, or could not be";
+        registry.register("credential_rotations", text, self.rotations.clone());
         let text = "Attachments by method and by status of their Ready condition";
         registry.register("attachments", text, self.attachments.clone());
+        let text = "1 for the status that a condition of an attachment has";
+        registry.register("attachment_condition", text, self.conditions.clone());
+        let text = "When the first credential in the pull secrets of an attachment ends";
+        let name = "credential_expiration_timestamp_seconds";
+        registry.register(name, text, self.expirations.clone());
     }
 
     /// A pass begins; it ends when the value is dropped.
@@ -183,11 +226,30 @@ impl Metrics {
         self.missed_looks.inc();
     }
 
-    /// Sets how many attachments there are of each method and readiness.
-    pub fn attachments(&self, each: impl Iterator<Item = (&'static str, String)>) {
+    /// A credential for pull secrets was made, or could not be.
+    pub fn rotated(&self, made: bool) {
+        let result = if made { "success" } else { "error" };
+        self.rotations.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// Sets how the attachments stand.
+    pub fn attachments(&self, each: impl Iterator<Item = Standing>) {
         self.attachments.clear();
-        for (method, ready) in each {
+        self.conditions.clear();
+        self.expirations.clear();
+        for Standing { name, method, conditions, expires } in each {
+            let mut ready = "Unknown".to_owned();
+            for (r#type, status) in conditions {
+                if r#type == "Ready" {
+                    ready.clone_from(&status);
+                }
+                let labels = ConditionLabels { name: name.clone(), r#type, status };
+                self.conditions.get_or_create(&labels).set(1);
+            }
             self.attachments.get_or_create(&AttachmentLabels { method, ready }).inc();
+            if let Some(expires) = expires {
+                self.expirations.get_or_create(&NameLabels { name }).set(expires);
+            }
         }
     }
 }

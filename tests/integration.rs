@@ -24,8 +24,14 @@ mod outages;
 mod program;
 #[path = "integration/pull_secret_conflicts.rs"]
 mod pull_secret_conflicts;
+#[path = "integration/pull_secret_drift.rs"]
+mod pull_secret_drift;
 #[path = "integration/pull_secret_proofs.rs"]
 mod pull_secret_proofs;
+#[path = "integration/pull_secret_reach.rs"]
+mod pull_secret_reach;
+#[path = "integration/pull_secret_renewal.rs"]
+mod pull_secret_renewal;
 #[path = "integration/pull_secrets.rs"]
 mod pull_secrets;
 #[path = "integration/steady.rs"]

@@ -73,6 +73,14 @@ impl World {
 
     /// A world with a control plane of its own. The operator is not started yet.
     pub async fn alone() -> Self {
+        Self::alone_with(|_| {}, |_| {}).await
+    }
+
+    /// The same, with another Azure or other settings.
+    pub async fn alone_with(
+        model: impl FnOnce(&mut Model),
+        settings: impl FnOnce(&mut Settings),
+    ) -> Self {
         let options = Options::from_env().unwrap();
         let plane = ControlPlane::start(&Options {
             crds: vec![acr_attach::api::crd_yaml().unwrap()],
@@ -81,7 +89,7 @@ impl World {
         .await
         .unwrap();
         let cluster = plane.cluster().clone();
-        let mut world = Self::in_cluster(cluster, |_| {}, |_| {}).await;
+        let mut world = Self::in_cluster(cluster, model, settings).await;
         world.plane = Some(plane);
         world
     }

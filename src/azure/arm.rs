@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use azure_core::http::headers::{CONTENT_TYPE, HeaderName};
+use azure_core::http::headers::CONTENT_TYPE;
 use azure_core::http::policies::Policy;
 use azure_core::http::policies::auth::BearerTokenAuthorizationPolicy;
 use azure_core::http::{
-    ClientOptions, Context, Method, Pipeline, PipelineSendOptions, RawResponse, Request, Url,
+    ClientOptions, Context, Method, Pipeline, PipelineSendOptions, Request, Url,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -15,7 +15,6 @@ use serde::de::DeserializeOwned;
 use super::cloud::Cloud;
 use super::entra::Identity;
 use super::error::{Attempt, Error, Refusal};
-use super::transport::retry_after;
 
 /// How long one request may take, the sign-in before it included. (Instance metadata has retries
 /// of its own that options do not reach.)
@@ -124,7 +123,7 @@ impl Arm {
         if answer.status().is_success() {
             return Ok(answer.into_body().as_ref().to_vec());
         }
-        Err(Error::refused(call.attempt, refusal(&answer)))
+        Err(Error::refused(call.attempt, Refusal::read(&answer)))
     }
 
     fn request(&self, call: &Call<'_>) -> Result<Request, Error> {
@@ -168,32 +167,6 @@ impl Arm {
         if session.as_ref().is_some_and(|it| Arc::ptr_eq(it, refused)) {
             *session = None;
         }
-    }
-}
-
-/// Reads `{"error":{"code","message"}}`, the shape of every refusal of Azure Resource Manager.
-/// It is read here because `azure_core` loses the code when the message contains an escape.
-fn refusal(answer: &RawResponse) -> Refusal {
-    #[derive(Deserialize, Default)]
-    struct Body {
-        #[serde(default)]
-        error: Detail,
-    }
-    #[derive(Deserialize, Default)]
-    struct Detail {
-        #[serde(default)]
-        code: String,
-        #[serde(default)]
-        message: String,
-    }
-    const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
-    let body: Body = serde_json::from_slice(answer.body().as_ref()).unwrap_or_default();
-    Refusal {
-        status: u16::from(answer.status()),
-        code: body.error.code,
-        message: body.error.message,
-        retry_after: retry_after(answer.headers()),
-        correlation_id: answer.headers().get_optional_string(&CORRELATION_ID),
     }
 }
 

@@ -49,6 +49,8 @@ fn is_list_applied(account: &Stored) -> bool {
 pub fn add(account: &ServiceAccount, secret: &str, uid: &str) -> Value {
     let mut operations = vec![as_read(account)];
     match &account.pull_secrets {
+        // Of an attachment that is gone: only the mark changes.
+        Some(_) if account.names(secret) => {}
         Some(_) => operations.push(json!({
             "op": "add", "path": format!("/{LIST}/-"), "value": {"name": secret},
         })),
@@ -121,6 +123,15 @@ mod tests {
         assert_eq!(with["imagePullSecrets"], json!([{"name": "first"}, {"name": "acr-pull"}]));
         assert!(account(&with).is_marked("acr-pull", "uid"));
         assert_eq!(patched(&with, remove(&account(&with), "acr-pull", "uid")), before);
+    }
+
+    #[test]
+    fn an_entry_that_is_there_is_only_marked() {
+        let mut before = manifest();
+        before["metadata"]["annotations"]["pull-secrets.acr-attach.dev/first"] = "dead".into();
+        let after = patched(&before, add(&account(&before), "first", "uid"));
+        assert_eq!(after["imagePullSecrets"], before["imagePullSecrets"]);
+        assert!(account(&after).is_marked("first", "uid"));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct Acted {
     pub problem: Option<Problem>,
     /// Why single namespaces are not served.
     pub failing: Vec<Failing>,
+    /// Why single Secrets were not written.
+    pub unwritten: Vec<Failing>,
     /// Why there is no new credential.
     pub mint: Option<Problem>,
 }
@@ -35,6 +37,7 @@ impl Acted {
     pub fn extend(&mut self, other: Self) {
         self.deeds.extend(other.deeds);
         self.failing.extend(other.failing);
+        self.unwritten.extend(other.unwritten);
         self.problem = self.problem.take().or(other.problem);
         self.mint = self.mint.take().or(other.mint);
     }
@@ -66,13 +69,8 @@ pub enum Deed {
     Left(AssignmentId),
     /// A role assignment was deleted.
     Unassigned(AssignmentId),
-    /// A credential was made and accepted; its digest is that of the Secrets that hold it.
-    Minted {
-        /// The digest.
-        digest: String,
-        /// Whether the tenant does not know the audience of registries.
-        by_arm_audience: bool,
-    },
+    /// A credential was made and accepted. The digest is that of the Secrets that hold it.
+    Minted(String),
     /// A pull secret was written.
     Provided(Target, Box<StoredSecret>),
     /// A pull secret was deleted.
@@ -172,9 +170,9 @@ impl Actor<'_> {
                 self.set_entry(account, secret, true).await?;
                 Some(Deed::EntryAdded(account.clone(), secret.clone()))
             }
-            Step::RemoveEntry(account, secret) => {
-                self.set_entry(account, secret, false).await?;
-                Some(Deed::EntryRemoved(account.clone(), secret.clone()))
+            Step::RemoveEntries(entries) => {
+                self.remove_entries(entries, acted).await?;
+                None
             }
         };
         acted.deeds.extend(deed);

@@ -7,11 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::Guarded;
-use super::observe::Occasion;
 use crate::api::{REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::facts::Registry;
 use crate::domain::plan::Finalizer;
 use crate::domain::problem::Problem;
+use crate::domain::proof::Proof;
 use crate::domain::verdict::History;
 
 /// By name of the attachment.
@@ -33,45 +33,74 @@ pub enum Wake {
 /// What is known of one attachment.
 #[derive(Clone, Debug)]
 pub struct Recollection {
-    /// What the last pass worked on. Nothing new means nothing to do before the next look.
+    /// What the last pass worked on.
     pub trigger: Trigger,
-    /// When to look again.
-    pub next_look: Timestamp,
-    /// How closely: a glance that could not be finished stays one.
-    pub next: Occasion,
+    /// When to come back.
+    pub next: Next,
     /// What the passes so far have shown.
     pub history: History,
     /// The status that was last written, and the version of the object that holds it.
     pub written: Option<(u64, RegistryAttachmentStatus)>,
-    /// What is known of its pull secrets.
-    pub secrets: Secrets,
+    /// What was found out.
+    pub known: Known,
 }
 
-/// What is known of the pull secrets of one attachment.
+/// When to come back, if nothing new comes before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// To ask Azure anew.
+    pub look: Timestamp,
+    /// To work on it at all; not after that.
+    pub pass: Timestamp,
+}
+
+/// What was found out of one attachment.
 #[derive(Clone, Debug, Default)]
-pub struct Secrets {
-    /// When what holds is looked at anew, whatever happens in the cluster until then.
-    pub resync: Timestamp,
-    /// The registry, as Azure last told it.
-    pub registry: Option<Registry>,
+pub struct Known {
+    /// What Azure said.
+    pub look: Look,
     /// The digest of the credential that was last accepted.
     pub accepted: Option<String>,
     /// The namespaces that were served.
     pub served: BTreeSet<String>,
-    /// Why Azure gave no credential. It is not asked again before the next look.
-    pub refusal: Option<Problem>,
-    /// What is to be known about the credentials in use.
-    pub remark: Option<&'static str>,
     /// When entries were added again that somebody had taken out, by namespace and name of the
     /// service account.
     pub restored: Vec<(Timestamp, (String, String))>,
+}
+
+/// What the last look at Azure has found. A glance takes it instead of asking; roles are no
+/// business of a glance.
+#[derive(Clone, Debug, Default)]
+pub struct Look {
+    /// The registry.
+    pub registry: Option<Registry>,
+    /// Why something is not known.
+    pub problem: Option<Problem>,
+    /// Why it is not known whether the credential in use is still accepted.
+    pub doubt: Option<Problem>,
+    /// The digest of the credential that the registry has refused.
+    pub refused: Option<String>,
+    /// What the registry said of the credential in use, if it was asked again.
+    pub proof: Option<Proof>,
+    /// Why there is no new credential. It is not asked for again before the next look.
+    pub refusal: Option<Problem>,
+}
+
+impl Look {
+    /// What is left of it when Azure is asked anew. What cannot be read this time is taken to be
+    /// as it was.
+    #[must_use]
+    pub fn before_the_next(&self) -> Self {
+        let (registry, refused) = (self.registry.clone(), self.refused.clone());
+        Self { registry, refused, ..Self::default() }
+    }
 }
 
 /// So often within [`CONTEST`] may an entry be taken out before it is left to whoever does it.
 const MOST_RESTORED: usize = 3;
 const CONTEST: SignedDuration = SignedDuration::from_mins(10);
 
-impl Secrets {
+impl Known {
     /// The service accounts from which an entry of ours was taken too often of late.
     #[must_use]
     pub fn contested(&self, now: Timestamp) -> BTreeSet<(String, String)> {
@@ -178,13 +207,13 @@ impl Memory {
 }
 
 impl Recollection {
-    /// How long there is nothing to do, if nothing new has come.
+    /// How long there is nothing to do; `None` if the time has come, or something new has.
     ///
     /// Without it any event of the watch would look at Azure, since the earlier time wins in
     /// kube's scheduler.
     #[must_use]
     pub fn wait(&self, trigger: &Trigger, now: Timestamp) -> Option<SignedDuration> {
-        let wait = self.next_look.duration_since(now);
+        let wait = self.next.pass.duration_since(now);
         (self.trigger == *trigger && wait.is_positive()).then_some(wait)
     }
 

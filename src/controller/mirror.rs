@@ -3,8 +3,9 @@
 //! Unlike kube's store it holds no object, and so no secret value; and it takes what we wrote
 //! ourselves at once, so that a pass does not do again what the watch has not shown yet.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::domain::problem::{Cause, Problem};
 
@@ -15,22 +16,28 @@ pub type Key = (String, String);
 #[derive(Debug)]
 pub struct Mirror<T> {
     what: &'static str,
+    /// The name that each watch shows; `None` for all.
+    watches: Vec<Option<String>>,
     state: Mutex<State<T>>,
 }
 
 #[derive(Debug)]
 struct State<T> {
     entries: HashMap<Key, Entry<T>>,
+    /// What is gone of late, and as of which version: what we wrote before must not return.
+    gone: Vec<(Key, u64, Instant)>,
     /// For each watch, why nothing can be said of what it shows.
     unread: Vec<Option<Problem>>,
 }
 
 #[derive(Debug)]
 struct Entry<T> {
-    watch: usize,
     version: u64,
     value: T,
 }
+
+/// No call to the API server takes longer, and so nothing that we wrote is noted later.
+const GONE: Duration = Duration::from_secs(60);
 
 /// How an object was before and after an event.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,12 +51,13 @@ pub struct Change<T> {
 }
 
 impl<T: Clone + PartialEq> Mirror<T> {
-    /// Of that kind of objects, filled by so many watches.
+    /// Of that kind of objects, filled by a watch for each of these names; `None` shows all.
     #[must_use]
-    pub fn new(what: &'static str, watches: usize) -> Self {
+    pub fn new(what: &'static str, watches: Vec<Option<String>>) -> Self {
         let unread = Problem::new(Cause::Busy, format!("reading {what} for the first time"));
-        let state = State { entries: HashMap::new(), unread: vec![Some(unread); watches] };
-        Self { what, state: Mutex::new(state) }
+        let unread = vec![Some(unread); watches.len()];
+        let state = State { entries: HashMap::new(), gone: Vec::new(), unread };
+        Self { what, watches, state: Mutex::new(state) }
     }
 
     /// The objects that are wanted.
@@ -67,23 +75,24 @@ impl<T: Clone + PartialEq> Mirror<T> {
     /// Takes what we wrote ourselves.
     pub fn note(&self, key: Key, version: u64, value: T) {
         let mut state = self.lock();
-        let watch = state.entries.get(&key).map_or(usize::MAX, |it| it.watch);
+        let is_gone = state.gone.iter().any(|(it, at, _)| *it == key && *at > version);
         let newer = state.entries.get(&key).is_none_or(|it| it.version < version);
-        if newer {
-            state.entries.insert(key, Entry { watch, version, value });
+        if newer && !is_gone {
+            state.entries.insert(key, Entry { version, value });
+        }
+    }
+
+    /// Takes that we deleted what was shown.
+    pub fn note_deleted(&self, key: &Key) {
+        let mut state = self.lock();
+        if let Some(entry) = state.entries.remove(key) {
+            state.bury(key.clone(), entry.version);
         }
     }
 
     /// Takes what a watch shows; `None` if that changes nothing.
-    pub fn apply(&self, watch: usize, key: Key, version: u64, value: T) -> Option<Change<T>> {
-        let mut state = self.lock();
-        let before = state.entries.get(&key);
-        if before.is_some_and(|it| it.version > version) {
-            return None;
-        }
-        let before = before.map(|it| it.value.clone());
-        state.entries.insert(key.clone(), Entry { watch, version, value: value.clone() });
-        changed(key, before, Some(value))
+    pub fn apply(&self, key: Key, version: u64, value: T) -> Option<Change<T>> {
+        self.lock().apply(key, version, value)
     }
 
     /// Takes that an object is gone as of that version.
@@ -92,30 +101,27 @@ impl<T: Clone + PartialEq> Mirror<T> {
         if state.entries.get(&key).is_some_and(|it| it.version > version) {
             return None;
         }
+        state.bury(key.clone(), version);
         let before = state.entries.remove(&key).map(|it| it.value);
         changed(key, before, None)
     }
 
-    /// Takes all that a watch has listed. What it listed before and does not list now is gone.
-    /// Returns what changed, and whether it was the first list.
+    /// Takes all that a watch has listed, at once: nobody sees half of it. What it does not list
+    /// is gone. Returns what changed, and whether it was the first list.
     pub fn replace(&self, watch: usize, list: Vec<(Key, u64, T)>) -> (Vec<Change<T>>, bool) {
-        let first = match self.lock().unread.get_mut(watch) {
-            Some(unread) => unread.take().is_some(),
-            None => false,
-        };
-        let listed: Vec<Key> = list.iter().map(|(key, ..)| key.clone()).collect();
-        let applied =
-            list.into_iter().map(|(key, version, value)| self.apply(watch, key, version, value));
-        let mut changes: Vec<_> = applied.flatten().collect();
-        let listed: std::collections::HashSet<_> = listed.into_iter().collect();
         let mut state = self.lock();
-        let of_watch = state.entries.iter().filter(|(_, it)| it.watch == watch);
-        let gone: Vec<Key> =
-            of_watch.map(|(key, _)| key.clone()).filter(|it| !listed.contains(it)).collect();
-        for key in gone {
+        let listed: HashSet<Key> = list.iter().map(|(key, ..)| key.clone()).collect();
+        let applied =
+            list.into_iter().map(|(key, version, value)| state.apply(key, version, value));
+        let mut changes: Vec<_> = applied.flatten().collect();
+        let only = self.watches.get(watch).and_then(Option::as_ref);
+        let shows = |(_, name): &Key| only.is_none_or(|it| it == name);
+        let gone: Vec<Key> = state.entries.keys().filter(|it| shows(it)).cloned().collect();
+        for key in gone.into_iter().filter(|it| !listed.contains(it)) {
             let before = state.entries.remove(&key).map(|it| it.value);
             changes.extend(changed(key, before, None));
         }
+        let first = state.unread.get_mut(watch).is_some_and(|it| it.take().is_some());
         (changes, first)
     }
 
@@ -137,6 +143,25 @@ impl<T: Clone + PartialEq> Mirror<T> {
     }
 }
 
+impl<T: Clone + PartialEq> State<T> {
+    fn apply(&mut self, key: Key, version: u64, value: T) -> Option<Change<T>> {
+        let before = self.entries.get(&key);
+        let is_gone = self.gone.iter().any(|(it, at, _)| *it == key && *at >= version);
+        if is_gone || before.is_some_and(|it| it.version > version) {
+            return None;
+        }
+        let before = before.map(|it| it.value.clone());
+        self.entries.insert(key.clone(), Entry { version, value: value.clone() });
+        changed(key, before, Some(value))
+    }
+
+    fn bury(&mut self, key: Key, version: u64) {
+        let now = Instant::now();
+        self.gone.retain(|(_, _, at)| now.duration_since(*at) < GONE);
+        self.gone.push((key, version, now));
+    }
+}
+
 fn changed<T: PartialEq>(key: Key, before: Option<T>, after: Option<T>) -> Option<Change<T>> {
     (before != after).then_some(Change { key, before, after })
 }
@@ -149,6 +174,12 @@ mod tests {
         ("a".to_owned(), name.to_owned())
     }
 
+    /// Filled by one watch for all, or by one for each name.
+    fn mirror(names: &[&str]) -> Mirror<u8> {
+        let watches = names.iter().map(|it| Some((*it).to_owned())).collect();
+        Mirror::new("things", if names.is_empty() { vec![None] } else { watches })
+    }
+
     fn read(mirror: &Mirror<u8>) -> Vec<u8> {
         let mut all = mirror.select(|_| true).unwrap();
         all.sort_unstable();
@@ -157,7 +188,7 @@ mod tests {
 
     #[test]
     fn nothing_is_said_before_every_watch_has_listed() {
-        let mirror = Mirror::<u8>::new("things", 2);
+        let mirror = mirror(&["x", "y"]);
         assert_eq!(mirror.select(|_| true).unwrap_err().cause, Cause::Busy);
         assert!(mirror.replace(0, vec![(key("x"), 1, 1)]).1);
         mirror.fail(1, Problem::new(Cause::AccessDenied, "403"));
@@ -168,27 +199,68 @@ mod tests {
     }
 
     #[test]
-    fn a_new_list_takes_away_what_that_watch_alone_had_shown() {
-        let mirror = Mirror::<u8>::new("things", 2);
-        mirror.replace(0, vec![(key("x"), 1, 1), (key("z"), 1, 3)]);
+    fn nobody_sees_half_a_list() {
+        let mirror = mirror(&[]);
+        let list = (0..=u8::MAX).map(|n| (key(&n.to_string()), 1, n)).collect();
+        std::thread::scope(|threads| {
+            let looking = threads.spawn(|| {
+                loop {
+                    if let Ok(seen) = mirror.select(|_| true) {
+                        return seen.len();
+                    }
+                }
+            });
+            mirror.replace(0, list);
+            assert_eq!(looking.join().unwrap(), 256);
+        });
+    }
+
+    #[test]
+    fn a_new_list_takes_away_what_that_watch_alone_shows() {
+        let mirror = mirror(&["x", "y"]);
+        let elsewhere = ("b".to_owned(), "x".to_owned());
+        mirror.replace(0, vec![(key("x"), 1, 1), (elsewhere.clone(), 1, 3)]);
         mirror.replace(1, vec![(key("y"), 1, 2)]);
         let (changes, first) = mirror.replace(0, vec![(key("x"), 1, 1)]);
-        let gone = Change { key: key("z"), before: Some(3), after: None };
+        let gone = Change { key: elsewhere, before: Some(3), after: None };
         assert_eq!((changes, first), (vec![gone], false));
         assert_eq!(read(&mirror), [1, 2]);
     }
 
     #[test]
     fn what_we_wrote_is_not_undone_by_what_the_watch_shows_late() {
-        let mirror = Mirror::<u8>::new("things", 1);
+        let mirror = mirror(&[]);
         mirror.replace(0, vec![]);
         mirror.note(key("x"), 5, 5);
-        assert_eq!(mirror.apply(0, key("x"), 4, 4), None);
+        assert_eq!(mirror.apply(key("x"), 4, 4), None);
         assert_eq!(mirror.delete(key("x"), 4), None);
         assert_eq!(read(&mirror), [5]);
         // Its own event is no news.
-        assert_eq!(mirror.apply(0, key("x"), 5, 5), None);
+        assert_eq!(mirror.apply(key("x"), 5, 5), None);
         assert!(mirror.delete(key("x"), 6).is_some());
         assert_eq!(read(&mirror), [0; 0]);
+    }
+
+    #[test]
+    fn what_was_deleted_before_we_noted_it_does_not_return() {
+        let mirror = mirror(&[]);
+        mirror.replace(0, vec![]);
+        // We wrote version 5; the watch was quicker than the answer.
+        assert_eq!(mirror.delete(key("x"), 6), None);
+        mirror.note(key("x"), 5, 5);
+        assert_eq!(read(&mirror), [0; 0]);
+        // What is noted while the watch is broken goes with the next list.
+        mirror.note(key("y"), 7, 7);
+        assert_eq!(mirror.replace(0, vec![]).0.len(), 1);
+        assert_eq!(read(&mirror), [0; 0]);
+    }
+
+    #[test]
+    fn what_we_deleted_is_gone_at_once_and_that_is_no_news_later() {
+        let mirror = mirror(&[]);
+        mirror.replace(0, vec![(key("x"), 1, 1)]);
+        mirror.note_deleted(&key("x"));
+        assert_eq!(read(&mirror), [0; 0]);
+        assert_eq!(mirror.delete(key("x"), 2), None);
     }
 }

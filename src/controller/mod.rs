@@ -3,12 +3,14 @@
 mod accounts;
 mod act;
 mod context;
+mod entries;
 mod events;
 mod kubernetes;
 mod locks;
 mod memory;
 mod mirror;
 mod news;
+mod next;
 mod observe;
 mod observe_secrets;
 mod outcome;
@@ -25,6 +27,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use futures::{FutureExt, Stream, StreamExt};
+use jiff::Timestamp;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Controller};
@@ -36,8 +39,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{MethodInUse, RegistryAttachment};
-use crate::domain::verdict::ready;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Standing};
 pub use context::Context;
 use memory::Trigger;
 use reconcile::reconcile;
@@ -164,18 +166,26 @@ impl Attachments {
         self.0.wait_until_ready().now_or_never().is_some_and(|it| it.is_ok())
     }
 
-    /// Counts them by method and readiness.
+    /// Counts them, and tells how each stands.
     pub fn count(&self, metrics: &Metrics) {
         let all = self.0.state();
-        let readable = all.iter().filter_map(|it| it.0.as_ref().ok());
-        metrics.attachments(readable.map(|it| {
-            let status = it.status.as_ref();
-            let method = match status.and_then(|it| it.method) {
-                Some(MethodInUse::KubeletIdentity) => "KubeletIdentity",
-                Some(MethodInUse::PullSecret) => "PullSecret",
-                Some(MethodInUse::Unknown) | None => "unknown",
-            };
-            (method, ready(status).map_or_else(|| "Unknown".to_owned(), |it| it.status.clone()))
-        }));
+        metrics.attachments(all.iter().filter_map(|it| it.0.as_ref().ok()).map(standing));
+    }
+}
+
+fn standing(object: &RegistryAttachment) -> Standing {
+    let status = object.status.as_ref();
+    let method = match status.and_then(|it| it.method) {
+        Some(MethodInUse::KubeletIdentity) => "KubeletIdentity",
+        Some(MethodInUse::PullSecret) => "PullSecret",
+        Some(MethodInUse::Unknown) | None => "unknown",
+    };
+    let conditions = status.and_then(|it| it.conditions.as_ref()).into_iter().flatten();
+    let expires = status.and_then(|it| it.pull_secret.as_ref()?.expires_at.as_ref());
+    Standing {
+        name: object.name_any(),
+        method,
+        conditions: conditions.map(|it| (it.type_.clone(), it.status.clone())).collect(),
+        expires: expires.and_then(|it| it.parse::<Timestamp>().ok()).map(Timestamp::as_second),
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
 use super::act::Deed;
 use super::events::News;
-use crate::api::{Ownership, Reason, RegistryAttachmentStatus};
+use crate::api::{ConditionType, Ownership, Reason, RegistryAttachmentStatus};
 use crate::domain::names::AssignmentId;
 use crate::domain::plan::Target;
-use crate::domain::verdict::ready;
+use crate::domain::verdict::condition;
 
 /// What to tell of a change that was made; `before` is the status until then.
 #[must_use]
@@ -15,20 +17,11 @@ pub fn of_deed(deed: &Deed, before: Option<&RegistryAttachmentStatus>) -> Option
     let (warning, reason, action, note) = match deed {
         Deed::Finalizer(..)
         | Deed::Held(_)
-        | Deed::Minted { .. }
+        | Deed::Minted(_)
         | Deed::Provided(..)
-        | Deed::EntryAdded(..) => return None,
-        Deed::Withdrawn(it) => {
-            let note = format!("deleted Secret {} in namespace {}", it.name, it.namespace);
-            (false, "PullSecretDeleted", "Withdraw", note)
-        }
-        Deed::EntryRemoved(account, secret) => {
-            let note = format!(
-                "took {secret} out of imagePullSecrets of service account {} in namespace {}",
-                account.name, account.namespace
-            );
-            (false, "ServiceAccountDetached", "Withdraw", note)
-        }
+        | Deed::Withdrawn(_)
+        | Deed::EntryAdded(..)
+        | Deed::EntryRemoved(..) => return None,
         Deed::Assigned(it) if was_ours(&it.id, before) => (
             true,
             "RoleAssignmentRestored",
@@ -59,10 +52,33 @@ pub fn of_deed(deed: &Deed, before: Option<&RegistryAttachmentStatus>) -> Option
     Some(News { warning, reason: reason.to_owned(), action, note })
 }
 
-/// What to tell of pull secrets that were written: one thing for all of them, since they hold the
-/// same. `served` are the namespaces that were served until then.
+/// What to tell of pull secrets and service accounts: one thing for all that the same was done
+/// to. `served` are the namespaces that were served until then.
 #[must_use]
-pub fn of_secrets(deeds: &[Deed], served: &BTreeSet<String>) -> Option<News> {
+pub fn of_secrets(deeds: &[Deed], served: &BTreeSet<String>) -> Vec<News> {
+    let withdrawn = deeds.iter().filter_map(|deed| match deed {
+        Deed::Withdrawn(it) => Some(format!("Secret {} in namespace {}", it.name, it.namespace)),
+        _ => None,
+    });
+    let freed = deeds.iter().filter_map(|deed| match deed {
+        Deed::EntryRemoved(account, secret) => Some(format!(
+            "{secret} out of imagePullSecrets of service account {} in namespace {}",
+            account.name, account.namespace
+        )),
+        _ => None,
+    });
+    let told = |reason: &str, verb, what: Vec<String>| {
+        let note = format!("{verb} {}", and_more(&what)?);
+        Some(News { warning: false, reason: reason.to_owned(), action: "Withdraw", note })
+    };
+    let gone = [
+        told("PullSecretDeleted", "deleted", withdrawn.collect()),
+        told("ServiceAccountDetached", "took", freed.collect()),
+    ];
+    of_written(deeds, served).into_iter().chain(gone.into_iter().flatten()).collect()
+}
+
+fn of_written(deeds: &[Deed], served: &BTreeSet<String>) -> Option<News> {
     let written: Vec<_> = deeds
         .iter()
         .filter_map(|deed| match deed {
@@ -70,7 +86,6 @@ pub fn of_secrets(deeds: &[Deed], served: &BTreeSet<String>) -> Option<News> {
             _ => None,
         })
         .collect();
-    let first = written.first()?;
     let lost = |it: &&Target| it.edited || (it.uid.is_none() && served.contains(&it.namespace));
     let restored = written.iter().copied().filter(lost).count();
     let renewed = written.iter().all(|it| it.uid.is_some());
@@ -79,12 +94,18 @@ pub fn of_secrets(deeds: &[Deed], served: &BTreeSet<String>) -> Option<News> {
         (0, false) => (false, "PullSecretCreated", "wrote"),
         _ => (true, "PullSecretRestored", "wrote again, after somebody changed or deleted it,"),
     };
-    let more = match written.len() {
-        1 => String::new(),
-        n => format!(" and {} more", n - 1),
-    };
-    let note = format!("{verb} Secret {} in namespace {}{more}", first.name, first.namespace);
+    let secret = |it: &&Target| format!("Secret {} in namespace {}", it.name, it.namespace);
+    let note = format!("{verb} {}", and_more(&written.iter().map(secret).collect::<Vec<_>>())?);
     Some(News { warning, reason: reason.to_owned(), action: "Provide", note })
+}
+
+/// The first, and how many there are beside it; `None` if there is none.
+fn and_more(what: &[String]) -> Option<String> {
+    let first = what.first()?;
+    Some(match what.len() {
+        1 => first.clone(),
+        n => format!("{first} and {} more", n - 1),
+    })
 }
 
 /// Whether an assignment that was made now was there before, and so was taken away by somebody.
@@ -97,19 +118,79 @@ pub fn was_ours(id: &AssignmentId, before: Option<&RegistryAttachmentStatus>) ->
         .any(|it| it.ownership == Ownership::Managed && it.id.eq_ignore_ascii_case(&id.to_string()))
 }
 
-/// What to tell when Ready changed its status or its reason; nothing at each further try.
+/// What to tell when conditions turned: Ready when it changed its status or its reason, a part of
+/// it when it does not hold any more and Ready does not say so. Nothing at each further try.
 #[must_use]
-pub fn of_readiness(
+pub fn of_conditions(
     before: Option<&RegistryAttachmentStatus>,
     after: &RegistryAttachmentStatus,
-) -> Option<News> {
-    let new = ready(Some(after))?;
-    let old = ready(before);
-    let same = old.is_some_and(|old| old.status == new.status && old.reason == new.reason);
-    (!same).then(|| News {
-        warning: new.status == "False" && new.reason != Reason::Detaching.as_str(),
-        reason: new.reason.clone(),
-        action: "Attach",
-        note: new.message.clone(),
-    })
+) -> Vec<News> {
+    let Some(ready) = condition(Some(after), ConditionType::Ready) else { return Vec::new() };
+    let mut all = Vec::new();
+    if has_turned(ready, condition(before, ConditionType::Ready)) {
+        let warning = ready.status == "False" && ready.reason != Reason::Detaching.as_str();
+        all.push(turned(ready, warning, "Attach"));
+    }
+    let parts =
+        [(ConditionType::PullSecretsReady, "Provide"), (ConditionType::CredentialFresh, "Renew")];
+    for (type_, action) in parts {
+        let Some(part) = condition(Some(after), type_) else { continue };
+        let says_more = ready.status == "True" || ready.reason != part.reason;
+        if part.status == "False" && says_more && has_turned(part, condition(before, type_)) {
+            all.push(turned(part, true, action));
+        }
+    }
+    all
+}
+
+fn has_turned(new: &Condition, old: Option<&Condition>) -> bool {
+    old.is_none_or(|old| old.status != new.status || old.reason != new.reason)
+}
+
+fn turned(condition: &Condition, warning: bool, action: &'static str) -> News {
+    News { warning, reason: condition.reason.clone(), action, note: condition.message.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn status(conditions: &[(&str, &str, &str)]) -> RegistryAttachmentStatus {
+        let one = |(type_, status, reason): &(&str, &str, &str)| {
+            json!({
+                "type": type_, "status": status, "reason": reason, "message": "why",
+                "lastTransitionTime": "2026-11-22T12:00:00Z",
+            })
+        };
+        let all: Vec<_> = conditions.iter().map(one).collect();
+        serde_json::from_value(json!({"conditions": all})).unwrap()
+    }
+
+    fn told(before: &[(&str, &str, &str)], after: &[(&str, &str, &str)]) -> Vec<String> {
+        let all = of_conditions(Some(&status(before)), &status(after));
+        all.into_iter().map(|it| format!("{} {} {}", it.warning, it.action, it.reason)).collect()
+    }
+
+    #[test]
+    fn a_condition_is_told_when_it_turns_and_once() {
+        let attached = ("Ready", "True", "Attached");
+        let fresh = ("CredentialFresh", "True", "Attached");
+        let overdue = ("CredentialFresh", "False", "AuthenticationFailed");
+        assert_eq!(told(&[], &[attached, fresh]), ["false Attach Attached"]);
+        let expected = ["true Renew AuthenticationFailed"];
+        assert_eq!(told(&[attached, fresh], &[attached, overdue]), expected);
+        assert!(told(&[attached, overdue], &[attached, overdue]).is_empty());
+        assert!(told(&[attached, overdue], &[attached, fresh]).is_empty());
+    }
+
+    #[test]
+    fn what_ready_says_is_not_told_twice() {
+        let attached = [("Ready", "True", "Attached"), ("PullSecretsReady", "True", "Attached")];
+        let failed = [("Ready", "False", "NotOurs"), ("PullSecretsReady", "False", "NotOurs")];
+        assert_eq!(told(&attached, &failed), ["true Attach NotOurs"]);
+        let partly = [("Ready", "True", "Attached"), ("PullSecretsReady", "False", "NotOurs")];
+        assert_eq!(told(&attached, &partly), ["true Provide NotOurs"]);
+    }
 }

@@ -4,13 +4,12 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::context::Context;
-use super::memory::{Secrets, Trigger};
+use super::memory::{Known, Look, Trigger};
 use super::pull_secrets::Making;
 use crate::api::{Ownership, RegistryAttachment};
 use crate::azure::{Reader, Session};
 use crate::domain::attachment::{IdentitySource, Method, Task};
 use crate::domain::claims::Claim;
-use crate::domain::cluster::ServiceAccount;
 use crate::domain::kubelet_identity;
 use crate::domain::names::{AssignmentId, ClusterId, PrincipalId, RegistryId};
 use crate::domain::plan::{Assignments, Desired, Failing, Finalizer, Owned};
@@ -19,9 +18,10 @@ use crate::domain::pull_secret::{Source, Wanted};
 use crate::domain::status::{Holdings, Observed};
 
 /// How closely a pass looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Occasion {
     /// Everything is read anew.
+    #[default]
     Look,
     /// Something in the cluster changed, or the operator has just started: what is known of
     /// Azure is used.
@@ -38,7 +38,7 @@ pub struct Pass<'a> {
     /// How closely it looks.
     pub occasion: Occasion,
     /// What is known from the passes before.
-    pub known: &'a Secrets,
+    pub known: &'a Known,
     /// What all passes share.
     pub ctx: &'a Context,
 }
@@ -61,15 +61,20 @@ pub struct Observation {
     pub session: Option<Session>,
     /// Why single namespaces are not served.
     pub failing: Vec<Failing>,
-    /// Why something is not known.
-    pub problem: Option<Problem>,
-    /// Why it is not known whether the credential in use is still accepted.
-    pub doubt: Option<Problem>,
+    /// Why something in the cluster is not known.
+    pub unseen: Option<Problem>,
+    /// What Azure said, now or when it was last asked.
+    pub look: Look,
 }
 
 impl Observation {
     /// Nothing has been looked at yet.
-    pub fn new(object: &RegistryAttachment, known: &Secrets, now: Timestamp) -> Self {
+    pub fn new(pass: Pass<'_>, now: Timestamp) -> Self {
+        let Pass { object, known, .. } = pass;
+        let look = match pass.occasion {
+            Occasion::Look => known.look.before_the_next(),
+            Occasion::Glance => known.look.clone(),
+        };
         let owned = Owned {
             uid: object.uid().unwrap_or_default(),
             finalizers: Trigger::of(object).finalizers().clone(),
@@ -77,7 +82,7 @@ impl Observation {
             secrets: None,
             gone: std::collections::BTreeSet::new(),
             accepted: known.accepted.clone(),
-            refused: false,
+            refused: look.refused.clone(),
             accounts: None,
             contested: known.contested(now),
         };
@@ -90,41 +95,31 @@ impl Observation {
             claim: None,
             session: None,
             failing: Vec::new(),
-            problem: None,
-            doubt: None,
+            unseen: None,
+            look,
         }
     }
 
-    /// Whether there are pull secrets or entries of ours.
-    pub fn has_leftovers(&self) -> bool {
-        let of = |it: &ServiceAccount| it.marks.values().any(|uid| *uid == self.owned.uid);
-        let secrets = self.owned.secrets.iter().flatten().any(|it| it.is_of(&self.owned.uid));
-        secrets || self.owned.accounts.iter().flatten().any(of)
-    }
-
-    /// What pull secrets are made from, as far as that is known. What Azure refused is not asked
-    /// again before the next look.
+    /// What pull secrets are made from, as far as that is known.
     pub fn making<'a>(&'a self, pass: Pass<'a>) -> Option<Making<'a>> {
         let Task::Attach(attachment) = pass.task else { return None };
         let Method::PullSecret(spec) = &attachment.method else { return None };
-        let refusal = pass.known.refusal.as_ref().filter(|_| pass.occasion == Occasion::Glance);
+        let refusal = self.look.refusal.as_ref();
         Some(Making { spec, source: self.source.as_ref()?, refusal })
     }
 
-    /// Asks Azure what the task depends on beside the cluster.
+    /// Asks Azure what the task depends on beside the cluster, or recalls what it said.
     pub async fn look(&mut self, pass: Pass<'_>) {
-        let Pass { object, task, ctx, .. } = pass;
-        let result = match task {
+        let result = match pass.task {
             Task::Attach(attachment) => match &attachment.method {
                 Method::KubeletIdentity(registry, source) => {
-                    self.kubelet_identity(registry, source, object, ctx).await
+                    self.kubelet_identity(registry, source, pass).await
                 }
                 Method::PullSecret(secret) => {
-                    let name = &attachment.registry;
-                    self.pull_secret(name, secret, pass).await
+                    self.pull_secret(&attachment.registry, secret, pass).await
                 }
             },
-            Task::Detach(Some(registry)) => self.detaching(registry, object, ctx).await,
+            Task::Detach(Some(registry)) => self.detaching(registry, pass).await,
             Task::Detach(None) => {
                 self.desired.grants = Some(Vec::new());
                 self.owned.assignments = Some(Assignments::none());
@@ -132,7 +127,7 @@ impl Observation {
             }
         };
         if let Err(problem) = result {
-            self.problem = self.problem.take().or(Some(problem));
+            self.look.problem = Some(problem);
         }
     }
 
@@ -140,13 +135,10 @@ impl Observation {
         &mut self,
         id: &RegistryId,
         source: &IdentitySource,
-        object: &RegistryAttachment,
-        ctx: &Context,
+        pass: Pass<'_>,
     ) -> Result<(), Problem> {
-        let claim = ctx.claim(&object.name_any()).await?;
-        self.claim = Some(claim.clone());
-        self.observed.claim = Some(claim.clone());
-        let azure = ctx.azure.session()?;
+        let claim = self.claim(pass).await?;
+        let azure = pass.ctx.azure.session()?;
         let azure = &self.session.insert(azure).reader;
         let registry = azure.registry(id).await?;
         self.observed.registry = Some(registry.clone());
@@ -161,20 +153,23 @@ impl Observation {
         Ok(())
     }
 
-    /// Where the registry is gone, so are its assignments. Without our finalizer there are none.
-    async fn detaching(
-        &mut self,
-        registry: &RegistryId,
-        object: &RegistryAttachment,
-        ctx: &Context,
-    ) -> Result<(), Problem> {
+    /// What marks the role assignments of the attachment.
+    async fn claim(&mut self, pass: Pass<'_>) -> Result<Claim, Problem> {
+        let claim = pass.ctx.claim(&pass.object.name_any()).await?;
+        self.observed.claim = Some(claim.clone());
+        self.claim = Some(claim.clone());
+        Ok(claim)
+    }
+
+    /// Where the registry is gone, so are its assignments.
+    async fn detaching(&mut self, registry: &RegistryId, pass: Pass<'_>) -> Result<(), Problem> {
         self.desired.grants = Some(Vec::new());
-        self.assignments(registry, object, ctx).await?;
+        self.assignments(registry, pass).await?;
         // Nobody looks again after this, so a list that lags behind must not have the last word.
         let (Some(session), Some(owns)) = (&self.session, &mut self.owned.assignments) else {
             return Ok(());
         };
-        for id in told(object) {
+        for id in told(pass.object) {
             if id.is_at(registry) && owns.found.iter().all(|it| it.id != id) {
                 owns.found.extend(session.reader.role_assignment(&id).await?);
             }
@@ -182,22 +177,23 @@ impl Observation {
         Ok(())
     }
 
-    /// Role assignments that are ours to give back, if there can be any.
+    /// Role assignments that are ours to give back, if there can be any: without our finalizer
+    /// there are none. A glance leaves them as they are.
     pub(super) async fn assignments(
         &mut self,
         registry: &RegistryId,
-        object: &RegistryAttachment,
-        ctx: &Context,
+        pass: Pass<'_>,
     ) -> Result<(), Problem> {
         if !self.owned.finalizers.contains(&Finalizer::RoleAssignments) {
             self.observed.holdings = Some(Holdings::default());
             return Ok(());
         }
-        let claim = ctx.claim(&object.name_any()).await?;
-        self.claim = Some(claim.clone());
-        self.observed.claim = Some(claim.clone());
+        if pass.occasion == Occasion::Glance {
+            return Ok(());
+        }
+        let claim = self.claim(pass).await?;
         if self.session.is_none() {
-            self.session = Some(ctx.azure.session()?);
+            self.session = Some(pass.ctx.azure.session()?);
         }
         let Some(session) = &self.session else { return Ok(()) };
         let found = match session.reader.role_assignments(registry).await {

@@ -19,7 +19,7 @@ use crate::domain::facts::Registry;
 use crate::domain::names::RegistryId;
 use crate::domain::plan::Finalizer;
 use crate::domain::problem::{Cause, Problem};
-use crate::domain::proof::Probe;
+use crate::domain::proof::{Probe, Proof};
 use crate::domain::pull_secret::{Inputs, PullSecret, Source, wanted};
 use crate::domain::status::Holdings;
 
@@ -45,7 +45,7 @@ impl Observation {
                 leftovers
             }
         };
-        self.problem = result.err();
+        self.unseen = result.err();
     }
 
     /// Without our finalizer there are none.
@@ -75,7 +75,7 @@ impl Observation {
     async fn cluster_of(&mut self, secret: &PullSecret, ctx: &Context) -> Result<(), Problem> {
         let uid = self.owned.uid.clone();
         let namespaces = namespaces(secret, ctx)?;
-        let wanted = wanted(secret, &Inputs::default(), &namespaces);
+        let wanted = wanted(secret, &namespaces);
         let there: BTreeSet<&str> =
             wanted.deliveries.iter().map(|it| it.namespace.as_str()).collect();
         let found = ctx.watches.secrets.select(|it| {
@@ -84,7 +84,8 @@ impl Observation {
         let accounts = ctx.watches.accounts.select(|it| {
             there.contains(it.namespace.as_str()) || it.marks.values().any(|mark| *mark == uid)
         })?;
-        self.owned.gone = gone(&found, &uid, ctx).await?;
+        let marks = accounts.iter().filter_map(|it| it.marks.get(&secret.name));
+        self.owned.gone = gone(&found, marks, &uid, ctx).await?;
         self.owned.secrets = Some(found);
         self.owned.accounts = Some(accounts);
         self.desired.accounts = secret.accounts.clone();
@@ -100,31 +101,19 @@ impl Observation {
         secret: &PullSecret,
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
-        let Pass { object, ctx, .. } = pass;
-        // From the first look on; where nothing was read of the cluster, nothing is desired.
-        let Some(wanted) = &mut self.wanted else { return Ok(()) };
-        let deliveries = std::mem::take(&mut wanted.deliveries);
-        self.desired.deliveries = None;
+        // Where nothing was read of the cluster, nothing is desired.
+        let Some(wanted) = &self.wanted else { return Ok(()) };
         self.desired.grants = Some(Vec::new());
-        self.desired.settled = !deliveries.is_empty();
+        self.desired.settled = !wanted.deliveries.is_empty();
         let source = self.source(name, pass).await?;
         let reference = &secret.principal.secret.name;
-        let credentials = ctx.watches.credentials.select(|it| it.name == *reference)?;
+        let credentials = pass.ctx.watches.credentials.select(|it| it.name == *reference)?;
         let version = credentials.first().map(|it| it.version.as_str());
-        let inputs = Inputs::of(secret, &source, version);
+        self.desired.inputs = Some(Inputs::of(secret, &source, version));
         self.source = Some(source.clone());
         self.observed.source = Some(source);
-        let inputs_of = |mut it: crate::domain::plan::Delivery| {
-            it.inputs = inputs.clone();
-            it
-        };
-        let deliveries: Vec<_> = deliveries.into_iter().map(inputs_of).collect();
-        self.desired.deliveries = Some(deliveries.clone());
-        if let Some(wanted) = &mut self.wanted {
-            wanted.deliveries = deliveries;
-        }
         match name {
-            RegistryName::Id(id) => self.assignments(id, object, ctx).await,
+            RegistryName::Id(id) => self.assignments(id, pass).await,
             RegistryName::LoginServer(_) => {
                 self.observed.holdings = Some(Holdings::default());
                 Ok(())
@@ -135,20 +124,20 @@ impl Observation {
     /// What is known of the registry. That Azure Resource Manager does not answer keeps nobody
     /// from pulling: what it told before still counts.
     async fn source(&mut self, name: &RegistryName, pass: Pass<'_>) -> Result<Source, Problem> {
-        let Pass { object, occasion, known, ctx, .. } = pass;
+        let Pass { object, occasion, ctx, .. } = pass;
         let id = match name {
             RegistryName::LoginServer(server) => {
                 return Ok(Source { login_server: server.clone(), mode: None });
             }
             RegistryName::Id(id) => id,
         };
-        let before = known.registry.clone().or_else(|| told(object, id));
+        let before = self.look.registry.clone().or_else(|| told(object, id));
         let registry = match before {
             Some(registry) if occasion == Occasion::Glance => registry,
             before => match self.registry(id, ctx).await {
                 Ok(registry) => registry,
                 Err(problem) => {
-                    self.problem = Some(problem.clone());
+                    self.look.problem = Some(problem.clone());
                     before.ok_or(problem)?
                 }
             },
@@ -156,6 +145,7 @@ impl Observation {
         ctx.policy.permit_login_server(&registry.login_server)?;
         let source =
             Source { login_server: registry.login_server.clone(), mode: Some(registry.mode) };
+        self.look.registry = Some(registry.clone());
         self.observed.registry = Some(registry);
         Ok(source)
     }
@@ -169,41 +159,55 @@ impl Observation {
     /// when they are renewed.
     pub async fn prove(&mut self, now: Timestamp, ctx: &Context) {
         let (Some(source), Some(secret)) = (self.source.clone(), self.in_use(now)) else { return };
-        let StoredSecret { namespace, name, digest, .. } = secret;
-        let doing = format!("reading Secret {name} in namespace {namespace}");
-        let api = Api::<Secret>::namespaced(ctx.kubernetes.client(), &namespace);
-        let result = async {
-            let stored = within(&doing, api.get(&name)).await?;
-            // One that somebody has just changed will be written again.
-            let written = Written::of(&stored).filter(|it| it.digest() == digest);
-            let Some(credential) = written.and_then(|it| it.credential(&source.login_server))
-            else {
-                return Ok(false);
-            };
-            let registry = ctx.azure.registry(&source.login_server)?;
-            match registry.prove(&credential, &Probe::of(source.mode)).await {
-                Err(error) if error.is_refused() => Ok(true),
-                answer => answer.map(|_| false).map_err(Problem::from),
+        match ask_about(&secret, &source, ctx).await {
+            Ok(Some(Answer::Taken(proof))) => self.look.proof = Some(proof),
+            Ok(Some(Answer::Refused)) => {
+                self.look.refused = Some(secret.digest.clone());
+                self.owned.refused = Some(secret.digest);
             }
-        };
-        match result.await {
-            Ok(refused) => self.owned.refused = refused,
-            Err(problem) => self.doubt = Some(problem),
+            Ok(None) => {}
+            Err(problem) => self.look.doubt = Some(problem),
         }
     }
 
+    /// One that holds the credential that was accepted, if there is one: what somebody has made
+    /// consistent by hand says nothing of it.
     fn in_use(&self, now: Timestamp) -> Option<StoredSecret> {
+        let inputs = self.desired.inputs.as_ref()?;
         let deliveries = self.desired.deliveries.iter().flatten();
-        let mut pairs = deliveries.filter_map(|delivery| {
-            let mut all = self.owned.secrets.iter().flatten();
-            let here =
-                |it: &&StoredSecret| it.namespace == delivery.namespace && it.name == delivery.name;
-            Some((delivery, all.find(here)?))
+        let fresh = deliveries.filter_map(|delivery| {
+            let found = self.owned.secret(&delivery.namespace, &delivery.name)?;
+            self.owned.is_fresh(found, inputs, now).then_some(found)
         });
-        let fresh = pairs.find(|(delivery, found)| {
-            found.is_of(&self.owned.uid) && found.is_fresh(&delivery.inputs, now)
-        });
-        fresh.map(|(_, found)| found.clone())
+        let accepted = self.owned.accepted.as_ref();
+        fresh.min_by_key(|it| accepted != Some(&it.digest)).cloned()
+    }
+}
+
+/// What a registry said of a credential.
+enum Answer {
+    Taken(Proof),
+    Refused,
+}
+
+/// Shows the credential in a Secret to the registry; `None` if it is not as it was seen: then it
+/// is about to be written again.
+async fn ask_about(
+    secret: &StoredSecret,
+    source: &Source,
+    ctx: &Context,
+) -> Result<Option<Answer>, Problem> {
+    let StoredSecret { namespace, name, digest, .. } = secret;
+    let doing = format!("reading Secret {name} in namespace {namespace}");
+    let api = Api::<Secret>::namespaced(ctx.kubernetes.client(), namespace);
+    let stored = within(&doing, api.get_opt(name)).await?;
+    let written = stored.as_ref().and_then(Written::of).filter(|it| it.digest() == *digest);
+    let credential = written.and_then(|it| it.credential(&source.login_server));
+    let Some(credential) = credential else { return Ok(None) };
+    let registry = ctx.azure.registry(&source.login_server)?;
+    match registry.prove(&credential, &Probe::of(source.mode)).await {
+        Err(error) if error.is_refused() => Ok(Some(Answer::Refused)),
+        answer => Ok(Some(Answer::Taken(answer?))),
     }
 }
 
@@ -220,21 +224,28 @@ fn namespaces(secret: &PullSecret, ctx: &Context) -> Result<Vec<Namespace>, Prob
         ctx.watches.namespaces.select(|it| secret.namespaces.contains(&it.name) || selects(it))?;
     let mut all: Vec<_> = seen
         .into_iter()
-        .map(|it| Namespace { selected: selects(&it), terminating: it.terminating, name: it.name })
+        .map(|it| Namespace {
+            selected: selects(&it),
+            terminating: it.terminating,
+            created: it.created,
+            name: it.name,
+        })
         .collect();
     all.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(all)
 }
 
-/// The attachments that are gone, among those whose Secrets are in the way. They are asked for
-/// live: a list that lags behind must not give away what somebody still owns.
+/// The attachments that are gone, among those whose Secrets are in the way or whose marks are on
+/// entries. They are asked for live: a list that lags behind must not give away what somebody
+/// still owns.
 async fn gone(
     found: &[StoredSecret],
+    marks: impl Iterator<Item = &String>,
     uid: &str,
     ctx: &Context,
 ) -> Result<BTreeSet<String>, Problem> {
-    let others = found.iter().filter(|it| !it.is_of(uid)).flat_map(StoredSecret::uids);
-    let others: BTreeSet<String> = others.collect();
+    let owners = found.iter().filter(|it| !it.is_of(uid)).flat_map(StoredSecret::uids);
+    let others: BTreeSet<String> = owners.chain(marks.cloned()).filter(|it| it != uid).collect();
     if others.is_empty() {
         return Ok(others);
     }

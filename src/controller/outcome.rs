@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 
 use super::act::{Acted, Deed};
-use super::memory::Secrets;
+use super::memory::{Known, Look};
 use super::observe::{Observation, Occasion};
 use crate::domain::cluster::StoredSecret;
 use crate::domain::facts::RoleAssignment;
 use crate::domain::plan::Plan;
-use crate::domain::problem::Problem;
+use crate::domain::problem::{Cause, Problem};
 use crate::domain::pull_secret::{Delivered, Served};
 use crate::domain::status::{Holdings, Observed};
 
@@ -19,76 +19,125 @@ pub struct Outcome {
     pub observed: Observed,
     /// What was changed.
     pub deeds: Vec<Deed>,
-    /// When the next thing is due: a removal, or a renewal.
-    pub due: Option<Timestamp>,
     /// What keeps the attachment from being Ready.
     pub problem: Option<Problem>,
     /// What else went wrong, and is tried again.
     pub beside: Option<Problem>,
+    /// Everything that went wrong.
+    pub troubles: Vec<Trouble>,
+    /// When something is due, and what it takes: removals, renewals, ends of credentials.
+    pub dates: Vec<(Timestamp, Occasion)>,
     /// Whether the credential in use could not be asked about.
     pub in_doubt: bool,
     /// Whether the object asks for nothing at the moment.
     pub suspended: bool,
-    /// Whether Azure was asked anew.
-    pub has_looked: bool,
-    /// What is known of the pull secrets from now on.
-    pub secrets: Secrets,
+    /// How closely the pass looked.
+    pub occasion: Occasion,
+    /// What is known from now on.
+    pub known: Known,
+}
+
+/// Something that went wrong.
+#[derive(Debug)]
+pub struct Trouble {
+    /// What.
+    pub problem: Problem,
+    /// What it takes to try again.
+    pub needs: Occasion,
 }
 
 impl Outcome {
+    /// Of a pass that did nothing.
+    pub fn idle(known: &Known) -> Self {
+        Self { known: known.clone(), ..Self::default() }
+    }
+
+    /// Of a pass that failed before it looked at anything.
+    pub fn failed(problem: Problem, known: &Known) -> Self {
+        let trouble = Trouble { problem: problem.clone(), needs: Occasion::Look };
+        Self { problem: Some(problem), troubles: vec![trouble], ..Self::idle(known) }
+    }
+
     /// What was found, as the deeds have left it.
     pub fn of(
         seen: Observation,
         plan: Plan,
         mut acted: Acted,
-        (known, occasion): (&Secrets, Occasion),
+        (known, occasion): (&Known, Occasion),
         now: Timestamp,
     ) -> Self {
-        let Observation { mut observed, desired, owned, wanted, .. } = seen;
-        if let (Some(grants), Some(owns)) = (desired.grants, owned.assignments) {
+        let Observation { mut observed, desired, mut owned, wanted, look, unseen, .. } = seen;
+        let mut outcome = Self { occasion, ..Self::idle(known) };
+        let removals = plan.waiting.values().flatten().map(|it| (*it, Occasion::Look));
+        outcome.dates.extend(removals);
+        let found = owned.assignments.take();
+        if let (Some(grants), Some(owns)) = (desired.grants, found) {
             let found = with_deeds(owns.found, &acted.deeds);
             observed.holdings = Some(Holdings { grants, found, waiting: plan.waiting });
         }
-        let mut secrets = remembered(known, &observed, &acted);
-        if let (Some(wanted), Some(found), Some(_)) = (wanted, owned.secrets, desired.deliveries) {
+        outcome.known.remember(look, &acted);
+        let found = owned.secrets.take();
+        if let (Some(wanted), Some(found), Some(inputs)) = (wanted, found, desired.inputs) {
             let failing = plan.failing.into_iter().chain(std::mem::take(&mut acted.failing));
             let delivered = Delivered {
                 secrets: written(found, &acted.deeds),
                 failing: failing.collect(),
+                unwritten: std::mem::take(&mut acted.unwritten),
                 mint: acted.mint.clone(),
             };
-            let served = Served::of(wanted, &owned.uid, delivered, now);
-            secrets.served = served.secrets.iter().map(|it| it.namespace.clone()).collect();
-            observed.remark = secrets.remark;
+            let proof = outcome.known.look.proof;
+            let served = Served { proof, ..Served::of(wanted, &inputs, &owned, delivered, now) };
+            outcome.known.served = served.secrets.iter().map(|it| it.namespace.clone()).collect();
+            let dates = served.dates().chain(plan.due);
+            outcome.dates.extend(dates.map(|it| (it, Occasion::Glance)));
             observed.served = Some(served);
+        } else {
+            outcome.dates.extend(plan.due.map(|it| (it, Occasion::Look)));
         }
-        let served = observed.served.as_ref();
-        let in_doubt = seen.doubt.is_some();
-        let (failing, beside) = served.map_or((None, None), |it| (it.problem(), it.beside()));
+        outcome.observed = observed;
+        outcome.deeds = acted.deeds;
+        outcome.weigh([unseen, plan.blocked, acted.problem], acted.mint);
+        outcome
+    }
+
+    /// Sorts what went wrong by what it means. What was not seen of the cluster takes the same
+    /// kind of pass again.
+    fn weigh(&mut self, failures: [Option<Problem>; 3], mint: Option<Problem>) {
+        let [unseen, blocked, undone] = failures;
+        let Look { problem, doubt, .. } = self.known.look.clone();
+        self.in_doubt = doubt.is_some();
+        let asking = [&problem, &blocked, &undone, &mint, &doubt].into_iter().flatten();
+        let asking = asking.map(|it| Trouble { problem: it.clone(), needs: Occasion::Look });
+        let served = self.observed.served.as_ref();
+        let failing = served.into_iter().flat_map(Served::problems);
+        let failing = failing.filter(|it| mint.as_ref() != Some(*it));
+        let failing = failing.map(|it| Trouble { problem: it.clone(), needs: Occasion::Glance });
+        let missing = unseen.iter().map(|it| Trouble { problem: it.clone(), needs: self.occasion });
+        self.troubles = asking.chain(failing).chain(missing).collect();
+
         // Azure Resource Manager is not asked for leave to pull.
         let can_pull = served.is_some_and(Served::holds);
-        let (passing, problem) = match seen.problem {
+        let (passing, unknown) = match problem {
             Some(it) if can_pull && it.cause.is_passing() => (Some(it), None),
             problem => (None, problem),
         };
-        Self {
-            problem: problem.or(plan.blocked).or(acted.problem).or(failing).or(seen.doubt),
-            beside: beside.or(passing),
-            // What has just been written has a date of its own.
-            due: [plan.due, served.and_then(Served::renew)].into_iter().flatten().min(),
-            deeds: acted.deeds,
-            has_looked: occasion == Occasion::Look,
-            suspended: false,
-            in_doubt,
-            observed,
-            secrets,
-        }
+        let trouble = served.and_then(Served::trouble);
+        let overdue = served.and_then(|it| it.overdue.clone());
+        let failing = served.and_then(Served::problem);
+        self.problem = unseen.or(unknown).or(blocked).or(undone).or(failing).or(doubt);
+        self.beside = trouble.or(overdue).or(passing).or(mint);
     }
 
     /// The same for an attachment that asks for nothing but renewals at the moment.
-    pub fn suspended(self) -> Self {
-        let overdue = self.observed.served.as_ref().and_then(|it| it.overdue.clone());
-        Self { suspended: true, problem: None, beside: overdue, ..self }
+    pub fn suspended(mut self) -> Self {
+        let served = self.observed.served.as_ref();
+        let renewing = served.and_then(|it| it.overdue.clone());
+        let renewing = renewing.or(self.known.look.refusal.clone());
+        self.troubles.retain(|it| {
+            let seen = it.problem.cause != Cause::Busy;
+            it.needs == Occasion::Look || !seen || renewing.as_ref() == Some(&it.problem)
+        });
+        Self { suspended: true, problem: None, beside: renewing, ..self }
     }
 
     /// Whether what should hold does, if that is known.
@@ -98,6 +147,29 @@ impl Outcome {
             Some(served) if self.in_doubt && served.holds() => None,
             Some(served) => Some(served.holds() && roles != Some(false)),
             None => roles,
+        }
+    }
+
+    /// Whether Azure was asked anew.
+    pub fn has_looked(&self) -> bool {
+        self.occasion == Occasion::Look
+    }
+}
+
+impl Known {
+    /// What is known after a pass.
+    fn remember(&mut self, look: Look, acted: &Acted) {
+        self.look = look;
+        let minted = acted.deeds.iter().find_map(|deed| match deed {
+            Deed::Minted(digest) => Some(digest.clone()),
+            _ => None,
+        });
+        if minted.is_some() {
+            let Look { registry, problem, .. } = std::mem::take(&mut self.look);
+            self.look = Look { registry, problem, ..Look::default() };
+            self.accepted = minted;
+        } else if acted.mint.is_some() {
+            self.look.refusal.clone_from(&acted.mint);
         }
     }
 }
@@ -124,26 +196,4 @@ fn written(mut found: Vec<StoredSecret>, deeds: &[Deed]) -> Vec<StoredSecret> {
         }
     }
     found
-}
-
-const ARM_AUDIENCE: &str = "the tenant does not know the audience https://containerregistry.azure.net, so tokens are asked for Azure Resource Manager's";
-
-/// What is known after the pass.
-fn remembered(known: &Secrets, observed: &Observed, acted: &Acted) -> Secrets {
-    let mut secrets = known.clone();
-    secrets.registry = observed.registry.clone().or(secrets.registry);
-    secrets.refusal.clone_from(&acted.mint);
-    for deed in &acted.deeds {
-        if let Deed::Minted { digest, by_arm_audience } = deed {
-            secrets.accepted = Some(digest.clone());
-            secrets.remark = by_arm_audience.then_some(ARM_AUDIENCE);
-        }
-    }
-    secrets
-}
-
-impl From<Problem> for Outcome {
-    fn from(problem: Problem) -> Self {
-        Self { problem: Some(problem), ..Self::default() }
-    }
 }

@@ -2,24 +2,24 @@
 
 use futures::{FutureExt, StreamExt};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Secret, ServiceAccount as StoredAccount};
+use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 
 use super::act::{Acted, Actor, Deed};
 use super::kubernetes::within;
 use super::memory::version;
+use super::secrets;
 use super::secrets::{Content, Written};
-use super::{accounts, secrets};
 use crate::azure::{Minted, ServicePrincipal};
-use crate::domain::cluster::{ServiceAccount, StoredSecret};
-use crate::domain::plan::{Failing, Origin, Target};
+use crate::domain::cluster::StoredSecret;
+use crate::domain::plan::{Failing, Origin, Target, in_the_way};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::proof::Probe;
 use crate::domain::pull_secret::{CredentialForm, Inputs, PullSecret, Source, renewal};
 
 /// How many Secrets are written at once.
-const WRITES: usize = 16;
+pub(super) const WRITES: usize = 16;
 
 /// What pull secrets are made from.
 pub struct Making<'a> {
@@ -34,7 +34,7 @@ pub struct Making<'a> {
 impl Actor<'_> {
     /// Writes one credential to all targets. What keeps one from being written keeps no other.
     pub(super) async fn provide(&self, targets: &[Target], origin: &Origin, acted: &mut Acted) {
-        let written = match self.written(targets, origin, acted).await {
+        let written = match self.written(origin, acted).await {
             Ok(written) => written,
             Err(problem) => {
                 acted.mint = Some(problem);
@@ -50,33 +50,30 @@ impl Actor<'_> {
         while let Some((target, result)) = writes.next().await {
             match result {
                 Ok(secret) => acted.deeds.push(Deed::Provided(target.clone(), Box::new(secret))),
+                Err(problem) if problem.cause == Cause::NotOurs => {
+                    acted.failing.push(Failing { namespace: target.namespace.clone(), problem });
+                }
                 Err(problem) => {
-                    let namespace = target.namespace.clone();
-                    acted.failing.push(Failing { namespace, problem });
+                    acted.unwritten.push(Failing { namespace: target.namespace.clone(), problem });
                 }
             }
         }
     }
 
-    async fn written(
-        &self,
-        targets: &[Target],
-        origin: &Origin,
-        acted: &mut Acted,
-    ) -> Result<Written, Problem> {
-        if let (Origin::Copy { namespace, digest }, Some(target)) = (origin, targets.first()) {
-            return self.copied(namespace, &target.name, digest).await;
+    async fn written(&self, origin: &Origin, acted: &mut Acted) -> Result<Written, Problem> {
+        if let Some(copied) = self.copied(origin).await {
+            return Ok(copied);
         }
         self.minted(acted).await
     }
 
-    /// The content of a Secret, if it still is what this process had accepted.
-    async fn copied(&self, namespace: &str, name: &str, digest: &str) -> Result<Written, Problem> {
+    /// The content of the Secret to copy, if it still is what this process had accepted. That it
+    /// cannot be read is no reason to wait: a new credential is as good.
+    async fn copied(&self, origin: &Origin) -> Option<Written> {
+        let Origin::Copy { namespace, name, digest } = origin else { return None };
         let doing = format!("reading Secret {name} in namespace {namespace}");
-        let secret = within(&doing, self.secrets(namespace).get(name)).await?;
-        let written = Written::of(&secret).filter(|it| it.digest() == *digest);
-        let changed = || Problem::new(Cause::Unavailable, format!("{doing}: it has just changed"));
-        written.ok_or_else(changed)
+        let secret = within(&doing, self.secrets(namespace).get_opt(name)).await.ok()??;
+        Written::of(&secret).filter(|it| it.digest() == *digest)
     }
 
     async fn minted(&self, acted: &mut Acted) -> Result<Written, Problem> {
@@ -100,12 +97,13 @@ impl Actor<'_> {
             server: &source.login_server,
             inputs: &Inputs::of(spec, source, Some(&version)),
             proof,
+            by_arm_audience,
             written: now,
-            renew: credential.expires.map(|it| renewal(now, it, fastrand::f64())),
+            renew: credential.life.map(|it| renewal(now, it, fastrand::f64())),
             credential: &credential,
         };
         let written = content.write();
-        acted.deeds.push(Deed::Minted { digest: written.digest(), by_arm_audience });
+        acted.deeds.push(Deed::Minted(written.digest()));
         Ok(written)
     }
 
@@ -148,6 +146,9 @@ impl Actor<'_> {
     async fn write(&self, target: &Target, written: &Written) -> Result<StoredSecret, Problem> {
         let Target { namespace, name, uid, .. } = target;
         let doing = format!("writing Secret {name} in namespace {namespace}");
+        if uid.is_none() {
+            self.is_free(namespace, name, &doing).await?;
+        }
         // Each attachment writes under a name of its own, so that two that create the same
         // Secret at once conflict, and the second does not take it over.
         let manager = format!("acr-attach-{}", self.object.uid().unwrap_or_default());
@@ -156,11 +157,9 @@ impl Actor<'_> {
         let manifest = written.manifest(target, self.object);
         let body = Patch::Apply(&manifest);
         let api = self.secrets(namespace);
-        let conflicts =
-            |error: &kube::Error| matches!(error, kube::Error::Api(it) if it.code == 409);
         let answer = async {
             match api.patch(name, &params, &body).await {
-                Err(error) if uid.is_none() && conflicts(&error) => Ok(None),
+                Err(error) if uid.is_none() && is_field_conflict(&error) => Ok(None),
                 answer => answer.map(Some),
             }
         };
@@ -179,6 +178,22 @@ impl Actor<'_> {
         Ok(reduced)
     }
 
+    /// Where Secrets of any name are allowed, the watch shows ours alone. Applying is no
+    /// safeguard then: it takes over what nobody is recorded to own, such as a Secret that was
+    /// applied with `stringData` (kubernetes issue 118519).
+    async fn is_free(&self, namespace: &str, name: &str, doing: &str) -> Result<(), Problem> {
+        if self.watches.show_all_secrets {
+            return Ok(());
+        }
+        let found = within(doing, self.secrets(namespace).get_opt(name)).await?;
+        let Some((_, found)) = found.as_ref().and_then(secrets::reduce) else { return Ok(()) };
+        if self.object.uid().is_some_and(|it| found.is_of(&it)) {
+            let text = format!("{doing}: it is there already, and is yet to be seen");
+            return Err(Problem::new(Cause::Unavailable, text));
+        }
+        Err(in_the_way(&found).problem)
+    }
+
     /// Deletes a Secret of ours, and not one of the same name that came later.
     pub(super) async fn withdraw(&self, secret: &StoredSecret) -> Result<(), Problem> {
         let StoredSecret { namespace, name, uid, .. } = secret;
@@ -186,44 +201,8 @@ impl Actor<'_> {
         let preconditions = Preconditions { uid: Some(uid.clone()), resource_version: None };
         let params = DeleteParams::default().preconditions(preconditions);
         match within(&doing, self.secrets(namespace).delete(name, &params)).await {
-            Err(problem) if problem.cause == Cause::NotFound => Ok(()),
-            answer => answer.map(drop),
-        }
-    }
-
-    /// Adds or removes an entry of a service account.
-    pub(super) async fn set_entry(
-        &self,
-        account: &ServiceAccount,
-        secret: &str,
-        present: bool,
-    ) -> Result<(), Problem> {
-        let ServiceAccount { namespace, name, .. } = account;
-        let uid = self.object.uid().unwrap_or_default();
-        let (verb, patch) = if present {
-            ("adding", accounts::add(account, secret, &uid))
-        } else {
-            ("removing", accounts::remove(account, secret, &uid))
-        };
-        let doing = format!(
-            "{verb} {secret} in imagePullSecrets of service account {name} in namespace {namespace}"
-        );
-        let patch: json_patch::Patch = serde_json::from_value(patch)
-            .map_err(|error| Problem::new(Cause::Internal, format!("{doing}: {error}")))?;
-        let api = Api::<StoredAccount>::namespaced(self.kubernetes.client(), namespace);
-        let (params, body) = (PatchParams::default(), Patch::Json::<()>(patch));
-        let stored = match within(&doing, api.patch(name, &params, &body)).await {
-            // It is gone, and the entry with it.
-            Err(problem) if problem.cause == Cause::NotFound && !present => return Ok(()),
-            // It is not as it was read: the watch will show how it is now.
-            Err(problem) if problem.cause == Cause::Internal => {
-                return Err(Problem { cause: Cause::Unavailable, ..problem });
-            }
-            stored => stored?,
-        };
-        if let Some((key, reduced)) = accounts::reduce(&stored) {
-            let version = version(stored.resource_version().as_deref());
-            self.watches.accounts.note(key, version, reduced);
+            Err(problem) if problem.cause != Cause::NotFound => return Err(problem),
+            _ => self.watches.secrets.note_deleted(&(namespace.clone(), name.clone())),
         }
         Ok(())
     }
@@ -231,4 +210,11 @@ impl Actor<'_> {
     fn secrets(&self, namespace: &str) -> Api<Secret> {
         Api::namespaced(self.kubernetes.client(), namespace)
     }
+}
+
+/// Whether somebody else owns a field. Other conflicts, such as two writers of one quota, pass.
+fn is_field_conflict(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let causes = status.details.iter().flat_map(|it| &it.causes);
+    status.code == 409 && causes.into_iter().any(|it| it.reason == "FieldManagerConflict")
 }

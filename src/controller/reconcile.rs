@@ -13,15 +13,15 @@ use kube::runtime::controller::Action;
 
 use super::act::{Acted, Actor, act};
 use super::context::Context;
-use super::memory::{Secrets, Trigger, Wake};
+use super::memory::{Known, Trigger, Wake};
 use super::observe::{Observation, Occasion, Pass};
 use super::outcome::Outcome;
 use super::pull_secrets::Making;
-use super::report::report;
+use super::report::{Brought, report};
 use super::unreadable::report_unreadable;
 use crate::api::{MethodChoice, REQUESTED_AT, RegistryAttachment};
 use crate::domain::attachment::{Method, Task};
-use crate::domain::plan;
+use crate::domain::plan::{self, Finalizer};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::verdict::ready;
 use crate::metrics::Metrics;
@@ -45,94 +45,94 @@ pub async fn reconcile(
     let before = ctx.memory.recall(&name, &trigger);
     let wake = ctx.memory.wake_of(&name);
     let wait = before.as_ref().and_then(|it| it.wait(&trigger, now));
-    let occasion = match (wait, wake, &object.0) {
-        (Some(wait), None, _) => return Ok(Action::requeue(wait.unsigned_abs())),
-        (Some(_), Some(Wake::Cluster), _) => Occasion::Glance,
-        (None, None | Some(Wake::Cluster), Ok(object)) => match &before {
-            None if is_answered(object) => Occasion::Glance,
-            Some(before) if before.trigger == trigger => before.next,
-            _ => Occasion::Look,
-        },
-        _ => Occasion::Look,
-    };
-    let object = match &object.0 {
-        Ok(object) => object,
-        Err(invalid) => {
+    let object = match (&object.0, wait, wake) {
+        (_, Some(wait), None) => return Ok(requeue(wait)),
+        (Ok(object), ..) => object,
+        (Err(invalid), ..) => {
             let wait = told_or_panicked(report_unreadable(invalid, before.as_ref(), &ctx), &ctx);
-            return Ok(Action::requeue(wait.await.unsigned_abs()));
+            return Ok(requeue(wait.await));
         }
+    };
+    let occasion = match &before {
+        _ if wake == Some(Wake::Credential) => Occasion::Look,
+        None if is_answered(object, &trigger) => Occasion::Glance,
+        Some(it) if it.trigger == trigger && now < it.next.look => Occasion::Glance,
+        _ => Occasion::Look,
     };
     let start = Instant::now();
     let _active = ctx.metrics.pass();
-    let known = before.as_ref().map(|it| it.secrets.clone()).unwrap_or_default();
-    let outcome = survive(attach(object, occasion, &known, &ctx), &ctx.metrics).await;
-    let Some(outcome) = outcome else {
-        let wait = wait.unwrap_or(AFTER_A_PANIC);
-        return Ok(Action::requeue(wait.unsigned_abs()));
+    let known = before.as_ref().map(|it| it.known.clone()).unwrap_or_default();
+    let pass = survive(attach(object, occasion, &known, &ctx), &known, &ctx.metrics);
+    let Some(outcome) = pass.await else {
+        let look = before.map(|it| it.next.look.duration_since(now));
+        return Ok(requeue(look.unwrap_or(AFTER_A_PANIC)));
     };
-    let report = report(object, &outcome, before.as_ref(), start.elapsed(), &ctx);
-    Ok(Action::requeue(told_or_panicked(report, &ctx).await.unsigned_abs()))
+    let by = Brought { before: before.as_ref(), due: wait.is_none() };
+    let report = report(object, &outcome, by, start.elapsed(), &ctx);
+    Ok(requeue(told_or_panicked(report, &ctx).await))
+}
+
+fn requeue(wait: SignedDuration) -> Action {
+    Action::requeue(wait.unsigned_abs())
 }
 
 /// Whether status says that what is asked for holds, and the cluster alone can tell whether it
 /// does: a role has to be looked up.
-fn is_answered(object: &RegistryAttachment) -> bool {
+fn is_answered(object: &RegistryAttachment, trigger: &Trigger) -> bool {
     let status = object.status.as_ref();
     let requested = object.annotations().get(REQUESTED_AT);
     let handled = status.and_then(|it| it.last_handled_reconcile_at.as_ref());
     let holds = ready(status).is_some_and(|it| {
         it.status == "True" && it.observed_generation == object.metadata.generation
     });
-    let by_secret = object.spec.method == MethodChoice::PullSecret;
+    let by_secret = object.spec.method == MethodChoice::PullSecret
+        && !trigger.finalizers().contains(&Finalizer::RoleAssignments);
     by_secret && holds && requested == handled && object.metadata.deletion_timestamp.is_none()
 }
 
-/// What came of a pass; `None` if there was nothing to do.
+/// What came of a pass; `None` if it was a glance, and that shows nothing of a role.
 async fn attach(
     object: &RegistryAttachment,
     occasion: Occasion,
-    known: &Secrets,
+    known: &Known,
     ctx: &Context,
 ) -> Option<Outcome> {
     let deleting = object.metadata.deletion_timestamp.is_some();
     if deleting && Trigger::of(object).finalizers().is_empty() {
         // Ours is done; if the object is still there, others hold it.
-        return Some(Outcome::default());
+        return Some(Outcome::idle(known));
     }
-    let task = Task::of(&object.spec, deleting, &ctx.policy);
     let suspended = object.spec.suspend && !deleting;
-    let by_role = |it: &Task| matches!(it, Task::Attach(it) if matches!(it.method, Method::KubeletIdentity(..)));
-    let outcome = match task {
-        // Roles need no renewal.
-        Ok(task) if suspended && by_role(&task) => {
-            Outcome { suspended, secrets: known.clone(), ..Outcome::default() }
-        }
-        Ok(task) => {
-            let about = Pass { object, task: &task, occasion, known, ctx };
-            pass(about, suspended).await?
-        }
-        Err(_) if suspended => Outcome { suspended, secrets: known.clone(), ..Outcome::default() },
-        Err(problem) => {
-            Outcome { secrets: known.clone(), has_looked: true, ..Outcome::from(problem) }
-        }
+    let task = match Task::of(&object.spec, deleting, &ctx.policy) {
+        Ok(task) => task,
+        Err(_) if suspended => return Some(Outcome::idle(known).suspended()),
+        Err(problem) => return Some(Outcome::failed(problem, known)),
     };
-    Some(outcome)
+    if is_by_role(&task) {
+        // Roles need no renewal, and nothing of them is in the cluster.
+        if suspended {
+            return Some(Outcome::idle(known).suspended());
+        }
+        if occasion == Occasion::Glance {
+            return None;
+        }
+    }
+    Some(pass(Pass { object, task: &task, occasion, known, ctx }, suspended).await)
 }
 
-async fn pass(pass: Pass<'_>, suspended: bool) -> Option<Outcome> {
-    let Pass { object, task, occasion, known, ctx } = pass;
+fn is_by_role(task: &Task) -> bool {
+    let Task::Attach(attachment) = task else { return false };
+    matches!(attachment.method, Method::KubeletIdentity(..))
+}
+
+async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
+    let Pass { task, occasion, known, ctx, .. } = pass;
     let now = Timestamp::now();
-    let mut seen = Observation::new(object, known, now);
-    let mut by_role = false;
+    let mut seen = Observation::new(pass, now);
     if let Task::Attach(attachment) = task {
         seen.observed.method = Some(attachment.method.in_use());
-        by_role = matches!(attachment.method, Method::KubeletIdentity(..));
     }
     seen.cluster(task, ctx).await;
-    if by_role && occasion == Occasion::Glance && !seen.has_leftovers() {
-        // What changed in the cluster does not concern a role.
-        return None;
-    }
     let mut acted = Acted::default();
     if !suspended {
         let first = plan::first(&seen.desired, &seen.owned);
@@ -151,7 +151,7 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Option<Outcome> {
     acted.extend(act(&plan, &actor(pass, &seen, seen.making(pass))).await);
     plan.failing.append(&mut seen.failing);
     let outcome = Outcome::of(seen, plan, acted, (known, occasion), now);
-    Some(if suspended { outcome.suspended() } else { outcome })
+    if suspended { outcome.suspended() } else { outcome }
 }
 
 fn decide(seen: &Observation, now: Timestamp, ctx: &Context) -> plan::Plan {
@@ -189,13 +189,14 @@ async fn told_or_panicked(
 /// Turns a panic into a problem: it must not end the controller, and with it all others.
 async fn survive(
     pass: impl Future<Output = Option<Outcome>>,
+    known: &Known,
     metrics: &Metrics,
 ) -> Option<Outcome> {
     let outcome = AssertUnwindSafe(pass).catch_unwind().await;
     outcome.unwrap_or_else(|_| {
         metrics.panicked();
         let text = "working on the attachment: acr-attach has a fault and panicked; please report it with the operator's log";
-        Some(Outcome::from(Problem::new(Cause::Internal, text)))
+        Some(Outcome::failed(Problem::new(Cause::Internal, text), known))
     })
 }
 
@@ -210,7 +211,7 @@ mod tests {
     async fn a_panic_is_a_problem_like_any_other() {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
-        let outcome = survive(async { panic!("on purpose") }, &metrics).await;
+        let outcome = survive(async { panic!("on purpose") }, &Known::default(), &metrics).await;
         assert_eq!(outcome.unwrap().problem.unwrap().cause, Cause::Internal);
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();

@@ -27,6 +27,9 @@ const WRITTEN: &str = "acr-attach.dev/written";
 const EXPIRES: &str = "acr-attach.dev/expires";
 const RENEW: &str = "acr-attach.dev/renew";
 const PROOF: &str = "acr-attach.dev/proof";
+const AUDIENCE: &str = "acr-attach.dev/audience";
+/// The word for tokens that were asked for Azure Resource Manager.
+const BY_ARM: &str = "azure-resource-manager";
 /// Covers the content and the annotations above.
 const DIGEST: &str = "acr-attach.dev/digest";
 
@@ -45,6 +48,8 @@ pub struct Content<'a> {
     pub inputs: &'a Inputs,
     /// What the registry said of it.
     pub proof: Proof,
+    /// Whether the tenant does not know the audience of registries.
+    pub by_arm_audience: bool,
     /// When it was made.
     pub written: Timestamp,
     /// When it is to be renewed.
@@ -72,6 +77,7 @@ impl Content<'_> {
         ];
         all.extend(self.credential.expires.map(|it| (EXPIRES, time(it))));
         all.extend(self.renew.map(|it| (RENEW, time(it))));
+        all.extend(self.by_arm_audience.then(|| (AUDIENCE, BY_ARM.to_owned())));
         all
     }
 
@@ -92,7 +98,7 @@ impl Written {
     /// That of a Secret that was written before, if it is as it was written.
     pub fn of(secret: &Secret) -> Option<Self> {
         let data = content(secret)?.to_vec();
-        let annotations = [INPUTS, WRITTEN, EXPIRES, RENEW, PROOF].into_iter();
+        let annotations = [INPUTS, WRITTEN, EXPIRES, RENEW, PROOF, AUDIENCE].into_iter();
         let annotations = annotations
             .filter_map(|name| Some((name, secret.annotations().get(name)?.clone())))
             .collect();
@@ -147,7 +153,7 @@ impl Written {
         let entry = &config["auths"][server.as_str()];
         let text = |name: &str| entry[name].as_str().map(str::to_owned);
         let (user, password) = (text("username")?, text("password")?.into());
-        Some(Credential { user, password, expires: None })
+        Some(Credential { user, password, expires: None, life: None })
     }
 }
 
@@ -160,8 +166,8 @@ pub fn reduce(secret: &Secret) -> Option<(Key, StoredSecret)> {
     let uid = secret.uid()?;
     let label = secret.labels().get(ATTACHMENT).cloned();
     let managed = secret.labels().get(MANAGED_BY.0).is_some_and(|it| it == MANAGED_BY.1);
-    let owner = owner(secret);
-    let labelled = owner.as_ref().is_none_or(|it| label.as_ref() == Some(&it.uid));
+    let owners = owners(secret);
+    let labelled = owners.is_empty() || owners.iter().any(|it| label.as_ref() == Some(&it.uid));
     let written = Written::of(secret);
     let stored = StoredSecret {
         intact: written.is_some() && managed && labelled && secret.type_.as_deref() == Some(TYPE),
@@ -173,19 +179,20 @@ pub fn reduce(secret: &Secret) -> Option<(Key, StoredSecret)> {
         proof: annotation(PROOF).and_then(|it| it.parse().ok()),
         namespace: namespace.clone(),
         name: name.clone(),
+        by_arm_audience: annotation(AUDIENCE).is_some_and(|it| it == BY_ARM),
         uid,
-        owner,
+        owners,
         label,
     };
     Some(((namespace, name), stored))
 }
 
-fn owner(secret: &Secret) -> Option<Owner> {
+fn owners(secret: &Secret) -> Vec<Owner> {
     let ours = |version: &str| version.starts_with("acr-attach.dev/");
-    let mut owners = secret.owner_references().iter();
-    owners
-        .find(|it| ours(&it.api_version) && it.kind == RegistryAttachment::kind(&()))
+    let all = secret.owner_references().iter();
+    all.filter(|it| ours(&it.api_version) && it.kind == RegistryAttachment::kind(&()))
         .map(|it| Owner { uid: it.uid.clone(), name: it.name.clone() })
+        .collect()
 }
 
 fn content(secret: &Secret) -> Option<&[u8]> {

@@ -1,6 +1,8 @@
 //! Which attachments a change in the cluster concerns.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+use kube::core::{Selector, SelectorExt};
 
 use crate::api::{PullSecretSpec, RegistryAttachment};
 
@@ -15,7 +17,9 @@ pub fn wakes(touch: &Touch, object: &RegistryAttachment) -> Option<Wake> {
     let spec = object.spec.pull_secret.as_ref();
     let concerned = match touch {
         Touch::Everything => true,
-        Touch::Namespace(name) => spec.is_some_and(|it| may_want(it, name)),
+        Touch::Namespace(name, labels) => {
+            spec.is_some_and(|it| is_named(it, name) || labels.iter().any(|of| selects(it, of)))
+        }
         Touch::Secret((namespace, name), uids) => {
             is_among(object, uids)
                 || spec.is_some_and(|it| it.secret_name == *name && may_want(it, namespace))
@@ -35,10 +39,84 @@ pub fn wakes(touch: &Touch, object: &RegistryAttachment) -> Option<Wake> {
 }
 
 fn may_want(spec: &PullSecretSpec, namespace: &str) -> bool {
-    let choice = &spec.namespaces;
-    choice.selector.is_some() || choice.names.iter().flatten().any(|it| it == namespace)
+    spec.namespaces.selector.is_some() || is_named(spec, namespace)
+}
+
+fn is_named(spec: &PullSecretSpec, namespace: &str) -> bool {
+    spec.namespaces.names.iter().flatten().any(|it| it == namespace)
+}
+
+/// One that cannot be read concerns everybody: the pass says what is wrong with it.
+fn selects(spec: &PullSecretSpec, labels: &BTreeMap<String, String>) -> bool {
+    let selector = spec.namespaces.selector.clone().map(Selector::try_from);
+    selector.is_some_and(|it| it.map_or(true, |it| it.matches(labels)))
 }
 
 fn is_among(object: &RegistryAttachment, uids: &BTreeSet<String>) -> bool {
     object.metadata.uid.as_ref().is_some_and(|it| uids.contains(it))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn attachment(namespaces: &serde_json::Value) -> RegistryAttachment {
+        serde_json::from_value(json!({
+            "apiVersion": "acr-attach.dev/v1alpha1", "kind": "RegistryAttachment",
+            "metadata": {"name": "a", "uid": "mine"},
+            "spec": {
+                "registry": {"loginServer": "contoso.azurecr.io"}, "method": "PullSecret",
+                "pullSecret": {
+                    "servicePrincipal": {
+                        "tenantId": "t", "clientId": "c",
+                        "clientSecretRef": {"name": "sp", "key": "clientSecret"},
+                    },
+                    "namespaces": namespaces,
+                },
+            },
+        }))
+        .unwrap()
+    }
+
+    fn labelled(team: &str) -> BTreeMap<String, String> {
+        [("team".to_owned(), team.to_owned())].into()
+    }
+
+    #[test]
+    fn a_namespace_concerns_those_that_name_it_or_choose_it_or_did() {
+        let named = attachment(&json!({"names": ["apps"]}));
+        let chosen = attachment(&json!({"selector": {"matchLabels": {"team": "x"}}}));
+        let all = attachment(&json!({"selector": {}}));
+        let woken = |name: &str, labels: &[&str]| {
+            let labels = labels.iter().map(|it| labelled(it)).collect();
+            let touch = Touch::Namespace(name.to_owned(), labels);
+            [&named, &chosen, &all].map(|it| wakes(&touch, it).is_some())
+        };
+        assert_eq!(woken("apps", &["y"]), [true, false, true]);
+        assert_eq!(woken("other", &["y", "x"]), [false, true, true]);
+        assert_eq!(woken("other", &["x", "y"]), [false, true, true]);
+        assert_eq!(woken("other", &["y", "z"]), [false, false, true]);
+    }
+
+    #[test]
+    fn a_client_secret_wakes_those_that_use_it_to_ask_anew() {
+        let spec = attachment(&json!({"names": ["apps"]}));
+        assert_eq!(wakes(&Touch::Credential("sp".into()), &spec), Some(Wake::Credential));
+        assert_eq!(wakes(&Touch::Credential("other".into()), &spec), None);
+    }
+
+    #[test]
+    fn what_bears_our_uid_concerns_us_wherever_it_is() {
+        let spec = attachment(&json!({"names": ["apps"]}));
+        let secret = |name: &str, namespace: &str, uid: &str| {
+            let uids = [uid.to_owned()].into();
+            Touch::Secret((namespace.to_owned(), name.to_owned()), uids)
+        };
+        assert_eq!(wakes(&secret("old", "elsewhere", "mine"), &spec), Some(Wake::Cluster));
+        assert_eq!(wakes(&secret("acr-pull", "apps", "other"), &spec), Some(Wake::Cluster));
+        assert_eq!(wakes(&secret("acr-pull", "elsewhere", "other"), &spec), None);
+        assert_eq!(wakes(&secret("other", "apps", "other"), &spec), None);
+    }
 }

@@ -1,5 +1,6 @@
 //! Objects that the API server stores and this version cannot read. They disturb no other.
 
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,12 +10,11 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use serde::Deserialize;
 
 use super::context::Context;
-use super::memory::{Recollection, Secrets, Trigger};
+use super::memory::{Known, Next, Recollection, Trigger};
 use super::news;
-use super::observe::Occasion;
 use crate::api::{FINALIZERS, RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::problem::{Cause, Problem};
-use crate::domain::schedule::{Ending, next_look};
+use crate::domain::schedule::retry;
 use crate::domain::status::{self, Observed, Report};
 use crate::domain::verdict::{History, Verdict};
 
@@ -35,21 +35,12 @@ pub async fn report_unreadable(
     let known = before.is_some_and(|it| it.trigger == trigger);
     let told = if known { Ok(()) } else { tell(&object, &problem, now, ctx).await };
     let reason = told.as_ref().err().unwrap_or(&problem);
-    let wait = next_look(Ending::Failed(reason, 1), &ctx.intervals, now, fastrand::f64());
+    let wait = retry(reason.cause, 1, &ctx.intervals, fastrand::f64());
     if told.is_ok() {
-        let next_look = now.checked_add(wait).unwrap_or(now);
-        let history = History::default();
-        ctx.memory.keep(
-            &name,
-            Recollection {
-                trigger,
-                next_look,
-                next: Occasion::Look,
-                history,
-                written: None,
-                secrets: Secrets::default(),
-            },
-        );
+        let then = now.checked_add(wait).unwrap_or(now);
+        let (next, history) = (Next { look: then, pass: then }, History::default());
+        let known = Known::default();
+        ctx.memory.keep(&name, Recollection { trigger, next, history, written: None, known });
     }
     wait
 }
@@ -87,6 +78,7 @@ async fn tell(
         generation: object.metadata.generation.unwrap_or_default(),
         requested_at: None,
         deleting: false,
+        finalizers: &BTreeSet::new(),
         observed: &Observed::default(),
         verdict: &verdict,
     };
@@ -95,7 +87,7 @@ async fn tell(
     if known == Some(&status) {
         return Ok(());
     }
-    if let Some(news) = news::of_readiness(known, &status) {
+    for news in news::of_conditions(known, &status) {
         ctx.events.tell(object, news).await;
     }
     if let Err(error) = before {

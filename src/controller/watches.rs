@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use futures::StreamExt;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount as StoredAccount};
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
@@ -30,6 +31,8 @@ pub struct Watches {
     pub namespaces: Arc<Mirror<NamespaceSeen>>,
     /// The Secrets of the names that pull secrets may have, ours and others'.
     pub secrets: Arc<Mirror<StoredSecret>>,
+    /// Whether it has those of others. Where any name is allowed it has not.
+    pub show_all_secrets: bool,
     /// The service accounts that may be changed.
     pub accounts: Arc<Mirror<ServiceAccount>>,
     /// The Secrets in the operator's namespace.
@@ -45,6 +48,8 @@ pub struct NamespaceSeen {
     pub labels: BTreeMap<String, String>,
     /// Whether it is being deleted.
     pub terminating: bool,
+    /// Since when it is there.
+    pub created: Timestamp,
 }
 
 /// A Secret that may hold a client secret. Its content is read when it is needed, and not kept.
@@ -61,8 +66,8 @@ pub struct CredentialSeen {
 pub enum Touch {
     /// All of a kind have been read for the first time.
     Everything,
-    /// A namespace.
-    Namespace(String),
+    /// A namespace, with its labels before and after.
+    Namespace(String, Vec<BTreeMap<String, String>>),
     /// A Secret, and the uids of the attachments that it belongs or belonged to.
     Secret(Key, BTreeSet<String>),
     /// A service account, and the uids of the attachments that have or had entries in it.
@@ -75,12 +80,14 @@ impl Watches {
     /// Nothing has been seen yet.
     #[must_use]
     pub fn new(policy: &Policy) -> Self {
-        let watches = |names: &AllowedNames| names.listed().map_or(1, BTreeSet::len);
+        let secrets = Mirror::new("pull secrets", shown(&policy.secret_names));
+        let accounts = Mirror::new("service accounts", shown(&policy.account_names));
         Self {
-            namespaces: Arc::new(Mirror::new("namespaces", 1)),
-            secrets: Arc::new(Mirror::new("pull secrets", watches(&policy.secret_names))),
-            accounts: Arc::new(Mirror::new("service accounts", watches(&policy.account_names))),
-            credentials: Arc::new(Mirror::new("Secrets in the operator's namespace", 1)),
+            namespaces: Arc::new(Mirror::new("namespaces", vec![None])),
+            secrets: Arc::new(secrets),
+            show_all_secrets: policy.secret_names.listed().is_some(),
+            accounts: Arc::new(accounts),
+            credentials: Arc::new(Mirror::new("Secrets in the operator's namespace", vec![None])),
         }
     }
 
@@ -96,7 +103,11 @@ impl Watches {
         let namespaces = Feed {
             mirror: self.namespaces,
             reduce: namespace_seen,
-            touch: |change| Touch::Namespace(change.key.1.clone()),
+            touch: |change| {
+                let seen = [&change.before, &change.after].into_iter().flatten();
+                let labels = seen.map(|it| it.labels.clone()).collect();
+                Touch::Namespace(change.key.1.clone(), labels)
+            },
             touches: touches.clone(),
         };
         all.spawn(namespaces.follow(Api::all(client.clone()), 0, Config::default()));
@@ -107,7 +118,7 @@ impl Watches {
             touches: touches.clone(),
         };
         let labelled = Config::default().labels(&secrets::selector());
-        for (watch, config) in configs(&policy.secret_names, labelled) {
+        for (watch, config) in configs(&policy.secret_names, &labelled) {
             all.spawn(secrets.clone().follow(Api::all(client.clone()), watch, config));
         }
         let accounts = Feed {
@@ -116,7 +127,7 @@ impl Watches {
             touch: |change| Touch::Account(change.key.clone(), uids(change, ServiceAccount::uids)),
             touches: touches.clone(),
         };
-        for (watch, config) in configs(&policy.account_names, Config::default()) {
+        for (watch, config) in configs(&policy.account_names, &Config::default()) {
             let api = Api::<StoredAccount>::all(client.clone());
             all.spawn(accounts.clone().follow(api, watch, config));
         }
@@ -134,10 +145,16 @@ impl Watches {
 
 /// One watch for each name, so that the rules can allow these alone; one for all where any name
 /// is allowed.
-fn configs(names: &AllowedNames, any: Config) -> Vec<(usize, Config)> {
-    let Some(names) = names.listed() else { return vec![(0, any)] };
-    let of = |name: &String| Config::default().fields(&format!("metadata.name={name}"));
-    names.iter().map(of).enumerate().collect()
+fn shown(names: &AllowedNames) -> Vec<Option<String>> {
+    names.listed().map_or_else(|| vec![None], |it| it.iter().cloned().map(Some).collect())
+}
+
+fn configs(names: &AllowedNames, any: &Config) -> Vec<(usize, Config)> {
+    let config = |name: Option<String>| match name {
+        Some(name) => Config::default().fields(&format!("metadata.name={name}")),
+        None => any.clone(),
+    };
+    shown(names).into_iter().map(config).enumerate().collect()
 }
 
 /// The uids that a change is about, before and after.
@@ -154,6 +171,7 @@ fn namespace_seen(object: &Metadata<Namespace>) -> Option<(Key, NamespaceSeen)> 
         name: name.clone(),
         labels: object.labels().clone(),
         terminating: object.metadata.deletion_timestamp.is_some(),
+        created: object.creation_timestamp().map(|it| it.0).unwrap_or_default(),
     };
     Some(((String::new(), name), seen))
 }
@@ -194,9 +212,11 @@ where
                 Ok(Event::InitDone) => self.listed(watch, std::mem::take(&mut listed)),
                 Ok(Event::Apply(object)) => {
                     let reduced = self.reduced(&object);
-                    self.tell(reduced.and_then(|(key, version, value)| {
-                        self.mirror.apply(watch, key, version, value)
-                    }));
+                    self.tell(
+                        reduced.and_then(|(key, version, value)| {
+                            self.mirror.apply(key, version, value)
+                        }),
+                    );
                 }
                 Ok(Event::Delete(object)) => {
                     let reduced = self.reduced(&object);

@@ -17,6 +17,8 @@ pub struct Namespace {
     pub selected: bool,
     /// Whether it is being deleted. Nothing new can be made in it.
     pub terminating: bool,
+    /// Since when it is there.
+    pub created: Timestamp,
 }
 
 /// A Secret of a name that pull secrets may have.
@@ -28,8 +30,9 @@ pub struct StoredSecret {
     pub name: String,
     /// Its uid.
     pub uid: String,
-    /// The attachment in its owner references.
-    pub owner: Option<Owner>,
+    /// The attachments in its owner references. More than one while garbage collection has not
+    /// yet removed one that is gone.
+    pub owners: Vec<Owner>,
     /// The uid in its label `acr-attach.dev/attachment`. It marks what garbage collection has
     /// left without an owner.
     pub label: Option<String>,
@@ -47,6 +50,8 @@ pub struct StoredSecret {
     pub renew: Option<Timestamp>,
     /// What the registry said of its credential before it was written.
     pub proof: Option<Proof>,
+    /// Whether the tenant did not know the audience of registries when it was made.
+    pub by_arm_audience: bool,
 }
 
 /// An attachment as an owner.
@@ -62,14 +67,14 @@ impl StoredSecret {
     /// The uids of the attachments that it belongs or belonged to.
     #[must_use]
     pub fn uids(&self) -> Vec<String> {
-        let owner = self.owner.as_ref().map(|it| it.uid.clone());
-        self.label.iter().cloned().chain(owner).collect()
+        let owners = self.owners.iter().map(|it| it.uid.clone());
+        self.label.iter().cloned().chain(owners).collect()
     }
 
     /// Whether it belongs to the attachment of that uid.
     #[must_use]
     pub fn is_of(&self, attachment: &str) -> bool {
-        self.owner.as_ref().is_some_and(|it| it.uid == attachment)
+        self.owners.iter().any(|it| it.uid == attachment)
     }
 
     /// Whether it holds a credential for that subject that has not ended.

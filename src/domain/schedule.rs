@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::problem::{Cause, Problem, Stalls};
+use super::problem::{Cause, Stalls};
 use crate::api::{ConditionType, Reason, RegistryAttachmentStatus};
 
 /// The operator's intervals.
@@ -77,42 +77,30 @@ fn is_shown_stalled(
     })
 }
 
-/// How a pass ended, as far as the next look depends on it.
-#[derive(Clone, Copy, Debug)]
-pub enum Ending<'a> {
-    /// All holds.
-    Done {
-        /// Whether something in Azure was changed. Then it is read once more after 60 to 90 s,
-        /// since role assignments have no `ETag` and another cluster may have written too.
-        wrote: bool,
-        /// When the next removal is due.
-        due: Option<Timestamp>,
-    },
-    /// Something failed, for the nth time in a row.
-    Failed(&'a Problem, u32),
-}
-
-/// How long to wait until the next look. `jitter` is a random number from 0 to 1 that keeps
-/// attachments from looking all at once.
+/// How long what holds is taken to hold. `jitter` is a random number from 0 to 1 that keeps
+/// attachments from looking all at once, here and below.
 #[must_use]
-pub fn next_look(
-    ending: Ending<'_>,
-    intervals: &Intervals,
-    now: Timestamp,
-    jitter: f64,
-) -> SignedDuration {
-    let resync = intervals.resync.mul_f64(0.9 + 0.2 * jitter);
-    match ending {
-        Ending::Done { wrote, due } => {
-            let again = if wrote { seconds(60).mul_f64(1.0 + 0.5 * jitter) } else { resync };
-            let due = due.map_or(resync, |it| it.duration_since(now).max(seconds(1)));
-            again.min(due).min(resync)
-        }
-        Ending::Failed(problem, failures) => retry(problem.cause, failures, resync, jitter),
-    }
+pub fn resync(intervals: &Intervals, jitter: f64) -> SignedDuration {
+    intervals.resync.mul_f64(0.9 + 0.2 * jitter)
 }
 
-fn retry(cause: Cause, failures: u32, resync: SignedDuration, jitter: f64) -> SignedDuration {
+/// The same after a start, when all attachments are seen at the same time.
+#[must_use]
+pub fn spread(intervals: &Intervals, jitter: f64) -> SignedDuration {
+    intervals.resync.mul_f64(0.1 + 0.9 * jitter)
+}
+
+/// When something that was changed in Azure is read once more: role assignments have no `ETag`,
+/// and another cluster may have written too. No later than the resync.
+#[must_use]
+pub fn reread(intervals: &Intervals, jitter: f64) -> SignedDuration {
+    seconds(60).mul_f64(1.0 + 0.5 * jitter).min(resync(intervals, jitter))
+}
+
+/// How long to wait after the nth failure in a row.
+#[must_use]
+pub fn retry(cause: Cause, failures: u32, intervals: &Intervals, jitter: f64) -> SignedDuration {
+    let resync = resync(intervals, jitter);
     let doublings = failures.saturating_sub(1).min(16);
     let growing = |first: i64, most: i64| {
         let wait = seconds((first << doublings).min(most)).mul_f64(0.9 + 0.2 * jitter);
@@ -139,7 +127,7 @@ fn retry(cause: Cause, failures: u32, resync: SignedDuration, jitter: f64) -> Si
     }
 }
 
-fn seconds(n: i64) -> SignedDuration {
+pub(crate) fn seconds(n: i64) -> SignedDuration {
     SignedDuration::from_secs(n)
 }
 
@@ -162,8 +150,7 @@ mod tests {
     }
 
     fn wait(cause: Cause, failures: u32) -> i64 {
-        let problem = Problem::new(cause, "x");
-        next_look(Ending::Failed(&problem, failures), &INTERVALS, now(), 0.5).as_secs()
+        retry(cause, failures, &INTERVALS, 0.5).as_secs()
     }
 
     #[test]
@@ -225,15 +212,12 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_is_not_overslept_and_a_write_is_read_again() {
-        let look = |wrote, due: Option<i64>| {
-            let due = due.map(|s| now() + SignedDuration::from_secs(s));
-            next_look(Ending::Done { wrote, due }, &INTERVALS, now(), 0.5).as_secs()
-        };
-        assert_eq!(look(false, None), 1800);
-        assert_eq!(look(false, Some(90)), 90);
-        assert_eq!(look(false, Some(-5)), 1);
-        assert_eq!(look(true, None), 75);
+    fn a_write_is_read_again_and_a_start_spreads_the_looks() {
+        assert_eq!(reread(&INTERVALS, 0.5).as_secs(), 75);
+        assert_eq!([0.0, 0.5, 1.0].map(|it| resync(&INTERVALS, it).as_secs()), [1620, 1800, 1980]);
+        assert_eq!([0.0, 1.0].map(|it| spread(&INTERVALS, it).as_secs()), [180, 1800]);
+        let often = Intervals { resync: SignedDuration::from_secs(2), ..INTERVALS };
+        assert_eq!(reread(&often, 0.5).as_secs(), 2);
     }
 
     proptest! {
@@ -241,8 +225,7 @@ mod tests {
         fn nobody_waits_for_ever_or_not_at_all(
             n in 0usize..ALL.len(), failures in 1u32.., jitter in 0.0f64..=1.0,
         ) {
-            let problem = Problem::new(ALL[n], "x");
-            let wait = next_look(Ending::Failed(&problem, failures), &INTERVALS, now(), jitter);
+            let wait = retry(ALL[n], failures, &INTERVALS, jitter);
             prop_assert!(wait >= SignedDuration::from_millis(50));
             prop_assert!(wait <= INTERVALS.resync.mul_f64(1.1));
         }

@@ -2,14 +2,14 @@
 
 mod conditions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use super::claims::Claim;
 use super::facts::{Registry, RoleAssignment};
 use super::names::{AssignmentId, ClusterId, PrincipalId};
-use super::plan::Grant;
+use super::plan::{Finalizer, Grant};
 use super::pull_secret::{Served, Source};
 use super::role::Role;
 use super::verdict::Verdict;
@@ -37,8 +37,6 @@ pub struct Observed {
     pub holdings: Option<Holdings>,
     /// The pull secrets.
     pub served: Option<Served>,
-    /// What is to be known about the credentials in use.
-    pub remark: Option<&'static str>,
 }
 
 /// The role assignments after a pass.
@@ -61,6 +59,8 @@ pub struct Report<'a> {
     pub requested_at: Option<&'a str>,
     /// Whether the object is being deleted.
     pub deleting: bool,
+    /// Which of our finalizers it bears.
+    pub finalizers: &'a BTreeSet<Finalizer>,
     /// What was found out.
     pub observed: &'a Observed,
     /// How it ended.

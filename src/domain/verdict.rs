@@ -52,6 +52,29 @@ pub struct Ended<'a> {
     pub generation: i64,
     /// Whether the object is being deleted.
     pub deleting: bool,
+    /// What the pass has tried.
+    pub tried: Tried,
+}
+
+/// What a pass has tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    /// It asked Azure anew.
+    All,
+    /// It was time, and what Azure said before was used.
+    Again,
+    /// An event brought it on. That is no further failure.
+    Nothing,
+}
+
+impl Ended<'_> {
+    /// The run of failures that this one continues or begins.
+    fn streak(&self, problem: &Problem, before: &History, now: Timestamp) -> Streak {
+        match &before.streak {
+            Some(streak) if self.tried == Tried::Nothing => *streak,
+            streak => Streak::after(streak.as_ref(), problem.cause, self.generation, now),
+        }
+    }
 }
 
 /// What the passes so far have shown.
@@ -84,9 +107,7 @@ pub fn judge(
                 History { busy: before.busy.saturating_add(1), ..*before }
             }
             beside => History {
-                streak: beside.map(|it| {
-                    Streak::after(before.streak.as_ref(), it.cause, ended.generation, now)
-                }),
+                streak: beside.map(|it| ended.streak(it, before, now)),
                 unreported,
                 ..History::default()
             },
@@ -100,7 +121,7 @@ pub fn judge(
         let verdict = if told { Verdict::Missed } else { Verdict::Retrying(problem.clone()) };
         return (verdict, history);
     }
-    let streak = Streak::after(before.streak.as_ref(), cause, ended.generation, now);
+    let streak = ended.streak(problem, before, now);
     let misses = misses(ended, cause, before, shown);
     let verdict = match misses {
         0 if streak.is_stalled(cause, shown, now, patience) => Verdict::Stalled(problem.clone()),
@@ -125,6 +146,9 @@ fn misses(
         // Only something beside it failed, such as the removal of a former role.
         return 1;
     }
+    if ended.tried != Tried::All {
+        return before.misses;
+    }
     match shown.status.as_str() {
         "True" => before.misses.saturating_add(1),
         // A restart forgets how many they were; what is shown says that they were enough.
@@ -142,8 +166,17 @@ fn is_of(condition: &Condition, generation: i64) -> bool {
 /// The Ready condition, if there is one yet.
 #[must_use]
 pub fn ready(status: Option<&RegistryAttachmentStatus>) -> Option<&Condition> {
+    condition(status, ConditionType::Ready)
+}
+
+/// The condition of that type, if there is one.
+#[must_use]
+pub fn condition(
+    status: Option<&RegistryAttachmentStatus>,
+    type_: ConditionType,
+) -> Option<&Condition> {
     let conditions = status.and_then(|it| it.conditions.as_ref());
-    conditions.into_iter().flatten().find(|it| it.type_ == ConditionType::Ready.as_str())
+    conditions.into_iter().flatten().find(|it| it.type_ == type_.as_str())
 }
 
 #[cfg(test)]
@@ -175,7 +208,8 @@ mod tests {
     fn failed(problem: &Problem, lacks: bool, generation: i64) -> Ended<'_> {
         let holds = lacks.then_some(false);
         let problem = Some(problem);
-        Ended { problem, beside: None, suspended: false, holds, generation, deleting: false }
+        let tried = Tried::All;
+        Ended { problem, beside: None, suspended: false, holds, generation, deleting: false, tried }
     }
 
     /// The verdicts on that many passes in a row that fail alike.
@@ -294,6 +328,7 @@ mod tests {
             holds: None,
             generation: 1,
             deleting: false,
+            tried: Tried::All,
         };
         let history = History { misses: 2, busy: 3, ..History::default() };
         let (verdict, after) = judge(&ended, &history, Some(&shown("True")), now(), PATIENCE);
@@ -309,5 +344,22 @@ mod tests {
         assert_eq!(verdict, Verdict::Attached);
         let (_, second) = judge(&ended, &first, Some(&shown), now(), PATIENCE);
         assert_eq!(second.streak.unwrap().failures, 2);
+    }
+
+    #[test]
+    fn what_an_event_brings_on_is_no_further_failure() {
+        let problem = Problem::new(Cause::Unavailable, "x");
+        let looked = failed(&problem, false, 1);
+        let glanced = Ended { tried: Tried::Nothing, ..looked };
+        let shown = shown("True");
+        let (_, mut history) = judge(&looked, &History::default(), Some(&shown), now(), PATIENCE);
+        assert_eq!((history.misses, history.streak.unwrap().failures), (1, 1));
+        for _ in 0..9 {
+            let (verdict, next) = judge(&glanced, &history, Some(&shown), now(), PATIENCE);
+            assert_eq!((verdict, next), (Verdict::Missed, history));
+            history = next;
+        }
+        let (_, after) = judge(&looked, &history, Some(&shown), now(), PATIENCE);
+        assert_eq!((after.misses, after.streak.unwrap().failures), (2, 2));
     }
 }

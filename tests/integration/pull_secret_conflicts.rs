@@ -4,33 +4,25 @@ use acr_attach::domain::policy::AllowedNames;
 use azure_sim::Call;
 use azure_sim::model::NetworkDefaultAction;
 use jiff::SignedDuration;
-use k8s_openapi::api::core::v1::ServiceAccount;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::world::secrets::{CLIENT_SECRET, login, with_puller};
 use crate::world::{World, find, message};
-
-async fn world() -> World {
-    let half_hour = SignedDuration::from_mins(30);
-    let world = World::with(with_puller, |settings| settings.intervals.resync = half_hour).await;
-    world.put_client_secret(CLIENT_SECRET).await;
-    world
-}
 
 async fn apply_account(world: &World, namespace: &str, list: &serde_json::Value) {
     let manifest = json!({
         "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"},
         "imagePullSecrets": list,
     });
-    let accounts: Api<ServiceAccount> = Api::namespaced(world.client.clone(), namespace);
     let params = PatchParams::apply("flux").force();
-    accounts.patch("default", &params, &Patch::Apply(&manifest)).await.unwrap();
+    let patch = Patch::Apply(&manifest);
+    world.accounts(namespace).patch("default", &params, &patch).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_list_that_git_owns_is_left_alone_until_git_adds_the_line() {
-    let world = world().await;
+    let world = World::with_pull_secrets(|_| {}).await;
     let one = world.namespace_with("one", json!({})).await;
     apply_account(&world, &one, &json!([{"name": "of-git"}])).await;
     world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
@@ -48,7 +40,7 @@ async fn a_list_that_git_owns_is_left_alone_until_git_adds_the_line() {
 
 #[tokio::test]
 async fn first_come_keeps_a_name_and_the_other_recovers_by_itself() {
-    let world = world().await;
+    let world = World::with_pull_secrets(|_| {}).await;
     let one = world.namespace_with("one", json!({})).await;
     world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
     world.until_ready("a").await;
@@ -64,7 +56,7 @@ async fn first_come_keeps_a_name_and_the_other_recovers_by_itself() {
 
 #[tokio::test]
 async fn a_firewall_is_told_with_our_address_and_lets_client_secrets_through() {
-    let world = world().await;
+    let world = World::with_pull_secrets(|_| {}).await;
     world.azure.update(|azure| {
         azure.settings.client_address = Some("203.0.113.7".parse().unwrap());
         let id = azure.find_registry("contoso").unwrap().id();
@@ -84,7 +76,7 @@ async fn a_firewall_is_told_with_our_address_and_lets_client_secrets_through() {
 
 #[tokio::test]
 async fn a_principal_without_a_role_gets_nothing_written() {
-    let world = world().await;
+    let world = World::with_pull_secrets(|_| {}).await;
     world.azure.update(|azure| azure.role_assignments.clear());
     let one = world.namespace_with("one", json!({})).await;
     for credential in ["RegistryToken", "ClientSecret"] {
@@ -111,7 +103,7 @@ async fn a_missing_client_secret_is_told_and_used_when_it_comes() {
 
 #[tokio::test]
 async fn an_unknown_tenant_audience_falls_back_and_is_said() {
-    let world = world().await;
+    let world = World::with_pull_secrets(|_| {}).await;
     world.azure.update(|azure| {
         azure.tenants[0].unknown_resources.push("https://containerregistry.azure.net".into());
     });
@@ -197,7 +189,7 @@ async fn what_the_settings_do_not_allow_is_told_with_the_setting() {
 
 #[tokio::test]
 async fn a_suspended_attachment_still_renews() {
-    let world = world().await;
+    let world = World::with_pull_secrets(|_| {}).await;
     world.azure.update(|azure| azure.settings.token_lifetimes.registry_refresh = 6);
     let one = world.namespace_with("one", json!({})).await;
     let mut spec = world.pull_spec(&json!({"names": [one]}));
@@ -216,7 +208,7 @@ async fn a_suspended_attachment_still_renews() {
 
 #[tokio::test]
 async fn expired_and_unknown_credentials_are_told_apart() {
-    let world = world().await;
+    let world = World::with_pull_secrets(|_| {}).await;
     let one = world.namespace_with("one", json!({})).await;
     let mut spec = world.pull_spec(&json!({"names": [one]}));
     spec["pullSecret"]["servicePrincipal"]["clientId"] =

@@ -1,22 +1,18 @@
 //! What a registry says of a credential, and what does not disturb a wait.
 
+use acr_attach::settings::Settings;
 use azure_sim::model::{REPOSITORY_READER, RoleAssignmentMode};
 use azure_sim::{Call, Fault};
 use jiff::SignedDuration;
 use kube::api::{Api, DeleteParams};
 use serde_json::json;
 
-use crate::world::secrets::{CLIENT_SECRET, login, puller, with_puller};
+use crate::world::secrets::{login, puller};
 use crate::world::{World, find, message};
 
-async fn world(resync: SignedDuration) -> World {
-    let world = World::with(with_puller, |settings| settings.intervals.resync = resync).await;
-    world.put_client_secret(CLIENT_SECRET).await;
-    world
-}
-
-fn half_hour() -> SignedDuration {
-    SignedDuration::from_mins(30)
+/// Looks often at what holds.
+fn often(settings: &mut Settings) {
+    settings.intervals.resync = SignedDuration::from_secs(2);
 }
 
 /// The spec with the registry by its id, so that its mode is known.
@@ -39,7 +35,7 @@ fn switch(world: &World, mode: RoleAssignmentMode, with_role: bool) {
 
 #[tokio::test]
 async fn in_abac_mode_a_login_is_no_proof() {
-    let world = world(half_hour()).await;
+    let world = World::with_pull_secrets(|_| {}).await;
     switch(&world, RoleAssignmentMode::AbacRepositoryPermissions, false);
     let one = world.namespace_with("one", json!({})).await;
     world.apply("a", by_id(&world, &one)).await;
@@ -57,7 +53,7 @@ async fn in_abac_mode_a_login_is_no_proof() {
 
 #[tokio::test]
 async fn where_anybody_may_pull_nothing_is_proven() {
-    let world = world(half_hour()).await;
+    let world = World::with_pull_secrets(|_| {}).await;
     world.azure.update(|azure| {
         let id = azure.find_registry("contoso").unwrap().id();
         let registry = azure.registry_mut(&id).unwrap();
@@ -76,7 +72,7 @@ async fn where_anybody_may_pull_nothing_is_proven() {
 
 #[tokio::test]
 async fn a_proof_that_breaks_off_proves_nothing() {
-    let world = world(half_hour()).await;
+    let world = World::with_pull_secrets(|_| {}).await;
     let one = world.namespace_with("one", json!({})).await;
     // The first request for access is with the credential, the second without.
     let broken = Fault::error(Call::RegistryToken, 503, "UNAVAILABLE", "x");
@@ -90,7 +86,7 @@ async fn a_proof_that_breaks_off_proves_nothing() {
 
 #[tokio::test]
 async fn a_switch_of_the_mode_by_somebody_else_is_followed_at_the_next_look() {
-    let world = world(SignedDuration::from_secs(2)).await;
+    let world = World::with_pull_secrets(often).await;
     let one = world.namespace_with("one", json!({})).await;
     world.apply("a", by_id(&world, &one)).await;
     world.until_ready("a").await;
@@ -105,7 +101,7 @@ async fn a_switch_of_the_mode_by_somebody_else_is_followed_at_the_next_look() {
 
 #[tokio::test]
 async fn a_token_that_the_registry_voided_is_replaced_at_the_next_look() {
-    let world = world(SignedDuration::from_secs(2)).await;
+    let world = World::with_pull_secrets(often).await;
     let one = world.namespace_with("one", json!({})).await;
     world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
     world.until_ready("a").await;
@@ -120,7 +116,7 @@ async fn a_token_that_the_registry_voided_is_replaced_at_the_next_look() {
 
 #[tokio::test]
 async fn a_busy_cluster_does_not_put_off_what_azure_asked_to_wait_for() {
-    let world = world(half_hour()).await;
+    let world = World::with_pull_secrets(|_| {}).await;
     world.azure.fault(Fault::throttled(Call::RegistryExchange, 3).once());
     let one = world.namespace_with("one", json!({"team": world.id})).await;
     let choice = json!({"names": [one], "selector": {"matchLabels": {"team": world.id}}});
@@ -139,16 +135,11 @@ async fn a_busy_cluster_does_not_put_off_what_azure_asked_to_wait_for() {
 
 #[tokio::test]
 async fn trouble_in_one_namespace_keeps_no_other_from_being_renewed() {
-    let world = world(half_hour()).await;
+    let world = World::with_pull_secrets(|_| {}).await;
     world.azure.update(|azure| azure.settings.token_lifetimes.registry_refresh = 6);
     let one = world.namespace_with("one", json!({})).await;
     let two = world.namespace_with("two", json!({})).await;
-    let manifest = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "acr-pull"},
-    });
-    let params = kube::api::PatchParams::apply("user").force();
-    let patch = kube::api::Patch::Apply(&manifest);
-    world.secrets(&two).patch("acr-pull", &params, &patch).await.unwrap();
+    world.put_secret(&two, "acr-pull", json!({"mine": "keep"})).await;
     world.apply("a", world.pull_spec(&json!({"names": [one, two]}))).await;
     world.until_reason("a", "Stalled", "NotOurs").await;
     let before = login(&world.until_secret(&one, "acr-pull").await);
@@ -161,7 +152,7 @@ async fn trouble_in_one_namespace_keeps_no_other_from_being_renewed() {
 
 #[tokio::test]
 async fn suspended_it_serves_no_new_namespace_and_asks_nobody() {
-    let world = world(half_hour()).await;
+    let world = World::with_pull_secrets(|_| {}).await;
     let one = world.namespace_with("one", json!({})).await;
     let two = world.namespace_with("two", json!({})).await;
     let mut spec = world.pull_spec(&json!({"names": [one]}));
@@ -205,7 +196,7 @@ async fn without_pull_secrets_a_role_is_attached_and_detached_as_ever() {
 
 #[tokio::test]
 async fn a_namespace_that_is_being_deleted_is_said_and_blocks_nothing() {
-    let world = world(half_hour()).await;
+    let world = World::with_pull_secrets(|_| {}).await;
     let one = world.namespace_with("one", json!({})).await;
     let two = world.namespace_with("two", json!({})).await;
     // Something that nobody removes keeps it terminating.

@@ -10,12 +10,14 @@ use serde_json::{Value, json};
 use super::World;
 
 impl World {
-    /// A service account with exactly the rights of `deploy/rbac.yaml`.
+    /// A service account with exactly the rights of `deploy/rbac.yaml`, for the names that the
+    /// settings allow.
     pub(super) async fn grant_rights(&self) {
         let documents =
             serde_saphyr::from_multiple::<Value>(include_str!("../../deploy/rbac.yaml"));
         let documents = documents.unwrap();
-        self.install::<ClusterRole>(&Api::all(self.client.clone()), &documents[0]).await;
+        let role = self.cluster_role(&documents[0]);
+        self.install::<ClusterRole>(&Api::all(self.client.clone()), &role).await;
         self.install::<Role>(&Api::namespaced(self.client.clone(), "default"), &documents[2]).await;
         let namespace = self.namespace();
         let here = || Api::namespaced(self.client.clone(), &namespace);
@@ -32,14 +34,18 @@ impl World {
         let binding = |kind: &str, role: &str, to: &str| {
             json!({
                 "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
-                "metadata": {"name": format!("{namespace}-{to}")},
+                "metadata": {"name": format!("{namespace}.{to}")},
                 "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": to},
                 "subjects": [{"kind": "ServiceAccount", "name": "acr-attach", "namespace": namespace}],
             })
         };
         self.install::<ClusterRoleBinding>(
             &Api::all(self.client.clone()),
-            &binding("ClusterRoleBinding", "ClusterRole", "acr-attach"),
+            &binding(
+                "ClusterRoleBinding",
+                "ClusterRole",
+                role["metadata"]["name"].as_str().unwrap(),
+            ),
         )
         .await;
         self.install::<RoleBinding>(
@@ -57,6 +63,26 @@ impl World {
         .await;
         self.until_may("get", "", "namespaces", true).await;
         self.until_may("create", "events.k8s.io", "events", true).await;
+    }
+
+    /// The rules with the names that the settings allow, as README tells to write them.
+    fn cluster_role(&self, installed: &Value) -> Value {
+        let policy = &self.settings.policy;
+        let mut role = installed.clone();
+        for (kind, names) in
+            [("secrets", &policy.secret_names), ("serviceaccounts", &policy.account_names)]
+        {
+            let mut all = role["rules"].as_array_mut().unwrap().iter_mut();
+            let granted = all.find(|it| it["resources"] == json!([kind])).unwrap();
+            match names.listed() {
+                Some(names) => granted["resourceNames"] = json!(names),
+                None => drop(granted.as_object_mut().unwrap().remove("resourceNames")),
+            }
+        }
+        if role != *installed {
+            role["metadata"]["name"] = format!("acr-attach-{}", self.id).into();
+        }
+        role
     }
 
     /// Waits until the API server's own view of the operator's rights has caught up.

@@ -1,8 +1,10 @@
 //! What tests of pull secrets need: namespaces, a service principal, its client secret, and a
 //! look at what stands in a Secret.
 
+use acr_attach::settings::Settings;
 use azure_sim::Model;
 use azure_sim::model::{ACR_PULL, DEFAULT_TENANT, Principal};
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
@@ -28,6 +30,18 @@ pub fn puller(azure: &Model) -> Principal {
 }
 
 impl World {
+    /// A world with the service principal and its client secret. Nothing is looked at again
+    /// unless `settings` say so.
+    pub async fn with_pull_secrets(settings: impl FnOnce(&mut Settings)) -> Self {
+        let change = |it: &mut Settings| {
+            it.intervals.resync = SignedDuration::from_mins(30);
+            settings(it);
+        };
+        let world = Self::with(with_puller, change).await;
+        world.put_client_secret(CLIENT_SECRET).await;
+        world
+    }
+
     /// A namespace of this world.
     pub fn team(&self, name: &str) -> String {
         format!("{name}-{}", self.id)
@@ -47,13 +61,7 @@ impl World {
 
     /// Puts a client secret where the spec names it.
     pub async fn put_client_secret(&self, value: &str) {
-        let namespace = self.namespace();
-        let manifest = json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "puller"},
-            "stringData": {"clientSecret": value},
-        });
-        let params = PatchParams::apply("user").force();
-        self.secrets(&namespace).patch("puller", &params, &Patch::Apply(&manifest)).await.unwrap();
+        self.put_secret(&self.namespace(), "puller", json!({"clientSecret": value})).await;
     }
 
     /// The spec of an attachment by pull secret, for these namespaces.
@@ -74,6 +82,28 @@ impl World {
 
     pub fn secrets(&self, namespace: &str) -> Api<Secret> {
         Api::namespaced(self.client.clone(), namespace)
+    }
+
+    pub fn accounts(&self, namespace: &str) -> Api<ServiceAccount> {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// Applies a Secret as somebody else.
+    pub async fn put_secret(&self, namespace: &str, name: &str, data: Value) -> Secret {
+        let manifest = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data,
+        });
+        let params = PatchParams::apply("user").force();
+        let patch = Patch::Apply(&manifest);
+        self.secrets(namespace).patch(name, &params, &patch).await.unwrap()
+    }
+
+    /// Sets the list of a service account as `kubectl patch` does.
+    pub async fn set_pull_secrets_of(&self, namespace: &str, account: &str, names: &[&str]) {
+        let list: Vec<_> = names.iter().map(|it| json!({"name": it})).collect();
+        let patch = json!({"imagePullSecrets": list});
+        let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
+        self.accounts(namespace).patch(account, &params, &patch).await.unwrap();
     }
 
     /// Waits until there is a pull secret in that namespace.
@@ -104,8 +134,7 @@ impl World {
 
     /// The names in `imagePullSecrets` of a service account.
     pub async fn pull_secrets_of(&self, namespace: &str, account: &str) -> Vec<String> {
-        let api: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
-        let account = api.get_opt(account).await.unwrap();
+        let account = self.accounts(namespace).get_opt(account).await.unwrap();
         let list = account.and_then(|it| it.image_pull_secrets).unwrap_or_default();
         list.into_iter().map(|it| it.name).collect()
     }

@@ -12,16 +12,16 @@ use azure_core::http::headers::{AUTHORIZATION, CONTENT_TYPE};
 use azure_core::http::{
     ClientOptions, Context, Method, Pipeline, PipelineSendOptions, Request, Url,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use wire::{claims, form, refusal};
+use wire::{claims, form};
 
 use super::cloud::Cloud;
 use super::entra::Identity;
-use super::error::{Attempt, Error};
+use super::error::{Attempt, Error, Refusal};
 use crate::domain::names::LoginServer;
 use crate::domain::proof::{Doubt, Probe, Proof};
 
@@ -65,6 +65,8 @@ pub struct Credential {
     pub password: Secret,
     /// When it ends, if it tells.
     pub expires: Option<Timestamp>,
+    /// How long it lives from when it was made, by the clock of who made it.
+    pub life: Option<SignedDuration>,
 }
 
 /// A credential that was accepted.
@@ -147,13 +149,12 @@ impl RegistrySession {
         request.insert_header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         request.set_body(form);
         let wire: Wire = self.read(&attempt, request).await?;
-        let life = || Error::unreadable(&attempt, "its token does not tell when it ends");
-        let expires = claims(&wire.refresh_token)
-            .and_then(|it| Timestamp::from_second(it["exp"].as_i64()?).ok());
+        let (expires, life) = lifetime(&attempt, &wire.refresh_token)?;
         let credential = Credential {
             user: TOKEN_USER.to_owned(),
             password: wire.refresh_token.into(),
-            expires: Some(expires.ok_or_else(life)?),
+            expires: Some(expires),
+            life: Some(life),
         };
         let proof = self.prove(&credential, probe).await?;
         Ok(Minted { credential, proof, by_arm_audience })
@@ -170,7 +171,7 @@ impl RegistrySession {
     ) -> Result<Minted, Error> {
         let (_, by_arm_audience) = self.sign_in(principal).await?;
         let (user, password) = (principal.client.clone(), principal.secret.clone());
-        let credential = Credential { user, password, expires: None };
+        let credential = Credential { user, password, expires: None, life: None };
         let proof = self.prove(&credential, probe).await?;
         Ok(Minted { credential, proof, by_arm_audience })
     }
@@ -255,7 +256,7 @@ impl RegistrySession {
         let answer = self.registries.pipeline.send(&context, &mut request, Some(options)).await;
         let answer = answer.map_err(|error| Error::failed(attempt, &Identity::None, &error))?;
         if !answer.status().is_success() {
-            return Err(Error::refused(attempt, refusal(&answer)));
+            return Err(Error::refused(attempt, Refusal::read(&answer)));
         }
         // What does not fit may be a token, so that only the place of the mistake is told.
         let parsed = serde_json::from_slice(answer.body().as_ref());
@@ -274,4 +275,20 @@ impl RegistrySession {
         let target = self.server.to_string();
         Attempt { at_registry: true, doing, target, ..Attempt::default() }
     }
+}
+
+/// When a token ends, and how long it lives: the clock here may be another than the registry's.
+fn lifetime(attempt: &Attempt, token: &str) -> Result<(Timestamp, SignedDuration), Error> {
+    let claims = claims(token).unwrap_or_default();
+    let time = |name: &str| Timestamp::from_second(claims[name].as_i64()?).ok();
+    let (now, expires) = (Timestamp::now(), time("exp"));
+    let expires = expires
+        .ok_or_else(|| Error::unreadable(attempt, "its token does not tell when it ends"))?;
+    if expires <= now {
+        let text = format!(
+            "its token ended at {expires:.0}, and here it is {now:.0}; set the clock of the operator's node"
+        );
+        return Err(Error::unreadable(attempt, text));
+    }
+    Ok((expires, expires.duration_since(time("iat").unwrap_or(now))))
 }

@@ -1,8 +1,8 @@
 //! The part of the plan that is about service accounts: which of them name the pull secret.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::secrets::surplus_from;
+use super::secrets::{Dates, surplus_from};
 use super::{Desired, Failing, Finalizer, Owned, Plan, Step};
 use crate::domain::cluster::ServiceAccount;
 use crate::domain::problem::{Cause, Problem};
@@ -17,7 +17,7 @@ pub fn first(desired: &Desired, owned: &Owned) -> Plan {
     let mut steps = Vec::new();
     for account in owned.accounts.iter().flatten() {
         let Some(secret) = wanted_in(account, desired, owned) else { continue };
-        if account.names(&secret) {
+        if holds(account, &secret, owned) {
             continue;
         }
         match obstacle(account, &secret, owned) {
@@ -39,39 +39,48 @@ pub fn first(desired: &Desired, owned: &Owned) -> Plan {
 
 /// Lists the entries of ours that are not desired any more, and lets go of the object after the
 /// last.
-pub(super) fn remove(
-    desired: &Desired,
-    owned: &Owned,
-    dates: (Option<Timestamp>, SignedDuration),
-    now: Timestamp,
-    plan: &mut Plan,
-) {
+pub(super) fn remove(desired: &Desired, owned: &Owned, dates: Dates, plan: &mut Plan) {
     let (Some(accounts), Some(_)) = (&owned.accounts, &desired.deliveries) else { return };
-    let (mut steps, mut remains) = (Vec::new(), false);
+    let (mut due_now, mut remains) = (Vec::new(), false);
     for account in accounts {
         for secret in account.marks.keys().filter(|it| account.is_marked(it, &owned.uid)) {
-            let delivered = desired.delivery(&account.namespace, secret).is_some();
-            let due = match (delivered, desired.accounts.include(&account.name)) {
-                (true, true) => None,
-                (true, false) => Some(now),
-                (false, _) => surplus_from(&account.namespace, desired, owned, dates, now),
-            };
-            if due.is_some_and(|it| it <= now) {
-                steps.push(Step::RemoveEntry(account.clone(), secret.clone()));
+            let due = removal(account, secret, desired, owned, dates);
+            if due.is_some_and(|it| it <= dates.now) {
+                due_now.push((account.clone(), secret.clone()));
             } else {
                 remains = true;
                 plan.is_due(due);
             }
         }
     }
-    let adds =
-        accounts.iter().any(|it| wanted_in(it, desired, owned).is_some_and(|s| !it.names(&s)));
-    if !remains && !adds && owned.finalizers.contains(&FINALIZER) {
+    let adds = |it: &ServiceAccount| {
+        wanted_in(it, desired, owned).is_some_and(|secret| !holds(it, &secret, owned))
+    };
+    let mut steps = Vec::new();
+    if !due_now.is_empty() {
+        steps.push(Step::RemoveEntries(due_now));
+    }
+    if !remains && !accounts.iter().any(adds) && owned.finalizers.contains(&FINALIZER) {
         // Only after all of them: the object must not go while one is left.
         steps.push(Step::RemoveFinalizer(FINALIZER));
-        plan.parts.push(steps);
-    } else {
-        plan.parts.extend(steps.into_iter().map(|it| vec![it]));
+    }
+    plan.parts.push(steps);
+}
+
+/// From when on an entry of ours may go; `None` while that is not known, or while it is to stay.
+pub(super) fn removal(
+    account: &ServiceAccount,
+    secret: &str,
+    desired: &Desired,
+    owned: &Owned,
+    dates: Dates,
+) -> Option<Timestamp> {
+    let included = desired.accounts.include(&account.name);
+    match desired.delivery(&account.namespace) {
+        Some(delivery) if delivery.name == secret => (!included).then_some(dates.now),
+        // Pods must not lose the old name before they get the new one.
+        Some(delivery) if included && !account.names(&delivery.name) => None,
+        _ => surplus_from(&account.namespace, desired, owned, dates),
     }
 }
 
@@ -81,10 +90,15 @@ fn wanted_in(account: &ServiceAccount, desired: &Desired, owned: &Owned) -> Opti
     if !desired.accounts.include(&account.name) {
         return None;
     }
-    let mut deliveries = desired.deliveries.iter().flatten();
-    let delivery = deliveries.find(|it| it.namespace == account.namespace)?;
+    let delivery = desired.delivery(&account.namespace)?;
     let found = owned.secret(&delivery.namespace, &delivery.name);
     found.is_none_or(|it| owned.may_write(it)).then(|| delivery.name.clone())
+}
+
+/// Whether the account names that pull secret, and no attachment that is gone has put it there:
+/// such an entry is taken over, or nobody would ever take it out.
+fn holds(account: &ServiceAccount, secret: &str, owned: &Owned) -> bool {
+    account.names(secret) && account.marks.get(secret).is_none_or(|it| !owned.gone.contains(it))
 }
 
 fn has(account: &ServiceAccount, owned: &Owned) -> bool {
@@ -93,7 +107,9 @@ fn has(account: &ServiceAccount, owned: &Owned) -> bool {
 
 fn obstacle(account: &ServiceAccount, secret: &str, owned: &Owned) -> Option<Problem> {
     let ServiceAccount { namespace, name, .. } = account;
-    let why = if account.is_list_applied {
+    let why = if account.names(secret) {
+        return None;
+    } else if account.is_list_applied {
         "a tool that applies manifests owns that list and would take the entry out again"
     } else if owned.contested.contains(&(namespace.clone(), name.clone())) {
         "somebody took the entry out again more than 3 times in 10 minutes"

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::secrets::Dates;
 use super::{Assignments, Desired, Finalizer, Owned, Plan, Step};
 use crate::domain::claims::{self, Claim, Claims};
 use crate::domain::facts::RoleAssignment;
@@ -53,13 +54,7 @@ impl Grant {
 /// | no, something else is | one with our claim | `Release` when its replacement has counted long enough |
 /// | nothing is | one with our claim | `Release`, `RemoveFinalizer` |
 /// | no | somebody else's | – |
-pub(super) fn plan(
-    desired: &Desired,
-    owned: &Owned,
-    replaced: Option<Timestamp>,
-    now: Timestamp,
-    plan: &mut Plan,
-) {
+pub(super) fn plan(desired: &Desired, owned: &Owned, dates: Dates, plan: &mut Plan) {
     let (Some(grants), Some(owns)) = (&desired.grants, &owned.assignments) else { return };
     let mut steps = Vec::new();
     for grant in grants {
@@ -74,8 +69,8 @@ pub(super) fn plan(
     let (kept, surplus): (Vec<&RoleAssignment>, Vec<&RoleAssignment>) =
         mine.into_iter().partition(|it| grants.iter().any(|grant| grant.is_of(it)));
     for assignment in surplus {
-        match replaced {
-            Some(due) if due <= now => steps.push(Step::Release(assignment.id.clone())),
+        match dates.replaced {
+            Some(due) if due <= dates.now => steps.push(Step::Release(assignment.id.clone())),
             due => {
                 plan.waiting.insert(assignment.id.clone(), due);
                 plan.is_due(due);

@@ -5,23 +5,24 @@
 
 mod entries;
 mod grants;
+mod owned;
 mod secrets;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::claims::Claim;
 use super::cluster::{ServiceAccount, StoredSecret};
-use super::facts::RoleAssignment;
-use super::names::{AssignmentId, RegistryId};
+use super::names::AssignmentId;
 use super::problem::Problem;
 use super::pull_secret::{Accounts, Inputs};
 use crate::api::FINALIZERS;
 
 pub use entries::first;
 pub use grants::{Amendment, Grant, Release, join, release};
-pub use secrets::{Origin, Target};
+pub use owned::{Assignments, Owned};
+use secrets::Dates;
+pub use secrets::{Origin, Target, in_the_way};
 
 /// What should hold, part by part. A part whose facts are missing is `None` and stays as it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +33,8 @@ pub struct Desired {
     pub settled: bool,
     /// The pull secrets to hold.
     pub deliveries: Option<Vec<Delivery>>,
+    /// What they are made from.
+    pub inputs: Option<Inputs>,
     /// The service accounts whose pods pull with them.
     pub accounts: Accounts,
 }
@@ -47,12 +50,15 @@ impl Desired {
     #[must_use]
     pub fn unknown() -> Self {
         let accounts = Accounts::Named(BTreeSet::new());
-        Self { grants: None, settled: true, deliveries: None, accounts }
+        Self { grants: None, settled: true, deliveries: None, inputs: None, accounts }
     }
 
-    fn delivery(&self, namespace: &str, name: &str) -> Option<&Delivery> {
-        let all = self.deliveries.iter().flatten();
-        all.into_iter().find(|it| it.namespace == namespace && it.name == name)
+    fn delivery(&self, namespace: &str) -> Option<&Delivery> {
+        self.deliveries.iter().flatten().find(|it| it.namespace == namespace)
+    }
+
+    fn asks_for(&self, namespace: &str, name: &str) -> bool {
+        self.delivery(namespace).is_some_and(|it| it.name == name)
     }
 }
 
@@ -63,73 +69,10 @@ pub struct Delivery {
     pub namespace: String,
     /// The name of the Secret.
     pub name: String,
-    /// What it is made from.
-    pub inputs: Inputs,
+    /// Since when the namespace is there.
+    pub since: Timestamp,
     /// Whether the spec names the namespace; else its labels chose it.
     pub named: bool,
-}
-
-/// What there is, part by part. A part that could not be read is `None`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Owned {
-    /// The uid of the attachment.
-    pub uid: String,
-    /// Which of our finalizers the object bears.
-    pub finalizers: BTreeSet<Finalizer>,
-    /// The role assignments.
-    pub assignments: Option<Assignments>,
-    /// The Secrets of the names that matter, ours and others'.
-    pub secrets: Option<Vec<StoredSecret>>,
-    /// Uids of attachments that are gone, and whose Secrets nobody claims any more.
-    pub gone: BTreeSet<String>,
-    /// The digest of the credential that this process last had accepted.
-    pub accepted: Option<String>,
-    /// Whether the registry has refused the credential in use.
-    pub refused: bool,
-    /// The service accounts.
-    pub accounts: Option<Vec<ServiceAccount>>,
-    /// Service accounts, by namespace and name, from which our entry was taken too often.
-    pub contested: BTreeSet<(String, String)>,
-}
-
-/// The role assignments on a registry and above it, ours and others'.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Assignments {
-    /// The registry that they were listed on, and what marks ours.
-    pub claimed: Option<(RegistryId, Claim)>,
-    /// All of them.
-    pub found: Vec<RoleAssignment>,
-}
-
-impl Assignments {
-    /// Those on a registry.
-    #[must_use]
-    pub fn on(registry: &RegistryId, claim: Claim, found: Vec<RoleAssignment>) -> Self {
-        Self { claimed: Some((registry.clone(), claim)), found }
-    }
-
-    /// None: they are to stay as they are, whatever they are.
-    #[must_use]
-    pub fn none() -> Self {
-        Self { claimed: None, found: Vec::new() }
-    }
-}
-
-impl Owned {
-    fn secret(&self, namespace: &str, name: &str) -> Option<&StoredSecret> {
-        let mut all = self.secrets.iter().flatten();
-        all.find(|it| it.namespace == namespace && it.name == name)
-    }
-
-    /// Whether that Secret is ours, or may become ours: its owner is gone.
-    fn may_write(&self, secret: &StoredSecret) -> bool {
-        if secret.is_of(&self.uid) {
-            return true;
-        }
-        let free = |uid: &String| *uid == self.uid || self.gone.contains(uid);
-        secret.label.as_ref().is_some_and(free)
-            && secret.owner.as_ref().is_none_or(|it| free(&it.uid))
-    }
 }
 
 /// What lets the object wait for us when it is deleted. Each is there only while something is
@@ -173,8 +116,8 @@ pub enum Step {
     Withdraw(StoredSecret),
     /// Let the pods of a service account pull with that Secret.
     AddEntry(ServiceAccount, String),
-    /// Take that back.
-    RemoveEntry(ServiceAccount, String),
+    /// Take that back, from all of them.
+    RemoveEntries(Vec<(ServiceAccount, String)>),
     /// Let the object go.
     RemoveFinalizer(Finalizer),
 }
@@ -247,9 +190,10 @@ impl Plan {
 pub fn plan(desired: &Desired, owned: &Owned, now: Timestamp, delay: SignedDuration) -> Plan {
     let mut plan = Plan::default();
     let replaced = replaced_at(desired, owned, now, delay);
-    grants::plan(desired, owned, replaced, now, &mut plan);
-    secrets::plan(desired, owned, (replaced, delay), now, &mut plan);
-    entries::remove(desired, owned, (replaced, delay), now, &mut plan);
+    let dates = Dates { now, replaced, delay };
+    grants::plan(desired, owned, dates, &mut plan);
+    secrets::plan(desired, owned, dates, &mut plan);
+    entries::remove(desired, owned, dates, &mut plan);
     plan
 }
 
@@ -271,9 +215,11 @@ fn replaced_at(
     if grants.is_empty() && deliveries.is_empty() {
         return Some(now);
     }
-    let held = grants.iter().map(|it| grants::held_since(it, owned));
-    let served = deliveries.iter().map(|it| secrets::serving_since(it, owned, now));
-    let latest = held.chain(served).collect::<Option<Vec<_>>>()?.into_iter().max()?;
+    let mut since: Vec<_> = grants.iter().map(|it| grants::held_since(it, owned)).collect();
+    if !deliveries.is_empty() {
+        since.push(secrets::all_serving_since(desired, owned, now));
+    }
+    let latest = since.into_iter().collect::<Option<Vec<_>>>()?.into_iter().max()?;
     latest.checked_add(delay).ok()
 }
 

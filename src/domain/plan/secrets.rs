@@ -2,9 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Delivery, Desired, Failing, Owned, Plan, Step};
+use super::{Delivery, Desired, Failing, Owned, Plan, Step, entries};
 use crate::domain::cluster::StoredSecret;
 use crate::domain::problem::{Cause, Problem};
+use crate::domain::pull_secret::Inputs;
 
 /// A Secret to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,51 +29,80 @@ pub enum Origin {
     Copy {
         /// The namespace of that Secret.
         namespace: String,
+        /// Its name.
+        name: String,
         /// The digest that its content must have.
         digest: String,
     },
+}
+
+/// What removals depend on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dates {
+    /// When the plan is made.
+    pub now: Timestamp,
+    /// From when on what is desired counts; `None` while that is not known.
+    pub replaced: Option<Timestamp>,
+    /// How long a replacement must have been in force.
+    pub delay: SignedDuration,
 }
 
 /// Lists the steps from the pull secrets that are there to those that should be.
 ///
 /// | desired | found | step |
 /// |---|---|---|
-/// | yes | nothing, or one of ours that was changed | `Provide`: the credential that others hold, else a new one |
-/// | yes | one of ours, to be renewed or made from something else | `Provide` a new one, everywhere |
 /// | yes | one of ours, fresh | – |
+/// | yes | nothing, or one of ours that was changed or is due | `Provide`: the credential that others hold, if it is fresh |
+/// | yes | the same, and no other has a fresh one | `Provide` a new one, to all that are due |
 /// | yes | somebody else's | failing, `NotOurs` |
-/// | no, another in that namespace | one of ours | `Withdraw` when the other has served long enough |
+/// | no, another in that namespace | one of ours | `Withdraw` when the other has served long enough, and service accounts name it |
 /// | no, a role is | one of ours | `Withdraw` when the role has counted long enough |
 /// | no | one of ours | `Withdraw` |
-pub(super) fn plan(
-    desired: &Desired,
-    owned: &Owned,
-    dates: (Option<Timestamp>, SignedDuration),
-    now: Timestamp,
-    plan: &mut Plan,
-) {
+///
+/// What waits to be withdrawn is renewed like the rest while it is made from the same.
+pub(super) fn plan(desired: &Desired, owned: &Owned, dates: Dates, plan: &mut Plan) {
     let (Some(deliveries), Some(stored)) = (&desired.deliveries, &owned.secrets) else { return };
-    let provide = provide(deliveries, owned, now, plan);
-    plan.parts.push(provide.into_iter().collect());
+    let mut kept = deliveries.clone();
     for secret in stored.iter().filter(|it| it.is_of(&owned.uid)) {
-        if desired.delivery(&secret.namespace, &secret.name).is_some() {
+        if desired.asks_for(&secret.namespace, &secret.name) {
             continue;
         }
-        match surplus_from(&secret.namespace, desired, owned, dates, now) {
+        match removal(secret, desired, owned, dates) {
             // Each on its own: that one cannot be deleted must not keep the others.
-            Some(due) if due <= now => plan.parts.push(vec![Step::Withdraw(secret.clone())]),
-            due => plan.is_due(due),
+            Some(due) if due <= dates.now => {
+                plan.parts.push(vec![Step::Withdraw(secret.clone())]);
+            }
+            due => {
+                plan.is_due(due);
+                kept.extend(waiting(secret, desired));
+            }
         }
     }
+    if let Some(inputs) = &desired.inputs {
+        let provide = provide(&kept, inputs, owned, dates.now, plan);
+        plan.parts.push(provide.into_iter().collect());
+    }
+}
+
+/// A Secret that serves until its successor does, if the same credential is good for both.
+fn waiting(secret: &StoredSecret, desired: &Desired) -> Option<Delivery> {
+    let (held, wanted) = (secret.inputs.as_ref()?, desired.inputs.as_ref()?);
+    (held.subject == wanted.subject).then(|| Delivery {
+        namespace: secret.namespace.clone(),
+        name: secret.name.clone(),
+        since: secret.created,
+        named: false,
+    })
 }
 
 fn provide(
     deliveries: &[Delivery],
+    inputs: &Inputs,
     owned: &Owned,
     now: Timestamp,
     plan: &mut Plan,
 ) -> Option<Step> {
-    let (mut lacking, mut all, mut aging) = (Vec::new(), Vec::new(), false);
+    let (mut stale, mut all, mut donor, mut renews) = (Vec::new(), Vec::new(), None, false);
     for delivery in deliveries {
         let found = owned.secret(&delivery.namespace, &delivery.name);
         if let Some(foreign) = found.filter(|it| !owned.may_write(it)) {
@@ -81,20 +111,22 @@ fn provide(
         }
         let target = target(delivery, found);
         all.push(target.clone());
-        let ours = found.filter(|it| it.is_of(&owned.uid));
-        match ours.filter(|it| it.serves(&delivery.inputs, now)) {
-            Some(it) if it.is_fresh(&delivery.inputs, now) && !owned.refused => {
-                plan.is_due(it.renew);
-            }
-            Some(_) => aging = true,
-            None => lacking.push(target),
+        if let Some(fresh) = found.filter(|it| owned.is_fresh(it, inputs, now)) {
+            plan.is_due(fresh.renew);
+            donor = donor.or_else(|| as_donor(fresh, owned));
+        } else {
+            renews |= found.is_some_and(|it| owned.serves(it, inputs, now));
+            stale.push(target);
         }
     }
-    if aging {
-        return Some(Step::Provide(all, Origin::Mint));
+    if stale.is_empty() {
+        return None;
     }
-    let donor = deliveries.iter().find_map(|it| donor(it, owned, now));
-    (!lacking.is_empty()).then(|| Step::Provide(lacking, donor.unwrap_or(Origin::Mint)))
+    Some(match donor {
+        Some(donor) => Step::Provide(stale, donor),
+        None if renews || owned.refused.is_some() => Step::Provide(all, Origin::Mint),
+        None => Step::Provide(stale, Origin::Mint),
+    })
 }
 
 fn target(delivery: &Delivery, found: Option<&StoredSecret>) -> Target {
@@ -106,16 +138,30 @@ fn target(delivery: &Delivery, found: Option<&StoredSecret>) -> Target {
     }
 }
 
-/// A Secret whose credential may be written elsewhere too. It must be the very one that this
-/// process had accepted: who may write into one namespace must not write into others through us.
-fn donor(delivery: &Delivery, owned: &Owned, now: Timestamp) -> Option<Origin> {
-    let found = owned.secret(&delivery.namespace, &delivery.name)?;
-    let good = found.is_of(&owned.uid)
-        && found.is_fresh(&delivery.inputs, now)
-        && !owned.refused
-        && owned.accepted.as_ref() == Some(&found.digest);
-    let (namespace, digest) = (found.namespace.clone(), found.digest.clone());
-    good.then_some(Origin::Copy { namespace, digest })
+/// A fresh Secret whose credential may be written elsewhere too. It must be the very one that
+/// this process had accepted: who may write into one namespace must not write into others
+/// through us.
+fn as_donor(fresh: &StoredSecret, owned: &Owned) -> Option<Origin> {
+    let StoredSecret { namespace, name, digest, .. } = fresh.clone();
+    (owned.accepted.as_ref() == Some(&digest)).then_some(Origin::Copy { namespace, name, digest })
+}
+
+/// From when on a Secret of ours that is not desired any more may go; `None` while that is not
+/// known. An entry that is to stay keeps it.
+fn removal(
+    secret: &StoredSecret,
+    desired: &Desired,
+    owned: &Owned,
+    dates: Dates,
+) -> Option<Timestamp> {
+    let here =
+        owned.accounts.iter().flatten().filter(|it| {
+            it.namespace == secret.namespace && it.is_marked(&secret.name, &owned.uid)
+        });
+    let entries = here.map(|it| entries::removal(it, &secret.name, desired, owned, dates));
+    let last = entries.collect::<Option<Vec<_>>>()?.into_iter().max();
+    let due = surplus_from(&secret.namespace, desired, owned, dates)?;
+    Some(last.map_or(due, |it| it.max(due)))
 }
 
 /// From when on what is ours in a namespace may go, although nothing of that name is desired
@@ -124,34 +170,49 @@ pub(super) fn surplus_from(
     namespace: &str,
     desired: &Desired,
     owned: &Owned,
-    (replaced, delay): (Option<Timestamp>, SignedDuration),
-    now: Timestamp,
+    dates: Dates,
 ) -> Option<Timestamp> {
-    let mut successors = desired.deliveries.iter().flatten();
-    if let Some(successor) = successors.find(|it| it.namespace == namespace) {
-        return serving_since(successor, owned, now)?.checked_add(delay).ok();
+    if let Some(successor) = desired.delivery(namespace) {
+        return serving_since(successor, desired, owned, dates.now)?.checked_add(dates.delay).ok();
     }
     match &desired.grants {
-        Some(grants) if grants.is_empty() => Some(now),
-        _ => replaced,
+        Some(grants) if grants.is_empty() => Some(dates.now),
+        _ => dates.replaced,
     }
 }
 
 /// Since when a pull secret serves; `None` if it does not.
-pub(super) fn serving_since(
+fn serving_since(
     delivery: &Delivery,
+    desired: &Desired,
     owned: &Owned,
     now: Timestamp,
 ) -> Option<Timestamp> {
     let found = owned.secret(&delivery.namespace, &delivery.name)?;
-    let serves = found.is_of(&owned.uid) && found.serves(&delivery.inputs, now) && !owned.refused;
+    let serves = owned.serves(found, desired.inputs.as_ref()?, now);
     serves.then_some(found.created)
 }
 
-fn in_the_way(found: &StoredSecret) -> Failing {
+/// Since when all pull secrets serve instead of a role; `None` while one does not. A namespace
+/// that came after the first pull secret never depended on the role.
+pub(super) fn all_serving_since(
+    desired: &Desired,
+    owned: &Owned,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let deliveries = desired.deliveries.iter().flatten();
+    let served = deliveries.map(|it| Some((it.since, serving_since(it, desired, owned, now)?)));
+    let served: Vec<_> = served.collect::<Option<_>>()?;
+    let first = served.iter().map(|(_, since)| *since).min()?;
+    served.iter().filter(|(came, _)| *came <= first).map(|(_, since)| *since).max()
+}
+
+/// Says that a Secret of that name is somebody else's.
+#[must_use]
+pub fn in_the_way(found: &StoredSecret) -> Failing {
     let StoredSecret { namespace, name, .. } = found;
     let doing = format!("writing Secret {name} in namespace {namespace}");
-    let text = match &found.owner {
+    let text = match found.owners.first() {
         Some(owner) => format!(
             "{doing}: it belongs to attachment {}; set pullSecret.secretName to another name, and add that to the operator's --pull-secret-names",
             owner.name

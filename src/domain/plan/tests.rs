@@ -5,8 +5,9 @@ mod properties;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::claims::Claims;
-use crate::domain::names::PrincipalId;
+use crate::domain::claims::{Claim, Claims};
+use crate::domain::facts::RoleAssignment;
+use crate::domain::names::{PrincipalId, RegistryId};
 use crate::domain::problem::Cause;
 use crate::domain::role::Role;
 
@@ -72,7 +73,7 @@ fn owns(found: Vec<RoleAssignment>, finalizer: bool) -> Owned {
         secrets: Some(Vec::new()),
         gone: BTreeSet::new(),
         accepted: None,
-        refused: false,
+        refused: None,
         accounts: Some(Vec::new()),
         contested: BTreeSet::new(),
     }

@@ -131,11 +131,10 @@ pub fn digest(bytes: &[u8]) -> String {
     hex.filter_map(|it| char::from_digit(u32::from(it), 16)).collect()
 }
 
-/// When a credential is renewed: at half its life, ± 10 %, however short that is. `jitter` is a
-/// random number from 0 to 1 that keeps attachments from renewing all at once.
+/// When a credential with that life is renewed: at half of it, ± 10 %, however short it is.
+/// `jitter` is a random number from 0 to 1 that keeps attachments from renewing all at once.
 #[must_use]
-pub fn renewal(now: Timestamp, expires: Timestamp, jitter: f64) -> Timestamp {
-    let life = expires.duration_since(now).max(SignedDuration::ZERO);
+pub fn renewal(now: Timestamp, life: SignedDuration, jitter: f64) -> Timestamp {
     now.checked_add(life.mul_f64(0.5 * (0.9 + 0.2 * jitter))).unwrap_or(now)
 }
 
@@ -153,11 +152,11 @@ pub struct Wanted {
 /// What the method asks for. A namespace that is named may be a system one; one that does not
 /// exist yet, or is being deleted, is only counted.
 #[must_use]
-pub fn wanted(secret: &PullSecret, inputs: &Inputs, namespaces: &[Namespace]) -> Wanted {
+pub fn wanted(secret: &PullSecret, namespaces: &[Namespace]) -> Wanted {
     let delivery = |namespace: &Namespace, named| Delivery {
         namespace: namespace.name.clone(),
         name: secret.name.clone(),
-        inputs: inputs.clone(),
+        since: namespace.created,
         named,
     };
     let mut wanted = Wanted { name: secret.name.clone(), ..Wanted::default() };
@@ -179,3 +178,6 @@ pub fn wanted(secret: &PullSecret, inputs: &Inputs, namespaces: &[Namespace]) ->
     wanted.deliveries.extend(by_label.map(|it| delivery(it, false)));
     wanted
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,13 @@
 
 use jiff::Timestamp;
 
-use super::Wanted;
+use super::{Inputs, Wanted};
 use crate::domain::cluster::StoredSecret;
-use crate::domain::plan::{Delivery, Failing};
+use crate::domain::plan::{Delivery, Failing, Owned};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::proof::Proof;
+
+const ARM_AUDIENCE: &str = "the tenant does not know the audience https://containerregistry.azure.net, so tokens are asked for Azure Resource Manager's";
 
 /// What was wanted, what there is, and why the rest is missing.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +21,8 @@ pub struct Served {
     pub failing: Vec<Failing>,
     /// Why a credential that serves was not renewed although it was time.
     pub overdue: Option<Problem>,
+    /// What the registry said of the credential since it was written.
+    pub proof: Option<Proof>,
 }
 
 /// What came of a pass, namespace by namespace.
@@ -28,6 +32,8 @@ pub struct Delivered {
     pub secrets: Vec<StoredSecret>,
     /// What kept single namespaces from being served.
     pub failing: Vec<Failing>,
+    /// What kept Secrets from being written. One that is there may serve on.
+    pub unwritten: Vec<Failing>,
     /// What kept the credential from being made.
     pub mint: Option<Problem>,
 }
@@ -35,29 +41,36 @@ pub struct Delivered {
 impl Served {
     /// Judges what came of a pass.
     #[must_use]
-    pub fn of(wanted: Wanted, uid: &str, delivered: Delivered, now: Timestamp) -> Self {
-        let Delivered { secrets: all, mut failing, mint } = delivered;
+    pub fn of(
+        wanted: Wanted,
+        inputs: &Inputs,
+        owned: &Owned,
+        delivered: Delivered,
+        now: Timestamp,
+    ) -> Self {
+        let Delivered { secrets: all, mut failing, unwritten, mint } = delivered;
         let (mut secrets, mut overdue) = (Vec::new(), None);
         for delivery in &wanted.deliveries {
-            let here = |it: &&StoredSecret| {
-                it.namespace == delivery.namespace && it.name == delivery.name && it.is_of(uid)
-            };
-            match all.iter().find(here).filter(|it| it.serves(&delivery.inputs, now)) {
+            let here =
+                |it: &&StoredSecret| it.namespace == delivery.namespace && it.name == delivery.name;
+            let why = unwritten.iter().find(|it| it.namespace == delivery.namespace);
+            let why = why.map(|it| &it.problem).or(mint.as_ref());
+            match all.iter().find(here).filter(|it| owned.serves(it, inputs, now)) {
                 Some(found) => {
-                    if !found.is_fresh(&delivery.inputs, now) {
-                        overdue = overdue.or_else(|| mint.clone());
+                    if !found.is_fresh(inputs, now) {
+                        overdue = overdue.or_else(|| why.cloned());
                     }
                     secrets.push(found.clone());
                 }
                 None if failing.iter().all(|it| it.namespace != delivery.namespace) => {
-                    failing.push(lacking(delivery, mint.as_ref()));
+                    failing.push(lacking(delivery, why));
                 }
                 None => {}
             }
         }
         failing.sort_by(|a, b| a.namespace.cmp(&b.namespace));
         failing.dedup_by(|a, b| a.namespace == b.namespace);
-        Self { wanted, secrets, failing, overdue }
+        Self { wanted, secrets, failing, overdue, proof: None }
     }
 
     /// Whether what Ready speaks for holds: the namespaces that the spec names and that exist,
@@ -80,11 +93,15 @@ impl Served {
         first.map(|it| self.with_count(&it.problem))
     }
 
-    /// What else went wrong, and is tried again, while Ready holds.
+    /// What is the matter in the first namespace that is not served.
     #[must_use]
-    pub fn beside(&self) -> Option<Problem> {
-        let failing = self.failing.first().map(|it| self.with_count(&it.problem));
-        failing.or_else(|| self.overdue.clone())
+    pub fn trouble(&self) -> Option<Problem> {
+        self.failing.first().map(|it| self.with_count(&it.problem))
+    }
+
+    /// What is wrong, everything of it.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.failing.iter().map(|it| &it.problem).chain(&self.overdue)
     }
 
     /// How many namespaces are served.
@@ -111,6 +128,11 @@ impl Served {
         self.secrets.iter().filter_map(|it| it.renew).min()
     }
 
+    /// When something of them changes by itself.
+    pub fn dates(&self) -> impl Iterator<Item = Timestamp> {
+        self.secrets.iter().flat_map(|it| [it.renew, it.expires]).flatten()
+    }
+
     /// Says where it is, and what is missing of what was asked for.
     #[must_use]
     pub fn text(&self) -> String {
@@ -122,9 +144,12 @@ impl Served {
         );
         let absent = self.wanted.absent.iter().take(3);
         let absent = absent.map(|(name, why)| format!("; namespace {name} {why}"));
-        let doubt = self.secrets.iter().filter_map(|it| it.proof).find(|it| *it != Proof::Proven);
+        let written = self.secrets.iter().filter_map(|it| it.proof).find(|it| *it != Proof::Proven);
+        let doubt = self.proof.or(written).filter(|it| *it != Proof::Proven);
         let doubt = doubt.map(|it| format!("; {}", it.text()));
-        std::iter::once(count).chain(absent).chain(doubt).collect()
+        let by_arm = self.secrets.iter().any(|it| it.by_arm_audience);
+        let remark = by_arm.then(|| format!("; {ARM_AUDIENCE}"));
+        std::iter::once(count).chain(absent).chain(doubt).chain(remark).collect()
     }
 
     fn with_count(&self, problem: &Problem) -> Problem {
@@ -138,9 +163,9 @@ impl Served {
     }
 }
 
-fn lacking(delivery: &Delivery, mint: Option<&Problem>) -> Failing {
+fn lacking(delivery: &Delivery, why: Option<&Problem>) -> Failing {
     let Delivery { namespace, name, .. } = delivery;
-    let problem = mint.cloned().unwrap_or_else(|| {
+    let problem = why.cloned().unwrap_or_else(|| {
         let text = format!("writing Secret {name} in namespace {namespace}: not done yet");
         Problem::new(Cause::Busy, text)
     });

@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{Holdings, Observed, Report};
 use crate::api::{ConditionType, MethodInUse, Reason};
+use crate::domain::plan::Finalizer;
 use crate::domain::problem::{Cause, Problem, without_reference};
 use crate::domain::verdict::Verdict;
 
@@ -79,15 +80,23 @@ fn failed(problem: &Problem, kind: ConditionType, report: &Report<'_>) -> Vec<Fa
         _ => "False",
     };
     let message = if report.deleting {
-        format!(
-            "{}; detaching is tried again; to let go without it, set spec.deletionPolicy to Orphan, which leaves role assignments as they are{}",
-            problem.message,
-            problem.reference()
-        )
+        let (text, reference) = (&problem.message, problem.reference());
+        format!("{text}; detaching is tried again; {}{reference}", way_out(report))
     } else {
         problem.to_string()
     };
     vec![fact(ConditionType::Ready, ready, reason, &message), fact(kind, "True", reason, &message)]
+}
+
+/// How to let an object go that cannot be detached.
+fn way_out(report: &Report<'_>) -> String {
+    if report.finalizers.contains(&Finalizer::RoleAssignments) {
+        return "to let go without it, set spec.deletionPolicy to Orphan, which leaves role assignments as they are".to_owned();
+    }
+    format!(
+        "to let go without it, remove finalizer {}, which leaves entries in imagePullSecrets of service accounts",
+        Finalizer::ServiceAccounts.name()
+    )
 }
 
 /// What is known of a part while it could not be read: what was known, as it was told. The parts
@@ -109,7 +118,7 @@ fn pull_secrets_ready(report: &Report<'_>) -> Option<Fact> {
     Some(match served.failing.first() {
         None => fact(type_, "True", Reason::Attached, &served.text()),
         Some(first) => {
-            let problem = served.problem().or_else(|| served.beside());
+            let problem = served.problem().or_else(|| served.trouble());
             let message = problem.map_or_else(String::new, |it| it.to_string());
             fact(type_, "False", first.problem.cause.reason(), &message)
         }
@@ -147,9 +156,8 @@ fn attached(observed: &Observed) -> String {
     let by_name = observed.source.as_ref().map(|it| it.login_server.as_str());
     let server = by_arm.or(by_name).unwrap_or("the registry");
     if let Some(served) = &observed.served {
-        let remark = observed.remark.map_or_else(String::new, |it| format!("; {it}"));
         let can = if served.served() > 0 { "can be pulled from" } else { "waits for namespaces" };
-        return format!("{server} {can}: {}{remark}", served.text());
+        return format!("{server} {can}: {}", served.text());
     }
     match &observed.holdings {
         Some(holdings) => format!("{server} can be pulled from: {}", granted(holdings)),

@@ -16,12 +16,13 @@ fn inputs() -> Inputs {
 
 fn delivery(namespace: &str) -> Delivery {
     let (namespace, name) = (namespace.to_owned(), "acr-pull".to_owned());
-    Delivery { namespace, name, inputs: inputs(), named: true }
+    Delivery { namespace, name, since: now() - DELAY * 2, named: true }
 }
 
 fn wants(namespaces: &[&str]) -> Desired {
     Desired {
         deliveries: Some(namespaces.iter().map(|it| delivery(it)).collect()),
+        inputs: Some(inputs()),
         accounts: Accounts::Named(["default".to_owned()].into()),
         ..Desired::nothing()
     }
@@ -33,7 +34,7 @@ fn stored(namespace: &str) -> StoredSecret {
         namespace: namespace.into(),
         name: "acr-pull".into(),
         uid: format!("uid-{namespace}"),
-        owner: Some(Owner { uid: "mine".into(), name: "a".into() }),
+        owners: vec![Owner { uid: "mine".into(), name: "a".into() }],
         label: Some("mine".into()),
         intact: true,
         digest: "digest".into(),
@@ -42,6 +43,7 @@ fn stored(namespace: &str) -> StoredSecret {
         expires: Some(now() + DELAY),
         renew: Some(now() + DELAY / 2),
         proof: None,
+        by_arm_audience: false,
     }
 }
 
@@ -64,7 +66,7 @@ fn owns(secrets: Vec<StoredSecret>, accounts: Vec<ServiceAccount>) -> Owned {
         secrets: Some(secrets),
         gone: BTreeSet::new(),
         accepted: Some("digest".to_owned()),
-        refused: false,
+        refused: None,
         accounts: Some(accounts),
         contested: BTreeSet::new(),
     }
@@ -105,10 +107,13 @@ fn a_new_namespace_gets_the_credential_that_this_process_had_accepted() {
 }
 
 #[test]
-fn one_that_is_due_renews_all() {
+fn one_that_is_due_renews_all_unless_another_has_been_renewed() {
     let mut due = stored("a");
     due.renew = Some(now());
-    let owned = owns(vec![due, stored("b")], vec![]);
+    let mut owned = owns(vec![due, stored("b")], vec![]);
+    // Writing it into the other failed a moment ago.
+    assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["a".to_owned()], false)));
+    owned.accepted = None;
     let all = vec!["a".to_owned(), "b".to_owned()];
     assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((all, true)));
 }
@@ -119,8 +124,11 @@ fn another_version_of_the_client_secret_or_a_refusal_renews() {
     let mut older = stored("a");
     older.inputs = Some(Inputs { version: Some("0".into()), ..inputs() });
     assert_eq!(provided(&wants(&["a"]), &owns(vec![older], vec![])), all);
-    let refused = Owned { refused: true, ..owns(vec![stored("a")], vec![]) };
+    let refused = Owned { refused: Some("digest".into()), ..owns(vec![stored("a")], vec![]) };
     assert_eq!(provided(&wants(&["a"]), &refused), all);
+    // It is not spread either.
+    let both = vec!["a".to_owned(), "b".to_owned()];
+    assert_eq!(provided(&wants(&["a", "b"]), &refused), Some((both, true)));
 }
 
 #[test]
@@ -134,21 +142,22 @@ fn an_edited_secret_is_written_again() {
 #[test]
 fn without_a_client_secret_what_serves_is_left_as_it_is() {
     let mut desired = wants(&["a"]);
-    desired.deliveries.as_mut().unwrap()[0].inputs.version = None;
+    desired.inputs.as_mut().unwrap().version = None;
     assert_eq!(steps(&desired, &owns(vec![stored("a")], vec![])), vec![]);
 }
 
 #[test]
 fn a_strangers_secret_fails_its_namespace_and_no_other() {
     let mut stranger = stored("a");
-    (stranger.owner, stranger.label) = (None, None);
+    (stranger.owners, stranger.label) = (vec![], None);
     let owned = owns(vec![stranger.clone()], vec![account("a", &[], None)]);
     let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);
     assert_eq!(planned.failing[0].problem.cause, Cause::NotOurs);
     assert_eq!(provided(&wants(&["a", "b"]), &owned).unwrap().0, ["b"]);
     assert_eq!(first(&wants(&["a", "b"]), &owned).parts, Vec::<Vec<Step>>::new());
-    // One whose owner is gone is adopted.
+    // One whose owner is gone is adopted, also while garbage collection has yet to see that.
     stranger.label = Some("dead".into());
+    stranger.owners = vec![Owner { uid: "dead".into(), name: "a".into() }];
     let mut owned = owns(vec![stranger], vec![]);
     assert_eq!(provided(&wants(&["a"]), &owned), None);
     owned.gone.insert("dead".to_owned());
@@ -161,7 +170,7 @@ fn a_namespace_that_left_loses_its_secret_at_once() {
         owns(vec![stored("a"), stored("b")], vec![account("b", &["acr-pull"], Some("mine"))]);
     let expected = vec![
         Step::Withdraw(stored("b")),
-        Step::RemoveEntry(account("b", &["acr-pull"], Some("mine")), "acr-pull".into()),
+        Step::RemoveEntries(vec![(account("b", &["acr-pull"], Some("mine")), "acr-pull".into())]),
     ];
     assert_eq!(steps(&wants(&["a"]), &owned), expected);
     // Even the last one, and although there is no other.
@@ -225,7 +234,7 @@ fn detaching_takes_entries_of_ours_alone_and_then_lets_go() {
     let theirs = account("b", &["acr-pull"], Some("other"));
     let owned = Owned { secrets: None, ..owns(vec![], vec![ours.clone(), theirs]) };
     let expected = vec![
-        Step::RemoveEntry(ours, "acr-pull".into()),
+        Step::RemoveEntries(vec![(ours, "acr-pull".into())]),
         Step::RemoveFinalizer(Finalizer::ServiceAccounts),
     ];
     assert_eq!(plan(&Desired::nothing(), &owned, now(), DELAY).parts.concat(), expected);
@@ -240,4 +249,49 @@ fn suspended_it_renews_and_does_nothing_else() {
     let left: Vec<_> = planned.parts.concat();
     let [Step::Provide(targets, Origin::Mint)] = left.as_slice() else { panic!("{left:?}") };
     assert_eq!(targets.iter().map(|it| it.namespace.as_str()).collect::<Vec<_>>(), ["a"]);
+}
+
+#[test]
+fn an_old_name_is_renewed_while_it_waits_and_stays_while_no_account_names_the_new_one() {
+    let mut old = stored("a");
+    (old.name, old.renew) = ("old".into(), Some(now()));
+    let marked = |list: &[&str]| {
+        let marks = [("old".to_owned(), "mine".to_owned())].into();
+        ServiceAccount { marks, ..account("a", list, None) }
+    };
+    let owned = owns(vec![old.clone(), stored("a")], vec![marked(&["old"])]);
+    let planned = steps(&wants(&["a"]), &owned);
+    let [Step::Provide(targets, Origin::Copy { .. })] = planned.as_slice() else {
+        panic!("{planned:?}")
+    };
+    assert_eq!(targets[0].name, "old");
+
+    let both = owns(vec![old.clone(), stored("a")], vec![marked(&["old", "acr-pull"])]);
+    let planned = steps(&wants(&["a"]), &both);
+    assert!(planned.contains(&Step::Withdraw(old)), "{planned:?}");
+}
+
+#[test]
+fn an_entry_of_an_attachment_that_is_gone_is_taken_over() {
+    let entry = account("a", &["acr-pull"], Some("dead"));
+    let mut owned = owns(vec![stored("a")], vec![entry.clone()]);
+    assert!(first(&wants(&["a"]), &owned).parts.is_empty());
+    owned.gone.insert("dead".into());
+    let expected = vec![vec![Step::AddEntry(entry, "acr-pull".into())]];
+    assert_eq!(first(&wants(&["a"]), &owned).parts, expected);
+}
+
+#[test]
+fn new_namespaces_do_not_put_off_what_the_first_pull_secrets_replace() {
+    let (old, mut new) = (stored("a"), stored("b"));
+    new.created = now();
+    let owned = owns(vec![old, new], vec![]);
+    let mut desired = wants(&["a", "b"]);
+    let replaced = |it: &Desired| replaced_at(it, &owned, now(), DELAY);
+    // As long as it was there before, it depended on what is replaced.
+    assert_eq!(replaced(&desired), Some(now() + DELAY));
+    desired.deliveries.as_mut().unwrap()[1].since = now();
+    assert_eq!(replaced(&desired), Some(now()));
+    desired.deliveries.as_mut().unwrap().push(delivery("c"));
+    assert_eq!(replaced(&desired), None, "one is not served");
 }
