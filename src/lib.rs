@@ -30,7 +30,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::azure::Azure;
-use crate::controller::Context;
+use crate::controller::{Context, Rules};
 use crate::metrics::Metrics;
 use crate::server::Pages;
 use crate::settings::Settings;
@@ -62,22 +62,13 @@ pub async fn run(
 ) -> std::io::Result<()> {
     let Connections { http, kubernetes, listener, mut metrics } = connections;
     let counts = Metrics::new(&mut metrics);
-    let azure =
-        Azure::new(http, settings.cloud, settings.identity, settings.acr_audience, counts.clone());
-    let context = Context::new(
-        &kubernetes,
-        azure,
-        (settings.policy, settings.namespace),
-        settings.intervals,
-        counts.clone(),
-    );
-    let (attachments, passes) = controller::run(
-        &kubernetes,
-        &settings.attachment_selector,
-        settings.concurrency,
-        Arc::new(context),
-        stop.clone(),
-    );
+    let Settings { cloud, identity, acr_audience, attachment_selector, concurrency, .. } = settings;
+    let azure = Azure::new(http, cloud, identity, acr_audience, counts.clone());
+    let Settings { policy, namespace, subscription, intervals, .. } = settings;
+    let rules = Rules { policy, namespace, subscription, intervals };
+    let context = Arc::new(Context::new(&kubernetes, azure, rules, counts.clone()));
+    let (attachments, passes) =
+        controller::run(&kubernetes, &attachment_selector, concurrency, context, stop.clone());
     let pages = Pages { attachments, metrics: counts, registry: Arc::new(metrics) };
     let serve = axum::serve(listener, server::router(pages));
     tokio::select! {

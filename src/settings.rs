@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use azure_core::credentials::Secret;
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
+use uuid::Uuid;
 
 use crate::azure::{Cloud, Identity};
 use crate::domain::policy::{AllowedNames, AllowedRegistries, Domains, Policy};
@@ -33,6 +34,11 @@ pub struct Arguments {
     /// overlap. Empty: all.
     #[arg(long, env = "ACR_ATTACH_ATTACHMENT_SELECTOR", default_value = "", hide_default_value = true, value_parser = selector)]
     pub attachment_selector: String,
+
+    /// The subscription in which registries are looked up by name where neither the attachment
+    /// nor the cluster tells another.
+    #[arg(long, env = "ACR_ATTACH_SUBSCRIPTION_ID")]
+    pub subscription_id: Option<Uuid>,
 
     /// The operator's own namespace, in which Secrets with client secrets are read. Without it,
     /// that of the service account.
@@ -138,6 +144,8 @@ pub struct Settings {
     pub policy: Policy,
     /// The operator's own namespace.
     pub namespace: String,
+    /// The operator's own subscription, if it is given.
+    pub subscription: Option<Uuid>,
     /// The audience of tokens that are exchanged at registries, if it is given.
     pub acr_audience: Option<String>,
     /// The label selector of the attachments to serve.
@@ -176,6 +184,7 @@ impl Settings {
             },
             identity,
             namespace: arguments.namespace.clone().unwrap_or_else(|| namespace.to_owned()),
+            subscription: arguments.subscription_id,
             acr_audience: arguments.acr_audience.clone(),
             attachment_selector: arguments.attachment_selector.clone(),
             concurrency: arguments.concurrency,

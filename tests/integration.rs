@@ -18,6 +18,8 @@ mod attaching;
 mod causes;
 #[path = "integration/detaching.rs"]
 mod detaching;
+#[path = "integration/finding.rs"]
+mod finding;
 #[path = "integration/outages.rs"]
 mod outages;
 #[path = "integration/program.rs"]
@@ -34,6 +36,8 @@ mod pull_secret_reach;
 mod pull_secret_renewal;
 #[path = "integration/pull_secrets.rs"]
 mod pull_secrets;
+#[path = "integration/repositories.rs"]
+mod repositories;
 #[path = "integration/steady.rs"]
 mod steady;
 #[path = "integration/tidy.rs"]

@@ -117,6 +117,7 @@ impl World {
             },
             policy: Policy::default(),
             namespace: format!("acr-attach-{id}"),
+            subscription: None,
             acr_audience: None,
             attachment_selector: format!("{LABEL}={id}"),
             concurrency: 16,

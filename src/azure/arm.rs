@@ -1,4 +1,5 @@
-//! The one request path of Azure Resource Manager: token, paging, error body, deadline.
+//! The one request path of Azure Resource Manager, and of Microsoft Graph, which answers alike:
+//! token, paging, error body, deadline.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,6 +27,8 @@ const MOST_PAGES: usize = 50;
 #[derive(Debug)]
 pub(super) struct Arm {
     cloud: Cloud,
+    /// The URL before all paths. Tokens go there and nowhere else.
+    base: &'static str,
     identity: Identity,
     options: ClientOptions,
     session: Mutex<Option<Arc<Pipeline>>>,
@@ -49,7 +52,15 @@ impl<'a> Call<'a> {
 
 impl Arm {
     pub(super) fn new(cloud: Cloud, identity: Identity, options: ClientOptions) -> Self {
-        Self { cloud, identity, options, session: Mutex::default() }
+        Self { cloud, base: cloud.arm(), identity, options, session: Mutex::default() }
+    }
+
+    /// Microsoft Graph, as the same identity sees it. It signs in anew: rights there are in the
+    /// token, so that one from before a grant would not show it.
+    pub(super) fn graph(&self) -> Self {
+        let Self { cloud, identity, options, .. } = self;
+        let (base, session) = (cloud.graph(), Mutex::default());
+        Self { cloud: *cloud, base, identity: identity.clone(), options: options.clone(), session }
     }
 
     /// Sends a request and reads its answer; `None` for an answer without a body.
@@ -106,9 +117,9 @@ impl Arm {
 
     /// Path and query of a link, if it leads to where the token may go.
     fn path_of(&self, link: &str) -> Option<String> {
-        let (link, arm) = (Url::parse(link).ok()?, Url::parse(self.cloud.arm()).ok()?);
+        let (link, base) = (Url::parse(link).ok()?, Url::parse(self.base).ok()?);
         let query = link.query().map_or_else(String::new, |it| format!("?{it}"));
-        (link.origin() == arm.origin()).then(|| format!("{}{query}", link.path()))
+        (link.origin() == base.origin()).then(|| format!("{}{query}", link.path()))
     }
 
     async fn try_send(&self, call: &Call<'_>, pipeline: &Pipeline) -> Result<Vec<u8>, Error> {
@@ -127,7 +138,7 @@ impl Arm {
     }
 
     fn request(&self, call: &Call<'_>) -> Result<Request, Error> {
-        let url = Url::parse(&format!("{}{}", self.cloud.arm(), call.path))
+        let url = Url::parse(&format!("{}{}", self.base, call.path))
             .map_err(|error| Error::unreadable(call.attempt, error))?;
         let mut request = Request::new(url, call.method);
         if let Some(body) = &call.body {
@@ -147,8 +158,9 @@ impl Arm {
         let credential = credential
             .map_err(|error| Error::failed(attempt, &self.identity, &error))?
             .ok_or_else(|| Error::no_identity(attempt))?;
+        let scope = format!("{}/.default", self.base);
         let bearer: Arc<dyn Policy> =
-            Arc::new(BearerTokenAuthorizationPolicy::new(credential, [self.cloud.arm_scope()]));
+            Arc::new(BearerTokenAuthorizationPolicy::new(credential, [scope]));
         let pipeline = Arc::new(Pipeline::new(
             Some(env!("CARGO_PKG_NAME")),
             Some(env!("CARGO_PKG_VERSION")),

@@ -37,6 +37,16 @@ impl Cloud {
         }
     }
 
+    /// The URL of Microsoft Graph, without a slash at the end.
+    #[must_use]
+    pub fn graph(self) -> &'static str {
+        match self {
+            Self::Public => "https://graph.microsoft.com",
+            Self::UsGovernment => "https://graph.microsoft.us",
+            Self::China => "https://microsoftgraph.chinacloudapi.cn",
+        }
+    }
+
     /// The domain of login servers.
     #[must_use]
     pub fn login_server_suffix(self) -> &'static str {
@@ -45,11 +55,6 @@ impl Cloud {
             Self::UsGovernment => "azurecr.us",
             Self::China => "azurecr.cn",
         }
-    }
-
-    /// What a token for Azure Resource Manager is asked for.
-    pub(super) fn arm_scope(self) -> String {
-        format!("{}/.default", self.arm())
     }
 
     pub(super) fn configuration(self) -> CloudConfiguration {

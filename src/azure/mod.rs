@@ -9,6 +9,7 @@ mod cause;
 mod cloud;
 mod entra;
 mod error;
+mod lookup;
 mod resources;
 mod transport;
 

@@ -28,6 +28,8 @@ impl Reader {
         struct Properties {
             login_server: String,
             role_assignment_mode: Option<RoleAssignmentMode>,
+            #[serde(default)]
+            provisioning_state: String,
         }
         let attempt = Attempt {
             at_registry: false,
@@ -46,6 +48,7 @@ impl Reader {
                 .properties
                 .role_assignment_mode
                 .unwrap_or(RoleAssignmentMode::LegacyRegistryPermissions),
+            provisioning_state: wire.properties.provisioning_state,
         })
     }
 
@@ -77,7 +80,11 @@ impl Reader {
             .map(|it| it.parse())
             .transpose()
             .map_err(|error| Error::unreadable(&attempt, error))?;
+        let client = properties.service_principal_profile.and_then(|it| it.client_id);
         Ok(Cluster {
+            // Clusters with a managed identity say `msi` there.
+            service_principal: client.filter(|it| !it.eq_ignore_ascii_case("msi")),
+            node_resource_group: properties.node_resource_group,
             id: wire.id.parse().map_err(|error| Error::unreadable(&attempt, error))?,
             kubelet_identity,
             settled,
@@ -98,6 +105,14 @@ struct ClusterProperties {
     #[serde(default)]
     agent_pool_profiles: Vec<AgentPoolProfile>,
     identity_profile: Option<IdentityProfile>,
+    service_principal_profile: Option<ServicePrincipalProfile>,
+    node_resource_group: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ServicePrincipalProfile {
+    client_id: Option<String>,
 }
 
 #[derive(Deserialize)]

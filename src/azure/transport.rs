@@ -97,6 +97,7 @@ impl Bounded {
             "169.254.169.254" => IMDS,
             it if it == self.cloud.authority_host() => ENTRA,
             it if self.cloud.arm().ends_with(it) => "arm",
+            it if self.cloud.graph().ends_with(it) => "graph",
             it if it.ends_with(self.cloud.login_server_suffix()) => "acr",
             _ => "other",
         }
@@ -117,6 +118,10 @@ fn operation(request: &Request) -> &'static str {
         Method::Get if names("/roleassignments") => "list_role_assignments",
         Method::Get if names("/registries/") => "get_registry",
         Method::Get if names("/managedclusters/") => "get_managed_cluster",
+        Method::Get if names("/registries") => "list_registries",
+        Method::Get if names("/managedclusters") => "list_managed_clusters",
+        Method::Get if names("/serviceprincipals") => "get_service_principal",
+        Method::Get if names("/resourcegroups/") => "get_resource_group",
         _ if names("/oauth2/exchange") => "exchange",
         _ if names("/oauth2/") => "token",
         _ => "other",

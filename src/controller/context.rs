@@ -2,11 +2,13 @@
 
 use kube::Client;
 use tokio::sync::OnceCell;
+use uuid::Uuid;
 
 use super::events::Events;
 use super::kubernetes::Kubernetes;
 use super::locks::Locks;
 use super::memory::Memory;
+use super::platform::Shared;
 use super::watches::Watches;
 use crate::azure::Azure;
 use crate::domain::claims::Claim;
@@ -14,6 +16,18 @@ use crate::domain::policy::Policy;
 use crate::domain::problem::Problem;
 use crate::domain::schedule::Intervals;
 use crate::metrics::Metrics;
+
+/// What the operator's settings say, as far as passes need it.
+pub struct Rules {
+    /// What attachments may ask for.
+    pub policy: Policy,
+    /// The operator's own namespace.
+    pub namespace: String,
+    /// The operator's own subscription, if it is given.
+    pub subscription: Option<Uuid>,
+    /// The operator's intervals.
+    pub intervals: Intervals,
+}
 
 /// What all passes share.
 pub struct Context {
@@ -27,6 +41,10 @@ pub struct Context {
     pub policy: Policy,
     /// The operator's own namespace.
     pub namespace: String,
+    /// The operator's own subscription, if it is given.
+    pub subscription: Option<Uuid>,
+    /// Which cluster this is.
+    pub platform: Shared,
     /// What the watches beside the one on attachments have shown.
     pub watches: Watches,
     /// The operator's intervals.
@@ -43,13 +61,8 @@ pub struct Context {
 impl Context {
     /// For one operator.
     #[must_use]
-    pub fn new(
-        client: &Client,
-        azure: Azure,
-        (policy, namespace): (Policy, String),
-        intervals: Intervals,
-        metrics: Metrics,
-    ) -> Self {
+    pub fn new(client: &Client, azure: Azure, rules: Rules, metrics: Metrics) -> Self {
+        let Rules { policy, namespace, subscription, intervals } = rules;
         Self {
             kubernetes: Kubernetes::new(client),
             azure,
@@ -57,6 +70,8 @@ impl Context {
             watches: Watches::new(&policy),
             policy,
             namespace,
+            subscription,
+            platform: Shared::default(),
             intervals,
             metrics,
             memory: Memory::default(),

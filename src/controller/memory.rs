@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::Guarded;
-use crate::api::{REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
+use crate::api::{MethodInUse, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::facts::Registry;
 use crate::domain::plan::Finalizer;
 use crate::domain::problem::Problem;
@@ -59,6 +59,10 @@ pub struct Next {
 pub struct Known {
     /// What Azure said.
     pub look: Look,
+    /// The method in use.
+    pub method: Option<MethodInUse>,
+    /// What speaks against it, and changes nothing.
+    pub remark: Option<String>,
     /// The digest of the credential that was last accepted.
     pub accepted: Option<String>,
     /// The namespaces that were served.

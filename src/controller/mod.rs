@@ -2,6 +2,7 @@
 
 mod accounts;
 mod act;
+mod choice;
 mod context;
 mod entries;
 mod events;
@@ -14,8 +15,10 @@ mod next;
 mod observe;
 mod observe_secrets;
 mod outcome;
+mod platform;
 mod pull_secrets;
 mod reconcile;
+mod registry;
 mod report;
 mod secrets;
 mod touched;
@@ -40,7 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{MethodInUse, RegistryAttachment};
 use crate::metrics::{Metrics, Standing};
-pub use context::Context;
+pub use context::{Context, Rules};
 use memory::Trigger;
 use reconcile::reconcile;
 use touched::wakes;

@@ -11,9 +11,14 @@ use crate::domain::names::AssignmentId;
 use crate::domain::plan::Target;
 use crate::domain::verdict::condition;
 
-/// What to tell of a change that was made; `before` is the status until then.
+/// What to tell of a change that was made; `before` is the status until then, and `generation`
+/// that of the spec.
 #[must_use]
-pub fn of_deed(deed: &Deed, before: Option<&RegistryAttachmentStatus>) -> Option<News> {
+pub fn of_deed(
+    deed: &Deed,
+    before: Option<&RegistryAttachmentStatus>,
+    generation: Option<i64>,
+) -> Option<News> {
     let (warning, reason, action, note) = match deed {
         Deed::Finalizer(..)
         | Deed::Held(_)
@@ -36,6 +41,10 @@ pub fn of_deed(deed: &Deed, before: Option<&RegistryAttachmentStatus>) -> Option
             let note = format!("holds role assignment {} together with other attachments", it.id);
             (false, "RoleAssignmentShared", "Assign", note)
         }
+        Deed::Amended(it) if is_new(before, generation) => {
+            let note = format!("changed the condition of role assignment {}", it.id);
+            (false, "RoleAssignmentUpdated", "Assign", note)
+        }
         Deed::Amended(it) => {
             let note = format!("set the condition of role assignment {} right", it.id);
             (true, "RoleAssignmentRestored", "Assign", note)
@@ -50,6 +59,12 @@ pub fn of_deed(deed: &Deed, before: Option<&RegistryAttachmentStatus>) -> Option
         }
     };
     Some(News { warning, reason: reason.to_owned(), action, note })
+}
+
+/// Whether the spec has changed since, so that what is changed now is no drift.
+#[must_use]
+pub fn is_new(before: Option<&RegistryAttachmentStatus>, generation: Option<i64>) -> bool {
+    before.is_none_or(|it| it.observed_generation != generation)
 }
 
 /// What to tell of pull secrets and service accounts: one thing for all that the same was done

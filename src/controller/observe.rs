@@ -6,15 +6,16 @@ use kube::ResourceExt;
 use super::context::Context;
 use super::memory::{Known, Look, Trigger};
 use super::pull_secrets::Making;
-use crate::api::{Ownership, RegistryAttachment};
+use super::registry::{self, Wanted, detected, usable};
+use crate::api::RegistryAttachment;
 use crate::azure::{Reader, Session};
-use crate::domain::attachment::{IdentitySource, Method, Task};
+use crate::domain::attachment::{IdentitySource, KubeletIdentity, Method, RegistryName, Task};
 use crate::domain::claims::Claim;
 use crate::domain::kubelet_identity;
-use crate::domain::names::{AssignmentId, ClusterId, PrincipalId, RegistryId};
+use crate::domain::names::{ClusterId, PrincipalId, RegistryId};
 use crate::domain::plan::{Assignments, Desired, Failing, Finalizer, Owned};
-use crate::domain::problem::Problem;
-use crate::domain::pull_secret::{Source, Wanted};
+use crate::domain::problem::{Cause, Problem};
+use crate::domain::pull_secret::{self, Source};
 use crate::domain::status::{Holdings, Observed};
 
 /// How closely a pass looks.
@@ -52,7 +53,7 @@ pub struct Observation {
     /// What there is, as far as known.
     pub owned: Owned,
     /// Which namespaces are to have the pull secret.
-    pub wanted: Option<Wanted>,
+    pub wanted: Option<pull_secret::Wanted>,
     /// The registry that the pull secret is for.
     pub source: Option<Source>,
     /// What marks role assignments, if they were asked for.
@@ -112,8 +113,8 @@ impl Observation {
     pub async fn look(&mut self, pass: Pass<'_>) {
         let result = match pass.task {
             Task::Attach(attachment) => match &attachment.method {
-                Method::KubeletIdentity(registry, source) => {
-                    self.kubelet_identity(registry, source, pass).await
+                Method::KubeletIdentity(asked) => {
+                    self.kubelet_identity(&attachment.registry, asked, pass).await
                 }
                 Method::PullSecret(secret) => {
                     self.pull_secret(&attachment.registry, secret, pass).await
@@ -133,24 +134,33 @@ impl Observation {
 
     async fn kubelet_identity(
         &mut self,
-        id: &RegistryId,
-        source: &IdentitySource,
+        name: &RegistryName,
+        asked: &KubeletIdentity,
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
         let claim = self.claim(pass).await?;
+        let wanted = Wanted { name, source: Some(&asked.source), before: self.before(pass) };
         let azure = pass.ctx.azure.session()?;
         let azure = &self.session.insert(azure).reader;
-        let registry = azure.registry(id).await?;
+        let registry = wanted.read(azure, pass.ctx).await?;
+        self.look.registry = Some(registry.clone());
         self.observed.registry = Some(registry.clone());
-        let identity = identity(source, azure).await?;
+        usable(&registry)?;
+        let identity = identity(&asked.source, azure, pass.ctx).await?;
         self.observed.cluster.clone_from(&identity.cluster);
         self.observed.principal = Some(identity.principal);
-        let found = azure.role_assignments(id).await?;
-        self.owned.assignments = Some(Assignments::on(id, claim, found));
-        let grant = kubelet_identity::desired(&registry, identity.principal)?;
+        let found = azure.role_assignments(&registry.id).await?;
+        self.owned.assignments = Some(Assignments::on(&registry.id, claim, found));
+        let grant = kubelet_identity::desired(&registry, identity.principal, &asked.repositories)?;
         self.desired.grants = Some(vec![grant]);
         self.desired.settled = identity.settled;
         Ok(())
+    }
+
+    /// The registry that was found before.
+    pub(super) fn before(&self, pass: Pass<'_>) -> Option<RegistryId> {
+        let known = self.look.registry.as_ref().map(|it| it.id.clone());
+        known.or_else(|| registry::told(pass.object))
     }
 
     /// What marks the role assignments of the attachment.
@@ -162,19 +172,45 @@ impl Observation {
     }
 
     /// Where the registry is gone, so are its assignments.
-    async fn detaching(&mut self, registry: &RegistryId, pass: Pass<'_>) -> Result<(), Problem> {
+    async fn detaching(&mut self, name: &RegistryName, pass: Pass<'_>) -> Result<(), Problem> {
         self.desired.grants = Some(Vec::new());
+        let Some(registry) = self.registry_to_leave(name, pass).await? else {
+            self.owned.assignments = Some(Assignments::none());
+            return Ok(());
+        };
+        let registry = &registry;
         self.assignments(registry, pass).await?;
         // Nobody looks again after this, so a list that lags behind must not have the last word.
         let (Some(session), Some(owns)) = (&self.session, &mut self.owned.assignments) else {
             return Ok(());
         };
-        for id in told(pass.object) {
+        for id in registry::told_assignments(pass.object) {
             if id.is_at(registry) && owns.found.iter().all(|it| it.id != id) {
                 owns.found.extend(session.reader.role_assignment(&id).await?);
             }
         }
         Ok(())
+    }
+
+    /// The id of the registry to detach from; `None` if there is none of that name any more.
+    async fn registry_to_leave(
+        &mut self,
+        name: &RegistryName,
+        pass: Pass<'_>,
+    ) -> Result<Option<RegistryId>, Problem> {
+        let wanted = Wanted { name, source: None, before: self.before(pass) };
+        let needed = self.owned.finalizers.contains(&Finalizer::RoleAssignments);
+        match (name, &wanted.before) {
+            (RegistryName::Id(id), _) | (_, Some(id)) => Ok(Some(id.clone())),
+            (_, None) if !needed => Ok(None),
+            (_, None) => {
+                let azure = pass.ctx.azure.session()?;
+                match wanted.look_up(&self.session.insert(azure).reader, pass.ctx).await {
+                    Err(problem) if problem.cause == Cause::NotFound => Ok(None),
+                    answer => answer.map(Some),
+                }
+            }
+        }
     }
 
     /// Role assignments that are ours to give back, if there can be any: without our finalizer
@@ -205,14 +241,6 @@ impl Observation {
     }
 }
 
-/// The role assignments that status calls ours, for when Azure's lists lag behind.
-fn told(object: &RegistryAttachment) -> Vec<AssignmentId> {
-    let list = object.status.iter().flat_map(|it| it.role_assignments.iter().flatten());
-    list.filter(|it| it.ownership == Ownership::Managed)
-        .filter_map(|it| it.id.parse().ok())
-        .collect()
-}
-
 /// The identity that pulls.
 struct Identity {
     principal: PrincipalId,
@@ -221,15 +249,26 @@ struct Identity {
     settled: bool,
 }
 
-async fn identity(source: &IdentitySource, azure: &Reader) -> Result<Identity, Problem> {
-    match source {
+async fn identity(
+    source: &IdentitySource,
+    azure: &Reader,
+    ctx: &Context,
+) -> Result<Identity, Problem> {
+    let cluster = match source {
         IdentitySource::Given(principal) => {
-            Ok(Identity { principal: *principal, cluster: None, settled: true })
+            return Ok(Identity { principal: *principal, cluster: None, settled: true });
         }
-        IdentitySource::Cluster(id) => {
-            let cluster = azure.cluster(id).await?;
-            let principal = kubelet_identity::principal(&cluster)?;
-            Ok(Identity { principal, settled: cluster.settled, cluster: Some(cluster.id) })
+        IdentitySource::Cluster(id) => id.clone(),
+        IdentitySource::Detected => detected(ctx).await?,
+    };
+    let cluster = azure.cluster(&cluster).await?;
+    let principal = match (&cluster.kubelet_identity, &cluster.service_principal) {
+        (None, Some(client)) => {
+            let answer = azure.service_principal(client).await.map_err(Problem::from);
+            answer
+                .map_err(|problem| kubelet_identity::unknown_service_principal(&problem, client))?
         }
-    }
+        _ => kubelet_identity::principal(&cluster)?,
+    };
+    Ok(Identity { principal, settled: cluster.settled, cluster: Some(cluster.id) })
 }

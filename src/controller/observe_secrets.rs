@@ -11,16 +11,18 @@ use kube::core::{Selector, SelectorExt};
 use super::context::Context;
 use super::kubernetes::within;
 use super::observe::{Observation, Occasion, Pass};
+use super::registry::{self, usable};
 use super::secrets::Written;
 use crate::api::RegistryAttachment;
 use crate::domain::attachment::{Method, RegistryName, Task};
 use crate::domain::cluster::{Namespace, StoredSecret};
 use crate::domain::facts::Registry;
-use crate::domain::names::RegistryId;
+use crate::domain::kubelet_identity::repositories_fit;
 use crate::domain::plan::Finalizer;
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::proof::{Probe, Proof};
 use crate::domain::pull_secret::{Inputs, PullSecret, Source, wanted};
+use crate::domain::repositories::Repositories;
 use crate::domain::status::Holdings;
 
 impl Observation {
@@ -109,12 +111,17 @@ impl Observation {
         let reference = &secret.principal.secret.name;
         let credentials = pass.ctx.watches.credentials.select(|it| it.name == *reference)?;
         let version = credentials.first().map(|it| it.version.as_str());
+        if let Some(registry) = &self.observed.registry {
+            repositories_fit(registry, &secret.repositories)?;
+        }
         self.desired.inputs = Some(Inputs::of(secret, &source, version));
         self.source = Some(source.clone());
         self.observed.source = Some(source);
-        match name {
-            RegistryName::Id(id) => self.assignments(id, pass).await,
-            RegistryName::LoginServer(_) => {
+        match self.look.registry.as_ref().map(|it| it.id.clone()) {
+            Some(id) if !matches!(name, RegistryName::LoginServer(_)) => {
+                self.assignments(&id, pass).await
+            }
+            _ => {
                 self.observed.holdings = Some(Holdings::default());
                 Ok(())
             }
@@ -125,16 +132,13 @@ impl Observation {
     /// from pulling: what it told before still counts.
     async fn source(&mut self, name: &RegistryName, pass: Pass<'_>) -> Result<Source, Problem> {
         let Pass { object, occasion, ctx, .. } = pass;
-        let id = match name {
-            RegistryName::LoginServer(server) => {
-                return Ok(Source { login_server: server.clone(), mode: None });
-            }
-            RegistryName::Id(id) => id,
-        };
-        let before = self.look.registry.clone().or_else(|| told(object, id));
+        if let RegistryName::LoginServer(server) = name {
+            return Ok(Source { login_server: server.clone(), mode: None });
+        }
+        let before = self.look.registry.clone().or_else(|| told(object, name));
         let registry = match before {
             Some(registry) if occasion == Occasion::Glance => registry,
-            before => match self.registry(id, ctx).await {
+            before => match self.registry(name, pass).await {
                 Ok(registry) => registry,
                 Err(problem) => {
                     self.look.problem = Some(problem.clone());
@@ -150,16 +154,20 @@ impl Observation {
         Ok(source)
     }
 
-    async fn registry(&mut self, id: &RegistryId, ctx: &Context) -> Result<Registry, Problem> {
-        let session = ctx.azure.session()?;
-        Ok(self.session.insert(session).reader.registry(id).await?)
+    async fn registry(&mut self, name: &RegistryName, pass: Pass<'_>) -> Result<Registry, Problem> {
+        let wanted = registry::Wanted { name, source: None, before: self.before(pass) };
+        let session = pass.ctx.azure.session()?;
+        let registry = wanted.read(&self.session.insert(session).reader, pass.ctx).await?;
+        usable(&registry)?;
+        Ok(registry)
     }
 
     /// Asks the registry about one of the credentials in use: they are all the same, or will be
     /// when they are renewed.
-    pub async fn prove(&mut self, now: Timestamp, ctx: &Context) {
+    pub async fn prove(&mut self, repositories: &Repositories, now: Timestamp, ctx: &Context) {
         let (Some(source), Some(secret)) = (self.source.clone(), self.in_use(now)) else { return };
-        match ask_about(&secret, &source, ctx).await {
+        let probe = &Probe::of(source.mode, repositories);
+        match ask_about(&secret, &source, probe, ctx).await {
             Ok(Some(Answer::Taken(proof))) => self.look.proof = Some(proof),
             Ok(Some(Answer::Refused)) => {
                 self.look.refused = Some(secret.digest.clone());
@@ -195,6 +203,7 @@ enum Answer {
 async fn ask_about(
     secret: &StoredSecret,
     source: &Source,
+    probe: &Probe,
     ctx: &Context,
 ) -> Result<Option<Answer>, Problem> {
     let StoredSecret { namespace, name, digest, .. } = secret;
@@ -205,7 +214,7 @@ async fn ask_about(
     let credential = written.and_then(|it| it.credential(&source.login_server));
     let Some(credential) = credential else { return Ok(None) };
     let registry = ctx.azure.registry(&source.login_server)?;
-    match registry.prove(&credential, &Probe::of(source.mode)).await {
+    match registry.prove(&credential, probe).await {
         Err(error) if error.is_refused() => Ok(Some(Answer::Refused)),
         answer => Ok(Some(Answer::Taken(answer?))),
     }
@@ -254,13 +263,18 @@ async fn gone(
 }
 
 /// The registry as status tells it: what Azure said before the operator was started.
-fn told(object: &RegistryAttachment, id: &RegistryId) -> Option<Registry> {
-    let told = object.status.as_ref()?.registry.as_ref()?;
-    let told_id: RegistryId = told.resource_id.as_ref()?.parse().ok()?;
-    (told_id == *id).then_some(())?;
+fn told(object: &RegistryAttachment, name: &RegistryName) -> Option<Registry> {
+    let id = registry::told(object)?;
+    let same = match name {
+        RegistryName::Id(named) => *named == id,
+        RegistryName::Name { name, .. } => id.name().eq_ignore_ascii_case(name),
+        RegistryName::LoginServer(_) => false,
+    };
+    let told = object.status.as_ref()?.registry.as_ref().filter(|_| same)?;
     Some(Registry {
-        id: told_id,
+        id,
         login_server: told.login_server.as_ref()?.parse().ok()?,
         mode: told.role_assignment_mode?,
+        provisioning_state: "Succeeded".to_owned(),
     })
 }

@@ -76,6 +76,7 @@ impl Outcome {
             observed.holdings = Some(Holdings { grants, found, waiting: plan.waiting });
         }
         outcome.known.remember(look, &acted);
+        outcome.known.method = observed.method.or(outcome.known.method);
         let found = owned.secrets.take();
         if let (Some(wanted), Some(found), Some(inputs)) = (wanted, found, desired.inputs) {
             let failing = plan.failing.into_iter().chain(std::mem::take(&mut acted.failing));

@@ -86,7 +86,7 @@ impl Actor<'_> {
         }
         let (principal, version) = self.principal(spec).await?;
         let registry = self.azure.registry(&source.login_server)?;
-        let probe = Probe::of(source.mode);
+        let probe = Probe::of(source.mode, &spec.repositories);
         let minted = match spec.form {
             CredentialForm::ClientSecret => registry.client_secret(&principal, &probe).await,
             _ => registry.registry_token(&principal, &probe).await,

@@ -12,6 +12,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 
 use super::act::{Acted, Actor, act};
+use super::choice::{Choice, choose};
 use super::context::Context;
 use super::memory::{Known, Trigger, Wake};
 use super::observe::{Observation, Occasion, Pass};
@@ -20,9 +21,10 @@ use super::pull_secrets::Making;
 use super::report::{Brought, report};
 use super::unreadable::report_unreadable;
 use crate::api::{MethodChoice, REQUESTED_AT, RegistryAttachment};
-use crate::domain::attachment::{Method, Task};
+use crate::domain::attachment::{self, Method, Task};
 use crate::domain::plan::{self, Finalizer};
 use crate::domain::problem::{Cause, Problem};
+use crate::domain::pull_secret::PullSecret;
 use crate::domain::verdict::ready;
 use crate::metrics::Metrics;
 
@@ -103,11 +105,18 @@ async fn attach(
         return Some(Outcome::idle(known));
     }
     let suspended = object.spec.suspend && !deleting;
-    let task = match Task::of(&object.spec, deleting, &ctx.policy) {
+    let choice = match choice(object, occasion, known, ctx).await {
+        Ok(Choice { method: None, .. }) if !deleting => return None,
+        Ok(choice) => choice,
+        Err(_) if suspended => return Some(Outcome::idle(known).suspended()),
+        Err(problem) => return Some(Outcome::failed(problem, known)),
+    };
+    let task = match Task::of(&object.spec, choice.method, &ctx.policy) {
         Ok(task) => task,
         Err(_) if suspended => return Some(Outcome::idle(known).suspended()),
         Err(problem) => return Some(Outcome::failed(problem, known)),
     };
+    let known = &Known { remark: choice.remark, ..known.clone() };
     if is_by_role(&task) {
         // Roles need no renewal, and nothing of them is in the cluster.
         if suspended {
@@ -120,9 +129,24 @@ async fn attach(
     Some(pass(Pass { object, task: &task, occasion, known, ctx }, suspended).await)
 }
 
+/// The method: the one that is asked for, or the one that is decided; none to detach.
+async fn choice(
+    object: &RegistryAttachment,
+    occasion: Occasion,
+    known: &Known,
+    ctx: &Context,
+) -> Result<Choice, Problem> {
+    if object.metadata.deletion_timestamp.is_some() {
+        return Ok(Choice { method: None, remark: None });
+    }
+    match attachment::method(&object.spec)? {
+        None => choose(object, occasion, known, ctx).await,
+        method => Ok(Choice { method, remark: None }),
+    }
+}
+
 fn is_by_role(task: &Task) -> bool {
-    let Task::Attach(attachment) = task else { return false };
-    matches!(attachment.method, Method::KubeletIdentity(..))
+    matches!(task, Task::Attach(_)) && by_secret(task).is_none()
 }
 
 async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
@@ -131,6 +155,7 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
     let mut seen = Observation::new(pass, now);
     if let Task::Attach(attachment) = task {
         seen.observed.method = Some(attachment.method.in_use());
+        seen.observed.remark.clone_from(&known.remark);
     }
     seen.cluster(task, ctx).await;
     let mut acted = Acted::default();
@@ -141,8 +166,11 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
     }
     seen.look(pass).await;
     let mut plan = decide(&seen, now, ctx);
-    if occasion == Occasion::Look && !plan.mints() {
-        seen.prove(now, ctx).await;
+    if let Some(secret) = by_secret(task)
+        && occasion == Occasion::Look
+        && !plan.mints()
+    {
+        seen.prove(&secret.repositories, now, ctx).await;
         plan = decide(&seen, now, ctx);
     }
     if suspended {
@@ -152,6 +180,14 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
     plan.failing.append(&mut seen.failing);
     let outcome = Outcome::of(seen, plan, acted, (known, occasion), now);
     if suspended { outcome.suspended() } else { outcome }
+}
+
+fn by_secret(task: &Task) -> Option<&PullSecret> {
+    let Task::Attach(attachment) = task else { return None };
+    match &attachment.method {
+        Method::PullSecret(secret) => Some(secret),
+        Method::KubeletIdentity(_) => None,
+    }
 }
 
 fn decide(seen: &Observation, now: Timestamp, ctx: &Context) -> plan::Plan {

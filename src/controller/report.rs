@@ -163,14 +163,19 @@ async fn tell_deeds(
     ctx: &Context,
 ) {
     for deed in &outcome.deeds {
-        let restored = matches!(deed, Deed::Assigned(it) if news::was_ours(&it.id, shown));
-        if restored || matches!(deed, Deed::Amended(_)) {
+        let generation = object.metadata.generation;
+        let drift = match deed {
+            Deed::Assigned(it) => news::was_ours(&it.id, shown),
+            Deed::Amended(_) => !news::is_new(shown, generation),
+            _ => false,
+        };
+        if drift {
             ctx.metrics.corrected("role_assignment");
         }
         if matches!(deed, Deed::Provided(target, _) if target.edited) {
             ctx.metrics.corrected("secret");
         }
-        if let Some(news) = news::of_deed(deed, shown) {
+        if let Some(news) = news::of_deed(deed, shown, generation) {
             ctx.events.tell(object, news).await;
         }
     }

@@ -1,9 +1,12 @@
 //! A spec, understood: what can be checked without asking anybody is checked here.
 
+use uuid::Uuid;
+
 use super::names::{ClusterId, LoginServer, PrincipalId, RegistryId};
 use super::policy::Policy;
 use super::problem::{Cause, Problem};
 use super::pull_secret::{Accounts, PullSecret, ServicePrincipal};
+use super::repositories::Repositories;
 use crate::api::{
     CredentialForm, DeletionPolicy, KubeletIdentitySpec, MethodChoice, MethodInUse, PullSecretSpec,
     RegistryAttachmentSpec, RegistrySpec,
@@ -16,31 +19,44 @@ pub enum Task {
     Attach(Box<Attachment>),
     /// That nothing of the attachment is left: in the cluster, and on that registry. Without a
     /// registry, role assignments stay as they are.
-    Detach(Option<RegistryId>),
+    Detach(Option<RegistryName>),
 }
 
 impl Task {
-    /// For an object with that spec.
+    /// For an object with that spec: to attach it by that method, or without one to detach it.
     ///
     /// # Errors
     /// `InvalidSpec`, or `NotAllowed` by the operator's settings.
     pub fn of(
         spec: &RegistryAttachmentSpec,
-        deleting: bool,
+        method: Option<MethodInUse>,
         policy: &Policy,
     ) -> Result<Self, Problem> {
-        if !deleting {
-            let attachment = Attachment::try_from(spec)?;
+        if let Some(method) = method {
+            let attachment = Attachment::of(spec, method)?;
             policy.permit(&attachment)?;
             return Ok(Self::Attach(Box::new(attachment)));
         }
         Ok(Self::Detach(match (spec.deletion_policy, registry(&spec.registry)) {
-            (DeletionPolicy::Delete | DeletionPolicy::Unknown, Ok(RegistryName::Id(id))) => {
-                Some(id)
-            }
-            // Only registries with an id can have had a role assigned.
-            _ => None,
+            // Registries that are named by their login server can have had no role assigned.
+            (DeletionPolicy::Orphan, _) | (_, Ok(RegistryName::LoginServer(_)) | Err(_)) => None,
+            (_, Ok(name)) => Some(name),
         }))
+    }
+}
+
+/// The method that a spec asks for; `None` if the cluster is to decide.
+///
+/// # Errors
+/// `InvalidSpec` for a word of a newer version.
+pub fn method(spec: &RegistryAttachmentSpec) -> Result<Option<MethodInUse>, Problem> {
+    match spec.method {
+        MethodChoice::Auto => Ok(None),
+        MethodChoice::KubeletIdentity => Ok(Some(MethodInUse::KubeletIdentity)),
+        MethodChoice::PullSecret => Ok(Some(MethodInUse::PullSecret)),
+        MethodChoice::Unknown => Err(invalid(
+            "method is a word that this version of acr-attach does not know; update acr-attach, or set Auto, KubeletIdentity or PullSecret",
+        )),
     }
 }
 
@@ -58,6 +74,14 @@ pub struct Attachment {
 pub enum RegistryName {
     /// By its resource id: Azure Resource Manager is asked for the rest.
     Id(RegistryId),
+    /// By its name, to be looked up in one subscription: that one, else the cluster's, else the
+    /// operator's.
+    Name {
+        /// The name, in any case.
+        name: String,
+        /// The subscription.
+        subscription: Option<Uuid>,
+    },
     /// By the host that images are pulled from: nobody has to be asked.
     LoginServer(LoginServer),
 }
@@ -66,7 +90,7 @@ pub enum RegistryName {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Method {
     /// The pull role for the kubelet identity.
-    KubeletIdentity(RegistryId, IdentitySource),
+    KubeletIdentity(KubeletIdentity),
     /// A pull secret for a service principal.
     PullSecret(PullSecret),
 }
@@ -76,10 +100,19 @@ impl Method {
     #[must_use]
     pub fn in_use(&self) -> MethodInUse {
         match self {
-            Self::KubeletIdentity(..) => MethodInUse::KubeletIdentity,
+            Self::KubeletIdentity(_) => MethodInUse::KubeletIdentity,
             Self::PullSecret(_) => MethodInUse::PullSecret,
         }
     }
+}
+
+/// What the role is for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KubeletIdentity {
+    /// Where the identity is known from.
+    pub source: IdentitySource,
+    /// What may be pulled.
+    pub repositories: Repositories,
 }
 
 /// Where the kubelet identity is known from.
@@ -87,40 +120,44 @@ impl Method {
 pub enum IdentitySource {
     /// It is read from the cluster.
     Cluster(ClusterId),
+    /// It is read from the cluster that the nodes are of.
+    Detected,
     /// The user gave it.
     Given(PrincipalId),
 }
 
-impl TryFrom<&RegistryAttachmentSpec> for Attachment {
-    type Error = Problem;
-
-    fn try_from(spec: &RegistryAttachmentSpec) -> Result<Self, Problem> {
+impl Attachment {
+    /// What a spec asks for, by that method.
+    ///
+    /// # Errors
+    /// `InvalidSpec`.
+    pub fn of(spec: &RegistryAttachmentSpec, method: MethodInUse) -> Result<Self, Problem> {
         let registry = registry(&spec.registry)?;
-        let method = match spec.method {
-            MethodChoice::KubeletIdentity => {
-                let RegistryName::Id(id) = registry.clone() else {
-                    return Err(invalid("method KubeletIdentity needs registry.resourceId"));
-                };
+        let repositories = repositories(spec)?;
+        let method = match (method, &spec.pull_secret) {
+            (MethodInUse::PullSecret, Some(spec)) => {
+                Method::PullSecret(pull_secret(spec, repositories)?)
+            }
+            (MethodInUse::PullSecret, None) if spec.method == MethodChoice::Auto => {
+                return Err(invalid(
+                    "the cluster is not AKS, and so method Auto needs pullSecret: name the service principal and the namespaces there",
+                ));
+            }
+            (MethodInUse::PullSecret, None) => {
+                return Err(invalid(
+                    "method PullSecret needs pullSecret: name the service principal and the namespaces there",
+                ));
+            }
+            _ if matches!(registry, RegistryName::LoginServer(_)) => {
+                return Err(invalid(
+                    "method KubeletIdentity assigns a role and so must find the registry in Azure; delete this attachment and create one with registry.resourceId or registry.name, or set method to PullSecret",
+                ));
+            }
+            _ => {
                 let source = identity_source(spec.kubelet_identity.as_ref())?;
-                Method::KubeletIdentity(id, source)
-            }
-            MethodChoice::PullSecret => Method::PullSecret(pull_secret(spec.pull_secret.as_ref())?),
-            MethodChoice::Auto => {
-                return Err(invalid(
-                    "method Auto is not supported by this version of acr-attach; set method to KubeletIdentity or PullSecret",
-                ));
-            }
-            MethodChoice::Unknown => {
-                return Err(invalid(
-                    "method is a word that this version of acr-attach does not know; update acr-attach, or set KubeletIdentity or PullSecret",
-                ));
+                Method::KubeletIdentity(KubeletIdentity { source, repositories })
             }
         };
-        if spec.repositories.as_ref().is_some_and(|it| !it.is_empty()) {
-            return Err(invalid(
-                "repositories is not supported by this version of acr-attach; remove it to attach the whole registry",
-            ));
-        }
         Ok(Self { registry, method })
     }
 }
@@ -130,13 +167,17 @@ fn registry(spec: &RegistrySpec) -> Result<RegistryName, Problem> {
         let server = server.parse().map(RegistryName::LoginServer);
         return server.map_err(|error| invalid(&format!("registry.loginServer: {error}")));
     }
-    let Some(id) = &spec.resource_id else {
-        return Err(invalid(
-            "registry.name is not supported by this version of acr-attach; delete this attachment and create one with registry.resourceId (az acr show --name <name> --query id prints it)",
-        ));
+    if let Some(id) = &spec.resource_id {
+        let id = id.parse().map(RegistryName::Id);
+        return id.map_err(|error| invalid(&format!("registry.resourceId: {error}")));
+    }
+    let Some(name) = spec.name.clone() else {
+        return Err(invalid("registry names none: give resourceId, name or loginServer"));
     };
-    let id = id.parse().map(RegistryName::Id);
-    id.map_err(|error| invalid(&format!("registry.resourceId: {error}")))
+    let subscription = spec.subscription_id.as_ref().map(|it| it.parse()).transpose();
+    let subscription = subscription
+        .map_err(|error| invalid(&format!("registry.subscriptionId is no GUID: {error}")))?;
+    Ok(RegistryName::Name { name, subscription })
 }
 
 fn identity_source(spec: Option<&KubeletIdentitySpec>) -> Result<IdentitySource, Problem> {
@@ -147,21 +188,23 @@ fn identity_source(spec: Option<&KubeletIdentitySpec>) -> Result<IdentitySource,
             .map(IdentitySource::Given)
             .map_err(|error| invalid(&format!("kubeletIdentity.principalId: {error}")));
     }
-    let Some(cluster) = spec.cluster_resource_id else {
-        return Err(invalid(
-            "detecting the cluster is not supported by this version of acr-attach; set kubeletIdentity.clusterResourceId (az aks show --query id prints it)",
-        ));
-    };
+    let Some(cluster) = spec.cluster_resource_id else { return Ok(IdentitySource::Detected) };
     let cluster = cluster.parse();
     cluster
         .map(IdentitySource::Cluster)
         .map_err(|error| invalid(&format!("kubeletIdentity.clusterResourceId: {error}")))
 }
 
-fn pull_secret(spec: Option<&PullSecretSpec>) -> Result<PullSecret, Problem> {
-    let spec = spec.ok_or_else(|| {
-        invalid("method PullSecret needs pullSecret: name the service principal and the namespaces there")
-    })?;
+fn repositories(spec: &RegistryAttachmentSpec) -> Result<Repositories, Problem> {
+    let entries = spec.repositories.iter().flatten().cloned();
+    Repositories::new(entries).map_err(|wrong| {
+        invalid(&format!(
+            "repositories: `{wrong}` is neither a repository such as team-a/app nor a prefix such as team-a/*"
+        ))
+    })
+}
+
+fn pull_secret(spec: &PullSecretSpec, repositories: Repositories) -> Result<PullSecret, Problem> {
     if spec.assign_role {
         return Err(invalid(
             "pullSecret.assignRole is not supported by this version of acr-attach; remove it, and assign the pull role to the service principal (az role assignment create --assignee <client id> --role AcrPull --scope <registry id>)",
@@ -187,6 +230,7 @@ fn pull_secret(spec: Option<&PullSecretSpec>) -> Result<PullSecret, Problem> {
             secret,
         },
         form: spec.credential,
+        repositories,
         name: spec.secret_name.clone(),
         namespaces: spec.namespaces.names.iter().flatten().cloned().collect(),
         selector: spec.namespaces.selector.clone(),
@@ -214,22 +258,30 @@ mod tests {
 
     fn parse(spec: serde_json::Value) -> Result<Attachment, Problem> {
         let spec: RegistryAttachmentSpec = serde_json::from_value(spec).unwrap();
-        Attachment::try_from(&spec)
+        Attachment::of(&spec, method(&spec)?.unwrap())
+    }
+
+    fn decided(spec: &serde_json::Value, method: MethodInUse) -> Result<Attachment, Problem> {
+        Attachment::of(&serde_json::from_value(spec.clone()).unwrap(), method)
     }
 
     #[rstest::rstest]
-    #[case("Delete", Some(REGISTRY.parse().unwrap()))]
-    #[case("Orphan", None)]
-    #[case("Shred", Some(REGISTRY.parse().unwrap()))]
+    #[case("Delete", json!({"resourceId": REGISTRY}), Some(RegistryName::Id(REGISTRY.parse().unwrap())))]
+    #[case("Orphan", json!({"resourceId": REGISTRY}), None)]
+    #[case("Shred", json!({"resourceId": REGISTRY}), Some(RegistryName::Id(REGISTRY.parse().unwrap())))]
+    #[case("Delete", json!({"name": "contoso"}), Some(RegistryName::Name { name: "contoso".into(), subscription: None }))]
+    #[case("Delete", json!({"loginServer": "contoso.azurecr.io"}), None)]
+    #[case("Delete", json!({"resourceId": "x"}), None)]
     fn deleting_needs_no_more_of_the_spec_than_the_registry(
         #[case] policy: &str,
-        #[case] expected: Option<RegistryId>,
+        #[case] registry: serde_json::Value,
+        #[case] expected: Option<RegistryName>,
     ) {
-        let spec = json!({"registry": {"resourceId": REGISTRY}, "deletionPolicy": policy});
+        let spec = json!({"registry": registry, "deletionPolicy": policy, "method": "Magic"});
         let spec: RegistryAttachmentSpec = serde_json::from_value(spec).unwrap();
         let policy = Policy::default();
-        assert_eq!(Task::of(&spec, true, &policy), Ok(Task::Detach(expected)));
-        assert!(Task::of(&spec, false, &policy).is_err());
+        assert_eq!(Task::of(&spec, None, &policy), Ok(Task::Detach(expected)));
+        assert!(method(&spec).is_err());
     }
 
     #[test]
@@ -240,8 +292,7 @@ mod tests {
             "kubeletIdentity": {"clusterResourceId": CLUSTER, "principalId": PRINCIPAL},
         }));
         let given = IdentitySource::Given(PRINCIPAL.parse().unwrap());
-        let expected = Method::KubeletIdentity(REGISTRY.parse().unwrap(), given);
-        assert_eq!(attachment.unwrap().method, expected);
+        assert_eq!(attachment.unwrap().method, by_role(given));
     }
 
     #[test]
@@ -253,24 +304,48 @@ mod tests {
         }))
         .unwrap();
         let cluster = IdentitySource::Cluster(CLUSTER.parse().unwrap());
-        let registry: RegistryId = REGISTRY.parse().unwrap();
-        assert_eq!(attachment.method, Method::KubeletIdentity(registry.clone(), cluster));
-        assert_eq!(attachment.registry, RegistryName::Id(registry));
+        assert_eq!(attachment.method, by_role(cluster));
+        assert_eq!(attachment.registry, RegistryName::Id(REGISTRY.parse().unwrap()));
     }
 
     #[rstest::rstest]
-    #[case(json!({"registry": {"resourceId": REGISTRY}}), "method Auto")]
     #[case(json!({"registry": {"resourceId": REGISTRY}, "method": "PullSecret"}), "needs pullSecret")]
+    #[case(json!({"registry": {"name": "contoso"}, "method": "KubeletIdentity", "repositories": ["it's"]}), "`it's` is neither")]
     #[case(with_pull_secret(&json!({"assignRole": true})), "assignRole")]
     #[case(with_pull_secret(&json!({"servicePrincipal": {"tenantId": PRINCIPAL, "clientId": PRINCIPAL}})), "federated")]
     #[case(with_pull_secret(&json!({"credential": "Passkey"})), "update acr-attach")]
     #[case(json!({"registry": {"loginServer": "contoso.azurecr.io"}, "method": "KubeletIdentity"}), "registry.resourceId")]
     #[case(json!({"registry": {"resourceId": REGISTRY}, "method": "Magic"}), "update acr-attach")]
-    #[case(json!({"registry": {"resourceId": REGISTRY}, "method": "KubeletIdentity"}), "clusterResourceId")]
-    #[case(json!({"registry": {"name": "contoso"}, "method": "KubeletIdentity", "kubeletIdentity": {"principalId": PRINCIPAL}}), "registry.name")]
-    #[case(json!({"registry": {"resourceId": REGISTRY}, "method": "KubeletIdentity", "kubeletIdentity": {"principalId": PRINCIPAL}, "repositories": ["a/*"]}), "repositories")]
-    fn what_is_not_there_yet_is_said(#[case] spec: serde_json::Value, #[case] word: &str) {
+    fn what_cannot_be_done_is_said(#[case] spec: serde_json::Value, #[case] word: &str) {
         let problem = parse(spec).unwrap_err();
+        assert_eq!(problem.cause, Cause::InvalidSpec);
+        assert!(problem.message.contains(word), "{}", problem.message);
+    }
+
+    fn by_role(source: IdentitySource) -> Method {
+        Method::KubeletIdentity(KubeletIdentity { source, repositories: Repositories::default() })
+    }
+
+    #[test]
+    fn auto_is_what_it_is_decided_to_be() {
+        let pull_secret = with_pull_secret(&json!({}))["pullSecret"].clone();
+        let spec = json!({"registry": {"name": "Contoso"}, "pullSecret": pull_secret});
+        assert_eq!(method(&serde_json::from_value(spec.clone()).unwrap()), Ok(None));
+        let on_aks = decided(&spec, MethodInUse::KubeletIdentity).unwrap();
+        assert_eq!(on_aks.method, by_role(IdentitySource::Detected));
+        let elsewhere = decided(&spec, MethodInUse::PullSecret).unwrap();
+        assert_eq!(elsewhere.method.in_use(), MethodInUse::PullSecret);
+    }
+
+    #[rstest::rstest]
+    #[case(json!({"registry": {"name": "contoso"}}), MethodInUse::PullSecret, "the cluster is not AKS")]
+    #[case(json!({"registry": {"loginServer": "contoso.azurecr.io"}}), MethodInUse::KubeletIdentity, "registry.resourceId or registry.name")]
+    fn auto_says_what_the_method_lacks(
+        #[case] spec: serde_json::Value,
+        #[case] method: MethodInUse,
+        #[case] word: &str,
+    ) {
+        let problem = decided(&spec, method).unwrap_err();
         assert_eq!(problem.cause, Cause::InvalidSpec);
         assert!(problem.message.contains(word), "{}", problem.message);
     }

@@ -16,6 +16,16 @@ pub struct Registry {
     pub login_server: LoginServer,
     /// Which roles it honours.
     pub mode: RoleAssignmentMode,
+    /// What Azure is doing to it, in Azure's words; `Succeeded` when nothing.
+    pub provisioning_state: String,
+}
+
+impl Registry {
+    /// Whether it can be used. While it is being changed it can.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        ["Succeeded", "Updating"].iter().any(|it| it.eq_ignore_ascii_case(&self.provisioning_state))
+    }
 }
 
 /// A managed cluster.
@@ -25,6 +35,10 @@ pub struct Cluster {
     pub id: ClusterId,
     /// The identity that its nodes pull with. Absent on clusters with a service principal.
     pub kubelet_identity: Option<PrincipalId>,
+    /// The client id of its service principal, on clusters that have one.
+    pub service_principal: Option<String>,
+    /// The resource group that holds its nodes.
+    pub node_resource_group: Option<String>,
     /// Whether the cluster and all its node pools are as configured. While they are not, nodes
     /// may still use a former kubelet identity.
     pub settled: bool,

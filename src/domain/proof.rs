@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::facts::RoleAssignmentMode;
+use super::repositories::Repositories;
 
 /// What is asked of a registry to find out whether a credential lets pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,10 +20,10 @@ impl Probe {
     /// right to pull (learn.microsoft.com, "Microsoft Entra attribute-based access control for
     /// repository permissions").
     #[must_use]
-    pub fn of(mode: Option<RoleAssignmentMode>) -> Self {
+    pub fn of(mode: Option<RoleAssignmentMode>, repositories: &Repositories) -> Self {
         match mode {
             Some(RoleAssignmentMode::LegacyRegistryPermissions) => Self::Login,
-            _ => Self::Repository("acr-attach-probe".to_owned()),
+            _ => Self::Repository(repositories.example()),
         }
     }
 }

@@ -23,6 +23,8 @@ use crate::api::{
 pub struct Observed {
     /// The method in use.
     pub method: Option<MethodInUse>,
+    /// What speaks against it, and changes nothing.
+    pub remark: Option<String>,
     /// What marks our assignments.
     pub claim: Option<Claim>,
     /// The registry, as Azure Resource Manager tells it.

@@ -9,7 +9,6 @@ use azure_sim::model::{
 };
 use azure_sim::{Call, Effect, Fault, Model};
 use jiff::SignedDuration;
-use serde_json::json;
 
 use crate::world::{World, find, message, operator};
 
@@ -182,33 +181,10 @@ async fn what_the_settings_do_not_allow_reaches_azure_never() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_yet_is_said() {
-    let world = World::new().await;
-    let registry = world.spec()["registry"].clone();
-    world.apply("auto", json!({"registry": registry})).await;
-    let mut by_name = world.spec();
-    by_name["registry"] = json!({"name": "contoso"});
-    world.apply("name", by_name).await;
-    let mut narrowed = world.spec();
-    narrowed["repositories"] = json!(["team-a/*"]);
-    world.apply("narrowed", narrowed).await;
-    for name in ["auto", "name", "narrowed"] {
-        let status = world.until_reason(name, "Stalled", "InvalidSpec").await;
-        assert!(message(&status).contains("not supported by this version"), "{}", message(&status));
-        world.until_event(name, "Warning", "InvalidSpec").await;
-    }
-    assert_eq!(world.azure_writes(), 0);
-    world.apply("auto", world.spec()).await;
-    world.until_ready("auto").await;
-}
-
-#[tokio::test]
 async fn a_cluster_without_a_kubelet_identity_names_the_way_out() {
     let world = World::with(
         |azure| {
-            let prod = azure.cluster_mut("prod").unwrap();
-            prod.kubelet_identity = None;
-            prod.service_principal_client_id = "22222222-2222-2222-2222-222222222222".into();
+            azure.cluster_mut("prod").unwrap().kubelet_identity = None;
         },
         |_| {},
     )

@@ -8,7 +8,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::attachment::{Attachment, Method, RegistryName};
-use super::names::LoginServer;
+use super::names::{LoginServer, RegistryId};
 use super::problem::{Cause, Problem};
 use super::pull_secret::{Accounts, PullSecret};
 use crate::api::CredentialForm;
@@ -57,9 +57,17 @@ impl Policy {
             self.permit_login_server(server)?;
         }
         match &attachment.method {
-            Method::KubeletIdentity(..) => Ok(()),
+            Method::KubeletIdentity(_) => Ok(()),
             Method::PullSecret(secret) => self.permit_pull_secret(secret),
         }
+    }
+
+    /// Judges a registry that was found by its name.
+    ///
+    /// # Errors
+    /// `NotAllowed`, with the setting that allows it.
+    pub fn permit_registry(&self, id: &RegistryId) -> Result<(), Problem> {
+        self.registries.permit(&RegistryName::Id(id.clone()))
     }
 
     /// Judges a host that credentials would be shown to.

@@ -18,7 +18,8 @@ fn judge(server: &str, change: &Value, policy: &Policy) -> Result<(), Problem> {
     }
     let spec = json!({"registry": {"loginServer": server}, "method": "PullSecret", "pullSecret": pull_secret});
     let spec = serde_json::from_value(spec).unwrap();
-    policy.permit(&Attachment::try_from(&spec).unwrap())
+    let method = crate::domain::attachment::method(&spec).unwrap().unwrap();
+    policy.permit(&Attachment::of(&spec, method).unwrap())
 }
 
 #[rstest::rstest]

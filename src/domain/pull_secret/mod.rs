@@ -15,6 +15,7 @@ use super::cluster::Namespace;
 use super::facts::RoleAssignmentMode;
 use super::names::LoginServer;
 use super::plan::Delivery;
+use super::repositories::Repositories;
 pub use crate::api::{CredentialForm, SecretKeyRef};
 pub use served::{Delivered, Served};
 
@@ -28,6 +29,8 @@ pub struct PullSecret {
     pub principal: ServicePrincipal,
     /// What of it.
     pub form: CredentialForm,
+    /// What may be pulled with it.
+    pub repositories: Repositories,
     /// The name of the Secret in each namespace.
     pub name: String,
     /// The namespaces by name.

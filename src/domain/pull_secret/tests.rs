@@ -18,6 +18,7 @@ fn secret(names: &[&str]) -> PullSecret {
             secret: SecretKeyRef { name: "sp".into(), key: "clientSecret".into() },
         },
         form: CredentialForm::RegistryToken,
+        repositories: Repositories::default(),
         name: "acr-pull".into(),
         namespaces: names.iter().map(|it| (*it).to_owned()).collect(),
         selector: None,

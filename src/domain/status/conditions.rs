@@ -39,7 +39,8 @@ pub(super) fn conditions(
             "nothing is left to do; the object waits for the finalizers of others",
         )],
         Verdict::Attached => {
-            let message = attached(report.observed);
+            let remark = report.observed.remark.iter().map(|it| format!("; {it}"));
+            let message = attached(report.observed) + &remark.collect::<String>();
             vec![fact(ConditionType::Ready, "True", Reason::Attached, &message)]
         }
         Verdict::Retrying(problem) => failed(problem, ConditionType::Reconciling, report),

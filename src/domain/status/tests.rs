@@ -40,6 +40,7 @@ fn observed(held: bool) -> Observed {
             id: REGISTRY.parse().unwrap(),
             login_server: "contoso.azurecr.io".parse().unwrap(),
             mode: crate::api::RoleAssignmentMode::LegacyRegistryPermissions,
+            provisioning_state: "Succeeded".into(),
         }),
         cluster: None,
         principal: Some(principal),

@@ -1,0 +1,124 @@
+//! Finding things whose id is not known: a registry by its name, the cluster that nodes are of, a
+//! service principal by its client id.
+
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::Reader;
+use super::arm::Call;
+use super::error::{Attempt, Error};
+use crate::domain::names::{ClusterId, PrincipalId, RegistryId};
+use crate::domain::platform::NodeGroup;
+
+const REGISTRIES: &str = "2025-11-01";
+const MANAGED_CLUSTERS: &str = "2025-02-01";
+const RESOURCE_GROUPS: &str = "2021-04-01";
+
+impl Reader {
+    /// Finds a registry of that name, in any case, in a subscription.
+    ///
+    /// # Errors
+    /// When Azure does not answer, refuses, or has no such subscription.
+    pub async fn find_registry(
+        &self,
+        subscription: Uuid,
+        name: &str,
+    ) -> Result<Option<RegistryId>, Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            id: String,
+        }
+        let attempt = Attempt {
+            doing: "looking for registry",
+            target: format!("{name} in subscription {subscription}"),
+            action: "Microsoft.ContainerRegistry/registries/read",
+            role: "Reader",
+            ..Attempt::default()
+        };
+        let path = format!(
+            "/subscriptions/{subscription}/providers/Microsoft.ContainerRegistry/registries?api-version={REGISTRIES}"
+        );
+        let all: Vec<Wire> = self.0.list(Call::get(&attempt, path)).await?;
+        let ids = all.iter().filter_map(|it| it.id.parse::<RegistryId>().ok());
+        Ok(ids.into_iter().find(|it| it.name().eq_ignore_ascii_case(name)))
+    }
+
+    /// What manages a group of nodes: the id of a managed cluster, if it is one.
+    ///
+    /// # Errors
+    /// When Azure does not answer, refuses, or has no such group.
+    pub async fn manager_of(&self, group: &NodeGroup) -> Result<Option<ClusterId>, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Wire {
+            managed_by: Option<String>,
+        }
+        let NodeGroup { subscription, name } = group;
+        let target = format!("/subscriptions/{subscription}/resourceGroups/{name}");
+        let path = format!("{target}?api-version={RESOURCE_GROUPS}");
+        let attempt = Attempt {
+            doing: "reading resource group",
+            target,
+            action: "Microsoft.Resources/subscriptions/resourceGroups/read",
+            role: "Reader",
+            ..Attempt::default()
+        };
+        let wire: Wire = self.0.read(&Call::get(&attempt, path)).await?;
+        Ok(wire.managed_by.and_then(|it| it.parse().ok()))
+    }
+
+    /// The managed cluster whose nodes are in that group, among all of the subscription.
+    ///
+    /// # Errors
+    /// When Azure does not answer, refuses, or has no such subscription.
+    pub async fn cluster_of(&self, group: &NodeGroup) -> Result<Option<ClusterId>, Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            id: String,
+            properties: Properties,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Properties {
+            node_resource_group: Option<String>,
+        }
+        let NodeGroup { subscription, name } = group;
+        let attempt = Attempt {
+            doing: "listing the managed clusters of subscription",
+            target: subscription.to_string(),
+            action: "Microsoft.ContainerService/managedClusters/read",
+            role: "Reader",
+            ..Attempt::default()
+        };
+        let path = format!(
+            "/subscriptions/{subscription}/providers/Microsoft.ContainerService/managedClusters?api-version={MANAGED_CLUSTERS}"
+        );
+        let all: Vec<Wire> = self.0.list(Call::get(&attempt, path)).await?;
+        let of_group = |it: &&Wire| {
+            let group = it.properties.node_resource_group.as_ref();
+            group.is_some_and(|it| it.eq_ignore_ascii_case(name))
+        };
+        Ok(all.iter().find(of_group).and_then(|it| it.id.parse().ok()))
+    }
+
+    /// The object id of the service principal of an application, by Microsoft Graph.
+    ///
+    /// # Errors
+    /// When Graph does not answer, refuses, or knows no such application.
+    pub async fn service_principal(&self, client: &str) -> Result<PrincipalId, Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            id: String,
+        }
+        let attempt = Attempt {
+            doing: "looking for the service principal of client",
+            target: client.to_owned(),
+            action: "application permission Application.Read.All of Microsoft Graph",
+            role: "Directory Readers",
+            ..Attempt::default()
+        };
+        let path = format!("/v1.0/servicePrincipals(appId='{client}')?$select=id");
+        let wire: Wire = self.0.graph().read(&Call::get(&attempt, path)).await?;
+        wire.id.parse().map_err(|error| Error::unreadable(&attempt, error))
+    }
+}

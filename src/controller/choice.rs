@@ -1,0 +1,89 @@
+//! Auto decides once: what an attachment owns tells how it was decided.
+
+use kube::ResourceExt;
+
+use super::context::Context;
+use super::memory::{Known, Trigger};
+use super::observe::Occasion;
+use crate::api::{MethodInUse, RegistryAttachment};
+use crate::domain::plan::Finalizer;
+use crate::domain::platform::Platform;
+use crate::domain::problem::{Cause, Problem};
+
+/// The method of an attachment that leaves it to the cluster.
+pub struct Choice {
+    /// The method; `None` at a glance that does not know: there is nothing to do.
+    pub method: Option<MethodInUse>,
+    /// What speaks against it now, for people: it stays nevertheless.
+    pub remark: Option<String>,
+}
+
+/// Decides by what the attachment owns, else by what the cluster is.
+///
+/// # Errors
+/// `Undetermined` when nobody can tell; and when the API server or Azure does not answer.
+pub async fn choose(
+    object: &RegistryAttachment,
+    occasion: Occasion,
+    known: &Known,
+    ctx: &Context,
+) -> Result<Choice, Problem> {
+    let owned = owned(object, ctx)?;
+    if occasion == Occasion::Glance {
+        let remark = known.remark.clone();
+        return Ok(Choice { method: owned.or(known.method), remark });
+    }
+    let platform = ctx.platform().await;
+    if let Some(method) = owned {
+        // That nobody can tell is nothing against it.
+        let remark = platform.ok().and_then(|it| contrary(method, &it));
+        return Ok(Choice { method: Some(method), remark });
+    }
+    let method = match platform? {
+        Platform::Aks(_) => MethodInUse::KubeletIdentity,
+        Platform::NotAks => MethodInUse::PullSecret,
+        Platform::Unsure(why) => return Err(undetermined(&why)),
+    };
+    Ok(Choice { method: Some(method), remark: None })
+}
+
+/// A claim, or Secrets and entries. Both are there while one method replaces the other.
+fn owned(object: &RegistryAttachment, ctx: &Context) -> Result<Option<MethodInUse>, Problem> {
+    let told = object.status.as_ref().and_then(|it| it.method);
+    let trigger = Trigger::of(object);
+    let by_role = trigger.finalizers().contains(&Finalizer::RoleAssignments);
+    let mut by_secret = trigger.finalizers().contains(&Finalizer::ServiceAccounts);
+    if !by_secret && ctx.policy.pull_secrets {
+        let uid = object.uid().unwrap_or_default();
+        by_secret = !ctx.watches.secrets.select(|it| it.is_of(&uid))?.is_empty();
+    }
+    Ok(match (by_role, by_secret) {
+        (false, false) => None,
+        (true, false) => Some(MethodInUse::KubeletIdentity),
+        (false, true) => Some(MethodInUse::PullSecret),
+        (true, true) => told.filter(|it| *it != MethodInUse::Unknown),
+    })
+}
+
+fn contrary(method: MethodInUse, platform: &Platform) -> Option<String> {
+    let (word, other) = match (method, platform) {
+        (MethodInUse::PullSecret, Platform::Aks(cluster)) => {
+            (format!("the cluster is {cluster} of AKS now"), "KubeletIdentity")
+        }
+        (MethodInUse::KubeletIdentity, Platform::NotAks) => {
+            ("the cluster is not AKS any more".to_owned(), "PullSecret")
+        }
+        _ => return None,
+    };
+    Some(format!("{word}, and this was decided before; to switch, set method to {other}"))
+}
+
+/// What to do where nobody can tell.
+pub(super) fn undetermined(why: &str) -> Problem {
+    Problem::new(
+        Cause::Undetermined,
+        format!(
+            "finding out whether the cluster is AKS: {why}; set method to KubeletIdentity with kubeletIdentity.clusterResourceId (az aks show --query id prints it), or to PullSecret"
+        ),
+    )
+}

@@ -1,0 +1,158 @@
+//! Which cluster this is: asked once for all attachments, of the nodes and of Azure.
+
+use std::sync::{Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::core::v1::Node as Stored;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+
+use super::context::Context;
+use super::kubernetes::within;
+use crate::azure::Reader;
+use crate::domain::names::ClusterId;
+use crate::domain::platform::{Hint, Node, NodeGroup, Platform, hint};
+use crate::domain::problem::{Cause, Problem};
+
+/// What was found out, for all attachments.
+#[derive(Debug, Default)]
+pub struct Shared(Mutex<State>);
+
+#[derive(Clone, Debug, Default)]
+enum State {
+    #[default]
+    Unknown,
+    /// A pass is finding out.
+    Asked,
+    Known(Timestamp, Platform),
+}
+
+/// How long nobody asks again what nobody could tell.
+const UNSURE: SignedDuration = SignedDuration::from_secs(10);
+/// How many nodes one answer of the API server holds.
+const PAGE: u32 = 500;
+
+impl Context {
+    /// Which cluster this is. It is asked anew after a resync, since nodes come and go.
+    ///
+    /// # Errors
+    /// When the API server or Azure does not answer or refuses; `Busy` while another pass asks.
+    pub async fn platform(&self) -> Result<Platform, Problem> {
+        if let Some(known) = self.platform.known(self.intervals.resync)? {
+            return Ok(known);
+        }
+        let asked = Asked(&self.platform);
+        let platform = self.ask().await?;
+        asked.0.set(State::Known(Timestamp::now(), platform.clone()));
+        Ok(platform)
+    }
+
+    async fn ask(&self) -> Result<Platform, Problem> {
+        let group = match hint(&self.nodes().await?) {
+            Hint::NotAks => return Ok(Platform::NotAks),
+            Hint::Unsure(why) => return Ok(Platform::Unsure(why)),
+            Hint::Aks(group) => group,
+        };
+        let session = self.azure.session()?;
+        verified(&group, &session.reader).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<Node>, Problem> {
+        let doing = "listing nodes, which tell whether the cluster is AKS";
+        let api = Api::<Stored>::all(self.kubernetes.client());
+        let mut params = ListParams::default().limit(PAGE);
+        let mut nodes = Vec::new();
+        loop {
+            let page = within(doing, api.list(&params)).await?;
+            nodes.extend(page.items.iter().map(reduce));
+            match page.metadata.continue_.filter(|it| !it.is_empty()) {
+                Some(token) => params.continue_token = Some(token),
+                None => return Ok(nodes),
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// What is known and not too old; `None` if it is now the caller's turn to ask.
+    fn known(&self, resync: SignedDuration) -> Result<Option<Platform>, Problem> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*state {
+            State::Asked => {
+                let text = "finding out which cluster this is: another attachment is at it";
+                return Err(Problem::new(Cause::Busy, text));
+            }
+            State::Known(at, platform) => {
+                let valid = match platform {
+                    Platform::Unsure(_) => UNSURE.min(resync),
+                    _ => resync,
+                };
+                if Timestamp::now().duration_since(*at) < valid {
+                    return Ok(Some(platform.clone()));
+                }
+            }
+            State::Unknown => {}
+        }
+        *state = State::Asked;
+        Ok(None)
+    }
+
+    fn set(&self, state: State) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+}
+
+/// The turn to ask. When it is dropped without an answer, it is the next one's.
+struct Asked<'a>(&'a Shared);
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*state, State::Asked) {
+            *state = State::Unknown;
+        }
+    }
+}
+
+fn reduce(node: &Stored) -> Node {
+    let labels = node.labels();
+    Node {
+        name: node.name_any(),
+        is_labelled: labels.keys().any(|it| it.starts_with("kubernetes.azure.com/")),
+        provider_id: node.spec.as_ref().and_then(|it| it.provider_id.clone()),
+        is_virtual: labels.get("type").is_some_and(|it| it == "virtual-kubelet"),
+    }
+}
+
+/// Asks Azure for the cluster that keeps its nodes in that group, and asks the cluster back.
+async fn verified(group: &NodeGroup, azure: &Reader) -> Result<Platform, Problem> {
+    let unsure = |why: String| {
+        Ok(Platform::Unsure(format!(
+            "its nodes are in resource group {} of subscription {}, {why}",
+            group.name, group.subscription
+        )))
+    };
+    let cluster = match manager(group, azure).await {
+        Ok(Some(cluster)) => cluster,
+        Ok(None) => return unsure("which no managed cluster manages".to_owned()),
+        Err(problem) if problem.cause.is_passing() => return Err(problem),
+        Err(problem) => {
+            return unsure(format!("and which cluster that is could not be found out: {problem}"));
+        }
+    };
+    let told = azure.cluster(&cluster).await?.node_resource_group.unwrap_or_default();
+    if !told.eq_ignore_ascii_case(&group.name) {
+        return unsure(format!("and cluster {cluster} says that it keeps its nodes in {told}"));
+    }
+    Ok(Platform::Aks(cluster))
+}
+
+/// The node group tells its manager. Where it may not be read, the clusters tell their groups.
+async fn manager(group: &NodeGroup, azure: &Reader) -> Result<Option<ClusterId>, Problem> {
+    match azure.manager_of(group).await.map_err(Problem::from) {
+        Err(problem) if problem.cause == Cause::AccessDenied => {
+            azure.cluster_of(group).await.map_err(|_| problem)
+        }
+        answer => answer,
+    }
+}

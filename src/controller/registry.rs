@@ -1,0 +1,145 @@
+//! Which registry is meant: the one of that id, or the one of that name.
+
+use uuid::Uuid;
+
+use super::choice::undetermined;
+use super::context::Context;
+use crate::api::{Ownership, RegistryAttachment};
+use crate::azure::Reader;
+use crate::domain::attachment::{IdentitySource, RegistryName};
+use crate::domain::facts::Registry;
+use crate::domain::names::{AssignmentId, ClusterId, RegistryId};
+use crate::domain::platform::Platform;
+use crate::domain::problem::{Cause, Problem};
+
+/// What is asked for.
+pub(super) struct Wanted<'a> {
+    /// How the spec names it.
+    pub name: &'a RegistryName,
+    /// Where the kubelet identity is known from, if one pulls.
+    pub source: Option<&'a IdentitySource>,
+    /// The registry that was found before.
+    pub before: Option<RegistryId>,
+}
+
+impl Wanted<'_> {
+    /// Reads the registry. One that is named is looked up once, and read by its id from then on,
+    /// until it is not there any more.
+    ///
+    /// # Errors
+    /// `NotFound` where it is not; `NotAllowed`; when Azure does not answer or refuses.
+    pub async fn read(&self, azure: &Reader, ctx: &Context) -> Result<Registry, Problem> {
+        let found = match (self.name, self.before.clone()) {
+            (RegistryName::Id(id), _) => id.clone(),
+            (RegistryName::Name { name, .. }, Some(id)) if id.name().eq_ignore_ascii_case(name) => {
+                match self.permitted(&id, azure, ctx).await? {
+                    Some(registry) => return Ok(registry),
+                    None => self.look_up(azure, ctx).await?,
+                }
+            }
+            _ => self.look_up(azure, ctx).await?,
+        };
+        ctx.policy.permit_registry(&found)?;
+        Ok(azure.registry(&found).await?)
+    }
+
+    /// The registry of that id; `None` if there is none any more.
+    async fn permitted(
+        &self,
+        id: &RegistryId,
+        azure: &Reader,
+        ctx: &Context,
+    ) -> Result<Option<Registry>, Problem> {
+        ctx.policy.permit_registry(id)?;
+        match azure.registry(id).await {
+            Err(error) if error.is_not_found() => Ok(None),
+            answer => Ok(Some(answer?)),
+        }
+    }
+
+    /// Finds the id.
+    ///
+    /// # Errors
+    /// `NotFound`, with the subscription that was searched.
+    pub async fn look_up(&self, azure: &Reader, ctx: &Context) -> Result<RegistryId, Problem> {
+        let name = match self.name {
+            RegistryName::Id(id) => return Ok(id.clone()),
+            RegistryName::Name { name, .. } => name,
+            RegistryName::LoginServer(server) => server.as_str(),
+        };
+        let subscription = self.subscription(ctx).await?;
+        let found = azure.find_registry(subscription, name).await?;
+        found.ok_or_else(|| {
+            Problem::new(
+                Cause::NotFound,
+                format!(
+                    "looking for registry {name}: there is none of that name in subscription {subscription}, and no other was searched; create it there, or delete this attachment and create one with registry.subscriptionId or registry.resourceId (az acr show --name {name} --query id prints it)"
+                ),
+            )
+        })
+    }
+
+    /// The first known of the attachment's, the cluster's and the operator's subscription.
+    async fn subscription(&self, ctx: &Context) -> Result<Uuid, Problem> {
+        if let RegistryName::Name { subscription: Some(it), .. } = self.name {
+            return Ok(*it);
+        }
+        let of_cluster = match self.source {
+            Some(IdentitySource::Cluster(cluster)) => Some(cluster.subscription()),
+            Some(IdentitySource::Detected) => {
+                detected(ctx).await.ok().map(|cluster| cluster.subscription())
+            }
+            Some(IdentitySource::Given(_)) | None => None,
+        };
+        of_cluster.or(ctx.subscription).ok_or_else(|| {
+            Problem::new(
+                Cause::InvalidSpec,
+                "looking for the registry by its name: no subscription is known to search; delete this attachment and create one with registry.subscriptionId, or set the operator's --subscription-id (ACR_ATTACH_SUBSCRIPTION_ID)",
+            )
+        })
+    }
+}
+
+/// Judges whether it can be used now.
+///
+/// # Errors
+/// `Propagating` while it is being made or deleted.
+pub(super) fn usable(registry: &Registry) -> Result<(), Problem> {
+    if registry.is_usable() {
+        return Ok(());
+    }
+    let Registry { id, provisioning_state, .. } = registry;
+    let text = format!(
+        "reading registry {id}: its provisioningState is {provisioning_state}; waiting until it is Succeeded"
+    );
+    Err(Problem::new(Cause::Propagating, text))
+}
+
+/// The cluster that the nodes are of.
+///
+/// # Errors
+/// `Undetermined` when that is none of AKS, or nobody can tell.
+pub(super) async fn detected(ctx: &Context) -> Result<ClusterId, Problem> {
+    match ctx.platform().await? {
+        Platform::Aks(cluster) => Ok(cluster),
+        Platform::NotAks => Err(undetermined(
+            "no node bears a label of AKS (kubernetes.azure.com/…) or is a machine of Azure",
+        )),
+        Platform::Unsure(why) => Err(undetermined(&why)),
+    }
+}
+
+/// The registry that status tells of.
+pub(super) fn told(object: &RegistryAttachment) -> Option<RegistryId> {
+    let status = object.status.as_ref()?;
+    let told = status.registry.as_ref().and_then(|it| it.resource_id.as_ref());
+    told.and_then(|it| it.parse().ok())
+}
+
+/// The role assignments that status calls ours.
+pub(super) fn told_assignments(object: &RegistryAttachment) -> Vec<AssignmentId> {
+    let list = object.status.iter().flat_map(|it| it.role_assignments.iter().flatten());
+    list.filter(|it| it.ownership == Ownership::Managed)
+        .filter_map(|it| it.id.parse().ok())
+        .collect()
+}

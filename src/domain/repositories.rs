@@ -1,0 +1,114 @@
+//! Repositories that may be pulled, where not all of a registry may be.
+
+use std::collections::BTreeSet;
+
+/// Names and prefixes, without repeats and in one order, so that the same choice always gives
+/// the same condition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repositories(BTreeSet<String>);
+
+/// What reading a repository needs: its content, and its metadata.
+const ACTIONS: [&str; 2] = [
+    "Microsoft.ContainerRegistry/registries/repositories/content/read",
+    "Microsoft.ContainerRegistry/registries/repositories/metadata/read",
+];
+const NAME: &str = "@Request[Microsoft.ContainerRegistry/registries/repositories:name]";
+
+impl Repositories {
+    /// These; none means all of the registry. An entry that ends in `/*` is a prefix.
+    ///
+    /// # Errors
+    /// The first entry that is no name of a repository. The schema refuses such entries too; here
+    /// nothing gets into a condition that could end its quotes.
+    pub fn new(entries: impl IntoIterator<Item = String>) -> Result<Self, String> {
+        let entries: BTreeSet<String> = entries.into_iter().collect();
+        match entries.iter().find(|it| !is_repository(it)) {
+            Some(wrong) => Err(wrong.clone()),
+            None => Ok(Self(entries)),
+        }
+    }
+
+    /// Whether all of the registry is meant.
+    #[must_use]
+    pub fn are_all(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The condition that narrows a role to them; `None` where there is nothing to narrow.
+    ///
+    /// Its form is that of learn.microsoft.com, "Microsoft Entra attribute-based access control
+    /// for repository permissions"; registries read `@Request`.
+    #[must_use]
+    pub fn condition(&self) -> Option<String> {
+        if self.are_all() {
+            return None;
+        }
+        let others = ACTIONS.map(|it| format!("!(ActionMatches{{'{it}'}})")).join(" AND ");
+        let names: Vec<_> = self.0.iter().map(|it| expression(it)).collect();
+        Some(format!("(({others}) OR ({}))", names.join(" OR ")))
+    }
+
+    /// A repository that they contain, for asking whether it may be pulled: the first exact
+    /// name, else one below the first prefix, which need not exist.
+    #[must_use]
+    pub fn example(&self) -> String {
+        const NONE: &str = "acr-attach-probe";
+        let exact = self.0.iter().find(|it| !it.ends_with("/*"));
+        let below =
+            || self.0.iter().find_map(|it| Some(format!("{}/{NONE}", it.strip_suffix("/*")?)));
+        exact.cloned().or_else(below).unwrap_or_else(|| NONE.to_owned())
+    }
+}
+
+fn expression(entry: &str) -> String {
+    match entry.strip_suffix('*') {
+        // The slash stays: team-a/ must not mean team-abc/.
+        Some(prefix) => format!("{NAME} StringStartsWithIgnoreCase '{prefix}'"),
+        None => format!("{NAME} StringEqualsIgnoreCase '{entry}'"),
+    }
+}
+
+/// The names that the OCI distribution specification allows, and `/*` at the end.
+fn is_repository(entry: &str) -> bool {
+    let name = entry.strip_suffix("/*").unwrap_or(entry);
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    (1..=256).contains(&entry.len())
+        && name.split('/').all(|it| !it.is_empty() && it.chars().all(allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(entries: &[&str]) -> Repositories {
+        Repositories::new(entries.iter().map(|it| (*it).to_owned())).unwrap()
+    }
+
+    #[test]
+    fn a_condition_names_each_repository_and_prefix() {
+        expect_test::expect!["((!(ActionMatches{'Microsoft.ContainerRegistry/registries/repositories/content/read'}) AND !(ActionMatches{'Microsoft.ContainerRegistry/registries/repositories/metadata/read'})) OR (@Request[Microsoft.ContainerRegistry/registries/repositories:name] StringStartsWithIgnoreCase 'team-a/' OR @Request[Microsoft.ContainerRegistry/registries/repositories:name] StringEqualsIgnoreCase 'team-b/app'))"]
+            .assert_eq(&of(&["team-b/app", "team-a/*", "team-b/app"]).condition().unwrap());
+        assert_eq!(of(&[]).condition(), None);
+    }
+
+    #[rstest::rstest]
+    #[case("it's")]
+    #[case("a') OR (true")]
+    #[case("Team")]
+    #[case("a//b")]
+    #[case("*")]
+    #[case("a/*/b")]
+    #[case("")]
+    fn nothing_ends_the_quotes(#[case] entry: &str) {
+        let refused = Repositories::new([entry.to_owned()]).unwrap_err();
+        assert_eq!(refused, entry);
+    }
+
+    #[rstest::rstest]
+    #[case(&["team-a/*", "team-b/app"], "team-b/app")]
+    #[case(&["team-a/*"], "team-a/acr-attach-probe")]
+    #[case(&[], "acr-attach-probe")]
+    fn an_example_is_among_them(#[case] entries: &[&str], #[case] example: &str) {
+        assert_eq!(of(entries).example(), example);
+    }
+}
