@@ -16,6 +16,8 @@ mod admission;
 mod attaching;
 #[path = "integration/causes.rs"]
 mod causes;
+#[path = "integration/clouds.rs"]
+mod clouds;
 #[path = "integration/detaching.rs"]
 mod detaching;
 #[path = "integration/finding.rs"]

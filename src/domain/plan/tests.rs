@@ -1,6 +1,7 @@
 //! The table of `plan` for role assignments, row by row.
 
 mod properties;
+mod sharing;
 
 use uuid::Uuid;
 

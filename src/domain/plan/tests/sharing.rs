@@ -1,0 +1,177 @@
+//! Several attachments in two clusters that share identities, in any order of events, with
+//! passes that are cut short anywhere.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Attachments 0 and 1 are in one cluster, 2 and 3 in another, of the same names.
+const ATTACHMENTS: usize = 4;
+
+fn claim_of(attachment: usize) -> Claim {
+    Claim::new(&format!("cluster-{}", attachment / 2), &format!("name-{}", attachment % 2))
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    /// The attachment is made, or its identity or the registry's mode changes.
+    Wants(usize, Grant),
+    /// The attachment is deleted.
+    Deleted(usize),
+    /// A pass of the attachment, killed after so many steps.
+    Pass(usize, usize),
+    /// Somebody assigns a role by hand.
+    ByHand(Grant),
+    /// Somebody deletes an assignment by hand.
+    TakenAway(Grant),
+    /// Time passes, in seconds.
+    Later(i64),
+}
+
+#[derive(Debug)]
+struct World {
+    now: Timestamp,
+    azure: Vec<RoleAssignment>,
+    wanted: [Option<Grant>; ATTACHMENTS],
+    finalizers: [bool; ATTACHMENTS],
+}
+
+impl World {
+    fn new() -> Self {
+        let wanted = [const { None }; ATTACHMENTS];
+        Self { now: now(), azure: Vec::new(), wanted, finalizers: [false; ATTACHMENTS] }
+    }
+
+    fn happen(&mut self, event: &Event) {
+        match event {
+            Event::Wants(attachment, grant) => self.wanted[*attachment] = Some(grant.clone()),
+            Event::Deleted(attachment) => self.wanted[*attachment] = None,
+            Event::Pass(attachment, steps) => drop(self.pass(*attachment, *steps)),
+            Event::ByHand(grant) => {
+                // Azure keeps one for each scope, principal and role.
+                if !self.azure.iter().any(|it| it.id == grant.assignment_id()) {
+                    self.azure.push(assignment(grant, "by hand", self.now));
+                }
+            }
+            Event::TakenAway(grant) => self.azure.retain(|it| it.id != grant.assignment_id()),
+            Event::Later(seconds) => self.now += SignedDuration::from_secs(*seconds),
+        }
+    }
+
+    /// Takes at most so many steps; tells whether there were any.
+    fn pass(&mut self, attachment: usize, most: usize) -> bool {
+        let desired = match &self.wanted[attachment] {
+            Some(grant) => wants(grant),
+            // Without a finalizer the object is gone, and nobody looks any more.
+            None if !self.finalizers[attachment] => return false,
+            None => Desired::nothing(),
+        };
+        let mut owned = owns(self.azure.clone(), self.finalizers[attachment]);
+        let claim = claim_of(attachment);
+        owned.assignments = Some(Assignments::on(&registry(), claim, self.azure.clone()));
+        let steps = plan(&desired, &owned, self.now, DELAY).parts.concat();
+        for step in steps.iter().take(most) {
+            self.take(step, attachment);
+        }
+        !steps.is_empty()
+    }
+
+    /// As `controller::act` does: what is there is read a moment before it is changed.
+    fn take(&mut self, step: &Step, attachment: usize) {
+        let (now, claim) = (self.now, claim_of(attachment));
+        match step {
+            Step::AddFinalizer(_) => self.finalizers[attachment] = true,
+            Step::RemoveFinalizer(_) => self.finalizers[attachment] = false,
+            Step::Assign(grant) => {
+                let id = grant.assignment_id();
+                if !self.azure.iter().any(|it| it.id == id) {
+                    let text = Claims::of(claim).to_string();
+                    self.azure.push(assignment(grant, &text, now));
+                }
+            }
+            Step::Join(id, grant) => {
+                let Some(found) = self.azure.iter_mut().find(|it| it.id == *id) else { return };
+                if let Ok(Some(to)) = join(found, grant, &claim) {
+                    found.description = Some(to.claims.to_string());
+                    found.updated_on = Some(now);
+                }
+            }
+            Step::Release(id) => {
+                let Some(at) = self.azure.iter().position(|it| it.id == *id) else { return };
+                match release(&self.azure[at], &claim) {
+                    Release::Delete => drop(self.azure.remove(at)),
+                    Release::Keep(to) => {
+                        self.azure[at].description = Some(to.claims.to_string());
+                        self.azure[at].updated_on = Some(now);
+                    }
+                    Release::Nothing => {}
+                }
+            }
+            _ => panic!("{step:?} is not about roles"),
+        }
+    }
+
+    /// Everybody looks until nobody has anything to do.
+    fn settle(&mut self) {
+        for _ in 0..20 {
+            self.now += DELAY;
+            let busy = (0..ATTACHMENTS).map(|it| self.pass(it, usize::MAX)).filter(|it| *it);
+            if busy.count() == 0 {
+                return;
+            }
+        }
+        panic!("it never settles: {self:#?}");
+    }
+}
+
+fn any_grant() -> impl Strategy<Value = Grant> {
+    (1u128..3, prop::bool::ANY)
+        .prop_map(|(n, abac)| grant(n, if abac { Role::RepositoryReader } else { Role::AcrPull }))
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let who = 0..ATTACHMENTS;
+    prop_oneof![
+        3 => (who.clone(), any_grant()).prop_map(|(who, grant)| Event::Wants(who, grant)),
+        2 => who.clone().prop_map(Event::Deleted),
+        6 => (who, 0usize..5).prop_map(|(who, steps)| Event::Pass(who, steps)),
+        1 => any_grant().prop_map(Event::ByHand),
+        1 => any_grant().prop_map(Event::TakenAway),
+        2 => (1i64..5000).prop_map(Event::Later),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn whatever_happens_ends_with_exactly_what_is_wanted(
+        events in prop::collection::vec(any_event(), 0..40),
+    ) {
+        let mut world = World::new();
+        for event in &events {
+            world.happen(event);
+        }
+        let by_hand: Vec<_> =
+            world.azure.iter().filter(|it| it.claims().is_none()).cloned().collect();
+        world.settle();
+        for it in &by_hand {
+            prop_assert!(world.azure.contains(it), "what others made is as it was: {it:?}");
+        }
+        for it in &world.azure {
+            let Some(claims) = it.claims() else { continue };
+            for attachment in 0..ATTACHMENTS {
+                let wants_it = world.wanted[attachment].as_ref().is_some_and(|grant| grant.is_given_by(it));
+                prop_assert_eq!(claims.contains(&claim_of(attachment)), wants_it);
+            }
+        }
+        for grant in world.wanted.iter().flatten() {
+            prop_assert!(world.azure.iter().any(|it| grant.is_given_by(it)), "missing: {grant:?}");
+        }
+        for attachment in 0..ATTACHMENTS {
+            let claim = claim_of(attachment);
+            let held = world.azure.iter().filter_map(RoleAssignment::claims).any(|it| it.contains(&claim));
+            prop_assert_eq!(world.finalizers[attachment], held);
+        }
+    }
+}
