@@ -22,7 +22,9 @@ use crate::domain::problem::{Cause, Problem};
 pub struct Acted {
     /// What was changed.
     pub deeds: Vec<Deed>,
-    /// Why something was not done.
+    /// Why something was not done in Azure.
+    pub undone: Option<Problem>,
+    /// Why something was not done in the cluster.
     pub problem: Option<Problem>,
     /// Why single namespaces are not served.
     pub failing: Vec<Failing>,
@@ -38,6 +40,7 @@ impl Acted {
         self.deeds.extend(other.deeds);
         self.failing.extend(other.failing);
         self.unwritten.extend(other.unwritten);
+        self.undone = self.undone.take().or(other.undone);
         self.problem = self.problem.take().or(other.problem);
         self.mint = self.mint.take().or(other.mint);
     }
@@ -46,6 +49,9 @@ impl Acted {
         match step {
             Step::AddEntry(account, _) => {
                 self.failing.push(Failing { namespace: account.namespace.clone(), problem });
+            }
+            Step::Assign(_) | Step::Join(..) | Step::Release(_) => {
+                self.undone = self.undone.take().or(Some(problem));
             }
             _ => self.problem = self.problem.take().or(Some(problem)),
         }

@@ -52,6 +52,10 @@ pub struct Next {
     pub look: Timestamp,
     /// To work on it at all; not after that.
     pub pass: Timestamp,
+    /// Before that, Azure is not to be asked: it has said so.
+    pub not_before: Timestamp,
+    /// When that was decided. A clock that was set back since has outrun all of it.
+    pub decided: Timestamp,
 }
 
 /// What was found out of one attachment.
@@ -67,9 +71,8 @@ pub struct Known {
     pub accepted: Option<String>,
     /// The namespaces that were served.
     pub served: BTreeSet<String>,
-    /// When entries were added again that somebody had taken out, by namespace and name of the
-    /// service account.
-    pub restored: Vec<(Timestamp, (String, String))>,
+    /// When entries were added, by namespace and name of the service account.
+    pub added: Vec<(Timestamp, (String, String))>,
 }
 
 /// What the last look at Azure has found. A glance takes it instead of asking; roles are no
@@ -82,8 +85,10 @@ pub struct Look {
     pub problem: Option<Problem>,
     /// Why it is not known whether the credential in use is still accepted.
     pub doubt: Option<Problem>,
-    /// The digest of the credential that the registry has refused.
-    pub refused: Option<String>,
+    /// What stood in the way of roles.
+    pub undone: Option<Problem>,
+    /// The digests of credentials that the registry has refused.
+    pub refused: BTreeSet<String>,
     /// What the registry said of the credential in use, if it was asked again.
     pub proof: Option<Proof>,
     /// Why there is no new credential. It is not asked for again before the next look.
@@ -91,6 +96,13 @@ pub struct Look {
 }
 
 impl Look {
+    /// Whether that problem is one that it has found.
+    #[must_use]
+    pub fn has_found(&self, problem: &Problem) -> bool {
+        let all = [&self.problem, &self.undone, &self.doubt, &self.refusal];
+        all.into_iter().flatten().any(|it| it == problem)
+    }
+
     /// What is left of it when Azure is asked anew. What cannot be read this time is taken to be
     /// as it was.
     #[must_use]
@@ -100,8 +112,9 @@ impl Look {
     }
 }
 
-/// So often within [`CONTEST`] may an entry be taken out before it is left to whoever does it.
-const MOST_RESTORED: usize = 3;
+/// So often within [`CONTEST`] is an entry added, once and 3 times again, before it is left to
+/// whoever takes it out.
+const MOST_ADDED: usize = 4;
 const CONTEST: SignedDuration = SignedDuration::from_mins(10);
 
 impl Known {
@@ -110,17 +123,17 @@ impl Known {
     pub fn contested(&self, now: Timestamp) -> BTreeSet<(String, String)> {
         let late = |at: Timestamp| now.duration_since(at) < CONTEST;
         let mut counts: HashMap<&(String, String), usize> = HashMap::new();
-        for (at, account) in &self.restored {
+        for (at, account) in &self.added {
             *counts.entry(account).or_default() += usize::from(late(*at));
         }
-        let contested = counts.into_iter().filter(|(_, count)| *count >= MOST_RESTORED);
+        let contested = counts.into_iter().filter(|(_, count)| *count >= MOST_ADDED);
         contested.map(|(account, _)| account.clone()).collect()
     }
 
-    /// Counts that an entry was added again.
-    pub fn restored(&mut self, account: (String, String), now: Timestamp) {
-        self.restored.retain(|(at, _)| now.duration_since(*at) < CONTEST);
-        self.restored.push((now, account));
+    /// Counts that an entry was added.
+    pub fn added(&mut self, account: (String, String), now: Timestamp) {
+        self.added.retain(|(at, _)| now.duration_since(*at) < CONTEST);
+        self.added.push((now, account));
     }
 }
 
@@ -218,7 +231,8 @@ impl Recollection {
     #[must_use]
     pub fn wait(&self, trigger: &Trigger, now: Timestamp) -> Option<SignedDuration> {
         let wait = self.next.pass.duration_since(now);
-        (self.trigger == *trigger && wait.is_positive()).then_some(wait)
+        let valid = self.trigger == *trigger && now >= self.next.decided;
+        (valid && wait.is_positive()).then_some(wait)
     }
 
     /// The newest status: the one we wrote, while the watch has not shown it yet.

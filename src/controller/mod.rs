@@ -16,6 +16,7 @@ mod observe;
 mod observe_secrets;
 mod outcome;
 mod platform;
+mod proving;
 mod pull_secrets;
 mod reconcile;
 mod registry;

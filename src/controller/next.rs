@@ -32,34 +32,48 @@ impl Ended<'_> {
     /// they hasten a question to Azure, which may have asked to wait.
     pub fn next(&self, intervals: &Intervals, now: Timestamp) -> Next {
         let after = |wait: SignedDuration| now.checked_add(wait).unwrap_or(now);
-        let asking = self.retries(Occasion::Look, intervals).map(after);
-        let asked_to_wait = self.asked_to_wait(intervals).map(after);
-        let promised = match self.before {
-            Some(before) if !self.outcome.has_looked() => Some(before.next.look),
-            None if !self.outcome.has_looked() => Some(after(spread(intervals, fastrand::f64()))),
-            _ => None,
-        };
+        let glanced = !self.outcome.has_looked();
+        let promised = self.before.map(|it| it.next).filter(|_| glanced);
         let wrote = self.outcome.deeds.iter().any(Deed::is_in_azure);
-        let calm = || {
-            let calm = if wrote { reread } else { resync };
-            after(calm(intervals, fastrand::f64()))
+        let calm = match promised {
+            Some(promised) => promised.look,
+            None if glanced => after(spread(intervals, fastrand::f64())),
+            None => after(resync(intervals, fastrand::f64())),
         };
-        let look = promised.into_iter().chain(asking).min().unwrap_or_else(calm);
-        let look = self.dates(Occasion::Look, now).chain([look]).min().unwrap_or(look);
-        let look = asked_to_wait.map_or(look, |it| it.max(look));
-        let glances = self.retries(Occasion::Glance, intervals).map(after);
-        let glances = glances.into_iter().chain(self.dates(Occasion::Glance, now));
-        let pass = glances.chain([look]).min().unwrap_or(look);
+        let asking = self.retries(Occasion::Look, intervals).map(after);
+        let again = wrote.then(|| after(reread(intervals, fastrand::f64())));
+        let dates = self.dates(Occasion::Look, now);
+        // A failure has a time of its own, which may be later than the resync.
+        let calm = Some(calm).filter(|_| asking.is_none() || promised.is_some());
+        let look = calm.into_iter().chain(asking).chain(again).chain(dates).min();
+        let not_before = self.asked_to_wait(intervals).map(after);
+        let not_before = not_before.into_iter().chain(promised.map(|it| it.not_before)).max();
+        let not_before = not_before.unwrap_or(now);
+        let look = look.unwrap_or(now).max(not_before);
+
+        let soon = self.retries(Occasion::Glance, intervals).map(after);
+        let soon = soon.into_iter().chain(self.dates(Occasion::Glance, now));
+        let pass = soon.chain([look]).min().unwrap_or(look);
         let promised = self.before.filter(|_| !self.due).map(|it| it.next.pass);
-        Next { look, pass: promised.map_or(pass, |it| it.min(pass)) }
+        let pass = promised.map_or(pass, |it| it.min(pass));
+        Next { look, pass, not_before, decided: now }
+    }
+
+    /// What went wrong and was not known before: a glance does not try again what a look found.
+    fn troubles(&self) -> impl Iterator<Item = &Trouble> {
+        let known = self.before.map(|it| &it.known.look).filter(|_| !self.outcome.has_looked());
+        let new = move |it: &&Trouble| known.is_none_or(|look| !look.has_found(&it.problem));
+        self.outcome.troubles.iter().filter(new)
     }
 
     /// The shortest wait among what went wrong and takes such a pass to be tried again.
     fn retries(&self, needs: Occasion, intervals: &Intervals) -> Option<SignedDuration> {
-        let troubles = self.outcome.troubles.iter().filter(|it: &&Trouble| it.needs == needs);
-        let failures = self.history.streak.map_or(1, |it| it.failures);
-        let times =
-            |it: &Problem| if it.cause == Cause::Busy { self.history.busy } else { failures };
+        let times = |it: &Problem| match (it.cause, &self.history.streak) {
+            (Cause::Busy, _) => self.history.busy,
+            (cause, Some(streak)) => streak.failures_of(cause),
+            (_, None) => 1,
+        };
+        let troubles = self.troubles().filter(|it| it.needs == needs);
         let waits = troubles
             .map(|it| retry(it.problem.cause, times(&it.problem), intervals, fastrand::f64()));
         // Only a look writes the status of every method.
@@ -72,21 +86,21 @@ impl Ended<'_> {
 
     /// How long Azure has just asked to wait.
     fn asked_to_wait(&self, intervals: &Intervals) -> Option<SignedDuration> {
-        let causes = self.outcome.troubles.iter().map(|it| it.problem.cause);
+        let causes = self.troubles().map(|it| it.problem.cause);
         let asked = causes.filter(|it| matches!(it, Cause::Throttled { .. }));
-        let waits = asked.map(|it| retry(it, 1, intervals, 0.0));
-        waits.max().filter(|_| self.outcome.has_looked())
+        asked.map(|it| retry(it, 1, intervals, 0.0)).max()
     }
 
-    /// What is due, and has not been a moment ago.
+    /// What is due, and was not when the pass decided.
     fn dates(&self, needs: Occasion, now: Timestamp) -> impl Iterator<Item = Timestamp> {
         let by_secret = self.outcome.observed.method == Some(MethodInUse::PullSecret);
+        let decided = self.outcome.decided;
         let dates = self.outcome.dates.iter().filter(move |(at, takes)| {
             // A role is no business of a glance.
             let takes = if by_secret { *takes } else { Occasion::Look };
-            takes == needs && *at > now
+            takes == needs && *at > decided
         });
-        dates.map(|(at, _)| *at)
+        dates.map(move |(at, _)| (*at).max(now))
     }
 }
 
@@ -114,7 +128,7 @@ mod tests {
         let mut outcome = Outcome::idle(&Known::default());
         outcome.observed.method = Some(MethodInUse::PullSecret);
         outcome.troubles = troubles.iter().map(trouble).collect();
-        Outcome { occasion, ..outcome }
+        Outcome { occasion, decided: now(), ..outcome }
     }
 
     /// Promises to look after so many seconds, and to come back after so many.
@@ -126,7 +140,12 @@ mod tests {
         .unwrap();
         Recollection {
             trigger: Trigger::of(&object),
-            next: Next { look: now() + seconds(look), pass: now() + seconds(pass) },
+            next: Next {
+                look: now() + seconds(look),
+                pass: now() + seconds(pass),
+                not_before: now(),
+                decided: now(),
+            },
             history: History::default(),
             written: None,
             known: Known::default(),
@@ -137,7 +156,7 @@ mod tests {
     fn next(outcome: &Outcome, before: Option<&Recollection>, due: bool) -> (i64, i64) {
         let history = History::default();
         let ended = Ended { outcome, history: &history, unreported: None, before, due };
-        let Next { look, pass } = ended.next(&INTERVALS, now());
+        let Next { look, pass, .. } = ended.next(&INTERVALS, now());
         (look.duration_since(now()).as_secs(), pass.duration_since(now()).as_secs())
     }
 

@@ -104,7 +104,10 @@ impl Observation {
     /// What pull secrets are made from, as far as that is known.
     pub fn making<'a>(&'a self, pass: Pass<'a>) -> Option<Making<'a>> {
         let Task::Attach(attachment) = pass.task else { return None };
-        let Method::PullSecret(spec) = &attachment.method else { return None };
+        let spec = match &attachment.method {
+            Method::PullSecret(spec) => spec,
+            Method::KubeletIdentity(asked) => asked.former.as_ref()?,
+        };
         let refusal = self.look.refusal.as_ref();
         Some(Making { spec, source: self.source.as_ref()?, refusal })
     }
@@ -130,6 +133,10 @@ impl Observation {
         if let Err(problem) = result {
             self.look.problem = Some(problem);
         }
+        if self.owned.assignments.is_none() {
+            // A registry that hangs must not keep a place at Azure Resource Manager.
+            self.session = None;
+        }
     }
 
     async fn kubelet_identity(
@@ -140,12 +147,13 @@ impl Observation {
     ) -> Result<(), Problem> {
         let claim = self.claim(pass).await?;
         let wanted = Wanted { name, source: Some(&asked.source), before: self.before(pass) };
-        let azure = pass.ctx.azure.session()?;
-        let azure = &self.session.insert(azure).reader;
+        let session = pass.ctx.azure.session()?;
+        let azure = &session.reader;
         let registry = wanted.read(azure, pass.ctx).await?;
         self.look.registry = Some(registry.clone());
         self.observed.registry = Some(registry.clone());
         usable(&registry)?;
+        self.former(asked.former.as_ref(), &registry, pass.ctx);
         let identity = identity(&asked.source, azure, pass.ctx).await?;
         self.observed.cluster.clone_from(&identity.cluster);
         self.observed.principal = Some(identity.principal);
@@ -154,6 +162,7 @@ impl Observation {
         let grant = kubelet_identity::desired(&registry, identity.principal, &asked.repositories)?;
         self.desired.grants = Some(vec![grant]);
         self.desired.settled = identity.settled;
+        self.session = Some(session);
         Ok(())
     }
 

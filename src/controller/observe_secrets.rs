@@ -1,18 +1,12 @@
-//! Observe, for pull secrets: what the watches have shown, the registry, and whether the
-//! credential in use is still accepted.
+//! Observe, for pull secrets: what the watches have shown, and the registry.
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::Api;
 use kube::core::{Selector, SelectorExt};
 
 use super::context::Context;
-use super::kubernetes::within;
 use super::observe::{Observation, Occasion, Pass};
 use super::registry::{self, usable};
-use super::secrets::Written;
 use crate::api::RegistryAttachment;
 use crate::domain::attachment::{Method, RegistryName, Task};
 use crate::domain::cluster::{Namespace, StoredSecret};
@@ -20,9 +14,7 @@ use crate::domain::facts::Registry;
 use crate::domain::kubelet_identity::repositories_fit;
 use crate::domain::plan::Finalizer;
 use crate::domain::problem::{Cause, Problem};
-use crate::domain::proof::{Probe, Proof};
 use crate::domain::pull_secret::{Inputs, PullSecret, Source, wanted};
-use crate::domain::repositories::Repositories;
 use crate::domain::status::Holdings;
 
 impl Observation {
@@ -34,9 +26,10 @@ impl Observation {
                 Method::PullSecret(secret) => self.cluster_of(secret, ctx).await,
                 Method::KubeletIdentity(..) => {
                     self.desired.deliveries = Some(Vec::new());
-                    // Without the watches there is nothing to switch from.
-                    let _ = self.leftovers(ctx);
-                    Ok(())
+                    let left = self.leftovers(ctx);
+                    // Without our finalizer, or the watches, there is nothing to switch from.
+                    let may_be = self.owned.finalizers.contains(&Finalizer::ServiceAccounts);
+                    left.or_else(|problem| if may_be { Err(problem) } else { Ok(()) })
                 }
             },
             Task::Detach(_) => {
@@ -47,7 +40,7 @@ impl Observation {
                 leftovers
             }
         };
-        self.unseen = result.err();
+        self.unseen = self.unseen.take().or(result.err());
     }
 
     /// Without our finalizer there are none.
@@ -85,15 +78,23 @@ impl Observation {
         })?;
         let accounts = ctx.watches.accounts.select(|it| {
             there.contains(it.namespace.as_str()) || it.marks.values().any(|mark| *mark == uid)
-        })?;
-        let marks = accounts.iter().filter_map(|it| it.marks.get(&secret.name));
-        self.owned.gone = gone(&found, marks, &uid, ctx).await?;
+        });
+        // That service accounts cannot be read is no reason to let credentials end.
+        let accounts = self.or_unseen(accounts);
+        let marks = accounts.iter().flatten().filter_map(|it| it.marks.get(&secret.name));
+        let gone = gone(&found, marks, &uid, ctx).await;
+        self.owned.gone = self.or_unseen(gone).unwrap_or_default();
         self.owned.secrets = Some(found);
-        self.owned.accounts = Some(accounts);
+        self.owned.accounts = accounts;
         self.desired.accounts = secret.accounts.clone();
         self.desired.deliveries = Some(wanted.deliveries.clone());
         self.wanted = Some(wanted);
         Ok(())
+    }
+
+    /// Keeps why something is not known.
+    fn or_unseen<T>(&mut self, seen: Result<T, Problem>) -> Option<T> {
+        seen.map_err(|problem| self.unseen.get_or_insert(problem)).ok()
     }
 
     /// The registry, the version of the credential, and what is left of the other method.
@@ -108,14 +109,10 @@ impl Observation {
         self.desired.grants = Some(Vec::new());
         self.desired.settled = !wanted.deliveries.is_empty();
         let source = self.source(name, pass).await?;
-        let reference = &secret.principal.secret.name;
-        let credentials = pass.ctx.watches.credentials.select(|it| it.name == *reference)?;
-        let version = credentials.first().map(|it| it.version.as_str());
         if let Some(registry) = &self.observed.registry {
             repositories_fit(registry, &secret.repositories)?;
         }
-        self.desired.inputs = Some(Inputs::of(secret, &source, version));
-        self.source = Some(source.clone());
+        self.made_from(secret, source.clone(), pass.ctx);
         self.observed.source = Some(source);
         match self.look.registry.as_ref().map(|it| it.id.clone()) {
             Some(id) if !matches!(name, RegistryName::LoginServer(_)) => {
@@ -128,6 +125,32 @@ impl Observation {
         }
     }
 
+    /// What pull secrets are made from.
+    fn made_from(&mut self, secret: &PullSecret, source: Source, ctx: &Context) {
+        let reference = &secret.principal.secret.name;
+        let credentials = ctx.watches.credentials.select(|it| it.name == *reference);
+        // While it is not known, what serves is left as it is.
+        let credentials = self.or_unseen(credentials).unwrap_or_default();
+        let version = credentials.first().map(|it| it.version.as_str());
+        self.desired.inputs = Some(Inputs::of(secret, &source, version));
+        self.source = Some(source);
+    }
+
+    /// What pull secrets are made from that a role is yet to replace.
+    pub(super) fn former(
+        &mut self,
+        secret: Option<&PullSecret>,
+        registry: &Registry,
+        ctx: &Context,
+    ) {
+        let waiting = self.owned.secrets.as_ref().is_some_and(|it| !it.is_empty());
+        let secret = secret.filter(|it| waiting && ctx.policy.permit_pull_secret(it).is_ok());
+        if let Some(secret) = secret {
+            let (login_server, mode) = (registry.login_server.clone(), Some(registry.mode));
+            self.made_from(secret, Source { login_server, mode }, ctx);
+        }
+    }
+
     /// What is known of the registry. That Azure Resource Manager does not answer keeps nobody
     /// from pulling: what it told before still counts.
     async fn source(&mut self, name: &RegistryName, pass: Pass<'_>) -> Result<Source, Problem> {
@@ -136,9 +159,11 @@ impl Observation {
             return Ok(Source { login_server: server.clone(), mode: None });
         }
         let before = self.look.registry.clone().or_else(|| told(object, name));
-        let registry = match before {
-            Some(registry) if occasion == Occasion::Glance => registry,
-            before => match self.registry(name, pass).await {
+        let glances = occasion == Occasion::Glance;
+        let registry = match (before, &self.look.problem) {
+            (Some(registry), _) if glances => registry,
+            (None, Some(problem)) if glances => return Err(problem.clone()),
+            (before, _) => match self.registry(name, pass).await {
                 Ok(registry) => registry,
                 Err(problem) => {
                     self.look.problem = Some(problem.clone());
@@ -160,63 +185,6 @@ impl Observation {
         let registry = wanted.read(&self.session.insert(session).reader, pass.ctx).await?;
         usable(&registry)?;
         Ok(registry)
-    }
-
-    /// Asks the registry about one of the credentials in use: they are all the same, or will be
-    /// when they are renewed.
-    pub async fn prove(&mut self, repositories: &Repositories, now: Timestamp, ctx: &Context) {
-        let (Some(source), Some(secret)) = (self.source.clone(), self.in_use(now)) else { return };
-        let probe = &Probe::of(source.mode, repositories);
-        match ask_about(&secret, &source, probe, ctx).await {
-            Ok(Some(Answer::Taken(proof))) => self.look.proof = Some(proof),
-            Ok(Some(Answer::Refused)) => {
-                self.look.refused = Some(secret.digest.clone());
-                self.owned.refused = Some(secret.digest);
-            }
-            Ok(None) => {}
-            Err(problem) => self.look.doubt = Some(problem),
-        }
-    }
-
-    /// One that holds the credential that was accepted, if there is one: what somebody has made
-    /// consistent by hand says nothing of it.
-    fn in_use(&self, now: Timestamp) -> Option<StoredSecret> {
-        let inputs = self.desired.inputs.as_ref()?;
-        let deliveries = self.desired.deliveries.iter().flatten();
-        let fresh = deliveries.filter_map(|delivery| {
-            let found = self.owned.secret(&delivery.namespace, &delivery.name)?;
-            self.owned.is_fresh(found, inputs, now).then_some(found)
-        });
-        let accepted = self.owned.accepted.as_ref();
-        fresh.min_by_key(|it| accepted != Some(&it.digest)).cloned()
-    }
-}
-
-/// What a registry said of a credential.
-enum Answer {
-    Taken(Proof),
-    Refused,
-}
-
-/// Shows the credential in a Secret to the registry; `None` if it is not as it was seen: then it
-/// is about to be written again.
-async fn ask_about(
-    secret: &StoredSecret,
-    source: &Source,
-    probe: &Probe,
-    ctx: &Context,
-) -> Result<Option<Answer>, Problem> {
-    let StoredSecret { namespace, name, digest, .. } = secret;
-    let doing = format!("reading Secret {name} in namespace {namespace}");
-    let api = Api::<Secret>::namespaced(ctx.kubernetes.client(), namespace);
-    let stored = within(&doing, api.get_opt(name)).await?;
-    let written = stored.as_ref().and_then(Written::of).filter(|it| it.digest() == *digest);
-    let credential = written.and_then(|it| it.credential(&source.login_server));
-    let Some(credential) = credential else { return Ok(None) };
-    let registry = ctx.azure.registry(&source.login_server)?;
-    match registry.prove(&credential, probe).await {
-        Err(error) if error.is_refused() => Ok(Some(Answer::Refused)),
-        answer => Ok(Some(Answer::Taken(answer?))),
     }
 }
 

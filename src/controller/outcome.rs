@@ -8,7 +8,7 @@ use super::observe::{Observation, Occasion};
 use crate::domain::cluster::StoredSecret;
 use crate::domain::facts::RoleAssignment;
 use crate::domain::plan::Plan;
-use crate::domain::problem::{Cause, Problem};
+use crate::domain::problem::Problem;
 use crate::domain::pull_secret::{Delivered, Served};
 use crate::domain::status::{Holdings, Observed};
 
@@ -33,6 +33,10 @@ pub struct Outcome {
     pub suspended: bool,
     /// How closely the pass looked.
     pub occasion: Occasion,
+    /// When it decided what to do.
+    pub decided: Timestamp,
+    /// Why something in the cluster is not known.
+    pub unseen: Option<Problem>,
     /// What is known from now on.
     pub known: Known,
 }
@@ -52,6 +56,11 @@ impl Outcome {
         Self { known: known.clone(), ..Self::default() }
     }
 
+    /// Of a pass that has nothing to do because the object asks for nothing at the moment.
+    pub fn paused(known: &Known) -> Self {
+        Self { suspended: true, ..Self::idle(known) }
+    }
+
     /// Of a pass that failed before it looked at anything.
     pub fn failed(problem: Problem, known: &Known) -> Self {
         let trouble = Trouble { problem: problem.clone(), needs: Occasion::Look };
@@ -67,7 +76,7 @@ impl Outcome {
         now: Timestamp,
     ) -> Self {
         let Observation { mut observed, desired, mut owned, wanted, look, unseen, .. } = seen;
-        let mut outcome = Self { occasion, ..Self::idle(known) };
+        let mut outcome = Self { occasion, decided: now, unseen, ..Self::idle(known) };
         let removals = plan.waiting.values().flatten().map(|it| (*it, Occasion::Look));
         outcome.dates.extend(removals);
         let found = owned.assignments.take();
@@ -76,9 +85,13 @@ impl Outcome {
             observed.holdings = Some(Holdings { grants, found, waiting: plan.waiting });
         }
         outcome.known.remember(look, &acted);
+        if occasion == Occasion::Look {
+            outcome.known.look.undone = plan.blocked.or(acted.undone);
+        }
         outcome.known.method = observed.method.or(outcome.known.method);
         let found = owned.secrets.take();
         if let (Some(wanted), Some(found), Some(inputs)) = (wanted, found, desired.inputs) {
+            outcome.known.look.refused.retain(|it| found.iter().any(|found| found.digest == *it));
             let failing = plan.failing.into_iter().chain(std::mem::take(&mut acted.failing));
             let delivered = Delivered {
                 secrets: written(found, &acted.deeds),
@@ -97,22 +110,22 @@ impl Outcome {
         }
         outcome.observed = observed;
         outcome.deeds = acted.deeds;
-        outcome.weigh([unseen, plan.blocked, acted.problem], acted.mint);
+        outcome.weigh(acted.problem, acted.mint);
         outcome
     }
 
     /// Sorts what went wrong by what it means. What was not seen of the cluster takes the same
     /// kind of pass again.
-    fn weigh(&mut self, failures: [Option<Problem>; 3], mint: Option<Problem>) {
-        let [unseen, blocked, undone] = failures;
-        let Look { problem, doubt, .. } = self.known.look.clone();
+    fn weigh(&mut self, not_done: Option<Problem>, mint: Option<Problem>) {
+        let Look { problem, undone, doubt, .. } = self.known.look.clone();
         self.in_doubt = doubt.is_some();
-        let asking = [&problem, &blocked, &undone, &mint, &doubt].into_iter().flatten();
+        let asking = [&problem, &undone, &not_done, &mint, &doubt].into_iter().flatten();
         let asking = asking.map(|it| Trouble { problem: it.clone(), needs: Occasion::Look });
         let served = self.observed.served.as_ref();
         let failing = served.into_iter().flat_map(Served::problems);
         let failing = failing.filter(|it| mint.as_ref() != Some(*it));
         let failing = failing.map(|it| Trouble { problem: it.clone(), needs: Occasion::Glance });
+        let unseen = self.unseen.clone();
         let missing = unseen.iter().map(|it| Trouble { problem: it.clone(), needs: self.occasion });
         self.troubles = asking.chain(failing).chain(missing).collect();
 
@@ -125,20 +138,22 @@ impl Outcome {
         let trouble = served.and_then(Served::trouble);
         let overdue = served.and_then(|it| it.overdue.clone());
         let failing = served.and_then(Served::problem);
-        self.problem = unseen.or(unknown).or(blocked).or(undone).or(failing).or(doubt);
+        self.problem = unseen.or(unknown).or(undone).or(not_done).or(failing).or(doubt);
         self.beside = trouble.or(overdue).or(passing).or(mint);
     }
 
     /// The same for an attachment that asks for nothing but renewals at the moment.
     pub fn suspended(mut self) -> Self {
         let served = self.observed.served.as_ref();
-        let renewing = served.and_then(|it| it.overdue.clone());
-        let renewing = renewing.or(self.known.look.refusal.clone());
+        let overdue = served.and_then(|it| it.overdue.clone());
+        let renewing = overdue.or(self.known.look.refusal.clone());
+        let unseen = self.unseen.clone();
         self.troubles.retain(|it| {
-            let seen = it.problem.cause != Cause::Busy;
-            it.needs == Occasion::Look || !seen || renewing.as_ref() == Some(&it.problem)
+            let renews = renewing.as_ref() == Some(&it.problem);
+            it.needs == Occasion::Look || renews || unseen.as_ref() == Some(&it.problem)
         });
-        Self { suspended: true, problem: None, beside: renewing, ..self }
+        let beside = renewing.or(unseen).or(self.known.look.problem.clone());
+        Self { suspended: true, problem: None, beside, ..self }
     }
 
     /// Whether what should hold does, if that is known.
@@ -158,17 +173,19 @@ impl Outcome {
 }
 
 impl Known {
-    /// What is known after a pass.
+    /// What is known after a pass. A new credential answers what was known of the former, but
+    /// does not make one good that the registry has refused: it may still be somewhere.
     fn remember(&mut self, look: Look, acted: &Acted) {
         self.look = look;
         let minted = acted.deeds.iter().find_map(|deed| match deed {
             Deed::Minted(digest) => Some(digest.clone()),
             _ => None,
         });
-        if minted.is_some() {
-            let Look { registry, problem, .. } = std::mem::take(&mut self.look);
-            self.look = Look { registry, problem, ..Look::default() };
-            self.accepted = minted;
+        if let Some(digest) = minted {
+            let Look { registry, problem, undone, refused, .. } = std::mem::take(&mut self.look);
+            self.look = Look { registry, problem, undone, refused, ..Look::default() };
+            let written = acted.deeds.iter().any(|it| matches!(it, Deed::Provided(..)));
+            self.accepted = written.then_some(digest).or(self.accepted.take());
         } else if acted.mint.is_some() {
             self.look.refusal.clone_from(&acted.mint);
         }

@@ -144,11 +144,10 @@ impl Actor<'_> {
     }
 
     async fn write(&self, target: &Target, written: &Written) -> Result<StoredSecret, Problem> {
-        let Target { namespace, name, uid, .. } = target;
+        let Target { namespace, name, .. } = target;
         let doing = format!("writing Secret {name} in namespace {namespace}");
-        if uid.is_none() {
-            self.is_free(namespace, name, &doing).await?;
-        }
+        let target = &Target { uid: self.uid_there(target, &doing).await?, ..target.clone() };
+        let uid = &target.uid;
         // Each attachment writes under a name of its own, so that two that create the same
         // Secret at once conflict, and the second does not take it over.
         let manager = format!("acr-attach-{}", self.object.uid().unwrap_or_default());
@@ -173,23 +172,31 @@ impl Actor<'_> {
         let (key, reduced) = reduced.ok_or_else(|| {
             Problem::new(Cause::Unavailable, format!("{doing}: the answer has no name"))
         })?;
+        if !reduced.intact {
+            let text = format!(
+                "{doing}: something changes it as it is written; exempt it from mutating admission (label app.kubernetes.io/managed-by=acr-attach)"
+            );
+            return Err(Problem::new(Cause::ExternallyManaged, text));
+        }
         let version = version(stored.resource_version().as_deref());
         self.watches.secrets.note(key, version, reduced.clone());
         Ok(reduced)
     }
 
-    /// Where Secrets of any name are allowed, the watch shows ours alone. Applying is no
-    /// safeguard then: it takes over what nobody is recorded to own, such as a Secret that was
-    /// applied with `stringData` (kubernetes issue 118519).
-    async fn is_free(&self, namespace: &str, name: &str, doing: &str) -> Result<(), Problem> {
-        if self.watches.show_all_secrets {
-            return Ok(());
+    /// The uid of the Secret to change in place; `None` where there is none.
+    ///
+    /// Where Secrets of any name are allowed, the watch shows only those that bear our label.
+    /// Applying is no safeguard then: it takes over what nobody is recorded to own, such as a
+    /// Secret that was applied with `stringData` (kubernetes issue 118519).
+    async fn uid_there(&self, target: &Target, doing: &str) -> Result<Option<String>, Problem> {
+        let Target { namespace, name, uid, .. } = target;
+        if uid.is_some() || self.watches.show_all_secrets {
+            return Ok(uid.clone());
         }
         let found = within(doing, self.secrets(namespace).get_opt(name)).await?;
-        let Some((_, found)) = found.as_ref().and_then(secrets::reduce) else { return Ok(()) };
+        let Some((_, found)) = found.as_ref().and_then(secrets::reduce) else { return Ok(None) };
         if self.object.uid().is_some_and(|it| found.is_of(&it)) {
-            let text = format!("{doing}: it is there already, and is yet to be seen");
-            return Err(Problem::new(Cause::Unavailable, text));
+            return Ok(Some(found.uid));
         }
         Err(in_the_way(&found).problem)
     }

@@ -108,19 +108,19 @@ async fn attach(
     let choice = match choice(object, occasion, known, ctx).await {
         Ok(Choice { method: None, .. }) if !deleting => return None,
         Ok(choice) => choice,
-        Err(_) if suspended => return Some(Outcome::idle(known).suspended()),
+        Err(_) if suspended => return Some(Outcome::paused(known)),
         Err(problem) => return Some(Outcome::failed(problem, known)),
     };
     let task = match Task::of(&object.spec, choice.method, &ctx.policy) {
         Ok(task) => task,
-        Err(_) if suspended => return Some(Outcome::idle(known).suspended()),
+        Err(_) if suspended => return Some(Outcome::paused(known)),
         Err(problem) => return Some(Outcome::failed(problem, known)),
     };
     let known = &Known { remark: choice.remark, ..known.clone() };
     if is_by_role(&task) {
         // Roles need no renewal, and nothing of them is in the cluster.
         if suspended {
-            return Some(Outcome::idle(known).suspended());
+            return Some(Outcome::paused(known));
         }
         if occasion == Occasion::Glance {
             return None;
@@ -168,7 +168,6 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
     let mut plan = decide(&seen, now, ctx);
     if let Some(secret) = by_secret(task)
         && occasion == Occasion::Look
-        && !plan.mints()
     {
         seen.prove(&secret.repositories, now, ctx).await;
         plan = decide(&seen, now, ctx);

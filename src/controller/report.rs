@@ -90,9 +90,8 @@ fn remember(outcome: &Outcome, now: Timestamp) -> Known {
     for deed in &outcome.deeds {
         if let Deed::EntryAdded(account, secret) = deed
             && !account.names(secret)
-            && account.marks.contains_key(secret)
         {
-            known.restored((account.namespace.clone(), account.name.clone()), now);
+            known.added((account.namespace.clone(), account.name.clone()), now);
         }
     }
     known

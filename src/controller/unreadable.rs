@@ -38,7 +38,8 @@ pub async fn report_unreadable(
     let wait = retry(reason.cause, 1, &ctx.intervals, fastrand::f64());
     if told.is_ok() {
         let then = now.checked_add(wait).unwrap_or(now);
-        let (next, history) = (Next { look: then, pass: then }, History::default());
+        let next = Next { look: then, pass: then, not_before: now, decided: now };
+        let history = History::default();
         let known = Known::default();
         ctx.memory.keep(&name, Recollection { trigger, next, history, written: None, known });
     }

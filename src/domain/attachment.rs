@@ -113,6 +113,9 @@ pub struct KubeletIdentity {
     pub source: IdentitySource,
     /// What may be pulled.
     pub repositories: Repositories,
+    /// What pull secrets are made from, where the spec still says so: while the role is yet to
+    /// replace them, they are renewed.
+    pub former: Option<PullSecret>,
 }
 
 /// Where the kubelet identity is known from.
@@ -155,7 +158,9 @@ impl Attachment {
             }
             _ => {
                 let source = identity_source(spec.kubelet_identity.as_ref())?;
-                Method::KubeletIdentity(KubeletIdentity { source, repositories })
+                let former = spec.pull_secret.as_ref();
+                let former = former.and_then(|it| pull_secret(it, repositories.clone()).ok());
+                Method::KubeletIdentity(KubeletIdentity { source, repositories, former })
             }
         };
         Ok(Self { registry, method })
@@ -323,7 +328,8 @@ mod tests {
     }
 
     fn by_role(source: IdentitySource) -> Method {
-        Method::KubeletIdentity(KubeletIdentity { source, repositories: Repositories::default() })
+        let (repositories, former) = (Repositories::default(), None);
+        Method::KubeletIdentity(KubeletIdentity { source, repositories, former })
     }
 
     #[test]
@@ -332,9 +338,11 @@ mod tests {
         let spec = json!({"registry": {"name": "Contoso"}, "pullSecret": pull_secret});
         assert_eq!(method(&serde_json::from_value(spec.clone()).unwrap()), Ok(None));
         let on_aks = decided(&spec, MethodInUse::KubeletIdentity).unwrap();
-        assert_eq!(on_aks.method, by_role(IdentitySource::Detected));
         let elsewhere = decided(&spec, MethodInUse::PullSecret).unwrap();
-        assert_eq!(elsewhere.method.in_use(), MethodInUse::PullSecret);
+        let Method::PullSecret(secret) = elsewhere.method else { panic!("another method") };
+        let Method::KubeletIdentity(identity) = on_aks.method else { panic!("another method") };
+        assert_eq!(identity.source, IdentitySource::Detected);
+        assert_eq!(identity.former, Some(secret));
     }
 
     #[rstest::rstest]

@@ -39,6 +39,18 @@ impl Streak {
         }
     }
 
+    /// Whether it is a run of failures of that cause and generation.
+    #[must_use]
+    pub fn is_of(&self, cause: Cause, generation: i64) -> bool {
+        self.cause == cause.reason() && self.generation == generation
+    }
+
+    /// How many failures of that cause there were in a row, at least 1.
+    #[must_use]
+    pub fn failures_of(&self, cause: Cause) -> u32 {
+        if self.cause == cause.reason() { self.failures } else { 1 }
+    }
+
     /// Whether somebody has to act.
     ///
     /// Patience runs in memory, from the first failure of the run. What status already shows as

@@ -71,7 +71,11 @@ impl Ended<'_> {
     /// The run of failures that this one continues or begins.
     fn streak(&self, problem: &Problem, before: &History, now: Timestamp) -> Streak {
         match &before.streak {
-            Some(streak) if self.tried == Tried::Nothing => *streak,
+            Some(streak)
+                if self.tried == Tried::Nothing && streak.is_of(problem.cause, self.generation) =>
+            {
+                *streak
+            }
             streak => Streak::after(streak.as_ref(), problem.cause, self.generation, now),
         }
     }
@@ -122,6 +126,11 @@ pub fn judge(
         return (verdict, history);
     }
     let streak = ended.streak(problem, before, now);
+    if ended.holds == Some(true) && cause.is_passing() && !ended.deleting {
+        // Only something beside it failed, such as the removal of a former role.
+        let history = History { streak: Some(streak), unreported, ..History::default() };
+        return (Verdict::Attached, history);
+    }
     let misses = misses(ended, cause, before, shown);
     let verdict = match misses {
         0 if streak.is_stalled(cause, shown, now, patience) => Verdict::Stalled(problem.clone()),
@@ -142,10 +151,6 @@ fn misses(
     let shown = ready(shown).filter(|it| is_of(it, ended.generation));
     let looking = cause.is_passing() && ended.holds != Some(false) && !ended.deleting;
     let Some(shown) = shown.filter(|_| looking) else { return 0 };
-    if ended.holds == Some(true) {
-        // Only something beside it failed, such as the removal of a former role.
-        return 1;
-    }
     if ended.tried != Tried::All {
         return before.misses;
     }
@@ -309,9 +314,10 @@ mod tests {
         let (shown, mut history) = (shown("True"), History::default());
         for _ in 0..5 {
             let (verdict, next) = judge(&ended, &history, Some(&shown), now(), PATIENCE);
-            assert_eq!(verdict, Verdict::Missed);
+            assert_eq!(verdict, Verdict::Attached);
             history = next;
         }
+        assert_eq!(history.streak.unwrap().failures, 5, "it is tried ever less often");
     }
 
     #[test]

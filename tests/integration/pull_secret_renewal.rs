@@ -300,3 +300,88 @@ async fn a_pinned_audience_is_the_only_one_that_is_asked_for() {
     assert_eq!(world.azure.read(|azure| puller(azure).secrets.len()), 1);
     assert!(!message(&status).contains(CLIENT_SECRET));
 }
+
+#[tokio::test]
+async fn what_a_role_is_yet_to_replace_is_still_renewed() {
+    let world = World::with_pull_secrets(often).await;
+    world.azure.update(|azure| azure.settings.token_lifetimes.registry_refresh = 6);
+    let one = world.namespace_with("one", json!({})).await;
+    let mut spec = by_id(&world, &json!({"names": [one]}));
+    world.apply("a", spec.clone()).await;
+    world.until_ready("a").await;
+    world.azure.fault(Fault::error(Call::PutRoleAssignment, 403, "AuthorizationFailed", "x"));
+    spec["method"] = "KubeletIdentity".into();
+    spec["kubeletIdentity"] = world.spec()["kubeletIdentity"].clone();
+    world.apply("a", spec).await;
+    world.until_reason("a", "Ready", "AccessDenied").await;
+    for _ in 0..2 {
+        let before = login(&world.until_secret(&one, "acr-pull").await);
+        until_renewed(&world, &one, &before).await;
+    }
+    world.azure.clear_faults();
+    world.until_ready("a").await;
+    world.until_no_secret(&one, "acr-pull").await;
+}
+
+#[tokio::test]
+async fn a_role_stays_while_the_pods_of_a_namespace_cannot_use_the_secret_instead() {
+    let world = World::with_pull_secrets(often).await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    let one = world.namespace_with("one", json!({})).await;
+    let manifest = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"},
+        "imagePullSecrets": [{"name": "of-git"}],
+    });
+    let params = PatchParams::apply("flux").force();
+    let patch = Patch::Apply(&manifest);
+    world.accounts(&one).patch("default", &params, &patch).await.unwrap();
+    world.apply("a", by_id(&world, &json!({"names": [one]}))).await;
+    world.until_reason("a", "Ready", "ExternallyManaged").await;
+    world.until_secret(&one, "acr-pull").await;
+    // Longer than the removal delay.
+    world.until_calls(Call::ListRoleAssignments, 3).await;
+    assert_eq!(world.pull_assignments().len(), 2, "the puller's own, and ours");
+    let manifest = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"},
+        "imagePullSecrets": [{"name": "of-git"}, {"name": "acr-pull"}],
+    });
+    let patch = Patch::Apply(&manifest);
+    world.accounts(&one).patch("default", &params, &patch).await.unwrap();
+    world.until_ready("a").await;
+    world
+        .until("the role to be released", || async {
+            (world.pull_assignments().len() == 1).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test]
+async fn a_mode_switch_is_healed_even_where_the_first_namespace_was_quicker() {
+    let mut world = World::with_pull_secrets(often).await;
+    world.expects_refusals = true;
+    let one = world.namespace_with("one", json!({})).await;
+    let two = world.namespace_with("two", json!({"frozen": world.id})).await;
+    world.apply("a", world.pull_spec(&json!({"names": [one, two]}))).await;
+    world.until_ready("a").await;
+    let before = login(&world.until_secret(&two, "acr-pull").await);
+    let policy = freeze(&world).await;
+    // The policy takes a moment until it counts.
+    world
+        .until("the namespace to be frozen", || async {
+            let patch =
+                json!({"metadata": {"annotations": {"try": uuid::Uuid::new_v4().to_string()}}});
+            let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
+            world.secrets(&two).patch("acr-pull", &params, &patch).await.err().map(drop)
+        })
+        .await;
+    world.azure.expire_tokens();
+    until_renewed(&world, &one, &before).await;
+    let status = world.until_ready_is("a", "False").await;
+    assert!(message(&status).contains(&two), "{}", message(&status));
+    world.until_calls(Call::RegistryToken, 4).await;
+    assert_eq!(find(&world.status("a").await, "Ready").unwrap().0, "False", "it cannot pull there");
+    thaw(&world, &policy).await;
+    until_renewed(&world, &two, &before).await;
+    world.until_ready("a").await;
+}

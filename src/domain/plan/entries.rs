@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::secrets::{Dates, surplus_from};
-use super::{Desired, Failing, Finalizer, Owned, Plan, Step};
+use super::{Delivery, Desired, Failing, Finalizer, Owned, Plan, Step};
 use crate::domain::cluster::ServiceAccount;
 use crate::domain::problem::{Cause, Problem};
 
@@ -93,6 +93,13 @@ fn wanted_in(account: &ServiceAccount, desired: &Desired, owned: &Owned) -> Opti
     let delivery = desired.delivery(&account.namespace)?;
     let found = owned.secret(&delivery.namespace, &delivery.name);
     found.is_none_or(|it| owned.may_write(it)).then(|| delivery.name.clone())
+}
+
+/// Whether all service accounts of that namespace name the pull secret that they are to name.
+pub(super) fn are_held(delivery: &Delivery, desired: &Desired, owned: &Owned) -> bool {
+    let Some(accounts) = &owned.accounts else { return false };
+    let mut here = accounts.iter().filter(|it| it.namespace == delivery.namespace);
+    here.all(|it| !desired.accounts.include(&it.name) || it.names(&delivery.name))
 }
 
 /// Whether the account names that pull secret, and no attachment that is gone has put it there:

@@ -155,13 +155,6 @@ impl Plan {
         self.due = [self.due, at].into_iter().flatten().min();
     }
 
-    /// Whether it makes a new credential.
-    #[must_use]
-    pub fn mints(&self) -> bool {
-        let mut steps = self.parts.iter().flatten();
-        steps.any(|it| matches!(it, Step::Provide(_, Origin::Mint)))
-    }
-
     /// The same without anything but renewals of what is there: what a suspended attachment
     /// still gets.
     #[must_use]

@@ -26,8 +26,8 @@ pub struct Owned {
     pub gone: BTreeSet<String>,
     /// The digest of the credential that this process last had accepted.
     pub accepted: Option<String>,
-    /// The digest of the credential that the registry has refused.
-    pub refused: Option<String>,
+    /// The digests of credentials that the registry has refused.
+    pub refused: BTreeSet<String>,
     /// The service accounts.
     pub accounts: Option<Vec<ServiceAccount>>,
     /// Service accounts, by namespace and name, from which our entry was taken too often.
@@ -82,12 +82,15 @@ impl Owned {
     pub fn serves(&self, secret: &StoredSecret, inputs: &Inputs, now: Timestamp) -> bool {
         secret.is_of(&self.uid)
             && secret.serves(inputs, now)
-            && self.refused.as_ref() != Some(&secret.digest)
+            && !self.refused.contains(&secret.digest)
     }
 
-    /// The same, if it need not be renewed yet.
+    /// The same, if it need not be renewed yet. Where a newer credential was accepted, an older
+    /// one is renewed: nobody asks the registry about it any more.
     #[must_use]
     pub fn is_fresh(&self, secret: &StoredSecret, inputs: &Inputs, now: Timestamp) -> bool {
-        self.serves(secret, inputs, now) && secret.is_fresh(inputs, now)
+        self.serves(secret, inputs, now)
+            && secret.is_fresh(inputs, now)
+            && self.accepted.as_ref().is_none_or(|it| *it == secret.digest)
     }
 }

@@ -53,7 +53,7 @@ pub(super) struct Dates {
 /// |---|---|---|
 /// | yes | one of ours, fresh | – |
 /// | yes | nothing, or one of ours that was changed or is due | `Provide`: the credential that others hold, if it is fresh |
-/// | yes | the same, and no other has a fresh one | `Provide` a new one, to all that are due |
+/// | yes | the same, and no other has a fresh one | `Provide` a new one, to all |
 /// | yes | somebody else's | failing, `NotOurs` |
 /// | no, another in that namespace | one of ours | `Withdraw` when the other has served long enough, and service accounts name it |
 /// | no, a role is | one of ours | `Withdraw` when the role has counted long enough |
@@ -102,7 +102,7 @@ fn provide(
     now: Timestamp,
     plan: &mut Plan,
 ) -> Option<Step> {
-    let (mut stale, mut all, mut donor, mut renews) = (Vec::new(), Vec::new(), None, false);
+    let (mut stale, mut all, mut donor) = (Vec::new(), Vec::new(), None);
     for delivery in deliveries {
         let found = owned.secret(&delivery.namespace, &delivery.name);
         if let Some(foreign) = found.filter(|it| !owned.may_write(it)) {
@@ -115,7 +115,6 @@ fn provide(
             plan.is_due(fresh.renew);
             donor = donor.or_else(|| as_donor(fresh, owned));
         } else {
-            renews |= found.is_some_and(|it| owned.serves(it, inputs, now));
             stale.push(target);
         }
     }
@@ -124,8 +123,7 @@ fn provide(
     }
     Some(match donor {
         Some(donor) => Step::Provide(stale, donor),
-        None if renews || owned.refused.is_some() => Step::Provide(all, Origin::Mint),
-        None => Step::Provide(stale, Origin::Mint),
+        None => Step::Provide(all, Origin::Mint),
     })
 }
 
@@ -193,18 +191,22 @@ fn serving_since(
     serves.then_some(found.created)
 }
 
-/// Since when all pull secrets serve instead of a role; `None` while one does not. A namespace
-/// that came after the first pull secret never depended on the role.
+/// Since when all pull secrets serve instead of a role; `None` while one does not, or no service
+/// account names it. A namespace that came after the first pull secret never depended on the role.
 pub(super) fn all_serving_since(
     desired: &Desired,
     owned: &Owned,
     now: Timestamp,
 ) -> Option<Timestamp> {
     let deliveries = desired.deliveries.iter().flatten();
-    let served = deliveries.map(|it| Some((it.since, serving_since(it, desired, owned, now)?)));
-    let served: Vec<_> = served.collect::<Option<_>>()?;
-    let first = served.iter().map(|(_, since)| *since).min()?;
-    served.iter().filter(|(came, _)| *came <= first).map(|(_, since)| *since).max()
+    let since = |it: &Delivery| (it.since, serving_since(it, desired, owned, now));
+    let served: Vec<_> = deliveries
+        .map(|it| (it, since(it)))
+        .map(|(it, (came, since))| (came, since.filter(|_| entries::are_held(it, desired, owned))))
+        .collect();
+    let first = served.iter().filter_map(|(_, since)| *since).min()?;
+    let depended = served.iter().filter(|(came, _)| *came <= first);
+    depended.map(|(_, since)| *since).collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
 /// Says that a Secret of that name is somebody else's.

@@ -84,7 +84,11 @@ impl Policy {
         )))
     }
 
-    fn permit_pull_secret(&self, secret: &PullSecret) -> Result<(), Problem> {
+    /// Judges what a pull secret is made from and where it goes.
+    ///
+    /// # Errors
+    /// `NotAllowed`, with the setting that allows it.
+    pub fn permit_pull_secret(&self, secret: &PullSecret) -> Result<(), Problem> {
         if !self.pull_secrets {
             return Err(not_allowed(
                 "writing pull secrets: the operator's settings do not allow it; set --pull-secrets (ACR_ATTACH_PULL_SECRETS) to true",

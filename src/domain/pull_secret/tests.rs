@@ -131,7 +131,7 @@ fn owned(refused: Option<&str>) -> Owned {
         secrets: None,
         gone: BTreeSet::new(),
         accepted: None,
-        refused: refused.map(str::to_owned),
+        refused: refused.map(str::to_owned).into_iter().collect(),
         accounts: None,
         contested: BTreeSet::new(),
     }

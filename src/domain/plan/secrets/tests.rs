@@ -66,7 +66,7 @@ fn owns(secrets: Vec<StoredSecret>, accounts: Vec<ServiceAccount>) -> Owned {
         secrets: Some(secrets),
         gone: BTreeSet::new(),
         accepted: Some("digest".to_owned()),
-        refused: None,
+        refused: BTreeSet::new(),
         accounts: Some(accounts),
         contested: BTreeSet::new(),
     }
@@ -101,9 +101,10 @@ fn a_new_namespace_gets_the_credential_that_this_process_had_accepted() {
     let mut owned = owns(vec![stored("a")], vec![]);
     let b = Some((vec!["b".to_owned()], false));
     assert_eq!(provided(&wants(&["a", "b"]), &owned), b);
-    // What it does not know may be forged, and is not spread.
+    // What it does not know may be forged, and is not spread: all get a new one.
     owned.accepted = None;
-    assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["b".to_owned()], true)));
+    let both = vec!["a".to_owned(), "b".to_owned()];
+    assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((both, true)));
 }
 
 #[test]
@@ -124,7 +125,8 @@ fn another_version_of_the_client_secret_or_a_refusal_renews() {
     let mut older = stored("a");
     older.inputs = Some(Inputs { version: Some("0".into()), ..inputs() });
     assert_eq!(provided(&wants(&["a"]), &owns(vec![older], vec![])), all);
-    let refused = Owned { refused: Some("digest".into()), ..owns(vec![stored("a")], vec![]) };
+    let refused =
+        Owned { refused: ["digest".to_owned()].into(), ..owns(vec![stored("a")], vec![]) };
     assert_eq!(provided(&wants(&["a"]), &refused), all);
     // It is not spread either.
     let both = vec!["a".to_owned(), "b".to_owned()];
@@ -294,4 +296,24 @@ fn new_namespaces_do_not_put_off_what_the_first_pull_secrets_replace() {
     assert_eq!(replaced(&desired), Some(now()));
     desired.deliveries.as_mut().unwrap().push(delivery("c"));
     assert_eq!(replaced(&desired), None, "one is not served");
+    desired.deliveries.as_mut().unwrap()[2].since = now();
+    assert_eq!(replaced(&desired), Some(now()), "it came later and never depended on a role");
+}
+
+#[test]
+fn an_older_credential_than_the_accepted_one_is_renewed() {
+    // A pass was cut short between the two.
+    let older = StoredSecret { digest: "older".into(), ..stored("b") };
+    let owned = owns(vec![stored("a"), older], vec![]);
+    assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["b".to_owned()], false)));
+}
+
+#[test]
+fn a_role_stays_while_no_service_account_names_the_secret_that_replaces_it() {
+    let owned = |list: &[&str]| owns(vec![stored("a")], vec![account("a", list, None)]);
+    let replaced = |owned: &Owned| replaced_at(&wants(&["a"]), owned, now(), DELAY);
+    assert_eq!(replaced(&owned(&[])), None);
+    assert_eq!(replaced(&owned(&["acr-pull"])), Some(now()));
+    let unread = Owned { accounts: None, ..owned(&[]) };
+    assert_eq!(replaced(&unread), None);
 }

@@ -1,0 +1,85 @@
+//! Observe, for pull secrets in use: whether the registry still accepts them.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::Api;
+
+use super::context::Context;
+use super::kubernetes::within;
+use super::observe::Observation;
+use super::secrets::Written;
+use crate::domain::cluster::StoredSecret;
+use crate::domain::problem::Problem;
+use crate::domain::proof::{Probe, Proof};
+use crate::domain::pull_secret::Source;
+use crate::domain::repositories::Repositories;
+
+impl Observation {
+    /// Asks the registry about the credentials in use. There is one, unless a pass was cut short
+    /// or somebody has made another.
+    pub async fn prove(&mut self, repositories: &Repositories, now: Timestamp, ctx: &Context) {
+        let Some(source) = self.source.clone() else { return };
+        let probe = &Probe::of(source.mode, repositories);
+        for secret in self.in_use(now) {
+            match ask_about(&secret, &source, probe, ctx).await {
+                Ok(Some(Answer::Taken(proof))) => {
+                    self.look.proof.get_or_insert(proof);
+                }
+                Ok(Some(Answer::Refused)) => {
+                    self.look.refused.insert(secret.digest.clone());
+                    self.owned.refused.insert(secret.digest);
+                }
+                Ok(None) => {}
+                Err(problem) => self.look.doubt = Some(problem),
+            }
+        }
+    }
+
+    /// A Secret for each credential that is in use, but not too many of them.
+    fn in_use(&self, now: Timestamp) -> Vec<StoredSecret> {
+        const MOST: usize = 3;
+        let Some(inputs) = &self.desired.inputs else { return Vec::new() };
+        let deliveries = self.desired.deliveries.iter().flatten();
+        let serving = deliveries.filter_map(|delivery| {
+            let found = self.owned.secret(&delivery.namespace, &delivery.name)?;
+            self.owned.serves(found, inputs, now).then_some(found)
+        });
+        let mut credentials: Vec<&StoredSecret> = Vec::new();
+        for secret in serving {
+            if credentials.iter().all(|it| it.digest != secret.digest) {
+                credentials.push(secret);
+            }
+        }
+        let accepted = self.owned.accepted.as_ref();
+        credentials.sort_by_key(|it| accepted != Some(&it.digest));
+        credentials.into_iter().take(MOST).cloned().collect()
+    }
+}
+
+/// What a registry said of a credential.
+enum Answer {
+    Taken(Proof),
+    Refused,
+}
+
+/// Shows the credential in a Secret to the registry; `None` if it is not as it was seen: then it
+/// is about to be written again.
+async fn ask_about(
+    secret: &StoredSecret,
+    source: &Source,
+    probe: &Probe,
+    ctx: &Context,
+) -> Result<Option<Answer>, Problem> {
+    let StoredSecret { namespace, name, digest, .. } = secret;
+    let doing = format!("reading Secret {name} in namespace {namespace}");
+    let api = Api::<Secret>::namespaced(ctx.kubernetes.client(), namespace);
+    let stored = within(&doing, api.get_opt(name)).await?;
+    let written = stored.as_ref().and_then(Written::of).filter(|it| it.digest() == *digest);
+    let credential = written.and_then(|it| it.credential(&source.login_server));
+    let Some(credential) = credential else { return Ok(None) };
+    let registry = ctx.azure.registry(&source.login_server)?;
+    match registry.prove(&credential, probe).await {
+        Err(error) if error.is_refused() => Ok(Some(Answer::Refused)),
+        answer => Ok(Some(Answer::Taken(answer?))),
+    }
+}
