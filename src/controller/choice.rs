@@ -28,11 +28,13 @@ pub async fn choose(
     known: &Known,
     ctx: &Context,
 ) -> Result<Choice, Problem> {
-    let owned = owned(object, ctx)?;
+    let told = object.status.as_ref().and_then(|it| it.method);
     if occasion == Occasion::Glance {
+        // It was decided by a look, perhaps before the operator was started.
         let remark = known.remark.clone();
-        return Ok(Choice { method: owned.or(known.method), remark });
+        return Ok(Choice { method: known.method.or(told), remark });
     }
+    let owned = owned(object, told, ctx)?;
     let platform = ctx.platform().await;
     if let Some(method) = owned {
         // That nobody can tell is nothing against it.
@@ -48,8 +50,11 @@ pub async fn choose(
 }
 
 /// A claim, or Secrets and entries. Both are there while one method replaces the other.
-fn owned(object: &RegistryAttachment, ctx: &Context) -> Result<Option<MethodInUse>, Problem> {
-    let told = object.status.as_ref().and_then(|it| it.method);
+fn owned(
+    object: &RegistryAttachment,
+    told: Option<MethodInUse>,
+    ctx: &Context,
+) -> Result<Option<MethodInUse>, Problem> {
     let trigger = Trigger::of(object);
     let by_role = trigger.finalizers().contains(&Finalizer::RoleAssignments);
     let mut by_secret = trigger.finalizers().contains(&Finalizer::ServiceAccounts);

@@ -20,7 +20,7 @@ use super::outcome::Outcome;
 use super::pull_secrets::Making;
 use super::report::{Brought, report};
 use super::unreadable::report_unreadable;
-use crate::api::{MethodChoice, REQUESTED_AT, RegistryAttachment};
+use crate::api::{MethodChoice, MethodInUse, REQUESTED_AT, RegistryAttachment};
 use crate::domain::attachment::{self, Method, Task};
 use crate::domain::plan::{self, Finalizer};
 use crate::domain::problem::{Cause, Problem};
@@ -87,9 +87,18 @@ fn is_answered(object: &RegistryAttachment, trigger: &Trigger) -> bool {
     let holds = ready(status).is_some_and(|it| {
         it.status == "True" && it.observed_generation == object.metadata.generation
     });
-    let by_secret = object.spec.method == MethodChoice::PullSecret
-        && !trigger.finalizers().contains(&Finalizer::RoleAssignments);
-    by_secret && holds && requested == handled && object.metadata.deletion_timestamp.is_none()
+    let method = status.and_then(|it| it.method);
+    let by_secret = match object.spec.method {
+        MethodChoice::PullSecret => true,
+        MethodChoice::Auto => method == Some(MethodInUse::PullSecret),
+        _ => false,
+    };
+    let by_role = trigger.finalizers().contains(&Finalizer::RoleAssignments);
+    by_secret
+        && !by_role
+        && holds
+        && requested == handled
+        && object.metadata.deletion_timestamp.is_none()
 }
 
 /// What came of a pass; `None` if it was a glance, and that shows nothing of a role.

@@ -67,7 +67,9 @@ async fn a_firewall_is_told_with_our_address_and_lets_client_secrets_through() {
     let mut spec = world.pull_spec(&json!({"names": [one]}));
     world.apply("a", spec.clone()).await;
     let status = world.until_reason("a", "Ready", "AccessDenied").await;
-    assert!(message(&status).contains("203.0.113.7"), "{}", message(&status));
+    for way in ["203.0.113.7", "allow it there", "private endpoint", "credential to ClientSecret"] {
+        assert!(message(&status).contains(way), "{way}: {}", message(&status));
+    }
     spec["pullSecret"]["credential"] = "ClientSecret".into();
     world.apply("a", spec).await;
     let status = world.until_ready("a").await;
