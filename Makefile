@@ -7,7 +7,7 @@ PROGRAMS := $(addprefix $(BIN)/,etcd kube-apiserver kube-controller-manager kube
 CARGO_TEST := RUST_TEST_THREADS=8 cargo test --workspace --all-targets --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build demo test format lint control-plane crds deny clean
+.PHONY: help tools build demo test bench format lint control-plane crds deny clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,11 @@ test: tools format lint ## Checks format, lints and generated files, and runs al
 	@cargo build --quiet -p control-plane
 	@target/debug/control-plane run --crd crds/registryattachments.yaml -- env $(CARGO_TEST)
 	@cargo test --workspace --doc --quiet
+
+bench: tools ## Measures, and prints ratios and counts; judges nothing
+	@cargo build --quiet -p control-plane
+	@cargo bench --quiet -p acr-attach --no-run
+	@target/debug/control-plane run --crd crds/registryattachments.yaml -- cargo bench --quiet -p acr-attach
 
 format: ## Checks the format
 	@cargo fmt --all --check
