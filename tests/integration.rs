@@ -38,10 +38,14 @@ mod pull_secret_reach;
 mod pull_secret_renewal;
 #[path = "integration/pull_secrets.rs"]
 mod pull_secrets;
+#[path = "integration/refusals.rs"]
+mod refusals;
 #[path = "integration/repositories.rs"]
 mod repositories;
 #[path = "integration/steady.rs"]
 mod steady;
+#[path = "integration/takeovers.rs"]
+mod takeovers;
 #[path = "integration/tidy.rs"]
 mod tidy;
 mod world;

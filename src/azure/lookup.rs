@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::Reader;
 use super::arm::Call;
 use super::error::{Attempt, Error};
+use super::permission::READER;
 use crate::domain::names::{ClusterId, PrincipalId, RegistryId};
 use crate::domain::platform::NodeGroup;
 
@@ -32,7 +33,8 @@ impl Reader {
             doing: "looking for registry",
             target: format!("{name} in subscription {subscription}"),
             action: "Microsoft.ContainerRegistry/registries/read",
-            role: "Reader",
+            role: READER,
+            scope: Some(format!("/subscriptions/{subscription}")),
             ..Attempt::default()
         };
         let path = format!(
@@ -60,7 +62,7 @@ impl Reader {
             doing: "reading resource group",
             target,
             action: "Microsoft.Resources/subscriptions/resourceGroups/read",
-            role: "Reader",
+            role: READER,
             ..Attempt::default()
         };
         let wire: Wire = self.0.read(&Call::get(&attempt, path)).await?;
@@ -87,7 +89,8 @@ impl Reader {
             doing: "listing the managed clusters of subscription",
             target: subscription.to_string(),
             action: "Microsoft.ContainerService/managedClusters/read",
-            role: "Reader",
+            role: READER,
+            scope: Some(format!("/subscriptions/{subscription}")),
             ..Attempt::default()
         };
         let path = format!(

@@ -10,6 +10,7 @@ mod cloud;
 mod entra;
 mod error;
 mod lookup;
+mod permission;
 mod resources;
 mod transport;
 

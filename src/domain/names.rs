@@ -188,6 +188,12 @@ impl AssignmentId {
         self.scope.eq_ignore_ascii_case(registry.as_str())
     }
 
+    /// What the role is assigned on.
+    #[must_use]
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
     /// The name of the assignment.
     #[must_use]
     pub fn name(&self) -> Uuid {
