@@ -34,6 +34,8 @@ mod pull_secret_reach;
 mod pull_secret_renewal;
 #[path = "integration/pull_secrets.rs"]
 mod pull_secrets;
+#[path = "integration/refusals.rs"]
+mod refusals;
 #[path = "integration/steady.rs"]
 mod steady;
 #[path = "integration/tidy.rs"]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::arm::{Arm, Call};
 use super::error::{Attempt, Error};
+use super::permission::ADMINISTRATOR;
 use super::{Reader, Writer};
 use crate::domain::facts::RoleAssignment;
 use crate::domain::names::{AssignmentId, PrincipalId, RegistryId};
@@ -16,7 +17,6 @@ const ROLE_ASSIGNMENTS: &str = "2022-04-01";
 const READ: &str = "Microsoft.Authorization/roleAssignments/read";
 const WRITE: &str = "Microsoft.Authorization/roleAssignments/write";
 const DELETE: &str = "Microsoft.Authorization/roleAssignments/delete";
-const ADMINISTRATOR: &str = "Role Based Access Control Administrator";
 
 /// An assignment to make.
 #[derive(Clone, Debug)]
@@ -45,11 +45,11 @@ impl Reader {
         registry: &RegistryId,
     ) -> Result<Vec<RoleAssignment>, Error> {
         let attempt = Attempt {
-            at_registry: false,
             doing: "listing role assignments on",
             target: registry.to_string(),
             action: READ,
             role: ADMINISTRATOR,
+            ..Attempt::default()
         };
         let path = format!(
             "{registry}/providers/Microsoft.Authorization/roleAssignments?$filter=atScope()&api-version={ROLE_ASSIGNMENTS}"
@@ -104,7 +104,9 @@ impl Writer {
             description: Some(new.description.clone()),
             ..Properties::default()
         };
-        self.put(&attempt("making role assignment", new.id, WRITE), new.id, &properties).await
+        let attempt = attempt("making role assignment", new.id, WRITE);
+        let attempt = Attempt { principal: Some(new.principal), ..attempt };
+        self.put(&attempt, new.id, &properties).await
     }
 
     /// Changes claims and condition of a role assignment, and repeats all else as it was read: a
@@ -127,7 +129,9 @@ impl Writer {
             ..Properties::default()
         };
         let id = &found.id;
-        self.put(&attempt("changing role assignment", id, WRITE), id, &properties).await
+        let attempt = attempt("changing role assignment", id, WRITE);
+        let attempt = Attempt { principal: Some(found.principal), ..attempt };
+        self.put(&attempt, id, &properties).await
     }
 
     /// Deletes a role assignment. One that is gone already counts as deleted.
@@ -169,7 +173,8 @@ async fn one(arm: &Arm, id: &AssignmentId) -> Result<Option<RoleAssignment>, Err
 const CONDITION_VERSION: &str = "2.0";
 
 fn attempt(doing: &'static str, id: &AssignmentId, action: &'static str) -> Attempt {
-    Attempt { at_registry: false, doing, target: id.to_string(), action, role: ADMINISTRATOR }
+    let (target, scope) = (id.to_string(), Some(id.scope().to_owned()));
+    Attempt { doing, target, action, role: ADMINISTRATOR, scope, ..Attempt::default() }
 }
 
 fn path(id: &AssignmentId) -> String {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::acr::ServicePrincipal;
 use super::entra::Identity;
-use super::error::{Attempt, Error, Failure};
+use super::error::{Error, Failure};
+use super::permission;
 use crate::domain::problem::{Cause, Problem};
 
 impl From<Error> for Problem {
@@ -44,8 +45,9 @@ impl Error {
         if self.attempt.at_registry {
             return self.registry_remedy();
         }
-        let Failure::Refused { status, code, .. } = &*self.failure else { return String::new() };
-        let Attempt { action, role, .. } = *self.attempt;
+        let Failure::Refused { status, code, object_id, .. } = &*self.failure else {
+            return String::new();
+        };
         let text = match (code.as_str(), status) {
             ("InvalidAuthenticationTokenTenant", _) => {
                 "; it is in another tenant than the operator's identity, which a kubelet identity cannot reach; attach a registry of the cluster's own tenant"
@@ -57,9 +59,19 @@ impl Error {
             ("NoRegisteredProviderFound", _) => {
                 "; this cloud or region does not know the api-version that acr-attach asks for"
             }
+            (
+                "AuthorizationFailed" | "LinkedAuthorizationFailed" | "Authorization_RequestDenied",
+                _,
+            ) => {
+                return permission::remedy(&self.attempt, object_id.as_deref());
+            }
+            ("RequestDisallowedByPolicy", _) => {
+                "; a policy of Azure forbids it; exempt this scope from it, or change it"
+            }
             (_, 403) => {
                 return format!(
-                    "; the operator's identity needs {action} there, for example by role {role} (a new grant takes up to 10 minutes, and a condition on an existing one may exclude this)"
+                    "; Azure, or something on the way there, forbids it; check the operator's proxy, and that its identity has {}",
+                    self.attempt.action
                 );
             }
             (_, 404) => {
@@ -95,9 +107,12 @@ impl Error {
 /// Codes come before statuses: Azure uses one status for many things.
 fn by_code(code: &str) -> Option<Cause> {
     Some(match code {
-        "AuthorizationFailed" | "LinkedAuthorizationFailed" | "UNAUTHORIZED" | "DENIED" => {
-            Cause::AccessDenied
-        }
+        "AuthorizationFailed"
+        | "LinkedAuthorizationFailed"
+        | "Authorization_RequestDenied"
+        | "RequestDisallowedByPolicy"
+        | "UNAUTHORIZED"
+        | "DENIED" => Cause::AccessDenied,
         "InvalidAuthenticationTokenTenant" | "NoRegisteredProviderFound" => Cause::Unsupported,
         "AuthenticationFailed"
         | "ExpiredAuthenticationToken"
@@ -182,7 +197,7 @@ fn advice_for_operator(code: &str, identity: &Identity) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::Refusal;
+    use super::super::error::{Attempt, Refusal};
     use super::*;
 
     fn problem(status: u16, code: &str, message: &str) -> Problem {
@@ -194,11 +209,11 @@ mod tests {
             correlation_id: Some("c0ffee".into()),
         };
         let attempt = Attempt {
-            at_registry: false,
             doing: "reading registry",
             target: "contoso".into(),
             action: "Microsoft.ContainerRegistry/registries/read",
             role: "Reader",
+            ..Attempt::default()
         };
         Error::refused(&attempt, refusal).into()
     }
@@ -206,6 +221,8 @@ mod tests {
     #[rstest::rstest]
     #[case(403, "AuthorizationFailed", Cause::AccessDenied)]
     #[case(403, "LinkedAuthorizationFailed", Cause::AccessDenied)]
+    #[case(403, "Authorization_RequestDenied", Cause::AccessDenied)]
+    #[case(403, "RequestDisallowedByPolicy", Cause::AccessDenied)]
     #[case(403, "", Cause::AccessDenied)]
     #[case(401, "InvalidAuthenticationTokenTenant", Cause::Unsupported)]
     #[case(401, "ExpiredAuthenticationToken", Cause::AuthenticationFailed)]
@@ -231,11 +248,11 @@ mod tests {
     fn a_code_has_one_cause(#[case] status: u16, #[case] code: &str, #[case] cause: Cause) {
         assert_eq!(problem(status, code, "").cause, cause);
     }
-
-    #[test]
-    fn a_refusal_names_who_what_and_what_to_do() {
-        let message = "The client 'x' with object id '33333333-3333-3333-3333-333333333333' does not have authorization to perform action";
-        expect_test::expect!["reading registry contoso: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333; the operator's identity needs Microsoft.ContainerRegistry/registries/read there, for example by role Reader (a new grant takes up to 10 minutes, and a condition on an existing one may exclude this) (correlation id c0ffee)"]
-            .assert_eq(&problem(403, "AuthorizationFailed", message).to_string());
+    #[rstest::rstest]
+    #[case("RequestDisallowedByPolicy", "a policy of Azure")]
+    #[case("", "on the way there")]
+    fn a_role_is_no_cure_for_other_refusals(#[case] code: &str, #[case] word: &str) {
+        let text = problem(403, code, "").message;
+        assert!(text.contains(word) && !text.contains("az role"), "{text}");
     }
 }

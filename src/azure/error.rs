@@ -9,6 +9,7 @@ use thiserror::Error as ThisError;
 
 use super::entra::Identity;
 use super::transport::{Fault, retry_after};
+use crate::domain::names::PrincipalId;
 
 /// A request that failed.
 #[derive(Clone, Debug, ThisError)]
@@ -33,6 +34,18 @@ pub(super) struct Attempt {
     pub action: &'static str,
     /// A built-in role that contains the action.
     pub role: &'static str,
+    /// What the role is needed on, where that is not the target.
+    pub scope: Option<String>,
+    /// Who is to get a role by it, where that is known.
+    pub principal: Option<PrincipalId>,
+}
+
+impl Attempt {
+    /// What the role is needed on; `None` where that is nothing in Azure Resource Manager.
+    pub(super) fn scope(&self) -> Option<&str> {
+        let target = self.target.starts_with("/subscriptions/").then_some(&*self.target);
+        self.scope.as_deref().or(target)
+    }
 }
 
 /// What came back, or did not.

@@ -9,6 +9,7 @@ mod cause;
 mod cloud;
 mod entra;
 mod error;
+mod permission;
 mod resources;
 mod transport;
 

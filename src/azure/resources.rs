@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::Reader;
 use super::arm::Call;
 use super::error::{Attempt, Error};
+use super::permission::READER;
 use crate::domain::facts::{Cluster, Registry, RoleAssignmentMode};
 use crate::domain::names::{ClusterId, RegistryId};
 
@@ -30,11 +31,11 @@ impl Reader {
             role_assignment_mode: Option<RoleAssignmentMode>,
         }
         let attempt = Attempt {
-            at_registry: false,
             doing: "reading registry",
             target: id.to_string(),
             action: "Microsoft.ContainerRegistry/registries/read",
-            role: "Reader",
+            role: READER,
+            ..Attempt::default()
         };
         let path = format!("{id}?api-version={REGISTRIES}");
         let wire: Wire = self.0.read(&Call::get(&attempt, path)).await?;
@@ -55,11 +56,11 @@ impl Reader {
     /// When Azure does not answer, refuses, or has no such cluster.
     pub async fn cluster(&self, id: &ClusterId) -> Result<Cluster, Error> {
         let attempt = Attempt {
-            at_registry: false,
             doing: "reading cluster",
             target: id.to_string(),
             action: "Microsoft.ContainerService/managedClusters/read",
-            role: "Reader",
+            role: READER,
+            ..Attempt::default()
         };
         let path = format!("{id}?api-version={MANAGED_CLUSTERS}");
         let wire: ClusterWire = self.0.read(&Call::get(&attempt, path)).await?;

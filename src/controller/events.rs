@@ -91,9 +91,26 @@ impl Events {
 }
 
 fn bounded(note: &str) -> String {
-    let mut end = note.len().min(NOTE_LIMIT);
+    const CUT: &str = "…";
+    if note.len() <= NOTE_LIMIT {
+        return note.to_owned();
+    }
+    let mut end = NOTE_LIMIT - CUT.len();
     while !note.is_char_boundary(end) {
         end -= 1;
     }
-    note[..end].to_owned()
+    format!("{}{CUT}", &note[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_note_ends_where_the_api_server_ends_it_and_shows_that() {
+        let fits = "x".repeat(NOTE_LIMIT);
+        assert_eq!(bounded(&fits), fits);
+        let cut = bounded(&"ü".repeat(NOTE_LIMIT));
+        assert!(cut.len() <= NOTE_LIMIT && cut.ends_with("ü…"), "{cut}");
+    }
 }

@@ -188,14 +188,16 @@ impl AssignmentId {
         self.scope.eq_ignore_ascii_case(registry.as_str())
     }
 
+    /// What the role is assigned on.
+    #[must_use]
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
     /// The name of the assignment.
     #[must_use]
     pub fn name(&self) -> Uuid {
         self.name
-    }
-
-    fn key(&self) -> (String, Uuid) {
-        (self.scope.to_ascii_lowercase(), self.name)
     }
 }
 
@@ -215,7 +217,8 @@ impl PartialOrd for AssignmentId {
 
 impl Ord for AssignmentId {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.key().cmp(&other.key())
+        let key = |it: &Self| (it.scope.to_ascii_lowercase(), it.name);
+        key(self).cmp(&key(other))
     }
 }
 

@@ -42,8 +42,10 @@ pub fn without_reference(message: &str) -> &str {
     message.rsplit_once(REFERENCE).map_or(message, |(text, _)| text)
 }
 
-/// Condition messages may hold 32 kB; people read less, and events end at 1 kB.
-const MESSAGE_LIMIT: usize = 1000;
+/// As much as the command takes that gives a missing right, with the longest names that Azure
+/// allows and what comes before it. Condition messages may hold 32 kB; people read less, and events
+/// end at 1 kB.
+const MESSAGE_LIMIT: usize = 2500;
 
 fn one_line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -184,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_message_is_one_bounded_line() {
-        let problem = Problem::new(Cause::Internal, format!("a\r\n  b {}", "ü".repeat(2000)));
+        let problem = Problem::new(Cause::Internal, format!("a\r\n  b {}", "ü".repeat(3000)));
         assert!(problem.message.starts_with("a b ü"));
         assert_eq!(problem.message.chars().count(), MESSAGE_LIMIT + 1);
     }

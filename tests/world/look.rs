@@ -124,12 +124,23 @@ impl World {
 
     /// The reasons of the events about an attachment, oldest first, and whether each warns.
     pub async fn events(&self, name: &str) -> Vec<(String, String)> {
+        let words = |it: Event| (it.type_.unwrap_or_default(), it.reason.unwrap_or_default());
+        self.told(name).await.into_iter().map(words).collect()
+    }
+
+    /// What the events with that reason say about an attachment, oldest first.
+    pub async fn notes(&self, name: &str, reason: &str) -> Vec<String> {
+        let of_reason = |it: &Event| it.reason.as_deref() == Some(reason);
+        let told = self.told(name).await.into_iter().filter(of_reason);
+        told.map(|it| it.note.unwrap_or_default()).collect()
+    }
+
+    async fn told(&self, name: &str) -> Vec<Event> {
         let events: Api<Event> = Api::namespaced(self.client.clone(), "default");
         let params = ListParams::default().fields(&format!("regarding.name={}", self.name(name)));
         let mut list = events.list(&params).await.unwrap().items;
         list.sort_by_key(|it| it.event_time.as_ref().map(|it| it.0));
-        let words = |it: Event| (it.type_.unwrap_or_default(), it.reason.unwrap_or_default());
-        list.into_iter().map(words).collect()
+        list
     }
 
     /// Waits until there is an event with that reason about an attachment.
