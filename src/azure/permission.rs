@@ -168,6 +168,31 @@ mod tests {
     }
 
     #[test]
+    fn the_document_has_the_same_commands() {
+        let document = include_str!("../../docs/azure-permissions.md");
+        let command = |role, scope, principal| {
+            let object_id = "$OPERATOR_OBJECT_ID";
+            format!("\n{}\n", Permission { role, object_id, scope, principal })
+        };
+        let mut commands: Vec<_> =
+            ["$REGISTRY_ID", "$CLUSTER_ID", "$NODE_GROUP_ID", "$SUBSCRIPTION_ID"]
+                .map(|scope| command(READER, scope, None))
+                .into();
+        for principal in [None, Some("$KUBELET_OBJECT_ID")] {
+            commands.push(command(ADMINISTRATOR, "$REGISTRY_ID", principal));
+        }
+        for command in &commands {
+            assert!(document.contains(command), "docs/azure-permissions.md lacks{command}");
+        }
+        let assigning = document.matches("\naz role assignment create").count();
+        assert_eq!(assigning, commands.len(), "docs/azure-permissions.md has others");
+        for role in [Role::AcrPull, Role::RepositoryReader] {
+            let named = format!("*{}*\n(`{}`)", role.name(), role.definition());
+            assert!(document.contains(&named), "docs/azure-permissions.md lacks {named}");
+        }
+    }
+
+    #[test]
     fn without_a_scope_there_is_no_command() {
         let text = refused(&Attempt { target: "client x".into(), ..reading() }, &told()).message;
         assert!(text.contains("by role Reader") && !text.contains("az "), "{text}");

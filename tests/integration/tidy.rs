@@ -89,6 +89,24 @@ fn files_are_short() {
 }
 
 #[test]
+fn the_document_lists_every_action_that_azure_is_asked_for() {
+    let document = include_str!("../../docs/azure-permissions.md");
+    let (table, _) = document.split_once("\n## Giving it").unwrap();
+    let mut actions = 0;
+    for (path, text) in sources("src/azure") {
+        let quoted = text.split('"');
+        let verbs = ["/read", "/write", "/delete"];
+        let is_action =
+            |it: &&str| it.starts_with("Microsoft.") && verbs.iter().any(|verb| it.ends_with(verb));
+        for action in quoted.filter(is_action) {
+            assert!(table.contains(&format!("`{action}`")), "{}: {action}", path.display());
+            actions += 1;
+        }
+    }
+    assert!(actions >= 5, "only {actions} actions were found");
+}
+
+#[test]
 fn the_simulator_and_the_operator_share_no_code() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/azure-sim/Cargo.toml");
     assert!(!std::fs::read_to_string(manifest).unwrap().contains("acr-attach"));
