@@ -38,6 +38,8 @@ mod pull_secrets;
 mod refusals;
 #[path = "integration/steady.rs"]
 mod steady;
+#[path = "integration/takeovers.rs"]
+mod takeovers;
 #[path = "integration/tidy.rs"]
 mod tidy;
 mod world;

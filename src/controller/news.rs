@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::act::Deed;
 use super::events::News;
 use crate::api::{ConditionType, Ownership, Reason, RegistryAttachmentStatus};
+use crate::domain::facts::RoleAssignment;
 use crate::domain::names::AssignmentId;
 use crate::domain::plan::Target;
 use crate::domain::verdict::condition;
@@ -116,6 +117,26 @@ pub fn was_ours(id: &AssignmentId, before: Option<&RegistryAttachmentStatus>) ->
         .into_iter()
         .flatten()
         .any(|it| it.ownership == Ownership::Managed && it.id.eq_ignore_ascii_case(&id.to_string()))
+}
+
+/// What to tell of assignments that `before` calls ours and that bear no claims any more: another
+/// tool has taken them over, and they are not ours to delete.
+#[must_use]
+pub fn of_taken_over(
+    found: &[RoleAssignment],
+    before: Option<&RegistryAttachmentStatus>,
+) -> Vec<News> {
+    let lost = found.iter().filter(|it| it.claims().is_none() && was_ours(&it.id, before));
+    lost.map(|it| News {
+        warning: true,
+        reason: "RoleAssignmentTakenOver".to_owned(),
+        action: "Assign",
+        note: format!(
+            "role assignment {} bears no claims of acr-attach any more: somebody has changed its description, and it is theirs from now on; it is used while it gives the role, and not deleted with this attachment",
+            it.id
+        ),
+    })
+    .collect()
 }
 
 /// What to tell when conditions turned: Ready when it changed its status or its reason, a part of

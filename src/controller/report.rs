@@ -55,6 +55,9 @@ pub async fn report(
     } else {
         write(object, shown.as_ref(), status, ctx).await.map(Some)
     };
+    if written.is_ok() {
+        tell_taken_over(object, outcome, shown.as_ref(), ctx).await;
+    }
     history.unreported = if written.is_err() { history.unreported.saturating_add(1) } else { 0 };
     if let Some(made) = rotated(outcome, before) {
         ctx.metrics.rotated(made);
@@ -176,6 +179,19 @@ async fn tell_deeds(
     }
     let served = before.map(|it| it.known.served.clone()).unwrap_or_default();
     for news in news::of_secrets(&outcome.deeds, &served) {
+        ctx.events.tell(object, news).await;
+    }
+}
+
+/// Told once: the status that calls them ours is not there any more.
+async fn tell_taken_over(
+    object: &RegistryAttachment,
+    outcome: &Outcome,
+    shown: Option<&RegistryAttachmentStatus>,
+    ctx: &Context,
+) {
+    let Some(holdings) = &outcome.observed.holdings else { return };
+    for news in news::of_taken_over(&holdings.found, shown) {
         ctx.events.tell(object, news).await;
     }
 }
