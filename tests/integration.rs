@@ -42,4 +42,6 @@ mod steady;
 mod takeovers;
 #[path = "integration/tidy.rs"]
 mod tidy;
+#[path = "integration/unreadable.rs"]
+mod unreadable;
 mod world;

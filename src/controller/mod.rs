@@ -16,6 +16,7 @@ mod observe_secrets;
 mod outcome;
 mod pull_secrets;
 mod reconcile;
+mod remains;
 mod report;
 mod secrets;
 mod touched;
