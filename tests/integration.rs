@@ -48,4 +48,6 @@ mod steady;
 mod takeovers;
 #[path = "integration/tidy.rs"]
 mod tidy;
+#[path = "integration/unreadable.rs"]
+mod unreadable;
 mod world;

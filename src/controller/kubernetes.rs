@@ -23,7 +23,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Kubernetes {
     client: Client,
-    attachments: Api<RegistryAttachment>,
+    /// Attachments as they are stored: this version may not understand all of an answer.
     stored: Api<DynamicObject>,
     namespaces: Api<Namespace>,
 }
@@ -35,7 +35,6 @@ impl Kubernetes {
         let resource = ApiResource::erase::<RegistryAttachment>(&());
         Self {
             client: client.clone(),
-            attachments: Api::all(client.clone()),
             stored: Api::all_with(client.clone(), &resource),
             namespaces: Api::all(client.clone()),
         }
@@ -91,7 +90,7 @@ impl Kubernetes {
         let params = PatchParams::apply(manager).force();
         let doing = format!("adding finalizer {}", finalizer.name());
         let name = object.name_any();
-        let answer = within(&doing, self.attachments.patch(&name, &params, &body)).await;
+        let answer = within(&doing, self.stored.patch(&name, &params, &body)).await;
         answer.map(drop).map_err(outrun)
     }
 
@@ -124,7 +123,7 @@ impl Kubernetes {
             .map_err(|error| Problem::new(Cause::Internal, format!("{doing}: {error}")))?;
         let params = PatchParams::default();
         let body = Patch::Json::<()>(operations);
-        let answer = within(&doing, self.attachments.patch(&name, &params, &body)).await;
+        let answer = within(&doing, self.stored.patch(&name, &params, &body)).await;
         match answer {
             Err(problem) if problem.cause == Cause::NotFound => Ok(()),
             answer => answer.map(drop).map_err(outrun),
@@ -152,7 +151,6 @@ impl Kubernetes {
         let body = Patch::Apply(manifest(&json!({"metadata": metadata, "status": status})));
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let name = object.meta().name.clone().unwrap_or_default();
-        // The answer is read as it is stored: this version may not understand all of it.
         let patch = self.stored.patch_status(&name, &params, &body);
         let written = within("writing status", patch).await?;
         Ok(written.resource_version().unwrap_or_default())

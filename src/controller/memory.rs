@@ -171,6 +171,18 @@ impl Trigger {
         }
     }
 
+    /// Whether the object is being deleted.
+    #[must_use]
+    pub fn is_deleting(&self) -> bool {
+        self.deleting
+    }
+
+    /// Whether it is the same object, and being deleted.
+    #[must_use]
+    pub fn is_deletion_of(&self, other: &Self) -> bool {
+        self.deleting && self.uid == other.uid
+    }
+
     /// The finalizers of ours that the object bears.
     #[must_use]
     pub fn finalizers(&self) -> &BTreeSet<Finalizer> {
@@ -194,7 +206,12 @@ impl Memory {
     #[must_use]
     pub fn recall(&self, name: &str, trigger: &Trigger) -> Option<Recollection> {
         let all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(name).filter(|it| it.trigger.uid == trigger.uid).cloned()
+        let mut known = all.get(name).filter(|it| it.trigger.uid == trigger.uid).cloned()?;
+        if known.trigger.readable != trigger.readable {
+            // What was told while it could not be read may never have been stored.
+            known.written = None;
+        }
+        Some(known)
     }
 
     /// Keeps that.

@@ -20,6 +20,7 @@ mod proving;
 mod pull_secrets;
 mod reconcile;
 mod registry;
+mod remains;
 mod report;
 mod secrets;
 mod touched;

@@ -40,6 +40,8 @@ pub struct Pass<'a> {
     pub occasion: Occasion,
     /// What is known from the passes before.
     pub known: &'a Known,
+    /// Why nobody knows where its role assignments are.
+    pub lost: Option<&'a Problem>,
     /// What all passes share.
     pub ctx: &'a Context,
 }
@@ -114,6 +116,12 @@ impl Observation {
 
     /// Asks Azure what the task depends on beside the cluster, or recalls what it said.
     pub async fn look(&mut self, pass: Pass<'_>) {
+        if let Some(lost) = pass.lost {
+            // Nothing is desired all the same, and nothing else waits for that.
+            self.desired.grants = Some(Vec::new());
+            self.look.problem = Some(lost.clone());
+            return;
+        }
         let result = match pass.task {
             Task::Attach(attachment) => match &attachment.method {
                 Method::KubeletIdentity(asked) => {

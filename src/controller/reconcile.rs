@@ -19,12 +19,13 @@ use super::observe::{Observation, Occasion, Pass};
 use super::outcome::Outcome;
 use super::pull_secrets::Making;
 use super::report::{Brought, report};
-use super::unreadable::report_unreadable;
+use super::unreadable::{remains, report_unreadable};
 use crate::api::{MethodChoice, MethodInUse, REQUESTED_AT, RegistryAttachment};
 use crate::domain::attachment::{self, Method, Task};
 use crate::domain::plan::{self, Finalizer};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::pull_secret::PullSecret;
+use crate::domain::schedule::retry;
 use crate::domain::verdict::ready;
 use crate::metrics::Metrics;
 
@@ -43,35 +44,61 @@ pub async fn reconcile(
 ) -> Result<Action, Infallible> {
     let name = object.name_any();
     let trigger = Trigger::of_guarded(&object);
-    let now = Timestamp::now();
     let before = ctx.memory.recall(&name, &trigger);
     let wake = ctx.memory.wake_of(&name);
-    let wait = before.as_ref().and_then(|it| it.wait(&trigger, now));
-    let object = match (&object.0, wait, wake) {
-        (_, Some(wait), None) => return Ok(requeue(wait)),
-        (Ok(object), ..) => object,
+    let wait = before.as_ref().and_then(|it| it.wait(&trigger, Timestamp::now()));
+    let due = wait.is_none();
+    let by = Brought { trigger: &trigger, before: before.as_ref(), due, remains: None };
+    let wait = match (&object.0, wait, wake) {
+        (_, Some(wait), None) => wait,
+        (Ok(object), ..) => Box::pin(work(object, by, wake, None, &ctx)).await,
+        (Err(_), ..) if trigger.is_deleting() => detach(&name, by, &ctx).boxed().await,
         (Err(invalid), ..) => {
-            let wait = told_or_panicked(report_unreadable(invalid, before.as_ref(), &ctx), &ctx);
-            return Ok(requeue(wait.await));
+            told_or_panicked(report_unreadable(invalid, before.as_ref(), &ctx), &ctx).await
         }
     };
-    let occasion = match &before {
+    Ok(requeue(wait))
+}
+
+/// Detaches an object that this version cannot read, by what it can read of it.
+async fn detach(name: &str, by: Brought<'_>, ctx: &Context) -> SignedDuration {
+    match remains(name, by.trigger, ctx).await {
+        Ok((remains, lost)) => {
+            let by = Brought { remains: Some(&remains), ..by };
+            Box::pin(work(&remains.object, by, None, lost.as_ref(), ctx)).await
+        }
+        Err(problem) => {
+            tracing::warn!(attachment.name = name, %problem, "an attachment cannot be read");
+            retry(problem.cause, 1, &ctx.intervals, fastrand::f64())
+        }
+    }
+}
+
+/// Works on one attachment, and returns how long to wait until the next pass.
+async fn work(
+    object: &RegistryAttachment,
+    by: Brought<'_>,
+    wake: Option<Wake>,
+    lost: Option<&Problem>,
+    ctx: &Context,
+) -> SignedDuration {
+    let now = Timestamp::now();
+    let Brought { trigger, before, .. } = by;
+    let occasion = match before {
         _ if wake == Some(Wake::Credential) => Occasion::Look,
-        None if is_answered(object, &trigger) => Occasion::Glance,
-        Some(it) if it.trigger == trigger && now < it.next.look => Occasion::Glance,
+        None if is_answered(object, trigger) => Occasion::Glance,
+        Some(it) if it.trigger == *trigger && now < it.next.look => Occasion::Glance,
         _ => Occasion::Look,
     };
     let start = Instant::now();
     let _active = ctx.metrics.pass();
-    let known = before.as_ref().map(|it| it.known.clone()).unwrap_or_default();
-    let pass = survive(attach(object, occasion, &known, &ctx), &known, &ctx.metrics);
+    let known = before.map(|it| it.known.clone()).unwrap_or_default();
+    let pass = survive(attach(object, occasion, &known, lost, ctx), &known, &ctx.metrics);
     let Some(outcome) = pass.await else {
         let look = before.map(|it| it.next.look.duration_since(now));
-        return Ok(requeue(look.unwrap_or(AFTER_A_PANIC)));
+        return look.unwrap_or(AFTER_A_PANIC);
     };
-    let by = Brought { before: before.as_ref(), due: wait.is_none() };
-    let report = report(object, &outcome, by, start.elapsed(), &ctx);
-    Ok(requeue(told_or_panicked(report, &ctx).await))
+    told_or_panicked(report(object, &outcome, by, start.elapsed(), ctx), ctx).await
 }
 
 fn requeue(wait: SignedDuration) -> Action {
@@ -106,6 +133,7 @@ async fn attach(
     object: &RegistryAttachment,
     occasion: Occasion,
     known: &Known,
+    lost: Option<&Problem>,
     ctx: &Context,
 ) -> Option<Outcome> {
     let deleting = object.metadata.deletion_timestamp.is_some();
@@ -135,7 +163,7 @@ async fn attach(
             return None;
         }
     }
-    Some(pass(Pass { object, task: &task, occasion, known, ctx }, suspended).await)
+    Some(pass(Pass { object, task: &task, occasion, known, lost, ctx }, suspended).await)
 }
 
 /// The method: the one that is asked for, or the one that is decided; none to detach.

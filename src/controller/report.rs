@@ -13,6 +13,7 @@ use super::news;
 use super::next::Ended;
 use super::observe::Occasion;
 use super::outcome::Outcome;
+use super::remains::Remains;
 use crate::api::{FINALIZERS, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::status::{self, Report};
@@ -22,10 +23,14 @@ use crate::metrics::PassResult;
 /// What brought a pass on, and what was known before.
 #[derive(Clone, Copy)]
 pub struct Brought<'a> {
+    /// What the pass is about.
+    pub trigger: &'a Trigger,
     /// What was known before.
     pub before: Option<&'a Recollection>,
     /// Whether the time for it had come, or something of the attachment was new.
     pub due: bool,
+    /// What the object was made from, if this version cannot read it as it is stored.
+    pub remains: Option<&'a Remains>,
 }
 
 /// Tells how a pass ended, and returns how long to wait until the next one.
@@ -37,7 +42,7 @@ pub async fn report(
     ctx: &Context,
 ) -> SignedDuration {
     let now = Timestamp::now();
-    let Brought { before, due } = by;
+    let Brought { trigger, before, due, remains } = by;
     let shown = before.map_or_else(|| object.status.clone(), |it| it.newest_status(object));
     let history = before.map_or_else(History::default, |it| it.history);
     let ended = judged(object, outcome, due);
@@ -46,12 +51,16 @@ pub async fn report(
     log_and_count(object, outcome, &verdict, took, ctx);
     tell_deeds(object, outcome, shown.as_ref(), before, ctx).await;
 
-    let trigger = trigger_after(object, outcome);
+    let is_new = before.is_none_or(|it| it.trigger != *trigger);
+    let trigger = trigger_after(trigger, outcome);
     let kept_by_others = object.finalizers().iter().any(|it| !FINALIZERS.contains(&it.as_str()));
     let is_going = ended.deleting && trigger.finalizers().is_empty() && !kept_by_others;
     let status = status_after(object, outcome, &verdict, shown.as_ref(), now);
     let written = if is_going || shown.as_ref() == Some(&status) {
         Ok(None)
+    } else if let Some(remains) = remains {
+        let told = shown.as_ref().filter(|_| !is_new);
+        Ok(Some(tell(remains, told, status, ctx).await))
     } else {
         write(object, shown.as_ref(), status, ctx).await.map(Some)
     };
@@ -148,10 +157,30 @@ async fn write(
     Ok((version(Some(&written)), status))
 }
 
+/// The same for an object that this version cannot read. Events come first, since the API server
+/// may refuse status for good. It is not written where that would wipe what cannot be read of it.
+async fn tell(
+    remains: &Remains,
+    told: Option<&RegistryAttachmentStatus>,
+    status: RegistryAttachmentStatus,
+    ctx: &Context,
+) -> (u64, RegistryAttachmentStatus) {
+    let object = &remains.object;
+    for news in news::of_conditions(told, &status) {
+        ctx.events.tell(object, news).await;
+    }
+    if remains.has_status
+        && let Err(problem) = ctx.kubernetes.set_status(object, &status).await
+    {
+        tracing::warn!(attachment.name = object.name_any(), %problem, "status was refused");
+    }
+    // Whatever the API server shows: it is what was told.
+    (u64::MAX, status)
+}
+
 /// What the object will look like once the watch has shown what we did to it.
-fn trigger_after(object: &RegistryAttachment, outcome: &Outcome) -> Trigger {
-    let trigger = Trigger::of(object);
-    outcome.deeds.iter().fold(trigger, |trigger, deed| match deed {
+fn trigger_after(trigger: &Trigger, outcome: &Outcome) -> Trigger {
+    outcome.deeds.iter().fold(trigger.clone(), |trigger, deed| match deed {
         Deed::Finalizer(finalizer, present) => trigger.with_finalizer(*finalizer, *present),
         _ => trigger,
     })

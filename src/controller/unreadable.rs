@@ -12,7 +12,10 @@ use serde::Deserialize;
 use super::context::Context;
 use super::memory::{Known, Next, Recollection, Trigger};
 use super::news;
-use crate::api::{FINALIZERS, RegistryAttachment, RegistryAttachmentStatus};
+use super::remains::Remains;
+use crate::api::{RegistryAttachment, RegistryAttachmentStatus};
+use crate::domain::claims::Claim;
+use crate::domain::plan::Finalizer;
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::schedule::retry;
 use crate::domain::status::{self, Observed, Report};
@@ -31,7 +34,7 @@ pub async fn report_unreadable(
     let object = Unreadable { types: None, metadata, _phantom: PhantomData };
     let trigger = Trigger::of_guarded(&DeserializeGuard(Err(invalid.clone())));
     let (name, now) = (object.name_any(), Timestamp::now());
-    let problem = problem(&object, &trigger, &invalid.error);
+    let problem = problem(&name, &invalid.error);
     let known = before.is_some_and(|it| it.trigger == trigger);
     let told = if known { Ok(()) } else { tell(&object, &problem, now, ctx).await };
     let reason = told.as_ref().err().unwrap_or(&problem);
@@ -46,24 +49,46 @@ pub async fn report_unreadable(
     wait
 }
 
-fn problem(object: &Unreadable, trigger: &Trigger, error: &str) -> Problem {
-    let name = object.name_any();
-    let way_out = if trigger.finalizers().is_empty() {
-        "correct it or delete it".to_owned()
-    } else {
-        format!(
-            "correct it; or detach by hand: delete the role assignments whose description bears its status.claim, take its entries out of imagePullSecrets of service accounts, then remove its finalizers {}",
-            FINALIZERS.join(" and ")
-        )
-    };
+fn problem(name: &str, error: &str) -> Problem {
     let text = format!(
-        "reading attachment {name}: {error}; {way_out} (kubectl edit registryattachment {name})"
+        "reading attachment {name}: {error}; correct it (kubectl edit registryattachment {name}), or delete it, which detaches it"
+    );
+    Problem::new(Cause::InvalidSpec, text)
+}
+
+/// Reads of a deleted attachment what detaching it needs, and why that is not enough, if it is not.
+pub async fn remains(
+    name: &str,
+    trigger: &Trigger,
+    ctx: &Context,
+) -> Result<(Remains, Option<Problem>), Problem> {
+    let stored = ctx.kubernetes.stored(name).await?;
+    let outrun = || {
+        let text = format!("reading attachment {name}: it has changed, which is yet to be seen");
+        Problem::new(Cause::Unavailable, text)
+    };
+    let is_same = Trigger::of(&stored).is_deletion_of(trigger);
+    let remains = Remains::of(&stored).filter(|_| is_same).ok_or_else(outrun)?;
+    let holds = trigger.finalizers().contains(&Finalizer::RoleAssignments);
+    let lost = if holds && !remains.tells_where {
+        Some(by_hand(name, &ctx.claim(name).await?))
+    } else {
+        None
+    };
+    Ok((remains, lost))
+}
+
+/// The manual way.
+fn by_hand(name: &str, claim: &Claim) -> Problem {
+    let finalizer = Finalizer::RoleAssignments.name();
+    let text = format!(
+        "detaching attachment {name}: this version cannot read where its role assignments are (spec.registry, status.roleAssignments), or whether they are to stay (spec.deletionPolicy); delete those that bear claim {claim} alone and take it out of the description of others (az role assignment list --all --query \"[?contains(description || '', '{claim}')].[id, description]\" --output tsv), then remove finalizer {finalizer} (kubectl edit registryattachment {name})"
     );
     Problem::new(Cause::InvalidSpec, text)
 }
 
 /// Adds to the status that is stored: what it says of claims and assignments is needed to clean
-/// up. The API server may refuse any write to such an object for good; then an event tells alone.
+/// up. The API server may refuse to apply anything to such an object; then an event tells alone.
 async fn tell(
     object: &Unreadable,
     problem: &Problem,

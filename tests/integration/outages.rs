@@ -1,11 +1,9 @@
 //! Azure or the API server away and back; objects that do not parse. Nothing is lost.
 
-use acr_attach::api::RegistryAttachment;
 use azure_sim::{Call, Effect, Fault};
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use kube::core::{ApiResource, DynamicObject};
+use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::world::{World, find, message};
@@ -121,7 +119,7 @@ async fn an_object_that_does_not_parse_disturbs_no_other(world: &mut World) {
     world.until_event("odd", "Warning", "InvalidSpec").await;
     let shown = world
         .until("the odd object to say so", || async {
-            let object = raw(world).get(&world.name("odd")).await.unwrap();
+            let object = world.stored().get(&world.name("odd")).await.unwrap();
             let reason = object.data["status"]["conditions"][0]["reason"].as_str()?;
             (reason == "InvalidSpec").then_some(object.data.clone())
         })
@@ -131,12 +129,12 @@ async fn an_object_that_does_not_parse_disturbs_no_other(world: &mut World) {
     let claim = world.until_ready("good").await.claim;
     let odd = Patch::Merge(json!({"status": {"roleAssignments": "none"}}));
     let params = PatchParams::default();
-    raw(world).patch_status(&world.name("good"), &params, &odd).await.unwrap();
+    world.stored().patch_status(&world.name("good"), &params, &odd).await.unwrap();
     world.until_event("good", "Warning", "InvalidSpec").await;
-    let stored = raw(world).get(&world.name("good")).await.unwrap();
+    let stored = world.stored().get(&world.name("good")).await.unwrap();
     assert_eq!(stored.data["status"]["claim"].as_str(), claim.as_deref(), "status was wiped");
     let mended = Patch::Merge(json!({"status": {"roleAssignments": null}}));
-    raw(world).patch_status(&world.name("good"), &params, &mended).await.unwrap();
+    world.stored().patch_status(&world.name("good"), &params, &mended).await.unwrap();
     world.until_ready("good").await;
     world.stop().await;
 
@@ -148,7 +146,7 @@ async fn an_object_that_does_not_parse_disturbs_no_other(world: &mut World) {
     world.apply("better", world.spec()).await;
     world.until_ready("better").await;
     world.until_event("odder", "Warning", "InvalidSpec").await;
-    let stored = raw(world).get(&world.name("odder")).await.unwrap();
+    let stored = world.stored().get(&world.name("odder")).await.unwrap();
     assert_eq!(stored.data["status"]["conditions"], Value::Null);
     world
         .until("the restarted operator to look at the odd object", || async {
@@ -158,20 +156,10 @@ async fn an_object_that_does_not_parse_disturbs_no_other(world: &mut World) {
         })
         .await;
     assert_eq!(world.events("odd").await.len(), 1, "told again after a restart");
-    for name in ["odd", "odder"].map(|it| world.name(it)) {
-        raw(world).delete(&name, &DeleteParams::default()).await.unwrap();
-        world
-            .until("the odd object to be gone", || async {
-                raw(world).get_opt(&name).await.unwrap().is_none().then_some(())
-            })
-            .await;
+    for name in ["odd", "odder"] {
+        world.delete(name).await;
+        world.until_gone(name).await;
     }
-}
-
-/// Attachments as they are stored, readable or not.
-fn raw(world: &World) -> Api<DynamicObject> {
-    let resource = ApiResource::erase::<RegistryAttachment>(&());
-    Api::all_with(world.client.clone(), &resource)
 }
 
 /// The definition, or a newer one with another type of `spec.suspend` and any status.
@@ -200,7 +188,7 @@ async fn install(world: &World, crd: &Value, lets_odd_in: bool) {
     let dry = PatchParams { dry_run: true, ..PatchParams::apply("probe").force() };
     world
         .until("the other definition to be served", || async {
-            let answer = raw(world).patch("probe", &dry, &Patch::Apply(&manifest)).await;
+            let answer = world.stored().patch("probe", &dry, &Patch::Apply(&manifest)).await;
             (answer.is_ok() == lets_odd_in).then_some(())
         })
         .await;

@@ -51,7 +51,7 @@ impl World {
     /// Waits until the attachment is gone.
     pub async fn until_gone(&self, name: &str) {
         self.until(&format!("{name} to be gone"), || async {
-            let found = self.attachments().get_opt(&self.name(name)).await.unwrap();
+            let found = self.stored().get_opt(&self.name(name)).await.unwrap();
             found.is_none().then_some(())
         })
         .await;
@@ -155,8 +155,8 @@ impl World {
     async fn describe(&self) -> String {
         let params = ListParams::default().labels(&format!("{LABEL}={}", self.id));
         let mut lines = vec!["attachments:".to_owned()];
-        for it in self.attachments().list(&params).await.into_iter().flatten() {
-            let status = serde_json::to_string_pretty(&it.status).unwrap_or_default();
+        for it in self.stored().list(&params).await.into_iter().flatten() {
+            let status = serde_json::to_string_pretty(&it.data["status"]).unwrap_or_default();
             lines.push(format!("{} {status}", it.name_any()));
         }
         let journal = self.azure.journal();

@@ -18,6 +18,7 @@ use azure_sim::{AzureSim, Model};
 use control_plane::{Cluster, ControlPlane, Options};
 use jiff::SignedDuration;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
+use kube::core::{ApiResource, DynamicObject};
 use kube::{Client, Resource};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -238,7 +239,13 @@ impl World {
     }
 
     pub async fn delete(&self, name: &str) {
-        self.attachments().delete(&self.name(name), &DeleteParams::default()).await.unwrap();
+        self.stored().delete(&self.name(name), &DeleteParams::default()).await.unwrap();
+    }
+
+    /// Attachments as they are stored, whether or not this version can read them.
+    pub fn stored(&self) -> Api<DynamicObject> {
+        let resource = ApiResource::erase::<RegistryAttachment>(&());
+        Api::all_with(self.client.clone(), &resource)
     }
 
     pub async fn status(&self, name: &str) -> RegistryAttachmentStatus {
