@@ -58,8 +58,7 @@ impl Ended<'_> {
     fn retries(&self, needs: Occasion, intervals: &Intervals) -> Option<SignedDuration> {
         let troubles = self.outcome.troubles.iter().filter(|it: &&Trouble| it.needs == needs);
         let failures = self.history.streak.map_or(1, |it| it.failures);
-        let times =
-            |it: &Problem| if it.cause == Cause::Busy { self.history.busy } else { failures };
+        let times = |it: &Problem| if it.cause.is_waiting() { self.history.busy } else { failures };
         let waits = troubles
             .map(|it| retry(it.problem.cause, times(&it.problem), intervals, fastrand::f64()));
         // Only a look writes the status of every method.
@@ -70,10 +69,11 @@ impl Ended<'_> {
         waits.chain(unreported).min()
     }
 
-    /// How long Azure has just asked to wait.
+    /// How long Azure has just asked to wait, or has to be waited for.
     fn asked_to_wait(&self, intervals: &Intervals) -> Option<SignedDuration> {
         let causes = self.outcome.troubles.iter().map(|it| it.problem.cause);
-        let asked = causes.filter(|it| matches!(it, Cause::Throttled { .. }));
+        let asked =
+            causes.filter(|it| matches!(it, Cause::Throttled { .. } | Cause::Queued { .. }));
         let waits = asked.map(|it| retry(it, 1, intervals, 0.0));
         waits.max().filter(|_| self.outcome.has_looked())
     }

@@ -8,7 +8,7 @@ use super::observe::{Observation, Occasion};
 use crate::domain::cluster::StoredSecret;
 use crate::domain::facts::RoleAssignment;
 use crate::domain::plan::Plan;
-use crate::domain::problem::{Cause, Problem};
+use crate::domain::problem::Problem;
 use crate::domain::pull_secret::{Delivered, Served};
 use crate::domain::status::{Holdings, Observed};
 
@@ -135,7 +135,7 @@ impl Outcome {
         let renewing = served.and_then(|it| it.overdue.clone());
         let renewing = renewing.or(self.known.look.refusal.clone());
         self.troubles.retain(|it| {
-            let seen = it.problem.cause != Cause::Busy;
+            let seen = !it.problem.cause.is_waiting();
             it.needs == Occasion::Look || !seen || renewing.as_ref() == Some(&it.problem)
         });
         Self { suspended: true, problem: None, beside: renewing, ..self }

@@ -14,7 +14,7 @@ use super::next::Ended;
 use super::observe::Occasion;
 use super::outcome::Outcome;
 use crate::api::{FINALIZERS, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
-use crate::domain::problem::{Cause, Problem};
+use crate::domain::problem::Problem;
 use crate::domain::status::{self, Report};
 use crate::domain::verdict::{self, History, Tried, Verdict, judge};
 use crate::metrics::PassResult;
@@ -104,7 +104,7 @@ fn rotated(outcome: &Outcome, before: Option<&Recollection>) -> Option<bool> {
     if outcome.deeds.iter().any(|it| matches!(it, Deed::Minted(_))) {
         return Some(true);
     }
-    let refusal = outcome.known.look.refusal.as_ref().filter(|it| it.cause != Cause::Busy)?;
+    let refusal = outcome.known.look.refusal.as_ref().filter(|it| !it.cause.is_waiting())?;
     let known = before.and_then(|it| it.known.look.refusal.as_ref());
     let tried = outcome.has_looked() || known != Some(refusal);
     tried.then_some(false)
@@ -201,7 +201,7 @@ fn log_and_count(
             tracing::info!(attachment.name = name, generation, changes, milliseconds, "pass done");
             PassResult::Success
         }
-        (Some(problem), _) if problem.cause == Cause::Busy => PassResult::Requeue,
+        (Some(problem), _) if problem.cause.is_waiting() => PassResult::Requeue,
         (Some(problem), verdict) => {
             if *verdict == Verdict::Missed {
                 ctx.metrics.missed();

@@ -73,11 +73,12 @@ fn fact(type_: ConditionType, status: &'static str, reason: Reason, message: &st
 /// What a problem says: not Ready, and either being retried or waiting for somebody.
 fn failed(problem: &Problem, kind: ConditionType, report: &Report<'_>) -> Vec<Fact> {
     let reason = match problem.cause {
-        Cause::Busy if report.deleting => Reason::Detaching,
+        cause if cause.is_waiting() && report.deleting => Reason::Detaching,
         cause => cause.reason(),
     };
     let ready = match problem.cause {
-        Cause::Undetermined | Cause::Busy => "Unknown",
+        Cause::Undetermined => "Unknown",
+        cause if cause.is_waiting() => "Unknown",
         _ => "False",
     };
     let message = if report.deleting {
