@@ -14,6 +14,8 @@
 mod admission;
 #[path = "integration/attaching.rs"]
 mod attaching;
+#[path = "integration/budget.rs"]
+mod budget;
 #[path = "integration/causes.rs"]
 mod causes;
 #[path = "integration/clouds.rs"]
@@ -44,4 +46,6 @@ mod repositories;
 mod steady;
 #[path = "integration/tidy.rs"]
 mod tidy;
+#[path = "integration/throttling.rs"]
+mod throttling;
 mod world;

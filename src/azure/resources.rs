@@ -39,7 +39,7 @@ impl Reader {
             role: "Reader",
         };
         let path = format!("{id}?api-version={REGISTRIES}");
-        let wire: Wire = self.0.read(&Call::get(&attempt, path)).await?;
+        let wire: Wire = self.arm.read(&Call::get(&attempt, path)).await?;
         let unreadable = |error| Error::unreadable(&attempt, error);
         Ok(Registry {
             id: wire.id.parse().map_err(unreadable)?,
@@ -52,11 +52,15 @@ impl Reader {
         })
     }
 
-    /// Reads a managed cluster.
+    /// Reads a managed cluster. One read serves all attachments that name it.
     ///
     /// # Errors
     /// When Azure does not answer, refuses, or has no such cluster.
     pub async fn cluster(&self, id: &ClusterId) -> Result<Cluster, Error> {
+        self.answers.clusters.get(id, self.since, self.read_cluster(id)).await
+    }
+
+    async fn read_cluster(&self, id: &ClusterId) -> Result<Cluster, Error> {
         let attempt = Attempt {
             at_registry: false,
             doing: "reading cluster",
@@ -65,7 +69,7 @@ impl Reader {
             role: "Reader",
         };
         let path = format!("{id}?api-version={MANAGED_CLUSTERS}");
-        let wire: ClusterWire = self.0.read(&Call::get(&attempt, path)).await?;
+        let wire: ClusterWire = self.arm.read(&Call::get(&attempt, path)).await?;
         let properties = wire.properties;
         let settled = properties
             .agent_pool_profiles

@@ -140,7 +140,7 @@ impl Observation {
     ) -> Result<(), Problem> {
         let claim = self.claim(pass).await?;
         let wanted = Wanted { name, source: Some(&asked.source), before: self.before(pass) };
-        let azure = pass.ctx.azure.session()?;
+        let azure = pass.ctx.azure.session()?.wanted_at(pass.known.wanted);
         let azure = &self.session.insert(azure).reader;
         let registry = wanted.read(azure, pass.ctx).await?;
         self.look.registry = Some(registry.clone());

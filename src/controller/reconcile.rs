@@ -63,8 +63,11 @@ pub async fn reconcile(
     };
     let start = Instant::now();
     let _active = ctx.metrics.pass();
-    let known = before.as_ref().map(|it| it.known.clone()).unwrap_or_default();
-    let pass = survive(attach(object, occasion, &known, &ctx), &known, &ctx.metrics);
+    let mut known = before.as_ref().map(|it| it.known.clone()).unwrap_or_default();
+    let same = before.as_ref().is_some_and(|it| it.trigger == trigger);
+    known.wanted = known.wanted.filter(|_| same).or(Some(now));
+    let pass = attach(object, occasion, &known, &ctx).boxed();
+    let pass = survive(pass, &known, &ctx.metrics);
     let Some(outcome) = pass.await else {
         let look = before.map(|it| it.next.look.duration_since(now));
         return Ok(requeue(look.unwrap_or(AFTER_A_PANIC)));

@@ -87,6 +87,7 @@ fn judged<'a>(object: &RegistryAttachment, outcome: &'a Outcome, due: bool) -> v
 /// What is known from now on.
 fn remember(outcome: &Outcome, now: Timestamp) -> Known {
     let mut known = outcome.known.clone();
+    known.wanted = known.wanted.filter(|_| outcome.waits_for_azure());
     for deed in &outcome.deeds {
         if let Deed::EntryAdded(account, secret) = deed
             && !account.names(secret)
