@@ -24,6 +24,8 @@ mod clouds;
 mod detaching;
 #[path = "integration/finding.rs"]
 mod finding;
+#[path = "integration/in_the_way.rs"]
+mod in_the_way;
 #[path = "integration/outages.rs"]
 mod outages;
 #[path = "integration/program.rs"]
