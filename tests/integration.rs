@@ -46,8 +46,10 @@ mod pull_secrets;
 mod repositories;
 #[path = "integration/steady.rs"]
 mod steady;
-#[path = "integration/tidy.rs"]
-mod tidy;
 #[path = "integration/throttling.rs"]
 mod throttling;
+#[path = "integration/tidy.rs"]
+mod tidy;
+#[path = "integration/versions.rs"]
+mod versions;
 mod world;

@@ -10,7 +10,9 @@ use crate::domain::names::{ClusterId, RegistryId};
 
 /// The first stable version that tells the mode. An older one hides ABAC mode silently.
 const REGISTRIES: &str = "2025-11-01";
-const MANAGED_CLUSTERS: &str = "2025-02-01";
+/// The first version that tells whether service accounts pull with identities of their own. No
+/// stable one did when this was written; where previews are gone, a stable one stands in.
+const MANAGED_CLUSTERS: &str = "2026-01-02-preview";
 
 impl Reader {
     /// Reads a registry.
@@ -39,15 +41,15 @@ impl Reader {
             role: "Reader",
         };
         let path = format!("{id}?api-version={REGISTRIES}");
-        let wire: Wire = self.arm.read(&Call::get(&attempt, path)).await?;
+        let call = Call::get(&attempt, path);
+        let wire: Wire = self.arm.read(&call).await?;
+        let tells = self.arm.version(&call.path).as_str() >= REGISTRIES;
+        let by_default = tells.then_some(RoleAssignmentMode::LegacyRegistryPermissions);
         let unreadable = |error| Error::unreadable(&attempt, error);
         Ok(Registry {
             id: wire.id.parse().map_err(unreadable)?,
             login_server: wire.properties.login_server.parse().map_err(unreadable)?,
-            mode: wire
-                .properties
-                .role_assignment_mode
-                .unwrap_or(RoleAssignmentMode::LegacyRegistryPermissions),
+            mode: wire.properties.role_assignment_mode.or(by_default),
             provisioning_state: wire.properties.provisioning_state,
         })
     }
@@ -92,6 +94,10 @@ impl Reader {
             id: wire.id.parse().map_err(|error| Error::unreadable(&attempt, error))?,
             kubelet_identity,
             settled,
+            pulls_by_service_account: properties
+                .security_profile
+                .and_then(|it| it.service_account_image_pull_profile)
+                .is_some_and(|it| it.enabled),
         })
     }
 }
@@ -111,6 +117,19 @@ struct ClusterProperties {
     identity_profile: Option<IdentityProfile>,
     service_principal_profile: Option<ServicePrincipalProfile>,
     node_resource_group: Option<String>,
+    security_profile: Option<SecurityProfile>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SecurityProfile {
+    service_account_image_pull_profile: Option<ServiceAccountImagePullProfile>,
+}
+
+#[derive(Deserialize)]
+struct ServiceAccountImagePullProfile {
+    #[serde(default)]
+    enabled: bool,
 }
 
 #[derive(Deserialize)]

@@ -153,7 +153,7 @@ impl Observation {
         self.owned.assignments = Some(Assignments::on(&registry.id, claim, found));
         let grant = kubelet_identity::desired(&registry, identity.principal, &asked.repositories)?;
         self.desired.grants = Some(vec![grant]);
-        self.desired.settled = identity.settled;
+        self.desired.settled = identity.settled && kubelet_identity::may_replace(&registry);
         Ok(())
     }
 

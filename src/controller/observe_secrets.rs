@@ -147,8 +147,7 @@ impl Observation {
             },
         };
         ctx.policy.permit_login_server(&registry.login_server)?;
-        let source =
-            Source { login_server: registry.login_server.clone(), mode: Some(registry.mode) };
+        let source = Source { login_server: registry.login_server.clone(), mode: registry.mode };
         self.look.registry = Some(registry.clone());
         self.observed.registry = Some(registry);
         Ok(source)
@@ -274,7 +273,7 @@ fn told(object: &RegistryAttachment, name: &RegistryName) -> Option<Registry> {
     Some(Registry {
         id,
         login_server: told.login_server.as_ref()?.parse().ok()?,
-        mode: told.role_assignment_mode?,
+        mode: Some(told.role_assignment_mode?),
         provisioning_state: "Succeeded".to_owned(),
     })
 }
