@@ -64,6 +64,7 @@ pub async fn run(
     let counts = Metrics::new(&mut metrics);
     let Settings { cloud, identity, acr_audience, attachment_selector, concurrency, .. } = settings;
     let azure = Azure::new(http, cloud, identity, acr_audience, counts.clone());
+    let azure = azure.within(settings.budget);
     let Settings { policy, namespace, subscription, intervals, .. } = settings;
     let rules = Rules { policy, namespace, subscription, intervals };
     let context = Arc::new(Context::new(&kubernetes, azure, rules, counts.clone()));

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -24,6 +25,7 @@ pub struct Metrics {
     azure_requests: Family<AzureRequestLabels, Counter>,
     azure_seconds: Family<AzureOperationLabels, Histogram>,
     azure_throttled: Family<ServiceLabels, Counter>,
+    azure_paused: Family<ServiceLabels, Gauge>,
     drift_corrections: Family<KindLabels, Counter>,
     missed_looks: Counter,
     rotations: Family<ResultLabels, Counter>,
@@ -125,6 +127,7 @@ impl Metrics {
             azure_requests: Family::default(),
             azure_seconds: Family::new_with_constructor(seconds),
             azure_throttled: Family::default(),
+            azure_paused: Family::default(),
             drift_corrections: Family::default(),
             missed_looks: Counter::default(),
             rotations: Family::default(),
@@ -157,6 +160,9 @@ impl Metrics {
         registry.register("azure_request_duration_seconds", text, self.azure_seconds.clone());
         let text = "Requests that Azure answered with 429";
         registry.register("azure_throttled", text, self.azure_throttled.clone());
+        let text = "Until when part of a service is left alone, since it answered with 429";
+        let name = "azure_paused_until_timestamp_seconds";
+        registry.register(name, text, self.azure_paused.clone());
         let text = "What was made again after somebody else removed or changed it";
         registry.register("drift_corrections", text, self.drift_corrections.clone());
         let text = "Periodic looks that failed for a passing reason while Ready";
@@ -214,6 +220,12 @@ impl Metrics {
         if code == "429" {
             self.azure_throttled.get_or_create(&ServiceLabels { service }).inc();
         }
+    }
+
+    /// Azure has asked to be left alone until then: one subscription, one registry or all of Entra.
+    pub fn asked_to_wait(&self, service: &'static str, until: Timestamp) {
+        let gauge = self.azure_paused.get_or_create(&ServiceLabels { service });
+        gauge.set(gauge.get().max(until.as_second()));
     }
 
     /// Something that was there was made again.

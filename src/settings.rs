@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use crate::azure::{Cloud, Identity};
+use crate::azure::{Budget, Cloud, Identity};
 use crate::domain::policy::{AllowedNames, AllowedRegistries, Domains, Policy};
 use crate::domain::schedule::Intervals;
 
@@ -154,6 +154,8 @@ pub struct Settings {
     pub concurrency: u16,
     /// The operator's intervals.
     pub intervals: Intervals,
+    /// What may be asked of one Azure subscription.
+    pub budget: Budget,
 }
 
 impl Settings {
@@ -193,6 +195,7 @@ impl Settings {
                 patience: arguments.patience,
                 removal_delay: arguments.removal_delay,
             },
+            budget: Budget::default(),
         })
     }
 }

@@ -14,6 +14,8 @@
 mod admission;
 #[path = "integration/attaching.rs"]
 mod attaching;
+#[path = "integration/budget.rs"]
+mod budget;
 #[path = "integration/causes.rs"]
 mod causes;
 #[path = "integration/clouds.rs"]
@@ -22,6 +24,8 @@ mod clouds;
 mod detaching;
 #[path = "integration/finding.rs"]
 mod finding;
+#[path = "integration/in_the_way.rs"]
+mod in_the_way;
 #[path = "integration/outages.rs"]
 mod outages;
 #[path = "integration/program.rs"]
@@ -46,8 +50,12 @@ mod repositories;
 mod steady;
 #[path = "integration/takeovers.rs"]
 mod takeovers;
+#[path = "integration/throttling.rs"]
+mod throttling;
 #[path = "integration/tidy.rs"]
 mod tidy;
 #[path = "integration/unreadable.rs"]
 mod unreadable;
+#[path = "integration/versions.rs"]
+mod versions;
 mod world;

@@ -2,7 +2,7 @@
 //! token, paging, error body, deadline.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use azure_core::http::headers::CONTENT_TYPE;
 use azure_core::http::policies::Policy;
@@ -16,6 +16,8 @@ use serde::de::DeserializeOwned;
 use super::cloud::Cloud;
 use super::entra::Identity;
 use super::error::{Attempt, Error, Refusal};
+use super::gate::{self, Gates, Reserved};
+use super::versions::Versions;
 
 /// How long one request may take, the sign-in before it included. (Instance metadata has retries
 /// of its own that options do not reach.)
@@ -23,7 +25,7 @@ const DEADLINE: Duration = Duration::from_secs(45);
 /// How many pages one list may have.
 const MOST_PAGES: usize = 50;
 
-/// Azure Resource Manager, as one identity sees it.
+/// Azure Resource Manager, as one identity sees it, for one pass.
 #[derive(Debug)]
 pub(super) struct Arm {
     cloud: Cloud,
@@ -31,7 +33,9 @@ pub(super) struct Arm {
     base: &'static str,
     identity: Identity,
     options: ClientOptions,
-    session: Mutex<Option<Arc<Pipeline>>>,
+    session: Arc<Mutex<Option<Arc<Pipeline>>>>,
+    versions: Arc<Versions>,
+    reserved: Reserved,
 }
 
 /// A request, before it is sent.
@@ -51,22 +55,52 @@ impl<'a> Call<'a> {
 }
 
 impl Arm {
-    pub(super) fn new(cloud: Cloud, identity: Identity, options: ClientOptions) -> Self {
-        Self { cloud, base: cloud.arm(), identity, options, session: Mutex::default() }
+    pub(super) fn new(
+        cloud: Cloud,
+        identity: Identity,
+        options: ClientOptions,
+        gates: &Arc<Gates>,
+    ) -> Self {
+        Self {
+            cloud,
+            base: cloud.arm(),
+            identity,
+            options,
+            session: Arc::default(),
+            versions: Arc::default(),
+            reserved: Reserved::nothing(gates),
+        }
+    }
+
+    /// The same for another pass.
+    pub(super) fn for_a_pass(&self) -> Self {
+        Self {
+            cloud: self.cloud,
+            base: self.base,
+            identity: self.identity.clone(),
+            options: self.options.clone(),
+            session: Arc::clone(&self.session),
+            versions: Arc::clone(&self.versions),
+            reserved: self.reserved.anew(),
+        }
+    }
+
+    /// The same with another budget.
+    pub(super) fn behind(&self, gates: &Arc<Gates>) -> Self {
+        Self { reserved: Reserved::nothing(gates), ..self.for_a_pass() }
     }
 
     /// Microsoft Graph, as the same identity sees it. It signs in anew: rights there are in the
     /// token, so that one from before a grant would not show it.
     pub(super) fn graph(&self) -> Self {
-        let Self { cloud, identity, options, .. } = self;
-        let (base, session) = (cloud.graph(), Mutex::default());
-        Self { cloud: *cloud, base, identity: identity.clone(), options: options.clone(), session }
+        Self { base: self.cloud.graph(), session: Arc::default(), ..self.for_a_pass() }
     }
 
     /// Sends a request and reads its answer; `None` for an answer without a body.
     ///
     /// A token that is refused although it has not expired (it was revoked, or the clock is
-    /// wrong) is replaced once.
+    /// wrong) is replaced once. An api-version that Azure does not know is replaced by one that
+    /// it knows.
     pub(super) async fn send<T: DeserializeOwned>(
         &self,
         call: &Call<'_>,
@@ -76,6 +110,9 @@ impl Arm {
             Err(error) if error.is_token_refused() => {
                 self.forget(&session);
                 let session = self.session(call.attempt)?;
+                self.try_send(call, &session).await?
+            }
+            Err(error) if self.versions.learn(&call.path, error.versions(), Instant::now()) => {
                 self.try_send(call, &session).await?
             }
             answer => answer?,
@@ -122,7 +159,23 @@ impl Arm {
         (link.origin() == base.origin()).then(|| format!("{}{query}", link.path()))
     }
 
+    /// The api-version that a path is asked for with: the one in it, or one that stands in for it.
+    pub(super) fn version(&self, path: &str) -> String {
+        self.versions.of(path, Instant::now())
+    }
+
     async fn try_send(&self, call: &Call<'_>, pipeline: &Pipeline) -> Result<Vec<u8>, Error> {
+        let gate = gate::name(&call.path);
+        let shut = |shut| Error::shut(call.attempt, gate, shut);
+        self.reserved.pass(gate, call.method, Instant::now()).map_err(shut)?;
+        let answer = self.exchange(call, pipeline).await;
+        if let Some(wait) = answer.as_ref().err().and_then(Error::throttled) {
+            self.reserved.pause(gate, call.method, wait, Instant::now());
+        }
+        answer
+    }
+
+    async fn exchange(&self, call: &Call<'_>, pipeline: &Pipeline) -> Result<Vec<u8>, Error> {
         let mut request = self.request(call)?;
         let context = Context::new();
         let options = PipelineSendOptions { skip_checks: true, ..PipelineSendOptions::default() };
@@ -138,7 +191,8 @@ impl Arm {
     }
 
     fn request(&self, call: &Call<'_>) -> Result<Request, Error> {
-        let url = Url::parse(&format!("{}{}", self.base, call.path))
+        let path = self.versions.known(&call.path, Instant::now());
+        let url = Url::parse(&format!("{}{path}", self.base))
             .map_err(|error| Error::unreadable(call.attempt, error))?;
         let mut request = Request::new(url, call.method);
         if let Some(body) = &call.body {
@@ -200,7 +254,8 @@ mod tests {
         #[case] link: &str,
         #[case] path: Option<&str>,
     ) {
-        let arm = Arm::new(Cloud::Public, Identity::None, ClientOptions::default());
+        let options = ClientOptions::default();
+        let arm = Arm::new(Cloud::Public, Identity::None, options, &Arc::default());
         assert_eq!(arm.path_of(link).as_deref(), path);
     }
 }

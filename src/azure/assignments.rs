@@ -54,7 +54,7 @@ impl Reader {
         let path = format!(
             "{registry}/providers/Microsoft.Authorization/roleAssignments?$filter=atScope()&api-version={ROLE_ASSIGNMENTS}"
         );
-        let list: Vec<serde_json::Value> = self.0.list(Call::get(&attempt, path)).await?;
+        let list: Vec<serde_json::Value> = self.arm.list(Call::get(&attempt, path)).await?;
         // One that cannot be read is not of the kind that we make, and must not hide the others.
         let readable = list.into_iter().filter_map(|it| serde_json::from_value::<Wire>(it).ok());
         Ok(readable.filter_map(|it| it.try_into().ok()).collect())
@@ -68,7 +68,7 @@ impl Reader {
         &self,
         id: &AssignmentId,
     ) -> Result<Option<RoleAssignment>, Error> {
-        one(&self.0, id).await
+        one(&self.arm, id).await
     }
 }
 

@@ -6,6 +6,7 @@ use super::acr::ServicePrincipal;
 use super::entra::Identity;
 use super::error::{Error, Failure};
 use super::permission;
+use super::transport::wait;
 use crate::domain::problem::{Cause, Problem};
 
 impl From<Error> for Problem {
@@ -36,7 +37,11 @@ impl Error {
                 Cause::AuthenticationFailed
             }
             Failure::NoAnswer(_) | Failure::Unreadable(_) => Cause::Unavailable,
-            Failure::Busy(_) => Cause::Busy,
+            Failure::Busy { wait: None, .. } => Cause::Busy,
+            Failure::Busy { wait: Some(wait), .. } | Failure::Queued { wait, .. } => {
+                Cause::Queued { wait: *wait }
+            }
+            Failure::Paused { wait, .. } => Cause::Throttled { retry_after: *wait },
         }
     }
 
@@ -149,9 +154,8 @@ fn sign_in_status(status: u16, retry_after: Option<Duration>) -> Cause {
     }
 }
 
-/// Azure always sends Retry-After with 429; without it, half a minute is half a token bucket.
 fn throttled(retry_after: Option<Duration>) -> Cause {
-    Cause::Throttled { retry_after: retry_after.unwrap_or(Duration::from_secs(30)) }
+    Cause::Throttled { retry_after: wait(retry_after) }
 }
 
 /// What to do about a refusal of Entra.

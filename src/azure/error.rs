@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use azure_core::http::RawResponse;
-use azure_core::http::headers::HeaderName;
-use serde_json::Value;
+use jiff::Timestamp;
 use thiserror::Error as ThisError;
 
 use super::entra::Identity;
-use super::transport::{Fault, retry_after};
+use super::gate::{self, Shut};
+pub(super) use super::refusal::Refusal;
+use super::transport::{Fault, wait};
+use super::versions::supported;
 use crate::domain::names::PrincipalId;
 
 /// A request that failed.
@@ -51,7 +52,7 @@ impl Attempt {
 /// What came back, or did not.
 #[derive(Clone, Debug, ThisError)]
 pub(super) enum Failure {
-    #[error("{status} {code}{}", .object_id.as_ref().map_or_else(String::new, |it| format!(" for object id {it}")))]
+    #[error("{status} {code}{}{}", for_whom(.object_id.as_deref()), and_to_wait(*.status, *.retry_after))]
     Refused {
         status: u16,
         code: String,
@@ -61,6 +62,8 @@ pub(super) enum Failure {
         address: Option<String>,
         retry_after: Option<Duration>,
         correlation_id: Option<String>,
+        /// The api-versions that exist, where the one that was asked for does not.
+        versions: Vec<String>,
     },
     #[error(
         "the operator has no Azure identity; set AZURE_CLIENT_ID and AZURE_TENANT_ID with AZURE_FEDERATED_TOKEN_FILE or AZURE_CLIENT_SECRET, or AZURE_CLIENT_ID alone for a managed identity, in the operator's environment"
@@ -76,10 +79,29 @@ pub(super) enum Failure {
     },
     #[error("{0}")]
     NoAnswer(String),
-    #[error("waiting for one of {0} places there; tried again within seconds")]
-    Busy(usize),
+    #[error("waiting for one of {places} places there; tried again within seconds")]
+    Busy {
+        places: usize,
+        /// How long until its turn, if it has one.
+        wait: Option<Duration>,
+    },
+    #[error("waiting for its turn: calls to {place} are paced, so that Azure need not refuse any")]
+    Queued { place: String, wait: Duration },
+    #[error("not tried: Azure asked to make no call to {place} before {until:.0}")]
+    Paused { place: String, wait: Duration, until: Timestamp },
     #[error("the answer cannot be read: {0}")]
     Unreadable(String),
+}
+
+fn for_whom(object_id: Option<&str>) -> String {
+    object_id.map_or_else(String::new, |it| format!(" for object id {it}"))
+}
+
+fn and_to_wait(status: u16, retry_after: Option<Duration>) -> String {
+    match retry_after {
+        Some(it) if status == 429 => format!(", which asks to wait {} s", it.as_secs()),
+        _ => String::new(),
+    }
 }
 
 impl Error {
@@ -94,8 +116,29 @@ impl Error {
             let address: std::net::IpAddr = rest.split('\'').next()?.parse().ok()?;
             Some(address.to_string())
         });
-        let failure =
-            Failure::Refused { status, code, object_id, address, retry_after, correlation_id };
+        let failure = Failure::Refused {
+            versions: if code == "NoRegisteredProviderFound" {
+                supported(&message)
+            } else {
+                Vec::new()
+            },
+            status,
+            code,
+            object_id,
+            address,
+            retry_after,
+            correlation_id,
+        };
+        Self { attempt: Box::new(attempt.clone()), failure: Box::new(failure) }
+    }
+
+    /// A call that was not made.
+    pub(super) fn shut(attempt: &Attempt, gate: gate::Name, shut: Shut) -> Self {
+        let place = gate.map_or_else(|| "Azure".to_owned(), |it| format!("subscription {it}"));
+        let failure = match shut {
+            Shut::Paused { wait, until } => Failure::Paused { place, wait, until },
+            Shut::Queued { wait } => Failure::Queued { place, wait },
+        };
         Self { attempt: Box::new(attempt.clone()), failure: Box::new(failure) }
     }
 
@@ -115,11 +158,11 @@ impl Error {
         Self { attempt: Box::new(attempt.clone()), failure: Box::new(Failure::NoAnswer(text)) }
     }
 
-    /// No place is free among that many.
-    pub(super) fn busy(target: &str, places: usize) -> Self {
+    /// No place is free among that many, and there is a turn in so long, if there are turns.
+    pub(super) fn busy(target: &str, places: usize, wait: Option<Duration>) -> Self {
         let attempt =
             Attempt { doing: "speaking to", target: target.to_owned(), ..Attempt::default() };
-        Self { attempt: Box::new(attempt), failure: Box::new(Failure::Busy(places)) }
+        Self { attempt: Box::new(attempt), failure: Box::new(Failure::Busy { places, wait }) }
     }
 
     /// A request that brought no answer: the sign-in before it failed, or the way there.
@@ -188,39 +231,37 @@ impl Error {
         matches!(&*self.failure, Failure::SignIn { code: Some(code), .. } if CODES.contains(&code.as_str()))
     }
 
+    /// Whether Azure cannot take a role assignment of that name, and asks for another.
+    #[must_use]
+    pub fn is_hash_conflict(&self) -> bool {
+        matches!(&*self.failure, Failure::Refused { code, .. } if code == "HashConflictOnDifferentRoleAssignmentIds")
+    }
+
+    /// Whether there is such a role assignment already, of this or of another name.
+    #[must_use]
+    pub fn is_existing(&self) -> bool {
+        matches!(&*self.failure, Failure::Refused { code, .. } if code == "RoleAssignmentExists")
+    }
+
+    /// The api-versions that exist, where the one that was asked for does not.
+    pub(super) fn versions(&self) -> &[String] {
+        match &*self.failure {
+            Failure::Refused { versions, .. } => versions,
+            _ => &[],
+        }
+    }
+
+    /// How long Azure asks to be left alone.
+    pub(super) fn throttled(&self) -> Option<Duration> {
+        match *self.failure {
+            Failure::Refused { status: 429, retry_after, .. } => Some(wait(retry_after)),
+            _ => None,
+        }
+    }
+
     /// Whether Azure does not accept the token any more.
     pub(super) fn is_token_refused(&self) -> bool {
         matches!(&*self.failure, Failure::Refused { status: 401, code, .. } if code != "InvalidAuthenticationTokenTenant")
-    }
-}
-
-/// What a refusing answer holds.
-#[derive(Debug, Default)]
-pub(super) struct Refusal {
-    pub status: u16,
-    pub code: String,
-    pub message: String,
-    pub retry_after: Option<Duration>,
-    pub correlation_id: Option<String>,
-}
-
-impl Refusal {
-    /// Reads `{"error":{"code","message"}}`, the shape of every refusal of Azure Resource
-    /// Manager, and `{"errors":[{"code","message"}]}`, that of a registry (distribution,
-    /// docs/content/spec/api.md). It is read here because `azure_core` loses the code when the
-    /// message contains an escape.
-    pub(super) fn read(answer: &RawResponse) -> Self {
-        const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
-        let body: Value = serde_json::from_slice(answer.body().as_ref()).unwrap_or_default();
-        let detail = body.get("error").unwrap_or(&body["errors"][0]);
-        let text = |name: &str| detail[name].as_str().unwrap_or_default().to_owned();
-        Self {
-            status: u16::from(answer.status()),
-            code: text("code"),
-            message: text("message"),
-            retry_after: retry_after(answer.headers()),
-            correlation_id: answer.headers().get_optional_string(&CORRELATION_ID),
-        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Finding things whose id is not known: a registry by its name, the cluster that nodes are of, a
 //! service principal by its client id.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -25,6 +27,12 @@ impl Reader {
         subscription: Uuid,
         name: &str,
     ) -> Result<Option<RegistryId>, Error> {
+        let list = self.registries(subscription, name);
+        let all = self.answers.registries.get(&subscription, self.since, list).await?;
+        Ok(all.iter().find(|it| it.name().eq_ignore_ascii_case(name)).cloned())
+    }
+
+    async fn registries(&self, subscription: Uuid, name: &str) -> Result<Arc<[RegistryId]>, Error> {
         #[derive(Deserialize)]
         struct Wire {
             id: String,
@@ -40,9 +48,8 @@ impl Reader {
         let path = format!(
             "/subscriptions/{subscription}/providers/Microsoft.ContainerRegistry/registries?api-version={REGISTRIES}"
         );
-        let all: Vec<Wire> = self.0.list(Call::get(&attempt, path)).await?;
-        let ids = all.iter().filter_map(|it| it.id.parse::<RegistryId>().ok());
-        Ok(ids.into_iter().find(|it| it.name().eq_ignore_ascii_case(name)))
+        let all: Vec<Wire> = self.arm.list(Call::get(&attempt, path)).await?;
+        Ok(all.iter().filter_map(|it| it.id.parse().ok()).collect())
     }
 
     /// What manages a group of nodes: the id of a managed cluster, if it is one.
@@ -65,7 +72,7 @@ impl Reader {
             role: READER,
             ..Attempt::default()
         };
-        let wire: Wire = self.0.read(&Call::get(&attempt, path)).await?;
+        let wire: Wire = self.arm.read(&Call::get(&attempt, path)).await?;
         Ok(wire.managed_by.and_then(|it| it.parse().ok()))
     }
 
@@ -96,7 +103,7 @@ impl Reader {
         let path = format!(
             "/subscriptions/{subscription}/providers/Microsoft.ContainerService/managedClusters?api-version={MANAGED_CLUSTERS}"
         );
-        let all: Vec<Wire> = self.0.list(Call::get(&attempt, path)).await?;
+        let all: Vec<Wire> = self.arm.list(Call::get(&attempt, path)).await?;
         let of_group = |it: &&Wire| {
             let group = it.properties.node_resource_group.as_ref();
             group.is_some_and(|it| it.eq_ignore_ascii_case(name))
@@ -109,6 +116,11 @@ impl Reader {
     /// # Errors
     /// When Graph does not answer, refuses, or knows no such application.
     pub async fn service_principal(&self, client: &str) -> Result<PrincipalId, Error> {
+        let read = self.object_id(client);
+        self.answers.service_principals.get(&client.to_owned(), self.since, read).await
+    }
+
+    async fn object_id(&self, client: &str) -> Result<PrincipalId, Error> {
         #[derive(Deserialize)]
         struct Wire {
             id: String,
@@ -121,7 +133,7 @@ impl Reader {
             ..Attempt::default()
         };
         let path = format!("/v1.0/servicePrincipals(appId='{client}')?$select=id");
-        let wire: Wire = self.0.graph().read(&Call::get(&attempt, path)).await?;
+        let wire: Wire = self.arm.graph().read(&Call::get(&attempt, path)).await?;
         wire.id.parse().map_err(|error| Error::unreadable(&attempt, error))
     }
 }

@@ -11,7 +11,9 @@ use crate::domain::names::{ClusterId, RegistryId};
 
 /// The first stable version that tells the mode. An older one hides ABAC mode silently.
 const REGISTRIES: &str = "2025-11-01";
-const MANAGED_CLUSTERS: &str = "2025-02-01";
+/// The first version that tells whether service accounts pull with identities of their own. No
+/// stable one did when this was written; where previews are gone, a stable one stands in.
+const MANAGED_CLUSTERS: &str = "2026-01-02-preview";
 
 impl Reader {
     /// Reads a registry.
@@ -40,24 +42,28 @@ impl Reader {
             ..Attempt::default()
         };
         let path = format!("{id}?api-version={REGISTRIES}");
-        let wire: Wire = self.0.read(&Call::get(&attempt, path)).await?;
+        let call = Call::get(&attempt, path);
+        let wire: Wire = self.arm.read(&call).await?;
+        let tells = self.arm.version(&call.path).as_str() >= REGISTRIES;
+        let by_default = tells.then_some(RoleAssignmentMode::LegacyRegistryPermissions);
         let unreadable = |error| Error::unreadable(&attempt, error);
         Ok(Registry {
             id: wire.id.parse().map_err(unreadable)?,
             login_server: wire.properties.login_server.parse().map_err(unreadable)?,
-            mode: wire
-                .properties
-                .role_assignment_mode
-                .unwrap_or(RoleAssignmentMode::LegacyRegistryPermissions),
+            mode: wire.properties.role_assignment_mode.or(by_default),
             provisioning_state: wire.properties.provisioning_state,
         })
     }
 
-    /// Reads a managed cluster.
+    /// Reads a managed cluster. One read serves all attachments that name it.
     ///
     /// # Errors
     /// When Azure does not answer, refuses, or has no such cluster.
     pub async fn cluster(&self, id: &ClusterId) -> Result<Cluster, Error> {
+        self.answers.clusters.get(id, self.since, self.read_cluster(id)).await
+    }
+
+    async fn read_cluster(&self, id: &ClusterId) -> Result<Cluster, Error> {
         let attempt = Attempt {
             doing: "reading cluster",
             target: id.to_string(),
@@ -66,7 +72,7 @@ impl Reader {
             ..Attempt::default()
         };
         let path = format!("{id}?api-version={MANAGED_CLUSTERS}");
-        let wire: ClusterWire = self.0.read(&Call::get(&attempt, path)).await?;
+        let wire: ClusterWire = self.arm.read(&Call::get(&attempt, path)).await?;
         let properties = wire.properties;
         let settled = properties
             .agent_pool_profiles
@@ -89,6 +95,10 @@ impl Reader {
             id: wire.id.parse().map_err(|error| Error::unreadable(&attempt, error))?,
             kubelet_identity,
             settled,
+            pulls_by_service_account: properties
+                .security_profile
+                .and_then(|it| it.service_account_image_pull_profile)
+                .is_some_and(|it| it.enabled),
         })
     }
 }
@@ -108,6 +118,19 @@ struct ClusterProperties {
     identity_profile: Option<IdentityProfile>,
     service_principal_profile: Option<ServicePrincipalProfile>,
     node_resource_group: Option<String>,
+    security_profile: Option<SecurityProfile>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SecurityProfile {
+    service_account_image_pull_profile: Option<ServiceAccountImagePullProfile>,
+}
+
+#[derive(Deserialize)]
+struct ServiceAccountImagePullProfile {
+    #[serde(default)]
+    enabled: bool,
 }
 
 #[derive(Deserialize)]

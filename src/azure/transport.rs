@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use azure_core::error::ErrorKind;
 use azure_core::http::headers::{Headers, RETRY_AFTER};
 use azure_core::http::{AsyncRawResponse, HttpClient, Method, Request, StatusCode, Transport};
+use jiff::Timestamp;
 use serde::Deserialize;
 use thiserror::Error;
 
@@ -67,6 +68,9 @@ impl Bounded {
             answer.as_ref().map_or_else(|_| "none".to_owned(), |(status, ..)| status.to_string());
         self.metrics.azure(service, operation(request), &code, start.elapsed());
         let (status, headers, body) = answer?;
+        if status == StatusCode::TooManyRequests {
+            self.metrics.asked_to_wait(service, Timestamp::now() + wait(retry_after(&headers)));
+        }
         match service {
             ENTRA | IMDS if !status.is_success() => Err(refusal(status, &headers, &body)),
             _ => Ok(AsyncRawResponse::from_bytes(status, headers, body)),
@@ -164,6 +168,13 @@ fn refusal(status: StatusCode, headers: &Headers, body: &[u8]) -> Fault {
         (text, _) => text.to_owned(),
     };
     Fault::SignIn { status, code, description, retry_after: retry_after(headers) }
+}
+
+/// How long Azure is left alone after 429. It always sends Retry-After then; without it, half a
+/// minute is half a token bucket. More than ten minutes it is not trusted to know.
+pub(super) fn wait(retry_after: Option<Duration>) -> Duration {
+    let wait = retry_after.unwrap_or(Duration::from_secs(30));
+    wait.clamp(Duration::from_secs(1), Duration::from_secs(600))
 }
 
 /// Retry-After in seconds, as Azure Resource Manager and Entra send it.

@@ -7,15 +7,13 @@ use super::locks::Locks;
 use super::pull_secrets::Making;
 use super::watches::Watches;
 use crate::api::RegistryAttachment;
-use crate::azure::{Azure, NewAssignment, Session, Writer};
-use crate::domain::claims::{Claim, Claims};
+use crate::azure::{Azure, Session};
+use crate::domain::claims::Claim;
 use crate::domain::cluster::{ServiceAccount, StoredSecret};
 use crate::domain::facts::RoleAssignment;
 use crate::domain::names::AssignmentId;
-use crate::domain::plan::{
-    Amendment, Failing, Finalizer, Grant, Plan, Release, Step, Target, join, release,
-};
-use crate::domain::problem::{Cause, Problem};
+use crate::domain::plan::{Failing, Finalizer, Plan, Step, Target};
+use crate::domain::problem::Problem;
 
 /// What was done, and what kept the rest from being done.
 #[derive(Debug, Default)]
@@ -161,8 +159,8 @@ impl Actor<'_> {
         let deed = match step {
             Step::AddFinalizer(it) => self.set_finalizer(*it, true).await?,
             Step::RemoveFinalizer(it) => self.set_finalizer(*it, false).await?,
-            Step::Assign(grant) => self.hold(&grant.assignment_id(), grant).await?,
-            Step::Join(id, grant) => self.hold(id, grant).await?,
+            Step::Assign(grant) => self.assign(grant).await?,
+            Step::Join(id, grant) => self.join(id, grant).await?,
             Step::Release(id) => self.let_go(id).await?,
             Step::Provide(targets, origin) => {
                 self.provide(targets, origin, acted).await;
@@ -197,98 +195,4 @@ impl Actor<'_> {
         }
         Ok(Some(Deed::Finalizer(finalizer, present)))
     }
-
-    /// Role assignments are planned only from what was read of them, and so with both.
-    fn writer(&self) -> Result<(&Writer, &Claim), Problem> {
-        let text = "changing role assignments: acr-attach has a fault; please report it";
-        let fault = || Problem::new(Cause::Internal, text);
-        Ok((&self.session.ok_or_else(fault)?.writer, self.claim.ok_or_else(fault)?))
-    }
-
-    /// Makes the assignment, or joins the one of that id. What stands there is read a moment
-    /// before it is written: a PUT on it would overwrite somebody else's description.
-    async fn hold(&self, id: &AssignmentId, grant: &Grant) -> Result<Option<Deed>, Problem> {
-        let (azure, claim) = self.writer()?;
-        let _lock = self.locks.take(id)?;
-        let Some(found) = azure.role_assignment(id).await? else {
-            self.assign(id, grant).await?;
-            return Ok(Some(Deed::Assigned(self.read_back(id).await?)));
-        };
-        if found.claims().is_none() {
-            return Err(Problem::new(
-                Cause::Unavailable,
-                format!(
-                    "making role assignment {id}: another tool made it a moment ago; looking again"
-                ),
-            ));
-        }
-        let Some(to) = join(&found, grant, claim)? else {
-            return Ok(Some(Deed::Held(found)));
-        };
-        azure.amend(&found, &to).await?;
-        let after = self.read_back(id).await?;
-        Ok(Some(if is_ours(&found, claim) { Deed::Amended(after) } else { Deed::Joined(after) }))
-    }
-
-    async fn assign(&self, id: &AssignmentId, grant: &Grant) -> Result<(), Problem> {
-        let (azure, claim) = self.writer()?;
-        let new = NewAssignment {
-            id,
-            registry: &grant.registry,
-            role: grant.role,
-            principal: grant.principal,
-            condition: grant.condition.as_deref(),
-            description: Claims::of(claim.clone()).to_string(),
-        };
-        Ok(azure.assign(&new).await?)
-    }
-
-    /// Another cluster may have written at the same moment; what counts is what is there now.
-    async fn read_back(&self, id: &AssignmentId) -> Result<RoleAssignment, Problem> {
-        let (azure, claim) = self.writer()?;
-        let found = azure.role_assignment(id).await?;
-        let ours = found.filter(|it| is_ours(it, claim));
-        ours.ok_or_else(|| {
-            Problem::new(
-                Cause::Unavailable,
-                format!(
-                    "reading role assignment {id} after writing it: it does not bear claim {claim}; it is written again"
-                ),
-            )
-        })
-    }
-
-    async fn let_go(&self, id: &AssignmentId) -> Result<Option<Deed>, Problem> {
-        let (azure, claim) = self.writer()?;
-        let _lock = self.locks.take(id)?;
-        let Some(found) = azure.role_assignment(id).await? else { return Ok(None) };
-        match release(&found, claim) {
-            Release::Nothing => Ok(None),
-            Release::Delete => {
-                azure.unassign(id).await?;
-                Ok(Some(Deed::Unassigned(id.clone())))
-            }
-            Release::Keep(to) => self.leave(&found, &to).await.map(Some),
-        }
-    }
-
-    async fn leave(&self, found: &RoleAssignment, to: &Amendment) -> Result<Deed, Problem> {
-        let (azure, claim) = self.writer()?;
-        let id = &found.id;
-        azure.amend(found, to).await?;
-        let left = azure.role_assignment(id).await?;
-        if left.is_some_and(|it| is_ours(&it, claim)) {
-            return Err(Problem::new(
-                Cause::Unavailable,
-                format!(
-                    "reading role assignment {id} after writing it: it still bears claim {claim}; it is written again"
-                ),
-            ));
-        }
-        Ok(Deed::Left(id.clone()))
-    }
-}
-
-fn is_ours(found: &RoleAssignment, claim: &Claim) -> bool {
-    found.claims().is_some_and(|it| it.contains(claim))
 }

@@ -67,6 +67,8 @@ pub struct Known {
     pub method: Option<MethodInUse>,
     /// What speaks against it, and changes nothing.
     pub remark: Option<String>,
+    /// Since when a look is wanted that has to wait for its turn.
+    pub wanted: Option<Timestamp>,
     /// The digest of the credential that was last accepted.
     pub accepted: Option<String>,
     /// The namespaces that were served.

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod act;
+mod assignments;
 mod choice;
 mod context;
 mod entries;

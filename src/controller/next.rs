@@ -69,7 +69,7 @@ impl Ended<'_> {
     /// The shortest wait among what went wrong and takes such a pass to be tried again.
     fn retries(&self, needs: Occasion, intervals: &Intervals) -> Option<SignedDuration> {
         let times = |it: &Problem| match (it.cause, &self.history.streak) {
-            (Cause::Busy, _) => self.history.busy,
+            (cause, _) if cause.is_waiting() => self.history.busy,
             (cause, Some(streak)) => streak.failures_of(cause),
             (_, None) => 1,
         };
@@ -84,10 +84,11 @@ impl Ended<'_> {
         waits.chain(unreported).min()
     }
 
-    /// How long Azure has just asked to wait.
+    /// How long Azure has just asked to wait, or has to be waited for.
     fn asked_to_wait(&self, intervals: &Intervals) -> Option<SignedDuration> {
         let causes = self.troubles().map(|it| it.problem.cause);
-        let asked = causes.filter(|it| matches!(it, Cause::Throttled { .. }));
+        let asked =
+            causes.filter(|it| matches!(it, Cause::Throttled { .. } | Cause::Queued { .. }));
         asked.map(|it| retry(it, 1, intervals, 0.0)).max()
     }
 

@@ -155,7 +155,7 @@ impl Observation {
     ) -> Result<(), Problem> {
         let claim = self.claim(pass).await?;
         let wanted = Wanted { name, source: Some(&asked.source), before: self.before(pass) };
-        let session = pass.ctx.azure.session()?;
+        let session = pass.ctx.azure.session()?.wanted_at(pass.known.wanted);
         let azure = &session.reader;
         let registry = wanted.read(azure, pass.ctx).await?;
         self.look.registry = Some(registry.clone());
@@ -169,7 +169,7 @@ impl Observation {
         self.owned.assignments = Some(Assignments::on(&registry.id, claim, found));
         let grant = kubelet_identity::desired(&registry, identity.principal, &asked.repositories)?;
         self.desired.grants = Some(vec![grant]);
-        self.desired.settled = identity.settled;
+        self.desired.settled = identity.settled && kubelet_identity::may_replace(&registry);
         self.session = Some(session);
         Ok(())
     }

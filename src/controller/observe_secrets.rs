@@ -146,7 +146,7 @@ impl Observation {
         let waiting = self.owned.secrets.as_ref().is_some_and(|it| !it.is_empty());
         let secret = secret.filter(|it| waiting && ctx.policy.permit_pull_secret(it).is_ok());
         if let Some(secret) = secret {
-            let (login_server, mode) = (registry.login_server.clone(), Some(registry.mode));
+            let (login_server, mode) = (registry.login_server.clone(), registry.mode);
             self.made_from(secret, Source { login_server, mode }, ctx);
         }
     }
@@ -172,8 +172,7 @@ impl Observation {
             },
         };
         ctx.policy.permit_login_server(&registry.login_server)?;
-        let source =
-            Source { login_server: registry.login_server.clone(), mode: Some(registry.mode) };
+        let source = Source { login_server: registry.login_server.clone(), mode: registry.mode };
         self.look.registry = Some(registry.clone());
         self.observed.registry = Some(registry);
         Ok(source)
@@ -242,7 +241,7 @@ fn told(object: &RegistryAttachment, name: &RegistryName) -> Option<Registry> {
     Some(Registry {
         id,
         login_server: told.login_server.as_ref()?.parse().ok()?,
-        mode: told.role_assignment_mode?,
+        mode: Some(told.role_assignment_mode?),
         provisioning_state: "Succeeded".to_owned(),
     })
 }

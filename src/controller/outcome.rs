@@ -166,6 +166,12 @@ impl Outcome {
         }
     }
 
+    /// Whether the next look is the one that this pass could not make.
+    pub fn waits_for_azure(&self) -> bool {
+        let is_waiting = |it: &Trouble| it.problem.cause.is_waiting();
+        self.troubles.iter().any(|it| it.needs == Occasion::Look && is_waiting(it))
+    }
+
     /// Whether Azure was asked anew.
     pub fn has_looked(&self) -> bool {
         self.occasion == Occasion::Look

@@ -92,8 +92,11 @@ async fn work(
     };
     let start = Instant::now();
     let _active = ctx.metrics.pass();
-    let known = before.map(|it| it.known.clone()).unwrap_or_default();
-    let pass = survive(attach(object, occasion, &known, lost, ctx), &known, &ctx.metrics);
+    let mut known = before.map(|it| it.known.clone()).unwrap_or_default();
+    let same = before.is_some_and(|it| it.trigger == *trigger);
+    known.wanted = known.wanted.filter(|_| same).or(Some(now));
+    let pass = Box::pin(attach(object, occasion, &known, lost, ctx));
+    let pass = survive(pass, &known, &ctx.metrics);
     let Some(outcome) = pass.await else {
         let look = before.map(|it| it.next.look.duration_since(now));
         return look.unwrap_or(AFTER_A_PANIC);

@@ -15,7 +15,7 @@ use super::observe::Occasion;
 use super::outcome::Outcome;
 use super::remains::Remains;
 use crate::api::{FINALIZERS, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
-use crate::domain::problem::{Cause, Problem};
+use crate::domain::problem::Problem;
 use crate::domain::status::{self, Report};
 use crate::domain::verdict::{self, History, Tried, Verdict, judge};
 use crate::metrics::PassResult;
@@ -99,6 +99,7 @@ fn judged<'a>(object: &RegistryAttachment, outcome: &'a Outcome, due: bool) -> v
 /// What is known from now on.
 fn remember(outcome: &Outcome, now: Timestamp) -> Known {
     let mut known = outcome.known.clone();
+    known.wanted = known.wanted.filter(|_| outcome.waits_for_azure());
     for deed in &outcome.deeds {
         if let Deed::EntryAdded(account, secret) = deed
             && !account.names(secret)
@@ -115,7 +116,7 @@ fn rotated(outcome: &Outcome, before: Option<&Recollection>) -> Option<bool> {
     if outcome.deeds.iter().any(|it| matches!(it, Deed::Minted(_))) {
         return Some(true);
     }
-    let refusal = outcome.known.look.refusal.as_ref().filter(|it| it.cause != Cause::Busy)?;
+    let refusal = outcome.known.look.refusal.as_ref().filter(|it| !it.cause.is_waiting())?;
     let known = before.and_then(|it| it.known.look.refusal.as_ref());
     let tried = outcome.has_looked() || known != Some(refusal);
     tried.then_some(false)
@@ -245,7 +246,7 @@ fn log_and_count(
             tracing::info!(attachment.name = name, generation, changes, milliseconds, "pass done");
             PassResult::Success
         }
-        (Some(problem), _) if problem.cause == Cause::Busy => PassResult::Requeue,
+        (Some(problem), _) if problem.cause.is_waiting() => PassResult::Requeue,
         (Some(problem), verdict) => {
             if *verdict == Verdict::Missed {
                 ctx.metrics.missed();

@@ -14,8 +14,8 @@ pub struct Registry {
     pub id: RegistryId,
     /// The host that images are pulled from.
     pub login_server: LoginServer,
-    /// Which roles it honours.
-    pub mode: RoleAssignmentMode,
+    /// Which roles it honours; `None` where Azure hides it, as api-versions before 2025-11-01 do.
+    pub mode: Option<RoleAssignmentMode>,
     /// What Azure is doing to it, in Azure's words; `Succeeded` when nothing.
     pub provisioning_state: String,
 }
@@ -39,6 +39,8 @@ pub struct Cluster {
     pub service_principal: Option<String>,
     /// The resource group that holds its nodes.
     pub node_resource_group: Option<String>,
+    /// Whether pods pull with identities of their service accounts, instead of the kubelet's.
+    pub pulls_by_service_account: bool,
     /// Whether the cluster and all its node pools are as configured. While they are not, nodes
     /// may still use a former kubelet identity.
     pub settled: bool,

@@ -93,6 +93,11 @@ pub enum Cause {
     Internal,
     /// All calls to a host that may run at once are running. Nothing is wrong.
     Busy,
+    /// Calls to Azure are paced, and others come before. Nothing is wrong.
+    Queued {
+        /// How long until its turn.
+        wait: Duration,
+    },
 }
 
 /// When a problem turns from "being retried" into "somebody has to act".
@@ -126,7 +131,7 @@ impl Cause {
             Self::QuotaExceeded => Reason::QuotaExceeded,
             Self::Locked => Reason::Locked,
             Self::Internal => Reason::Internal,
-            Self::Busy => Reason::Progressing,
+            Self::Busy | Self::Queued { .. } => Reason::Progressing,
         }
     }
 
@@ -146,10 +151,18 @@ impl Cause {
             | Self::AccessDenied
             | Self::NotFound => Stalls::After(1),
             Self::Propagating => Stalls::After(2),
-            Self::Throttled { .. } | Self::Unavailable | Self::Internal | Self::Busy => {
-                Stalls::Never
-            }
+            Self::Throttled { .. }
+            | Self::Unavailable
+            | Self::Internal
+            | Self::Busy
+            | Self::Queued { .. } => Stalls::Never,
         }
+    }
+
+    /// Whether nothing is wrong: others are at it, or come before.
+    #[must_use]
+    pub fn is_waiting(self) -> bool {
+        matches!(self, Self::Busy | Self::Queued { .. })
     }
 
     /// Whether it says nothing about the attachment itself, only about this attempt.
@@ -161,7 +174,7 @@ impl Cause {
 
 /// One of each, for tests that go through all of them.
 #[cfg(test)]
-pub(crate) const ALL: [Cause; 16] = [
+pub(crate) const ALL: [Cause; 17] = [
     Cause::InvalidSpec,
     Cause::Unsupported,
     Cause::NotAllowed,
@@ -178,6 +191,7 @@ pub(crate) const ALL: [Cause; 16] = [
     Cause::Locked,
     Cause::Internal,
     Cause::Busy,
+    Cause::Queued { wait: Duration::from_secs(20) },
 ];
 
 #[cfg(test)]
@@ -200,10 +214,12 @@ mod tests {
     }
 
     #[test]
-    fn every_cause_has_a_reason_of_its_own() {
-        let mut reasons: Vec<_> = ALL.iter().map(|it| it.reason().as_str()).collect();
+    fn every_cause_has_a_reason_of_its_own_and_waiting_is_none() {
+        let (waiting, wrong): (Vec<Cause>, Vec<Cause>) = ALL.iter().partition(|it| it.is_waiting());
+        let mut reasons: Vec<_> = wrong.iter().map(|it| it.reason().as_str()).collect();
         reasons.sort_unstable();
         reasons.dedup();
-        assert_eq!(reasons.len(), ALL.len());
+        assert_eq!(reasons.len(), wrong.len());
+        assert!(waiting.iter().all(|it| it.reason() == Reason::Progressing), "{waiting:?}");
     }
 }

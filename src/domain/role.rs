@@ -67,6 +67,16 @@ pub fn assignment_name(registry: &RegistryId, principal: PrincipalId, role: Role
     Uuid::new_v5(&GUID_NAMESPACE, parts.as_bytes())
 }
 
+/// Another name where Azure cannot take that one. It follows from the first one, so that whoever
+/// needs it again finds it; number 0 is the name itself.
+#[must_use]
+pub fn salted(name: Uuid, n: u32) -> Uuid {
+    match n {
+        0 => name,
+        n => Uuid::new_v5(&name, n.to_string().as_bytes()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +94,20 @@ mod tests {
             Uuid::new_v5(&GUID_NAMESPACE, b"a-b-c"),
             uuid!("a98fa280-e03f-5afa-8d8e-92d0a9c201e8")
         );
+    }
+
+    #[test]
+    fn another_name_follows_from_the_first_one() {
+        let first = uuid!("b8aca42d-f5a1-511f-8f55-2bf8850d7ddb");
+        let names: Vec<_> = (0..3).map(|n| salted(first, n).to_string()).collect();
+        expect_test::expect![[r#"
+            [
+                "b8aca42d-f5a1-511f-8f55-2bf8850d7ddb",
+                "4005bd66-489c-55d3-a58e-3edf8f3d7acb",
+                "60be06aa-802f-50a9-b0d1-4eb985ffe994",
+            ]
+        "#]]
+        .assert_debug_eq(&names);
     }
 
     #[test]

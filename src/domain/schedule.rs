@@ -1,5 +1,7 @@
 //! When to look again, and when a problem has lasted so long that somebody has to act.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::problem::{Cause, Stalls};
@@ -109,6 +111,9 @@ pub fn reread(intervals: &Intervals, jitter: f64) -> SignedDuration {
     seconds(60).mul_f64(1.0 + 0.5 * jitter).min(resync(intervals, jitter))
 }
 
+/// The longest wait that is waited as it is asked for.
+const LONGEST: SignedDuration = SignedDuration::from_mins(10);
+
 /// How long to wait after the nth failure in a row.
 #[must_use]
 pub fn retry(cause: Cause, failures: u32, intervals: &Intervals, jitter: f64) -> SignedDuration {
@@ -117,6 +122,14 @@ pub fn retry(cause: Cause, failures: u32, intervals: &Intervals, jitter: f64) ->
     let growing = |first: i64, most: i64| {
         let wait = seconds((first << doublings).min(most)).mul_f64(0.9 + 0.2 * jitter);
         wait.min(resync)
+    };
+    let in_a_moment = || {
+        let longest = (100_i64 << doublings).min(2000);
+        SignedDuration::from_millis(longest).mul_f64(0.5 + 0.5 * jitter)
+    };
+    let asked = |wait: Duration| {
+        let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST);
+        wait.clamp(seconds(1), LONGEST)
     };
     match cause {
         Cause::InvalidSpec
@@ -129,12 +142,11 @@ pub fn retry(cause: Cause, failures: u32, intervals: &Intervals, jitter: f64) ->
         Cause::AuthenticationFailed | Cause::AccessDenied | Cause::NotFound => growing(10, 600),
         Cause::Propagating => growing(5, 60),
         Cause::Unavailable => growing(5, 300),
-        Cause::Throttled { retry_after } => SignedDuration::try_from(retry_after)
-            .unwrap_or(seconds(600))
-            .clamp(seconds(1), seconds(600)),
-        Cause::Busy => {
-            let longest = (100_i64 << doublings).min(2000);
-            SignedDuration::from_millis(longest).mul_f64(0.5 + 0.5 * jitter)
+        Cause::Throttled { retry_after } => asked(retry_after),
+        Cause::Busy => in_a_moment(),
+        // The line gives out turns one after the other; what comes twice need not come often.
+        Cause::Queued { wait } => {
+            in_a_moment().max(SignedDuration::try_from(wait).unwrap_or(LONGEST)).min(LONGEST)
         }
     }
 }
@@ -176,10 +188,19 @@ mod tests {
 
     #[test]
     fn azure_is_obeyed_within_bounds() {
-        let throttled = |s| Cause::Throttled { retry_after: std::time::Duration::from_secs(s) };
+        let throttled = |s| Cause::Throttled { retry_after: Duration::from_secs(s) };
         assert_eq!(wait(throttled(20), 7), 20);
         assert_eq!(wait(throttled(u64::MAX), 1), 600);
         assert_eq!(wait(throttled(0), 1), 1);
+    }
+
+    #[test]
+    fn a_turn_is_kept_and_a_place_is_tried_for_ever_less_often() {
+        let queued = |ms| Cause::Queued { wait: Duration::from_millis(ms) };
+        let wait = |cause, n| retry(cause, n, &INTERVALS, 1.0).as_millis();
+        assert_eq!([1, 9].map(|n| wait(queued(40_000), n)), [40_000; 2]);
+        assert_eq!([1, 2, 9].map(|n| wait(queued(25), n)), [100, 200, 2000]);
+        assert_eq!([1, 2, 9].map(|n| wait(Cause::Busy, n)), [100, 200, 2000]);
     }
 
     #[test]

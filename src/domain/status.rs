@@ -130,7 +130,7 @@ fn registry_status(observed: &Observed) -> Option<RegistryStatus> {
         return Some(RegistryStatus {
             resource_id: Some(registry.id.to_string()),
             login_server: Some(registry.login_server.to_string()),
-            role_assignment_mode: known(registry.mode),
+            role_assignment_mode: registry.mode.and_then(known),
         });
     }
     observed.source.as_ref().map(|it| RegistryStatus {

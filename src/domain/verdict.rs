@@ -33,7 +33,7 @@ impl Verdict {
     #[must_use]
     pub fn has_looked(&self) -> bool {
         !matches!(self, Self::Missed)
-            && !matches!(self, Self::Retrying(problem) if problem.cause == Cause::Busy)
+            && !matches!(self, Self::Retrying(problem) if problem.cause.is_waiting())
     }
 }
 
@@ -107,7 +107,7 @@ pub fn judge(
     let Some(problem) = ended.problem else {
         let verdict = if ended.suspended { Verdict::Suspended } else { Verdict::Attached };
         let history = match ended.beside {
-            Some(it) if it.cause == Cause::Busy => {
+            Some(it) if it.cause.is_waiting() => {
                 History { busy: before.busy.saturating_add(1), ..*before }
             }
             beside => History {
@@ -119,7 +119,7 @@ pub fn judge(
         return (verdict, history);
     };
     let cause = problem.cause;
-    if cause == Cause::Busy {
+    if cause.is_waiting() {
         let history = History { busy: before.busy.saturating_add(1), ..*before };
         let told = ready(shown).is_some_and(|it| is_of(it, ended.generation));
         let verdict = if told { Verdict::Missed } else { Verdict::Retrying(problem.clone()) };
@@ -263,8 +263,10 @@ mod tests {
 
     #[test]
     fn being_busy_is_no_news() {
-        assert_eq!(verdicts(Cause::Busy, "True", false, 9), ["missed"; 9]);
-        assert_eq!(verdicts(Cause::Busy, "False", true, 9), ["missed"; 9]);
+        for cause in [Cause::Busy, Cause::Queued { wait: std::time::Duration::from_secs(9) }] {
+            assert_eq!(verdicts(cause, "True", false, 9), ["missed"; 9]);
+            assert_eq!(verdicts(cause, "False", true, 9), ["missed"; 9]);
+        }
     }
 
     #[test]

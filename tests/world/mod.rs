@@ -8,7 +8,7 @@ pub mod secrets;
 
 use acr_attach::Connections;
 use acr_attach::api::{RegistryAttachment, RegistryAttachmentStatus};
-use acr_attach::azure::{Cloud, Identity};
+use acr_attach::azure::{Budget, Cloud, Identity};
 use acr_attach::domain::policy::Policy;
 use acr_attach::domain::schedule::Intervals;
 use acr_attach::settings::Settings;
@@ -127,6 +127,7 @@ impl World {
                 patience: SignedDuration::from_secs(2),
                 removal_delay: SignedDuration::from_secs(1),
             },
+            budget: Budget::default(),
         };
         change(&mut settings);
         let azure = AzureSim::start(azure).await.unwrap();

@@ -108,7 +108,7 @@ impl Registries {
         places.retain(|_, it| it.available_permits() < PLACES);
         let free = places.entry(server.clone()).or_insert_with(|| Arc::new(Semaphore::new(PLACES)));
         let place = Arc::clone(free).try_acquire_owned();
-        let place = place.map_err(|_| Error::busy(server.as_str(), PLACES))?;
+        let place = place.map_err(|_| Error::busy(server.as_str(), PLACES, None))?;
         Ok(RegistrySession { registries: Arc::clone(self), server: server.clone(), _place: place })
     }
 

@@ -73,11 +73,12 @@ fn fact(type_: ConditionType, status: &'static str, reason: Reason, message: &st
 /// What a problem says: not Ready, and either being retried or waiting for somebody.
 fn failed(problem: &Problem, kind: ConditionType, report: &Report<'_>) -> Vec<Fact> {
     let reason = match problem.cause {
-        Cause::Busy if report.deleting => Reason::Detaching,
+        cause if cause.is_waiting() && report.deleting => Reason::Detaching,
         cause => cause.reason(),
     };
     let ready = match problem.cause {
-        Cause::Undetermined | Cause::Busy => "Unknown",
+        Cause::Undetermined => "Unknown",
+        cause if cause.is_waiting() => "Unknown",
         _ => "False",
     };
     let message = if report.deleting {
@@ -152,6 +153,9 @@ fn access_granted(report: &Report<'_>) -> Option<Fact> {
     Some(fact(type_, "False", reason, &message))
 }
 
+/// Said where the role is chosen without knowing which one the registry honours.
+const MODE_IS_HIDDEN: &str = "; this cloud's api-versions do not tell the registry's mode, so that no other role is assigned or taken away: if it is in ABAC mode, assign Container Registry Repository Reader there by hand";
+
 fn attached(observed: &Observed) -> String {
     let by_arm = observed.registry.as_ref().map(|it| it.login_server.as_str());
     let by_name = observed.source.as_ref().map(|it| it.login_server.as_str());
@@ -161,7 +165,11 @@ fn attached(observed: &Observed) -> String {
         return format!("{server} {can}: {}", served.text());
     }
     match &observed.holdings {
-        Some(holdings) => format!("{server} can be pulled from: {}", granted(holdings)),
+        Some(holdings) => {
+            let hidden = observed.registry.as_ref().is_some_and(|it| it.mode.is_none());
+            let doubt = if hidden { MODE_IS_HIDDEN } else { "" };
+            format!("{server} can be pulled from: {}{doubt}", granted(holdings))
+        }
         None => format!("{server} can be pulled from"),
     }
 }

@@ -39,7 +39,7 @@ fn observed(held: bool) -> Observed {
         registry: Some(Registry {
             id: REGISTRY.parse().unwrap(),
             login_server: "contoso.azurecr.io".parse().unwrap(),
-            mode: crate::api::RoleAssignmentMode::LegacyRegistryPermissions,
+            mode: Some(RoleAssignmentMode::LegacyRegistryPermissions),
             provisioning_state: "Succeeded".into(),
         }),
         cluster: None,
@@ -146,7 +146,8 @@ fn words_of_a_newer_version_are_not_written_back() {
     let verdict = Verdict::Retrying(Problem::new(Cause::Unavailable, "x"));
     let mut seen = Observed::default();
     for registry in [None, observed(true).registry] {
-        seen.registry = registry.map(|it| Registry { mode: RoleAssignmentMode::Unknown, ..it });
+        seen.registry =
+            registry.map(|it| Registry { mode: Some(RoleAssignmentMode::Unknown), ..it });
         let after = told(Some(&before), &seen, &verdict, "2026-11-22T12:00:00Z");
         let text = serde_json::to_string(&after).unwrap();
         assert!(text.contains("contoso.azurecr.io"), "{text}");

@@ -1,0 +1,189 @@
+//! Act, on role assignments: makes them, shares them, and lets go of them.
+
+use super::act::{Actor, Deed};
+use super::locks::Lock;
+use crate::azure::{Error, NewAssignment, Writer};
+use crate::domain::claims::{Claim, Claims};
+use crate::domain::facts::RoleAssignment;
+use crate::domain::names::AssignmentId;
+use crate::domain::plan::{Amendment, Grant, Release, join, release};
+use crate::domain::problem::{Cause, Problem};
+use crate::domain::role::salted;
+
+/// How many other names are tried where Azure cannot take a name.
+const MOST_SALTS: u32 = 2;
+
+impl Actor<'_> {
+    /// Makes an assignment that is not there: the list that says so was read a moment ago. What
+    /// this process itself has written since then is looked at first.
+    pub(super) async fn assign(&self, grant: &Grant) -> Result<Option<Deed>, Problem> {
+        let id = grant.assignment_id();
+        let lock = self.locks.take(&id)?;
+        if lock.is_written() {
+            return self.hold(&id, grant, &lock).await;
+        }
+        self.make(&id, grant, &lock).await
+    }
+
+    /// Joins the assignment of that id.
+    pub(super) async fn join(
+        &self,
+        id: &AssignmentId,
+        grant: &Grant,
+    ) -> Result<Option<Deed>, Problem> {
+        let lock = self.locks.take(id)?;
+        self.hold(id, grant, &lock).await
+    }
+
+    /// Role assignments are planned only from what was read of them, and so with both.
+    fn writer(&self) -> Result<(&Writer, &Claim), Problem> {
+        let text = "changing role assignments: acr-attach has a fault; please report it";
+        let fault = || Problem::new(Cause::Internal, text);
+        Ok((&self.session.ok_or_else(fault)?.writer, self.claim.ok_or_else(fault)?))
+    }
+
+    /// Joins the assignment, or makes it. What stands there is read a moment before it is
+    /// written: a PUT on it would overwrite somebody else's description.
+    async fn hold(
+        &self,
+        id: &AssignmentId,
+        grant: &Grant,
+        lock: &Lock,
+    ) -> Result<Option<Deed>, Problem> {
+        match self.writer()?.0.role_assignment(id).await? {
+            None => self.make(id, grant, lock).await,
+            Some(found) => self.share(&found, grant).await.map(Some),
+        }
+    }
+
+    async fn share(&self, found: &RoleAssignment, grant: &Grant) -> Result<Deed, Problem> {
+        let (azure, claim) = self.writer()?;
+        let id = &found.id;
+        if found.claims().is_none() {
+            return Err(Problem::new(
+                Cause::Unavailable,
+                format!(
+                    "making role assignment {id}: another tool made it a moment ago; looking again"
+                ),
+            ));
+        }
+        let Some(to) = join(found, grant, claim)? else {
+            return Ok(Deed::Held(found.clone()));
+        };
+        azure.amend(found, &to).await?;
+        let after = self.read_back(id).await?;
+        Ok(if is_ours(found, claim) { Deed::Amended(after) } else { Deed::Joined(after) })
+    }
+
+    /// Makes the assignment. Where Azure cannot take its name it is tried once more, since that
+    /// may pass, and then under names that follow from it.
+    async fn make(
+        &self,
+        id: &AssignmentId,
+        grant: &Grant,
+        lock: &Lock,
+    ) -> Result<Option<Deed>, Problem> {
+        let (azure, claim) = self.writer()?;
+        lock.note(true);
+        let mut refused = None;
+        for salt in 0..=MOST_SALTS {
+            let id = &AssignmentId::on(&grant.registry, salted(id.name(), salt));
+            if salt > 0
+                && let Some(found) = azure.role_assignment(id).await?
+            {
+                return self.share(&found, grant).await.map(Some);
+            }
+            let mut made = azure.assign(&new(id, grant, claim)).await;
+            if made.as_ref().is_err_and(Error::is_hash_conflict) {
+                made = azure.assign(&new(id, grant, claim)).await;
+            }
+            match made {
+                Ok(()) => return self.made(id).await.map(Some),
+                Err(error) if error.is_hash_conflict() => refused = Some(error),
+                Err(error) if error.is_existing() => return self.existing(id, error).await,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        refused.map_or(Ok(None), |error| Err(error.into()))
+    }
+
+    /// What was made, or was there: somebody else may have made it since the list was read. Its
+    /// dates tell, since Azure answers 201 to either. Then that claim is gone; whoever made it a
+    /// moment ago looks again soon, as we do, and puts it back.
+    async fn made(&self, id: &AssignmentId) -> Result<Deed, Problem> {
+        let after = self.read_back(id).await?;
+        let is_new = after.created_on >= after.updated_on;
+        Ok(if is_new { Deed::Assigned(after) } else { Deed::Joined(after) })
+    }
+
+    /// Azure says that the role is assigned already. If that is not by our own earlier request,
+    /// it is under another name, and the next list shows whose it is.
+    async fn existing(&self, id: &AssignmentId, error: Error) -> Result<Option<Deed>, Problem> {
+        let (azure, claim) = self.writer()?;
+        let found = azure.role_assignment(id).await?;
+        let ours = found.filter(|it| is_ours(it, claim));
+        ours.map(|it| Some(Deed::Held(it))).ok_or_else(|| error.into())
+    }
+
+    /// Another cluster may have written at the same moment; what counts is what is there now.
+    async fn read_back(&self, id: &AssignmentId) -> Result<RoleAssignment, Problem> {
+        let (azure, claim) = self.writer()?;
+        let found = azure.role_assignment(id).await?;
+        let ours = found.filter(|it| is_ours(it, claim));
+        ours.ok_or_else(|| {
+            Problem::new(
+                Cause::Unavailable,
+                format!(
+                    "reading role assignment {id} after writing it: it does not bear claim {claim}; it is written again"
+                ),
+            )
+        })
+    }
+
+    /// Takes our claim back, and deletes the assignment if it was the last.
+    pub(super) async fn let_go(&self, id: &AssignmentId) -> Result<Option<Deed>, Problem> {
+        let (azure, claim) = self.writer()?;
+        let lock = self.locks.take(id)?;
+        let Some(found) = azure.role_assignment(id).await? else { return Ok(None) };
+        match release(&found, claim) {
+            Release::Nothing => Ok(None),
+            Release::Delete => {
+                azure.unassign(id).await?;
+                lock.note(false);
+                Ok(Some(Deed::Unassigned(id.clone())))
+            }
+            Release::Keep(to) => self.leave(&found, &to).await.map(Some),
+        }
+    }
+
+    async fn leave(&self, found: &RoleAssignment, to: &Amendment) -> Result<Deed, Problem> {
+        let (azure, claim) = self.writer()?;
+        let id = &found.id;
+        azure.amend(found, to).await?;
+        let left = azure.role_assignment(id).await?;
+        if left.is_some_and(|it| is_ours(&it, claim)) {
+            return Err(Problem::new(
+                Cause::Unavailable,
+                format!(
+                    "reading role assignment {id} after writing it: it still bears claim {claim}; it is written again"
+                ),
+            ));
+        }
+        Ok(Deed::Left(id.clone()))
+    }
+}
+
+fn new<'a>(id: &'a AssignmentId, grant: &'a Grant, claim: &Claim) -> NewAssignment<'a> {
+    NewAssignment {
+        id,
+        registry: &grant.registry,
+        role: grant.role,
+        principal: grant.principal,
+        condition: grant.condition.as_deref(),
+        description: Claims::of(claim.clone()).to_string(),
+    }
+}
+
+fn is_ours(found: &RoleAssignment, claim: &Claim) -> bool {
+    found.claims().is_some_and(|it| it.contains(claim))
+}

@@ -1,0 +1,156 @@
+//! Assignments that somebody makes in the same moment, and names that Azure cannot take.
+
+use acr_attach::api::Ownership;
+use acr_attach::domain::role::{Role, assignment_name, salted};
+use azure_sim::model::{
+    ACR_PULL, ExistsMessage, REPOSITORY_READER, RepeatedPut, RoleAssignmentMode,
+};
+use azure_sim::{Call, Effect, Fault, Model};
+use jiff::SignedDuration;
+use uuid::Uuid;
+
+use crate::world::{World, message};
+
+/// The name that the first assignment on `contoso` gets.
+fn first_name(world: &World) -> Uuid {
+    let registry = world.spec()["registry"]["resourceId"].as_str().unwrap().parse().unwrap();
+    assignment_name(&registry, world.kubelet().parse().unwrap(), Role::AcrPull)
+}
+
+/// Changes Azure between a list of role assignments and the PUT that follows it.
+async fn meanwhile(world: &World, change: impl FnOnce(&mut Model)) {
+    let delay = Effect::Delay { milliseconds: 1_500 };
+    world.azure.fault(Fault::new(Call::PutRoleAssignment, delay).once());
+    world.apply("a", world.spec()).await;
+    world
+        .until("the request to make it", || async {
+            let journal = world.azure.journal();
+            journal.iter().any(|it| it.call == Some(Call::PutRoleAssignment)).then_some(())
+        })
+        .await;
+    world.azure.update(change);
+}
+
+/// Somebody assigns the role to the kubelet identity under another name.
+fn assign(azure: &mut Model, role: &str, condition: Option<&str>) {
+    let registry = azure.find_registry("contoso").unwrap().id();
+    let kubelet = azure.find_cluster("prod").unwrap().kubelet_identity.clone().unwrap();
+    let name = azure.assign_id(&kubelet.object_id, role, &registry);
+    let made = azure.assignment_mut(&name).unwrap();
+    made.condition = condition.map(str::to_owned);
+    made.condition_version = condition.map(|_| "2.0".to_owned());
+}
+
+#[rstest::rstest]
+#[case(ExistsMessage::Plain)]
+#[case(ExistsMessage::WithId)]
+#[tokio::test]
+async fn a_role_that_somebody_assigns_in_the_same_moment_is_used(#[case] wording: ExistsMessage) {
+    let world = World::with(|azure| azure.settings.exists_message = wording, |_| {}).await;
+    meanwhile(&world, |azure| assign(azure, ACR_PULL, None)).await;
+    let status = world.until_reason("a", "Reconciling", "Unavailable").await;
+    assert!(message(&status).contains("409 RoleAssignmentExists"), "{}", message(&status));
+    let status = world.until_ready("a").await;
+    assert_eq!(status.role_assignments.unwrap()[0].ownership, Ownership::Existing);
+    let made = world.pull_assignments();
+    assert!(made.len() == 1 && made[0].description.is_none(), "{made:?}");
+}
+
+#[tokio::test]
+async fn a_narrower_role_that_somebody_assigns_in_the_same_moment_is_named() {
+    const NARROW: &str = "(@Request[Microsoft.ContainerRegistry/registries/repositories:name] StringEqualsIgnoreCase 'x')";
+    let abac = |azure: &mut Model| {
+        azure.registry_mut("contoso").unwrap().role_assignment_mode =
+            RoleAssignmentMode::AbacRepositoryPermissions;
+    };
+    let world = World::with(abac, |_| {}).await;
+    meanwhile(&world, |azure| assign(azure, REPOSITORY_READER, Some(NARROW))).await;
+    world.until_reason("a", "Stalled", "NotOurs").await;
+    let puts = world.calls(Call::PutRoleAssignment);
+    world.until_calls(Call::ListRoleAssignments, 2).await;
+    assert_eq!(world.calls(Call::PutRoleAssignment), puts, "tried again and again");
+}
+
+/// Whatever Azure answers to a PUT on what is there.
+#[rstest::rstest]
+#[case(RepeatedPut::Ok)]
+#[case(RepeatedPut::Created)]
+#[tokio::test]
+async fn an_assignment_that_another_cluster_makes_in_the_same_moment_is_shared(
+    #[case] answer: RepeatedPut,
+) {
+    let resync = SignedDuration::from_mins(30);
+    let world = World::with(
+        |azure| azure.settings.repeated_put = answer,
+        |settings| settings.intervals.resync = resync,
+    )
+    .await;
+    let (name, kubelet) = (first_name(&world).to_string(), world.kubelet());
+    meanwhile(&world, |azure| {
+        let registry = azure.find_registry("contoso").unwrap().id();
+        let random = azure.assign_id(&kubelet, ACR_PULL, &registry);
+        let made = azure.assignment_mut(&random).unwrap();
+        made.name = name;
+        made.description = Some("acr-attach claims: 0123456789ab".into());
+    })
+    .await;
+    world.until_ready("a").await;
+    // The other cluster's next look puts its claim back.
+    world.until_event("a", "Normal", "RoleAssignmentShared").await;
+    assert_eq!(world.pull_assignments().len(), 1);
+}
+
+#[tokio::test]
+async fn our_own_assignment_that_azure_refuses_to_make_twice_is_held() {
+    let mut world = World::with(
+        |azure| azure.settings.repeated_put = RepeatedPut::Conflict,
+        |settings| settings.intervals.resync = SignedDuration::from_mins(30),
+    )
+    .await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    world.stop().await;
+    // The list has not shown it yet when the operator starts again.
+    world.azure.update(|azure| azure.settings.list_lag_ms = 600_000);
+    world.azure.clear_journal();
+    world.start().await;
+    world.until_calls(Call::GetRoleAssignment, 1).await;
+    world.until_ready("a").await;
+    let journal = world.azure.journal();
+    let puts: Vec<_> = journal
+        .iter()
+        .filter(|it| it.call == Some(Call::PutRoleAssignment))
+        .map(|it| it.status)
+        .collect();
+    assert_eq!(puts, [Some(409)]);
+    assert_eq!(world.pull_assignments().len(), 1);
+}
+
+#[tokio::test]
+async fn a_name_that_azure_cannot_take_once_is_tried_once_more() {
+    let world = World::new().await;
+    let code = "HashConflictOnDifferentRoleAssignmentIds";
+    let text = "A hash conflict was encountered for the role Assignment ID. Please use a new Guid.";
+    world.azure.fault(Fault::error(Call::PutRoleAssignment, 400, code, text).once());
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    assert_eq!(world.pull_assignments()[0].name, first_name(&world).to_string());
+    assert_eq!(world.calls(Call::PutRoleAssignment), 2);
+}
+
+#[tokio::test]
+async fn a_name_that_azure_never_takes_is_replaced_in_the_same_pass() {
+    let world = World::with(|azure| azure.settings.new_hash_conflicts = 2, |_| {}).await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    let made = world.pull_assignments();
+    assert_eq!(made[0].name, salted(first_name(&world), 2).to_string());
+    assert_eq!(world.calls(Call::PutRoleAssignment), 5);
+    assert_eq!(world.calls(Call::GetRegistry), 1, "it took another pass");
+
+    world.until_calls(Call::ListRoleAssignments, 2).await;
+    assert_eq!(world.calls(Call::PutRoleAssignment), 5);
+    world.delete("a").await;
+    world.until_gone("a").await;
+    assert!(world.pull_assignments().is_empty());
+}
