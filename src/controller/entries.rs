@@ -7,9 +7,11 @@ use kube::api::{Api, Patch, PatchParams};
 
 use super::accounts;
 use super::act::{Acted, Actor, Deed};
-use super::kubernetes::within;
+use super::context::Context;
+use super::kubernetes::{Kubernetes, within};
 use super::memory::version;
 use super::pull_secrets::WRITES;
+use super::watches::Watches;
 use crate::domain::cluster::ServiceAccount;
 use crate::domain::problem::{Cause, Problem};
 
@@ -42,19 +44,37 @@ impl Actor<'_> {
         secret: &str,
         present: bool,
     ) -> Result<(), Problem> {
-        let ServiceAccount { namespace, name, .. } = account;
         let uid = self.object.uid().unwrap_or_default();
-        let (verb, patch) = if present {
-            ("adding", accounts::add(account, secret, &uid))
+        let edit = Edit { account, secret, uid: &uid, present };
+        edit.make(self.kubernetes, self.watches).await
+    }
+}
+
+/// One change of a service account.
+struct Edit<'a> {
+    account: &'a ServiceAccount,
+    secret: &'a str,
+    /// The uid of the attachment.
+    uid: &'a str,
+    /// Whether the entry is to be there.
+    present: bool,
+}
+
+impl Edit<'_> {
+    async fn make(&self, kubernetes: &Kubernetes, watches: &Watches) -> Result<(), Problem> {
+        let Self { account, secret, uid, present } = self;
+        let ServiceAccount { namespace, name, .. } = account;
+        let (verb, patch) = if *present {
+            ("adding", accounts::add(account, secret, uid))
         } else {
-            ("removing", accounts::remove(account, secret, &uid))
+            ("removing", accounts::remove(account, secret, uid))
         };
         let doing = format!(
             "{verb} {secret} in imagePullSecrets of service account {name} in namespace {namespace}"
         );
         let patch: json_patch::Patch = serde_json::from_value(patch)
             .map_err(|error| Problem::new(Cause::Internal, format!("{doing}: {error}")))?;
-        let api = Api::<StoredAccount>::namespaced(self.kubernetes.client(), namespace);
+        let api = Api::<StoredAccount>::namespaced(kubernetes.client(), namespace);
         let (params, body) = (PatchParams::default(), Patch::Json::<()>(patch));
         let stored = match within(&doing, api.patch(name, &params, &body)).await {
             // It is gone, and the entry with it.
@@ -67,8 +87,29 @@ impl Actor<'_> {
         };
         if let Some((key, reduced)) = accounts::reduce(&stored) {
             let version = version(stored.resource_version().as_deref());
-            self.watches.accounts.note(key, version, reduced);
+            watches.accounts.note(key, version, reduced);
         }
         Ok(())
     }
+}
+
+/// Takes out what an attachment has left that is gone.
+///
+/// A finalizer does not rule that out: the API server decides whether an object goes at once by
+/// what it read before, and one that gets its first finalizer in that moment goes with it.
+///
+/// # Errors
+/// When the API server does not answer or refuses.
+pub(super) async fn clear(uid: &str, ctx: &Context) -> Result<(), Problem> {
+    let left = ctx.watches.accounts.select(|it| it.marks.values().any(|mark| mark == uid))?;
+    if left.is_empty() || ctx.kubernetes.attachments().await?.contains(uid) {
+        return Ok(());
+    }
+    for account in &left {
+        for secret in account.marks.keys().filter(|it| account.is_marked(it, uid)) {
+            let edit = Edit { account, secret, uid, present: false };
+            edit.make(&ctx.kubernetes, &ctx.watches).await?;
+        }
+    }
+    Ok(())
 }

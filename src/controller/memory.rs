@@ -222,10 +222,11 @@ impl Memory {
         all.insert(name.to_owned(), recollection);
     }
 
-    /// The attachment is gone.
-    pub fn forget(&self, name: &str) {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    /// The attachment is gone. Returns its uid, if it was known.
+    pub fn forget(&self, name: &str) -> Option<String> {
         self.wakes.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        known.and_then(|it| it.trigger.uid)
     }
 
     /// The attachment has to be worked on.

@@ -140,9 +140,17 @@ type Pass = Result<(ObjectRef<Guarded>, Action), controller::Error<Infallible, w
 async fn forget_the_gone(passes: impl Stream<Item = Pass>, ctx: Arc<Context>) {
     let mut passes = std::pin::pin!(passes);
     while let Some(pass) = passes.next().await {
-        if let Err(controller::Error::ObjectNotFound(gone)) = pass {
-            ctx.memory.forget(&gone.name);
+        let Err(controller::Error::ObjectNotFound(gone)) = pass else { continue };
+        if let Some(uid) = ctx.memory.forget(&gone.name).filter(|_| ctx.policy.pull_secrets) {
+            // Beside the passes, which wait for nobody.
+            tokio::spawn(clear(gone.name, uid, Arc::clone(&ctx)));
         }
+    }
+}
+
+async fn clear(name: String, uid: String, ctx: Arc<Context>) {
+    if let Err(problem) = entries::clear(&uid, &ctx).await {
+        tracing::warn!(attachment.name = name, %problem, "entries of an attachment that is gone");
     }
 }
 

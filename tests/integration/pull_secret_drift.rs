@@ -192,3 +192,14 @@ async fn late_service_accounts_are_followed_and_dropped_ones_are_freed() {
         })
         .await;
 }
+
+#[tokio::test]
+async fn what_an_attachment_leaves_that_goes_without_its_finalizer_is_taken_out() {
+    let (world, one) = attached().await;
+    // As when the API server deletes it in the moment in which it gets the finalizer.
+    world.patch("a", json!({"metadata": {"finalizers": null}})).await;
+    world.delete("a").await;
+    world.until_gone("a").await;
+    world.until_pull_secrets_of(&one, "default", &[]).await;
+    world.until_no_secret(&one, "acr-pull").await;
+}
