@@ -4,8 +4,9 @@ use std::process::Command;
 
 use acr_attach::api::RegistryAttachmentStatus;
 use azure_sim::Call;
-use azure_sim::model::{READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
+use azure_sim::model::{DEFAULT_SUBSCRIPTION, READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
 use jiff::SignedDuration;
+use serde_json::json;
 
 use crate::world::{World, find, message, operator};
 
@@ -113,6 +114,22 @@ async fn an_operator_without_any_right_is_led_to_ready_by_the_messages_alone() {
     );
     assert!(given.iter().all(|it| it.object_id == object_id), "{given:?}");
     assert!(given[2].condition.as_ref().unwrap().contains(&world.kubelet()), "{given:?}");
+}
+
+#[tokio::test]
+async fn looking_for_a_registry_by_its_name_needs_a_right_on_the_subscription() {
+    let world = World::with(|azure| azure.role_assignments.clear(), |_| {}).await;
+    let mut spec = world.spec();
+    spec["registry"] = json!({"name": "contoso", "subscriptionId": DEFAULT_SUBSCRIPTION});
+    world.apply("a", spec).await;
+    let first = until_refused(&world, None).await;
+    let subscription = format!("/subscriptions/{DEFAULT_SUBSCRIPTION}");
+    assert_eq!((first.role, &first.scope), (READER, &subscription));
+    first.make(&world);
+    let second = until_refused(&world, Some(&first)).await;
+    assert_eq!(second.role, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR);
+    second.make(&world);
+    world.until_ready("a").await;
 }
 
 #[tokio::test]

@@ -63,6 +63,7 @@ impl World {
         .await;
         self.until_may("get", "", "namespaces", true).await;
         self.until_may("create", "events.k8s.io", "events", true).await;
+        self.until_may("list", "", "secrets", true).await;
     }
 
     /// The rules with the names that the settings allow, as README tells to write them.
@@ -87,8 +88,10 @@ impl World {
 
     /// Waits until the API server's own view of the operator's rights has caught up.
     pub async fn until_may(&self, verb: &str, group: &str, resource: &str, allowed: bool) {
+        let own = self.namespace();
         let (namespace, name) = match resource {
             "namespaces" => (None, Some("kube-system")),
+            "secrets" => (Some(own.as_str()), None),
             _ => (Some("default"), None),
         };
         let review: SubjectAccessReview = serde_json::from_value(json!({"spec": {
