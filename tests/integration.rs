@@ -22,6 +22,8 @@ mod causes;
 mod clouds;
 #[path = "integration/detaching.rs"]
 mod detaching;
+#[path = "integration/documents.rs"]
+mod documents;
 #[path = "integration/finding.rs"]
 mod finding;
 #[path = "integration/in_the_way.rs"]

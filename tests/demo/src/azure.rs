@@ -6,13 +6,21 @@ use anyhow::{Context as _, Result};
 use azure_sim::{
     AzureSim, Model,
     model::{
-        ACR_PULL, Principal, READER, REPOSITORY_READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR,
-        RoleAssignment,
+        ACR_PULL, Cluster as AksCluster, DEFAULT_SUBSCRIPTION, Principal, READER,
+        ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, RoleAssignment,
     },
 };
 use control_plane::Cluster;
 
-use crate::operator::{ACCOUNT, NAMESPACE};
+use crate::{
+    made::Made,
+    operator::{ACCOUNT, NAMESPACE},
+};
+
+/// The registry that is attached.
+pub const REGISTRY: &str = "contoso";
+/// The cluster that it is attached to.
+pub const CLUSTER: &str = "prod";
 
 /// The client id of the service principal for pull secrets, as it stands in the samples.
 const PULLER: &str = "c1000000-0000-4000-8000-000000000001";
@@ -50,22 +58,22 @@ impl Azure {
         })
     }
 
-    /// The role assignments that the operator has made and not deleted: role, principal, scope
-    /// and description of each.
-    pub fn made(&self) -> Vec<[String; 4]> {
+    /// The role assignments that the operator has made and not deleted.
+    pub fn made(&self) -> Vec<Made> {
         self.sim.read(|model| {
             let is_ours = |it: &&RoleAssignment| it.created_by.as_ref() == Some(&self.object_id);
             let assignments = model.role_assignments.iter();
-            assignments.filter(is_ours).map(|it| in_names(model, it)).collect()
+            assignments.filter(is_ours).map(|it| Made::of(it, model)).collect()
         })
     }
 
-    /// The names of the role assignments that the operator has made and not deleted.
-    pub fn names(&self) -> Vec<String> {
-        self.sim.read(|model| {
-            let is_ours = |it: &&RoleAssignment| it.created_by.as_ref() == Some(&self.object_id);
-            model.role_assignments.iter().filter(is_ours).map(|it| it.name.clone()).collect()
-        })
+    /// The managed cluster, as Azure knows it.
+    ///
+    /// # Errors
+    /// When it was taken out of the model.
+    pub fn cluster(&self) -> Result<AksCluster> {
+        let cluster = self.sim.read(|model| model.find_cluster(CLUSTER).cloned());
+        cluster.with_context(|| format!("there is no cluster {CLUSTER} in Azure any more"))
     }
 
     /// How many requests came so far, and how many of them could change something.
@@ -76,19 +84,20 @@ impl Azure {
     }
 }
 
-/// What there is before anything is attached: registry `contoso` with an image, cluster `prod`, and
-/// an application for the operator that may read both and assign roles at the registry; registry
-/// `fabrikam`, and an application for pull secrets that may pull from both registries.
+/// What there is before anything is attached: registry `contoso` with two repositories, cluster
+/// `prod` with two node pools, and an application for the operator that may read all of the
+/// subscription and assign roles at the registry; registry `fabrikam`, and an application for pull
+/// secrets that may pull from both registries.
 fn world(issuer: &str, key: &str) -> (Model, Principal) {
     let mut model = Model::default_tenant();
-    let registry = model.registry("contoso").repository(IMAGE.1, &[IMAGE.2]).add();
+    let registry = model.registry(REGISTRY).repository(IMAGE.1, &[IMAGE.2]);
+    let registry = registry.repository("team-a/app", &["v1"]).add();
     let other = model.registry("fabrikam").add();
-    let cluster = model.cluster("prod").add();
+    model.cluster(CLUSTER).agent_pools(&["system", "user"]).add();
     model.add_token_issuer(issuer, key);
     let subject = Cluster::service_account_user(NAMESPACE, ACCOUNT);
     let operator = model.application("acr-attach").federated(issuer, &subject).add();
-    model.assign(&operator, READER, &registry.id());
-    model.assign(&operator, READER, &cluster.id());
+    model.assign(&operator, READER, &format!("/subscriptions/{DEFAULT_SUBSCRIPTION}"));
     model.assign(&operator, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, &registry.id());
     let puller = model.application("puller").secret(CLIENT_SECRET);
     let puller = puller.with(|it| it.client_id = Some(PULLER.into())).add();
@@ -97,32 +106,10 @@ fn world(issuer: &str, key: &str) -> (Model, Principal) {
     (model, operator)
 }
 
-fn in_names(model: &Model, it: &RoleAssignment) -> [String; 4] {
-    let role = match it.role.as_str() {
-        ACR_PULL => "AcrPull",
-        REPOSITORY_READER => "Container Registry Repository Reader",
-        other => other,
-    };
-    let principal = model.principal(&it.principal_id).map(|it| it.display_name.clone());
-    let description = it.description.clone().unwrap_or_default();
-    [
-        role.to_owned(),
-        principal.unwrap_or_else(|| it.principal_id.clone()),
-        last_two_segments(&it.scope),
-        description,
-    ]
-}
-
-/// Kind and name of a resource: the whole id is wider than a terminal.
-fn last_two_segments(id: &str) -> String {
-    let mut last: Vec<_> = id.rsplit('/').take(2).collect();
-    last.reverse();
-    last.join("/")
-}
-
 #[cfg(test)]
 mod tests {
-    use azure_sim::model::{Cluster as AksCluster, Registry};
+    use azure_sim::model::Registry;
+    use serde_json::Value;
 
     use super::*;
 
@@ -135,27 +122,57 @@ mod tests {
         for entry in fs::read_dir(format!("{ROOT}/deploy/samples")).unwrap() {
             let path = entry.unwrap().path();
             let sample = fs::read_to_string(&path).unwrap();
-            let pairs = sample.lines().filter_map(|line| line.trim().split_once(": "));
-            let named: Vec<_> = pairs.filter_map(|it| Some((it, held(&model, it.0)?))).collect();
-            assert!(!named.is_empty(), "{} names nothing", path.display());
-            for ((key, value), held) in named {
-                // ARM writes resourcegroups in ids of clusters, and compares without regard to case.
-                let is_held = held.iter().any(|it| it.eq_ignore_ascii_case(value));
-                assert!(is_held, "{}: {key}: {value} is none of {held:?}", path.display());
+            for attachment in serde_saphyr::from_multiple::<Value>(&sample).unwrap() {
+                let named = named(&attachment["spec"]);
+                assert!(!named.is_empty(), "{} names nothing", path.display());
+                for (field, value) in named {
+                    // ARM writes resourcegroups in ids of clusters, and compares without regard
+                    // to case.
+                    let held = held(&model, field);
+                    let is_held = held.iter().any(|it| it.eq_ignore_ascii_case(value));
+                    assert!(is_held, "{}: {field}: {value} is none of {held:?}", path.display());
+                }
             }
         }
     }
 
-    /// What may stand in a sample's field, if that names something in Azure.
-    fn held(model: &Model, key: &str) -> Option<Vec<String>> {
-        Some(match key {
-            "resourceId" => model.registries.iter().map(Registry::id).collect(),
-            "clusterResourceId" => model.clusters.iter().map(AksCluster::id).collect(),
-            "loginServer" => model.registries.iter().map(|it| it.login_server.clone()).collect(),
-            "tenantId" => model.tenants.iter().map(|it| it.tenant_id.clone()).collect(),
-            "clientId" => vec![PULLER.to_owned()],
-            _ => return None,
-        })
+    /// The fields that name something in Azure.
+    const NAMING: [&str; 7] = [
+        "/registry/resourceId",
+        "/registry/name",
+        "/registry/loginServer",
+        "/kubeletIdentity/clusterResourceId",
+        "/pullSecret/servicePrincipal/tenantId",
+        "/pullSecret/servicePrincipal/clientId",
+        "/repositories/0",
+    ];
+
+    fn named(spec: &Value) -> Vec<(&'static str, &str)> {
+        NAMING.iter().filter_map(|it| Some((*it, spec.pointer(it)?.as_str()?))).collect()
+    }
+
+    /// What may stand there.
+    fn held(model: &Model, field: &str) -> Vec<String> {
+        match field {
+            "/registry/resourceId" => model.registries.iter().map(Registry::id).collect(),
+            "/registry/name" => model.registries.iter().map(|it| it.name.clone()).collect(),
+            "/registry/loginServer" => {
+                model.registries.iter().map(|it| it.login_server.clone()).collect()
+            }
+            "/kubeletIdentity/clusterResourceId" => {
+                model.clusters.iter().map(AksCluster::id).collect()
+            }
+            "/pullSecret/servicePrincipal/tenantId" => {
+                model.tenants.iter().map(|it| it.tenant_id.clone()).collect()
+            }
+            "/pullSecret/servicePrincipal/clientId" => vec![PULLER.to_owned()],
+            // A name, or all below the same folder.
+            _ => {
+                let all = model.registries.iter().flat_map(|it| &it.repositories);
+                let name = |name: &str| name.split_once('/').map(|it| format!("{}/*", it.0));
+                all.flat_map(|it| name(&it.name).into_iter().chain([it.name.clone()])).collect()
+            }
+        }
     }
 
     #[test]
@@ -163,11 +180,5 @@ mod tests {
         let readme = fs::read_to_string(format!("{ROOT}/README.md")).unwrap();
         let typed = format!("--from-literal=clientSecret={CLIENT_SECRET}\n");
         assert!(readme.contains(&typed), "README does not have {typed}");
-    }
-
-    #[test]
-    fn a_scope_is_shown_by_kind_and_name() {
-        let (model, _) = world("https://issuer.example", "");
-        assert_eq!(last_two_segments(&model.registries[0].id()), "registries/contoso");
     }
 }

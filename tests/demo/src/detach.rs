@@ -68,10 +68,7 @@ async fn left(world: &World) -> Result<Left> {
         format!("{name} in namespace {}", namespace.unwrap_or_default())
     };
     Ok([
-        (
-            "role assignments in Azure",
-            world.azure.made().into_iter().map(|it| it.join(" ")).collect(),
-        ),
+        ("role assignments in Azure", world.azure.made().iter().map(ToString::to_string).collect()),
         (
             "Secrets acr-pull in any namespace",
             secrets.iter().map(|it| place(format!("Secret {SECRET}"), it.namespace())).collect(),

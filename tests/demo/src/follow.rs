@@ -34,15 +34,13 @@ pub async fn follow(world: &World, started: Instant) {
 }
 
 async fn follow_assignments(world: &World, tell: impl Fn(char, String)) {
-    let text =
-        |[role, principal, scope, _]: &[String; 4]| format!("{role} on {scope} for {principal}");
     let mut seen = Vec::new();
     let mut ticks = interval(Duration::from_millis(100));
     loop {
         ticks.tick().await;
         let made = world.azure.made();
-        seen.iter().filter(|it| !made.contains(it)).for_each(|it| tell('-', text(it)));
-        made.iter().filter(|it| !seen.contains(it)).for_each(|it| tell('+', text(it)));
+        seen.iter().filter(|it| !made.contains(it)).for_each(|it| tell('-', it.to_string()));
+        made.iter().filter(|it| !seen.contains(it)).for_each(|it| tell('+', it.to_string()));
         seen = made;
     }
 }

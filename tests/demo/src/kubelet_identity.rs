@@ -5,16 +5,15 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 
 use crate::{
+    made::assignments,
     stopwatch::created_to_ready,
-    terminal::{say, say_heading, say_lines, table},
+    terminal::{say, say_heading, say_lines},
     world::World,
 };
 
 /// What is applied, and the name that stands in it.
 pub const SAMPLE: &str = "deploy/samples/kubelet-identity.yaml";
 pub const NAME: &str = "contoso";
-
-const TITLES: [&str; 4] = ["ROLE", "PRINCIPAL", "SCOPE", "DESCRIPTION"];
 
 /// Attaches and returns the time from the creation to Ready.
 ///
@@ -40,13 +39,6 @@ pub async fn look(world: &World) -> Result<()> {
     if made.is_empty() {
         bail!("the attachment is Ready, but there is no role assignment in Azure");
     }
-    say_lines(&assignments(made));
+    say_lines(&assignments(&made));
     Ok(())
-}
-
-/// Role assignments as a table.
-pub fn assignments(made: Vec<[String; 4]>) -> String {
-    let mut rows = vec![TITLES.map(str::to_owned)];
-    rows.extend(made);
-    table(&rows)
 }

@@ -1,19 +1,24 @@
 //! `demo`: acr-attach at work against a real API server and a simulated Azure, on loopback and
 //! without root.
 
+mod aks;
 mod azure;
 mod detach;
 mod figures;
 mod follow;
 mod kubectl;
 mod kubelet_identity;
+mod made;
+mod nodes;
 mod operator;
 mod play;
 mod pull_secret;
 mod registry;
+mod somebody;
 mod stopwatch;
 mod story;
 mod terminal;
+mod until;
 mod world;
 
 use std::{path::PathBuf, process::ExitCode, time::Instant};

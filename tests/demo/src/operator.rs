@@ -22,8 +22,10 @@ use crate::world::World;
 pub const NAMESPACE: &str = "acr-attach-system";
 /// The operator's service account.
 pub const ACCOUNT: &str = "acr-attach";
-/// Short, so that a change made in Azure by hand is seen while one looks.
-const RESYNC: &str = "15s";
+/// Short, so that what somebody changes in Azure is seen while one looks.
+pub const RESYNC: Duration = Duration::from_secs(5);
+/// Short too, and long enough to see in status that something waits to be removed.
+pub const REMOVAL_DELAY: Duration = Duration::from_secs(10);
 
 /// A kubelet would renew the token; here nobody does, and nobody plays longer than a day.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -174,7 +176,9 @@ async fn command(world: &World, program: &Path, address: SocketAddr) -> Result<C
         command.env_remove(name);
     }
     command
-        .args(["run", "--resync", RESYNC, "--log-format", "text"])
+        .args(["run", "--log-format", "text"])
+        .args(["--resync", &format!("{}s", RESYNC.as_secs())])
+        .args(["--removal-delay", &format!("{}s", REMOVAL_DELAY.as_secs())])
         .args(["--listen", &address.to_string()])
         .arg("--ca-file")
         .arg(world.write("azure-ca.pem", world.azure.sim.ca_pem())?)

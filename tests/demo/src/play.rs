@@ -38,10 +38,10 @@ fn say_what_to_try(world: &World) {
     say_heading("Look at them, and at what a pull secret says of itself:");
     say("  kubectl describe regatt");
     say(format_args!("  kubectl describe secret {SECRET} --namespace {NAMED}"));
-    // The operator looks every 15 s ± 10 %, and then needs a moment.
-    say_heading("Take the role assignment away in Azure. It comes back within 20 s:");
-    for name in world.azure.names() {
-        say(format_args!("  curl -X DELETE {control}/role-assignments/{name}"));
+    // The operator looks every 5 s ± 10 %, and then needs a moment.
+    say_heading("Take the role assignment away in Azure. It comes back within 10 s:");
+    for made in world.azure.made() {
+        say(format_args!("  curl -X DELETE {control}/role-assignments/{}", made.name));
     }
     say_heading("Delete a pull secret. It comes back at once:");
     say(format_args!("  kubectl delete secret {SECRET} --namespace {NAMED}"));

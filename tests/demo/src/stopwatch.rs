@@ -11,11 +11,13 @@ use futures::{Stream, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use kube::{
     Api, Client, ResourceExt as _,
-    api::{ApiResource, DynamicObject, GroupVersionKind, WatchEvent, WatchParams},
+    api::{DynamicObject, WatchEvent, WatchParams},
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::{time::timeout, try_join};
+
+use crate::world::attachments;
 
 /// Longer than kubectl waits, which says more when something does not happen.
 const DEADLINE: Duration = Duration::from_secs(90);
@@ -50,9 +52,7 @@ impl<T> Stopwatch<T> {
 /// # Errors
 /// When the API server refuses the watch.
 pub async fn created_to_ready(client: Client, name: &str) -> Result<Stopwatch<Duration>> {
-    let kind = GroupVersionKind::gvk("acr-attach.dev", "v1alpha1", "RegistryAttachment");
-    let resource = ApiResource::from_gvk_with_plural(&kind, "registryattachments");
-    let mut attachment = Changes::of(Api::all_with(client, &resource), name).await?;
+    let mut attachment = Changes::of(attachments(client), name).await?;
     Ok(Stopwatch::new(format!("attachment {name} to turn Ready"), async move {
         let created = attachment.seen(|_| true).await?;
         let ready = attachment.seen(|it: &DynamicObject| is_ready(&it.data)).await?;

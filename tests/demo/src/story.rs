@@ -1,10 +1,11 @@
-//! What a user does with it: attach both ways, look, detach.
+//! What a user does with it: attach both ways, look, detach; then, on AKS, what happens over time.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
 use crate::{
+    aks,
     detach::detach,
     kubelet_identity,
     pull_secret::{self, NAMED},
@@ -45,6 +46,7 @@ pub async fn tell(world: &World, started: Instant) -> Result<Times> {
     let served = pull_secret::label(world).await?;
     look_at_both(world).await?;
     detach(world).await.context("detaching failed")?;
+    aks::tell(world).await?;
     Ok(Times { granted, provided, both_ready, restored, served })
 }
 

@@ -25,8 +25,18 @@ pub fn say_lines(text: &str) {
 
 /// Says a command as one would type it; a long one goes on in the next line.
 pub fn say_command(command: &str) {
-    let lines = wrapped(command, WIDTH - "    ".len() - " \\".len());
-    say(format_args!("$ {}", lines.join(" \\\n    ")));
+    say(format_args!("$ {}", typed(command)));
+}
+
+/// Says a command that somebody else types.
+pub fn say_typed(command: &str) {
+    say(format_args!("    {}", typed(command).replace('\n', "\n  ")));
+}
+
+fn typed(command: &str) -> String {
+    let room = WIDTH - "      ".len() - " \\".len();
+    let lines = command.lines().flat_map(|line| wrapped(line, room));
+    lines.collect::<Vec<_>>().join(" \\\n    ")
 }
 
 /// A line as lines that are at most so wide, unless a word is wider.

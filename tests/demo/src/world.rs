@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use control_plane::{ControlPlane, Options};
-use kube::Client;
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject, GroupVersionKind},
+};
 use tokio::process::Command;
 
 use crate::{
@@ -83,6 +86,11 @@ impl World {
         Ok(path)
     }
 
+    /// The attachments, as the API server stores them.
+    pub fn attachments(&self) -> Api<DynamicObject> {
+        attachments(self.client.clone())
+    }
+
     /// Applies a sample and waits until its attachment is Ready.
     ///
     /// # Errors
@@ -120,6 +128,13 @@ impl World {
         drop(self.azure);
         Ok(self.plane.stop().await?)
     }
+}
+
+/// The attachments of a cluster.
+pub fn attachments(client: Client) -> Api<DynamicObject> {
+    let kind = GroupVersionKind::gvk("acr-attach.dev", "v1alpha1", "RegistryAttachment");
+    let resource = ApiResource::from_gvk_with_plural(&kind, "registryattachments");
+    Api::all_with(client, &resource)
 }
 
 /// The custom resource definition, as the operator prints it.

@@ -1,0 +1,280 @@
+//! What the pages say, held to what the code does. A page names everything there is, and nothing
+//! that there is not.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use acr_attach::api::{FINALIZERS, REQUESTED_AT, crd};
+use acr_attach::domain::claims;
+use acr_attach::domain::problem::{Cause, Stalls};
+use acr_attach::domain::schedule::{Intervals, retry};
+use acr_attach::settings::Arguments;
+use clap::Args;
+use jiff::SignedDuration;
+use serde_json::Value;
+
+const REFERENCE: &str = "docs/reference.md";
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// The cells of the first table below a heading of a page, row by row, without its head.
+fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
+    let text = read(page);
+    let lines = text.lines().skip_while(|it| *it != heading);
+    let rows = lines.skip_while(|it| !it.starts_with('|')).take_while(|it| it.starts_with('|'));
+    let cells = |row: &str| {
+        let cells = row.trim_matches('|').split('|');
+        cells.map(|it| it.trim().to_owned()).collect()
+    };
+    let rows: Vec<Vec<String>> = rows.skip(2).map(cells).collect();
+    assert!(!rows.is_empty(), "{page} has no table below {heading}");
+    rows
+}
+
+/// What stands between backticks.
+fn code(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// A column of a table, as far as it is code.
+fn column(rows: &[Vec<String>], column: usize) -> Vec<String> {
+    rows.iter().flat_map(|it| code(&it[column])).map(str::to_owned).collect()
+}
+
+/// That both are the same, whatever their order, and that nothing is told twice.
+fn assert_same<'a>(page: &[String], code: impl IntoIterator<Item = &'a str>) {
+    let told: BTreeSet<&str> = page.iter().map(String::as_str).collect();
+    assert_eq!(told.len(), page.len(), "something is told twice: {page:?}");
+    let there: BTreeSet<&str> = code.into_iter().collect();
+    let (missing, invented) = (there.difference(&told), told.difference(&there));
+    let (missing, invented): (Vec<_>, Vec<_>) = (missing.collect(), invented.collect());
+    assert!(missing.is_empty() && invented.is_empty(), "missing {missing:?}, wrong {invented:?}");
+}
+
+/// A field of the definition.
+struct Field {
+    path: String,
+    is_required: bool,
+    schema: Value,
+}
+
+/// All fields below `spec` or `status`.
+fn fields(part: &str) -> Vec<Field> {
+    let definition = serde_json::to_value(crd()).unwrap();
+    let [version] = &definition["spec"]["versions"].as_array().unwrap()[..] else {
+        panic!("another version came: give it a page")
+    };
+    let mut all = Vec::new();
+    collect(&version["schema"]["openAPIV3Schema"]["properties"][part], "", &mut all);
+    assert!(!all.is_empty());
+    all
+}
+
+fn collect(schema: &Value, prefix: &str, all: &mut Vec<Field>) {
+    let required = schema["required"].as_array();
+    for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{prefix}{name}");
+        let is_required = required.is_some_and(|it| it.iter().any(|it| it == name));
+        all.push(Field { path: path.clone(), is_required, schema: schema.clone() });
+        collect(schema, &format!("{path}."), all);
+        collect(&schema["items"], &format!("{path}[]."), all);
+    }
+}
+
+#[test]
+fn the_reference_names_every_field() {
+    for (part, heading) in [("spec", "## Spec"), ("status", "## Status")] {
+        let fields = fields(part);
+        let rows = table(REFERENCE, heading);
+        assert_same(&column(&rows, 0), fields.iter().map(|it| it.path.as_str()));
+        for row in rows {
+            let [name] = code(&row[0])[..] else { panic!("{row:?} is about several fields") };
+            let field = fields.iter().find(|it| it.path == name).unwrap();
+            let meaning = row.last().unwrap();
+            for word in field.schema["enum"].as_array().into_iter().flatten() {
+                let word = word.as_str().unwrap();
+                assert!(code(meaning).contains(&word), "{name} can be {word}");
+            }
+            if let Some(most) = field.schema["maxItems"].as_u64() {
+                let text = format!("at most {most}");
+                assert!(meaning.contains(&text), "{name} holds {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_reference_tells_defaults_and_what_is_required() {
+    let rows = table(REFERENCE, "## Spec");
+    for Field { path, is_required, schema } in fields("spec") {
+        let row = rows.iter().find(|it| code(&it[0]) == [&path]).unwrap();
+        let expected = match (&schema["default"], is_required) {
+            (Value::Null, true) => "required".to_owned(),
+            (Value::Null, false) => "–".to_owned(),
+            (Value::String(word), _) => format!("`{word}`"),
+            (value, _) => format!("`{value}`"),
+        };
+        assert_eq!(row[1], expected, "{path}");
+    }
+}
+
+#[test]
+fn the_reference_names_the_columns() {
+    let definition = serde_json::to_value(crd()).unwrap();
+    let text = read(REFERENCE);
+    let told = text.split("\n\n").find(|it| it.starts_with("`kubectl get regatt`")).unwrap();
+    for column in definition["spec"]["versions"][0]["additionalPrinterColumns"].as_array().unwrap()
+    {
+        let name = column["name"].as_str().unwrap();
+        assert!(told.contains(name), "column {name} is missing");
+    }
+}
+
+/// The words that `as_str` of that enum in `src/api/status.rs` gives.
+fn words(name: &str) -> Vec<String> {
+    let text = read("src/api/status.rs");
+    let start = text.find(&format!("impl {name} {{")).unwrap();
+    let block = text[start..].split("\n}\n").next().unwrap();
+    let words: Vec<_> = block.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+    assert!(!words.is_empty(), "{name} has no words");
+    words
+}
+
+#[test]
+fn the_reference_names_every_condition_and_every_reason() {
+    for (heading, name) in [("### Conditions", "ConditionType"), ("### Reasons", "Reason")] {
+        let told = column(&table(REFERENCE, heading), 0);
+        assert_same(&told, words(name).iter().map(String::as_str));
+    }
+    // README tells the same in short.
+    let told = column(&table("README.md", "## How an attachment tells how it is"), 0);
+    assert_same(&told, words("Reason").iter().map(String::as_str));
+}
+
+/// All but `Queued`, which waits as long as it is told to.
+const CAUSES: [Cause; 16] = [
+    Cause::InvalidSpec,
+    Cause::Unsupported,
+    Cause::NotAllowed,
+    Cause::NotOurs,
+    Cause::ExternallyManaged,
+    Cause::Undetermined,
+    Cause::AuthenticationFailed,
+    Cause::AccessDenied,
+    Cause::NotFound,
+    Cause::Propagating,
+    Cause::Throttled { retry_after: Duration::MAX },
+    Cause::Unavailable,
+    Cause::QuotaExceeded,
+    Cause::Locked,
+    Cause::Internal,
+    Cause::Busy,
+];
+
+#[test]
+fn the_reference_tells_when_a_problem_stalls_and_is_tried_again() {
+    let mut rows = table(REFERENCE, "### Reasons");
+    for cause in CAUSES {
+        let reason = cause.reason().as_str();
+        let row = rows.iter().position(|it| code(&it[0]) == [reason]).unwrap();
+        let row = rows.remove(row);
+        let stalls = match cause.stalls() {
+            Stalls::Never => "never",
+            Stalls::AtOnce => "at once",
+            Stalls::After(1) => "after the patience",
+            Stalls::After(2) => "after twice the patience",
+            Stalls::After(times) => panic!("{reason} stalls after {times} times the patience"),
+        };
+        assert_eq!((row[2].as_str(), row[3].as_str()), (stalls, &*waits(cause)), "{reason}");
+    }
+    // What is left is no problem.
+    assert_eq!(column(&rows, 0), ["Attached", "Detaching"]);
+}
+
+/// How long a problem waits to be tried again.
+fn waits(cause: Cause) -> String {
+    let resync = SignedDuration::from_hours(1000);
+    let intervals = Intervals { resync, patience: resync, removal_delay: resync };
+    let [first, last] = [1, 99].map(|failures| retry(cause, failures, &intervals, 0.5));
+    let most = text(retry(cause, 99, &intervals, 1.0));
+    match cause {
+        Cause::Throttled { .. } => format!("as long as Azure says, {most} at most"),
+        Cause::Busy => format!("{most} at most, or when its turn comes"),
+        _ if first == resync => "`--resync`".to_owned(),
+        _ if first == last => text(first),
+        _ => format!("{} – {}", text(first), text(last)),
+    }
+}
+
+fn text(wait: SignedDuration) -> String {
+    match wait.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds => format!("{} min", seconds / 60),
+    }
+}
+
+#[test]
+fn the_reference_names_every_event() {
+    let source = read("src/controller/news.rs");
+    let source = source.split("#[cfg(test)]").next().unwrap();
+    let is_word = |it: &&str| {
+        it.starts_with(char::is_uppercase) && it.chars().all(|it| it.is_ascii_alphabetic())
+    };
+    let words = source.split('"').skip(1).step_by(2).filter(is_word);
+    let words: BTreeSet<_> = words.filter(|it| !["True", "False"].contains(it)).collect();
+    let rows = table(REFERENCE, "## Events");
+    let reasons = column(&rows, 0);
+    let actions: BTreeSet<_> = column(&rows, 2).into_iter().collect();
+    let told: Vec<_> = reasons.into_iter().chain(actions).collect();
+    assert_same(&told, words);
+}
+
+#[test]
+fn the_reference_names_what_stands_in_objects_and_in_azure() {
+    let finalizers = column(&table(REFERENCE, "## Annotation and finalizers"), 0);
+    assert_same(&finalizers, FINALIZERS);
+    let text = read(REFERENCE);
+    assert!(text.contains(&format!("annotation `{REQUESTED_AT}`")));
+    assert!(text.contains(&format!("At most {} claims fit", claims::MOST)));
+    let example = text.lines().find_map(|it| it.strip_prefix("    acr-attach claims: "));
+    let read = claims::Claims::read(&format!("acr-attach claims: {}", example.unwrap()));
+    assert!(read.is_some(), "the example is none of ours");
+}
+
+#[test]
+fn the_pages_name_no_flag_that_there_is_not() {
+    let command = Arguments::augment_args(clap::Command::new("run"));
+    let there: BTreeSet<_> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
+    for page in [REFERENCE, "README.md"] {
+        let text = read(page);
+        for flag in code(&text).iter().filter_map(|it| it.strip_prefix("--")) {
+            let name = flag.split(['=', ' ']).next().unwrap();
+            assert!(there.contains(name), "{page} names --{name}");
+        }
+    }
+}
+
+#[test]
+fn readme_tells_every_flag_with_its_variable_and_its_default() {
+    let mut told = Vec::new();
+    for row in table("README.md", "## Flags") {
+        let flags = code(&row[0]).into_iter().filter_map(|it| it.strip_prefix("--"));
+        let flags: Vec<_> = flags.map(str::to_owned).collect();
+        let defaults: Vec<_> = row[2].split(", ").map(str::to_owned).collect();
+        let variables = code(&row[1]).into_iter().map(str::to_owned);
+        assert_eq!(flags.len(), defaults.len(), "{row:?}");
+        told.extend(flags.into_iter().zip(variables).zip(defaults));
+    }
+    let command = Arguments::augment_args(clap::Command::new("run"));
+    let flags = command.get_arguments().filter_map(clap::Arg::get_long);
+    assert_same(&told.iter().map(|((flag, _), _)| flag.clone()).collect::<Vec<_>>(), flags);
+    for ((flag, variable), default) in told {
+        let argument = command.get_arguments().find(|it| it.get_long() == Some(&flag)).unwrap();
+        assert_eq!(argument.get_env().unwrap(), &*variable, "--{flag}");
+        let is = argument.get_default_values().first().filter(|it| !it.is_empty());
+        assert!(is.is_none_or(|it| *it == *default), "--{flag} is {is:?} by default");
+    }
+}
