@@ -7,7 +7,7 @@ PROGRAMS := $(addprefix $(BIN)/,etcd kube-apiserver kube-controller-manager kube
 CARGO_TEST := RUST_TEST_THREADS=8 cargo test --workspace --all-targets --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build demo test bench format lint control-plane crds deny clean
+.PHONY: help tools build demo test bench soak format lint control-plane crds deny clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,11 @@ bench: tools ## Measures, and prints ratios and counts; judges nothing
 	@cargo build --quiet -p control-plane
 	@cargo bench --quiet -p acr-attach --no-run
 	@target/debug/control-plane run --crd crds/registryattachments.yaml -- cargo bench --quiet -p acr-attach
+
+soak: tools ## Runs the tests that take minutes, one after the other
+	@cargo build --quiet -p control-plane
+	@target/debug/control-plane run --crd crds/registryattachments.yaml -- env RUST_TEST_THREADS=1 \
+		cargo test -p acr-attach --test integration --quiet -- --ignored --nocapture
 
 format: ## Checks the format
 	@cargo fmt --all --check
