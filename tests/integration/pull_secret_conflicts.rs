@@ -4,33 +4,22 @@ use acr_attach::domain::policy::AllowedNames;
 use azure_sim::Call;
 use azure_sim::model::NetworkDefaultAction;
 use jiff::SignedDuration;
-use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
 use crate::world::secrets::{CLIENT_SECRET, login, with_puller};
 use crate::world::{World, find, message};
 
-async fn apply_account(world: &World, namespace: &str, list: &serde_json::Value) {
-    let manifest = json!({
-        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"},
-        "imagePullSecrets": list,
-    });
-    let params = PatchParams::apply("flux").force();
-    let patch = Patch::Apply(&manifest);
-    world.accounts(namespace).patch("default", &params, &patch).await.unwrap();
-}
-
 #[tokio::test]
 async fn a_list_that_git_owns_is_left_alone_until_git_adds_the_line() {
     let world = World::with_pull_secrets(|_| {}).await;
     let one = world.namespace_with("one", json!({})).await;
-    apply_account(&world, &one, &json!([{"name": "of-git"}])).await;
+    world.apply_pull_secrets_of(&one, &["of-git"]).await;
     world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
     let status = world.until_reason("a", "Stalled", "ExternallyManaged").await;
     assert!(message(&status).contains("`- name: acr-pull`"), "{}", message(&status));
     assert_eq!(world.pull_secrets_of(&one, "default").await, ["of-git"]);
     world.until_secret(&one, "acr-pull").await;
-    apply_account(&world, &one, &json!([{"name": "of-git"}, {"name": "acr-pull"}])).await;
+    world.apply_pull_secrets_of(&one, &["of-git", "acr-pull"]).await;
     world.until_ready("a").await;
     // What we did not add stays.
     world.delete("a").await;

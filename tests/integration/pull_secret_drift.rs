@@ -123,11 +123,7 @@ async fn an_entry_that_is_taken_out_comes_back_until_that_is_a_fight() {
 async fn entries_of_others_keep_their_place_and_survive_us() {
     let world = World::with_pull_secrets(|_| {}).await;
     let one = world.namespace_with("one", json!({})).await;
-    world
-        .until("the service account", || async {
-            world.accounts(&one).get_opt("default").await.unwrap()
-        })
-        .await;
+    world.until_account(&one).await;
     world.set_pull_secrets_of(&one, "default", &["first", "second"]).await;
     world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
     world.until_ready("a").await;
@@ -144,11 +140,7 @@ async fn entries_of_others_keep_their_place_and_survive_us() {
 async fn an_entry_that_was_there_before_us_stays_after_us() {
     let world = World::with_pull_secrets(|_| {}).await;
     let one = world.namespace_with("one", json!({})).await;
-    world
-        .until("the service account", || async {
-            world.accounts(&one).get_opt("default").await.unwrap()
-        })
-        .await;
+    world.until_account(&one).await;
     world.set_pull_secrets_of(&one, "default", &["acr-pull"]).await;
     world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
     world.until_ready("a").await;

@@ -329,25 +329,14 @@ async fn a_role_stays_while_the_pods_of_a_namespace_cannot_use_the_secret_instea
     world.apply("a", world.spec()).await;
     world.until_ready("a").await;
     let one = world.namespace_with("one", json!({})).await;
-    let manifest = json!({
-        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"},
-        "imagePullSecrets": [{"name": "of-git"}],
-    });
-    let params = PatchParams::apply("flux").force();
-    let patch = Patch::Apply(&manifest);
-    world.accounts(&one).patch("default", &params, &patch).await.unwrap();
+    world.apply_pull_secrets_of(&one, &["of-git"]).await;
     world.apply("a", by_id(&world, &json!({"names": [one]}))).await;
     world.until_reason("a", "Ready", "ExternallyManaged").await;
     world.until_secret(&one, "acr-pull").await;
     // Longer than the removal delay.
     world.until_calls(Call::ListRoleAssignments, 3).await;
     assert_eq!(world.pull_assignments().len(), 2, "the puller's own, and ours");
-    let manifest = json!({
-        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"},
-        "imagePullSecrets": [{"name": "of-git"}, {"name": "acr-pull"}],
-    });
-    let patch = Patch::Apply(&manifest);
-    world.accounts(&one).patch("default", &params, &patch).await.unwrap();
+    world.apply_pull_secrets_of(&one, &["of-git", "acr-pull"]).await;
     world.until_ready("a").await;
     world
         .until("the role to be released", || async {

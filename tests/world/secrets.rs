@@ -106,6 +106,25 @@ impl World {
         self.accounts(namespace).patch(account, &params, &patch).await.unwrap();
     }
 
+    /// Waits until the service account `default` of a new namespace is there.
+    pub async fn until_account(&self, namespace: &str) -> ServiceAccount {
+        self.until("the service account", || async {
+            self.accounts(namespace).get_opt("default").await.unwrap()
+        })
+        .await
+    }
+
+    /// Applies the list of service account `default`, as a tool that follows Git does.
+    pub async fn apply_pull_secrets_of(&self, namespace: &str, names: &[&str]) {
+        let list: Vec<_> = names.iter().map(|it| json!({"name": it})).collect();
+        let manifest = json!({
+            "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"},
+            "imagePullSecrets": list,
+        });
+        let (params, patch) = (PatchParams::apply("flux").force(), Patch::Apply(&manifest));
+        self.accounts(namespace).patch("default", &params, &patch).await.unwrap();
+    }
+
     /// Waits until there is a pull secret in that namespace.
     pub async fn until_secret(&self, namespace: &str, name: &str) -> Secret {
         let api = self.secrets(namespace);
