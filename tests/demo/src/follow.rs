@@ -18,6 +18,7 @@ use kube::{
 use tokio::{join, time::interval};
 
 use crate::{
+    made::Made,
     pull_secret::SECRET,
     terminal::{say, say_heading},
     world::World,
@@ -25,7 +26,7 @@ use crate::{
 
 /// Says which role assignments and pull secrets come and go, until it is dropped.
 pub async fn follow(world: &World, started: Instant) {
-    say_heading("Role assignments and pull secrets, as they come (+) and go (-):");
+    say_heading("Role assignments and pull secrets, as they come (+), change (~) and go (-):");
     let tell = |sign: char, what: String| {
         let time = started.elapsed().as_secs_f64();
         say(format_args!("  {time:>7.1} s  {sign} {what}"));
@@ -34,13 +35,22 @@ pub async fn follow(world: &World, started: Instant) {
 }
 
 async fn follow_assignments(world: &World, tell: impl Fn(char, String)) {
-    let mut seen = Vec::new();
+    let mut seen: Vec<Made> = Vec::new();
     let mut ticks = interval(Duration::from_millis(100));
     loop {
         ticks.tick().await;
         let made = world.azure.made();
-        seen.iter().filter(|it| !made.contains(it)).for_each(|it| tell('-', it.to_string()));
-        made.iter().filter(|it| !seen.contains(it)).for_each(|it| tell('+', it.to_string()));
+        for gone in seen.iter().filter(|it| made.iter().all(|new| new.name != it.name)) {
+            tell('-', gone.to_string());
+        }
+        for new in &made {
+            match seen.iter().find(|it| it.name == new.name) {
+                None => tell('+', new.to_string()),
+                // Another attachment has come or gone that uses it too.
+                Some(old) if old != new => tell('~', format!("{new}, {}", new.description)),
+                Some(_) => {}
+            }
+        }
         seen = made;
     }
 }
