@@ -25,18 +25,18 @@ pub fn say_lines(text: &str) {
 
 /// Says a command as one would type it; a long one goes on in the next line.
 pub fn say_command(command: &str) {
-    say(format_args!("$ {}", typed(command)));
+    say(format_args!("$ {}", typed(command, "    ")));
 }
 
-/// Says a command that somebody else types.
+/// Says a command that somebody else types. A line break stands where it may go on.
 pub fn say_typed(command: &str) {
-    say(format_args!("    {}", typed(command).replace('\n', "\n  ")));
+    say(format_args!("    {}", typed(command, "      ")));
 }
 
-fn typed(command: &str) -> String {
-    let room = WIDTH - "      ".len() - " \\".len();
-    let lines = command.lines().flat_map(|line| wrapped(line, room));
-    lines.collect::<Vec<_>>().join(" \\\n    ")
+fn typed(command: &str, indent: &str) -> String {
+    let room = WIDTH - indent.len() - " \\".len();
+    let lines: Vec<_> = command.lines().flat_map(|line| wrapped(line, room)).collect();
+    lines.join(&format!(" \\\n{indent}"))
 }
 
 /// A line as lines that are at most so wide, unless a word is wider.
