@@ -7,6 +7,7 @@ mod choice;
 mod context;
 mod entries;
 mod events;
+mod identity;
 mod kubernetes;
 mod locks;
 mod memory;

@@ -4,15 +4,16 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::context::Context;
+use super::identity::identity;
 use super::memory::{Known, Look, Trigger};
 use super::pull_secrets::Making;
-use super::registry::{self, Wanted, detected, usable};
+use super::registry::{self, Wanted, usable};
 use crate::api::RegistryAttachment;
-use crate::azure::{Reader, Session};
-use crate::domain::attachment::{IdentitySource, KubeletIdentity, Method, RegistryName, Task};
+use crate::azure::Session;
+use crate::domain::attachment::{KubeletIdentity, Method, RegistryName, Task};
 use crate::domain::claims::Claim;
 use crate::domain::kubelet_identity;
-use crate::domain::names::{ClusterId, PrincipalId, RegistryId};
+use crate::domain::names::{ClusterId, RegistryId};
 use crate::domain::plan::{Assignments, Desired, Failing, Finalizer, Owned};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::pull_secret::{self, Source};
@@ -162,7 +163,8 @@ impl Observation {
         self.observed.registry = Some(registry.clone());
         usable(&registry)?;
         self.former(asked.former.as_ref(), &registry, pass.ctx);
-        let identity = identity(&asked.source, azure, pass.ctx).await?;
+        let before = self.cluster_before(pass);
+        let identity = identity(&asked.source, before, azure, pass.ctx).await?;
         self.observed.cluster.clone_from(&identity.cluster);
         self.observed.principal = Some(identity.principal);
         let found = azure.role_assignments(&registry.id).await?;
@@ -172,6 +174,13 @@ impl Observation {
         self.desired.settled = identity.settled && kubelet_identity::may_replace(&registry);
         self.session = Some(session);
         Ok(())
+    }
+
+    /// The cluster that a role of ours was decided for. What nodes look like later changes nothing.
+    fn cluster_before(&self, pass: Pass<'_>) -> Option<ClusterId> {
+        let told = pass.object.status.as_ref()?.kubelet_identity.as_ref()?;
+        let id = told.cluster_resource_id.as_ref()?.parse().ok()?;
+        self.owned.finalizers.contains(&Finalizer::RoleAssignments).then_some(id)
     }
 
     /// The registry that was found before.
@@ -256,36 +265,4 @@ impl Observation {
         self.owned.assignments = Some(Assignments::on(registry, claim, found));
         Ok(())
     }
-}
-
-/// The identity that pulls.
-struct Identity {
-    principal: PrincipalId,
-    cluster: Option<ClusterId>,
-    /// Whether no node uses a former identity any more.
-    settled: bool,
-}
-
-async fn identity(
-    source: &IdentitySource,
-    azure: &Reader,
-    ctx: &Context,
-) -> Result<Identity, Problem> {
-    let cluster = match source {
-        IdentitySource::Given(principal) => {
-            return Ok(Identity { principal: *principal, cluster: None, settled: true });
-        }
-        IdentitySource::Cluster(id) => id.clone(),
-        IdentitySource::Detected => detected(ctx).await?,
-    };
-    let cluster = azure.cluster(&cluster).await?;
-    let principal = match (&cluster.kubelet_identity, &cluster.service_principal) {
-        (None, Some(client)) => {
-            let answer = azure.service_principal(client).await.map_err(Problem::from);
-            answer
-                .map_err(|problem| kubelet_identity::unknown_service_principal(&problem, client))?
-        }
-        _ => kubelet_identity::principal(&cluster)?,
-    };
-    Ok(Identity { principal, settled: cluster.settled, cluster: Some(cluster.id) })
 }

@@ -180,10 +180,7 @@ fn role_assignments(holdings: &Holdings, claim: Option<&Claim>) -> Vec<RoleAssig
                 role: Role::from_definition(it.role)?.name().to_owned(),
                 principal_id: it.principal.to_string(),
                 ownership: if mine(it) { Ownership::Managed } else { Ownership::Existing },
-                remove_after: holdings
-                    .waiting
-                    .get(&it.id)
-                    .and_then(|due| due.as_ref().map(ToString::to_string)),
+                remove_after: holdings.waiting.get(&it.id).and_then(|due| due.map(seconds)),
             })
         })
         .collect();

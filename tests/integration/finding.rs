@@ -252,7 +252,12 @@ async fn on_aks_auto_assigns_a_role_and_asks_once_for_all() {
         nodes.delete(&name, &DeleteParams::default()).await.unwrap();
     }
     put_node(&world, "other", &json!({"labels": {}, "providerID": "kind://docker/a/b"})).await;
-    world.until_reason("a", "Ready", "Undetermined").await;
+    world
+        .until("the remark", || async {
+            message(&world.status("a").await).contains("set method to PullSecret").then_some(())
+        })
+        .await;
+    assert_eq!(find(&world.status("a").await, "Ready").unwrap().0, "True");
     assert_eq!(world.pull_assignments().len(), 2, "the puller's own, and ours");
     world.delete("a").await;
     world.until_gone("a").await;
