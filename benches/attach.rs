@@ -17,6 +17,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
+use acr_attach::azure::{Budget, Rate};
 use azure_sim::model::{READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
 use azure_sim::{Call, Model};
 use serde_json::{Value, json};
@@ -98,6 +99,9 @@ async fn by_operator() -> (Duration, usize) {
     let world = World::with(registries, |settings| {
         settings.concurrency = 64;
         settings.intervals.resync = jiff::SignedDuration::from_mins(30);
+        // The loop is not paced either: what pacing costs is what Azure allows.
+        let rate = Rate { burst: 10_000, per_second: 10_000.0 };
+        settings.budget = Budget { reads: rate, writes: rate, deletes: rate };
     })
     .await;
     let specs: Vec<(String, Value)> = (0..ATTACHMENTS)
