@@ -12,6 +12,7 @@ mod error;
 mod gate;
 mod lookup;
 mod permission;
+mod places;
 mod refusal;
 mod resources;
 mod shared;
@@ -19,11 +20,10 @@ mod transport;
 mod versions;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use azure_core::http::{ClientOptions, RetryOptions};
 use jiff::{SignedDuration, Timestamp};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::mpsc::UnboundedReceiver;
 use uuid::Uuid;
 
 use crate::domain::facts::Cluster;
@@ -37,15 +37,13 @@ pub use assignments::NewAssignment;
 pub use cloud::Cloud;
 pub use entra::Identity;
 pub use error::Error;
+use gate::Gates;
 pub use gate::{Budget, Rate};
-use gate::{Gates, Line};
+use places::{Place, Places};
 use shared::Shared;
 
 /// How many passes may speak to Azure Resource Manager at once. Each makes one call at a time.
 const SESSIONS: usize = 8;
-/// How soon one more place is free, if many wait for one: eight passes, each of four calls of
-/// 50 ms. Slower calls only make those who come back come back once more.
-const PER_SESSION: Duration = Duration::from_millis(25);
 /// What was read so shortly before a look was asked for is as good as read by it.
 const AS_GOOD_AS_NEW: SignedDuration = SignedDuration::from_secs(5);
 
@@ -54,8 +52,8 @@ const AS_GOOD_AS_NEW: SignedDuration = SignedDuration::from_secs(5);
 pub struct Azure {
     arm: Arc<Arm>,
     registries: Arc<Registries>,
-    free: Arc<Semaphore>,
-    line: Mutex<Line>,
+    places: Arc<Places>,
+    called: Mutex<Option<UnboundedReceiver<String>>>,
     answers: Arc<Answers>,
 }
 
@@ -74,7 +72,7 @@ pub struct Session {
     pub reader: Reader,
     /// Writes role assignments, and reads one before and after it writes it.
     pub writer: Writer,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 /// What can be read.
@@ -107,11 +105,12 @@ impl Azure {
             ..ClientOptions::default()
         };
         let registries = Arc::new(Registries::new(cloud, options.clone(), audience));
+        let (places, called) = Places::new(SESSIONS);
         Self {
             arm: Arc::new(Arm::new(cloud, identity, options, &Arc::default())),
             registries,
-            free: Arc::new(Semaphore::new(SESSIONS)),
-            line: Mutex::default(),
+            places,
+            called: Mutex::new(Some(called)),
             answers: Arc::default(),
         }
     }
@@ -127,14 +126,10 @@ impl Azure {
     /// pass reserves there what it may need, so that no call is made in vain.
     ///
     /// # Errors
-    /// A turn when no place is free. Nobody waits for one, since whoever has it may be waiting
-    /// for an Azure that hangs.
-    pub fn session(&self) -> Result<Session, Error> {
-        let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else {
-            let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
-            let turn = line.join(PER_SESSION, PER_SESSION, Instant::now());
-            return Err(Error::busy("Azure", SESSIONS, Some(turn)));
-        };
+    /// A turn when no place is free. Whoever says who asks is called when one is.
+    pub fn session(&self, caller: Option<&str>) -> Result<Session, Error> {
+        let place = self.places.take(caller);
+        let place = place.map_err(|wait| Error::busy("Azure", SESSIONS, Some(wait)))?;
         let arm = Arc::new(self.arm.for_a_pass());
         let answers = Arc::clone(&self.answers);
         let since = Timestamp::now() - AS_GOOD_AS_NEW;
@@ -143,6 +138,11 @@ impl Azure {
             writer: Writer(arm),
             _place: place,
         })
+    }
+
+    /// The names of those who are called since a place is free. For one listener.
+    pub fn called(&self) -> Option<UnboundedReceiver<String>> {
+        self.called.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Takes a place at a registry. Each has places of its own: one that hangs delays no other.
@@ -178,10 +178,10 @@ mod tests {
         let metrics = Metrics::new(&mut Registry::default());
         let azure =
             Azure::new(reqwest::Client::new(), Cloud::Public, Identity::None, None, metrics);
-        let mut sessions: Vec<_> = (0..SESSIONS).map(|_| azure.session().unwrap()).collect();
-        let refused = Problem::from(azure.session().unwrap_err()).cause;
+        let mut sessions: Vec<_> = (0..SESSIONS).map(|_| azure.session(None).unwrap()).collect();
+        let refused = Problem::from(azure.session(None).unwrap_err()).cause;
         assert!(matches!(refused, Cause::Queued { .. }), "{refused:?}");
         sessions.pop();
-        azure.session().unwrap();
+        azure.session(None).unwrap();
     }
 }

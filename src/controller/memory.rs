@@ -26,6 +26,8 @@ pub struct Memory {
 pub enum Wake {
     /// Namespaces, Secrets or service accounts changed.
     Cluster,
+    /// There is a place for it at Azure.
+    Place,
     /// The Secret with its client secret changed.
     Credential,
 }

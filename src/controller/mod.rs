@@ -48,7 +48,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{MethodInUse, RegistryAttachment};
 use crate::metrics::{Metrics, Standing};
 pub use context::{Context, Rules};
-use memory::Trigger;
+use memory::{Trigger, Wake};
 use reconcile::reconcile;
 use touched::wakes;
 use watches::Touch;
@@ -84,6 +84,7 @@ pub fn run(
     let passes = Controller::for_stream(watched, store.clone())
         .with_config(config)
         .reconcile_on(woken(touches, store, Arc::clone(&ctx)))
+        .reconcile_on(called(Arc::clone(&ctx)))
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile, never, Arc::clone(&ctx));
     let (client, policy, namespace) = (client.clone(), ctx.policy.clone(), ctx.namespace.clone());
@@ -109,10 +110,7 @@ fn woken(
     attachments: Store<Guarded>,
     ctx: Arc<Context>,
 ) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
-    let touched = futures::stream::unfold(touched, |mut touched| async move {
-        touched.recv().await.map(|touch| (touch, touched))
-    });
-    touched.flat_map(move |touch| {
+    received(touched).flat_map(move |touch| {
         let all = attachments.state();
         let concerned: Vec<_> = all
             .iter()
@@ -125,6 +123,21 @@ fn woken(
             .collect();
         futures::stream::iter(concerned)
     })
+}
+
+/// The attachments that found no place at Azure, when there is one.
+fn called(ctx: Arc<Context>) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
+    let names = futures::stream::iter(ctx.azure.called()).flat_map(received);
+    names.map(move |name| {
+        ctx.memory.wake(&name, Wake::Place);
+        ObjectRef::new(&name)
+    })
+}
+
+fn received<T: Send + 'static>(
+    from: mpsc::UnboundedReceiver<T>,
+) -> impl Stream<Item = T> + Send + 'static {
+    futures::stream::unfold(from, |mut from| async move { from.recv().await.map(|it| (it, from)) })
 }
 
 /// What a pass is triggered by: spec, deletion, finalizers and a request to look again. Not by

@@ -47,6 +47,18 @@ pub struct Pass<'a> {
     pub ctx: &'a Context,
 }
 
+impl Pass<'_> {
+    /// Takes a place at Azure Resource Manager. Without one the attachment is called when there
+    /// is one.
+    ///
+    /// # Errors
+    /// A turn when none is free.
+    pub fn session(&self) -> Result<Session, Problem> {
+        let session = self.ctx.azure.session(Some(&self.object.name_any()))?;
+        Ok(session.wanted_at(self.known.wanted))
+    }
+}
+
 /// What was found, part by part, and what could not be found out.
 pub struct Observation {
     /// For status.
@@ -156,7 +168,7 @@ impl Observation {
     ) -> Result<(), Problem> {
         let claim = self.claim(pass).await?;
         let wanted = Wanted { name, source: Some(&asked.source), before: self.before(pass) };
-        let session = pass.ctx.azure.session()?.wanted_at(pass.known.wanted);
+        let session = pass.session()?;
         let azure = &session.reader;
         let registry = wanted.read(azure, pass.ctx).await?;
         self.look.registry = Some(registry.clone());
@@ -230,7 +242,7 @@ impl Observation {
             (RegistryName::Id(id), _) | (_, Some(id)) => Ok(Some(id.clone())),
             (_, None) if !needed => Ok(None),
             (_, None) => {
-                let azure = pass.ctx.azure.session()?;
+                let azure = pass.session()?;
                 match wanted.look_up(&self.session.insert(azure).reader, pass.ctx).await {
                     Err(problem) if problem.cause == Cause::NotFound => Ok(None),
                     answer => answer.map(Some),
@@ -255,7 +267,7 @@ impl Observation {
         }
         let claim = self.claim(pass).await?;
         if self.session.is_none() {
-            self.session = Some(pass.ctx.azure.session()?);
+            self.session = Some(pass.session()?);
         }
         let Some(session) = &self.session else { return Ok(()) };
         let found = match session.reader.role_assignments(registry).await {

@@ -53,7 +53,7 @@ impl Context {
             Hint::Unsure(why) => return Ok(Platform::Unsure(why)),
             Hint::Aks(group) => group,
         };
-        let session = self.azure.session()?;
+        let session = self.azure.session(None)?;
         verified(&group, &session.reader).await
     }
 

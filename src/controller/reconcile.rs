@@ -45,7 +45,9 @@ pub async fn reconcile(
     let name = object.name_any();
     let trigger = Trigger::of_guarded(&object);
     let before = ctx.memory.recall(&name, &trigger);
-    let wake = ctx.memory.wake_of(&name);
+    let waits = before.as_ref().is_some_and(|it| it.known.wanted.is_some());
+    // Who was called may have come by itself before.
+    let wake = ctx.memory.wake_of(&name).filter(|it| *it != Wake::Place || waits);
     let wait = before.as_ref().and_then(|it| it.wait(&trigger, Timestamp::now()));
     let due = wait.is_none();
     let by = Brought { trigger: &trigger, before: before.as_ref(), due, remains: None };
@@ -85,7 +87,7 @@ async fn work(
     let now = Timestamp::now();
     let Brought { trigger, before, .. } = by;
     let occasion = match before {
-        _ if wake == Some(Wake::Credential) => Occasion::Look,
+        _ if matches!(wake, Some(Wake::Place | Wake::Credential)) => Occasion::Look,
         None if is_answered(object, trigger) => Occasion::Glance,
         Some(it) if it.trigger == *trigger && now < it.next.look => Occasion::Glance,
         _ => Occasion::Look,

@@ -169,7 +169,7 @@ async fn a_cold_start_keeps_within_the_budget_and_makes_no_call_in_vain() {
     assert_eq!(told(&world), (0, expected.to_vec()), "in {took:?}");
 }
 
-/// Takes minutes: `cargo test … -- --ignored --nocapture a_thousand`.
+/// Run by `make soak`. It prints how long it took, and how often Azure was asked.
 #[tokio::test]
 #[ignore = "takes minutes"]
 async fn a_thousand_attachments_start_cold_without_a_single_429() {

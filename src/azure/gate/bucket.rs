@@ -86,18 +86,13 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// Those who have to come back, one after the other. Only the time of the last turn is kept.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::azure) struct Line {
+pub(super) struct Line {
     last: Option<Instant>,
 }
 
 impl Line {
     /// How long until the turn of one more: not before `soonest`, and `step` after the one before.
-    pub(in crate::azure) fn join(
-        &mut self,
-        soonest: Duration,
-        step: Duration,
-        now: Instant,
-    ) -> Duration {
+    pub(super) fn join(&mut self, soonest: Duration, step: Duration, now: Instant) -> Duration {
         let first = now + soonest.min(LONGEST);
         let turn = self.last.map_or(first, |last| first.max(last + step));
         let turn = if turn > now + LONGEST { first } else { turn };

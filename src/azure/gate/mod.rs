@@ -15,9 +15,8 @@ use azure_core::http::Method;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use bucket::Bucket;
-pub(super) use bucket::Line;
 pub use bucket::Rate;
+use bucket::{Bucket, Line};
 
 /// What one identity may ask of one subscription.
 #[derive(Clone, Copy, Debug, PartialEq)]
