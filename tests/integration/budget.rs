@@ -190,5 +190,8 @@ async fn a_thousand_attachments_start_cold_without_a_single_429() {
     let (refused, calls) = told(&world);
     println!("{COUNT} attachments are Ready after {took:?}; answers of 429: {refused}");
     println!("calls: {calls:?}, {} in all", calls.iter().map(|it| it.1).sum::<usize>());
+    let metrics = world.page("/metrics").await.1;
+    let passes = metrics.lines().filter(|it| it.starts_with("controller_runtime_reconcile_total"));
+    passes.for_each(|it| println!("{it}"));
     assert_eq!(refused, 0);
 }
