@@ -245,6 +245,15 @@ impl Memory {
     }
 }
 
+impl Wake {
+    /// What it means for an attachment that waits for a place at Azure, or does not any more:
+    /// then it has come by itself, and what else may have happened still counts.
+    #[must_use]
+    pub fn for_one_that_waits(self, waits: bool) -> Self {
+        if self == Self::Place && !waits { Self::Cluster } else { self }
+    }
+}
+
 impl Recollection {
     /// How long there is nothing to do; `None` if the time has come, or something new has.
     ///
@@ -270,4 +279,21 @@ impl Recollection {
 #[must_use]
 pub fn version(text: Option<&str>) -> u64 {
     text.and_then(|it| it.parse().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_comes_too_late_swallows_no_event_of_the_cluster() {
+        let memory = Memory::default();
+        memory.wake("a", Wake::Cluster);
+        memory.wake("a", Wake::Place);
+        let wake = memory.wake_of("a").unwrap();
+        assert_eq!(wake.for_one_that_waits(true), Wake::Place);
+        assert_eq!(wake.for_one_that_waits(false), Wake::Cluster);
+        assert_eq!(Wake::Credential.for_one_that_waits(false), Wake::Credential);
+        assert_eq!(memory.wake_of("a"), None);
+    }
 }

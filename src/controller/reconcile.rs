@@ -46,8 +46,7 @@ pub async fn reconcile(
     let trigger = Trigger::of_guarded(&object);
     let before = ctx.memory.recall(&name, &trigger);
     let waits = before.as_ref().is_some_and(|it| it.known.wanted.is_some());
-    // Who was called may have come by itself before.
-    let wake = ctx.memory.wake_of(&name).filter(|it| *it != Wake::Place || waits);
+    let wake = ctx.memory.wake_of(&name).map(|it| it.for_one_that_waits(waits));
     let wait = before.as_ref().and_then(|it| it.wait(&trigger, Timestamp::now()));
     let due = wait.is_none();
     let by = Brought { trigger: &trigger, before: before.as_ref(), due, remains: None };
