@@ -7,7 +7,6 @@ use kube::api::{Api, Patch, PatchParams};
 
 use super::accounts;
 use super::act::{Acted, Actor, Deed};
-use super::context::Context;
 use super::kubernetes::{Kubernetes, within};
 use super::memory::version;
 use super::pull_secrets::WRITES;
@@ -91,25 +90,4 @@ impl Edit<'_> {
         }
         Ok(())
     }
-}
-
-/// Takes out what an attachment has left that is gone.
-///
-/// A finalizer does not rule that out: the API server decides whether an object goes at once by
-/// what it read before, and one that gets its first finalizer in that moment goes with it.
-///
-/// # Errors
-/// When the API server does not answer or refuses.
-pub(super) async fn clear(uid: &str, ctx: &Context) -> Result<(), Problem> {
-    let left = ctx.watches.accounts.select(|it| it.marks.values().any(|mark| mark == uid))?;
-    if left.is_empty() || ctx.kubernetes.attachments().await?.contains(uid) {
-        return Ok(());
-    }
-    for account in &left {
-        for secret in account.marks.keys().filter(|it| account.is_marked(it, uid)) {
-            let edit = Edit { account, secret, uid, present: false };
-            edit.make(&ctx.kubernetes, &ctx.watches).await?;
-        }
-    }
-    Ok(())
 }

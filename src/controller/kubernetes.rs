@@ -1,6 +1,6 @@
 //! The calls to the Kubernetes API: each with a deadline, each failure told as a problem.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
@@ -46,14 +46,14 @@ impl Kubernetes {
         self.client.clone()
     }
 
-    /// The uids of all attachments, those of other operators included.
+    /// The names of all attachments by their uids, those of other operators included.
     ///
     /// # Errors
     /// When the API server does not answer or refuses.
-    pub async fn attachments(&self) -> Result<BTreeSet<String>, Problem> {
+    pub async fn attachments(&self) -> Result<BTreeMap<String, String>, Problem> {
         let params = ListParams::default();
         let list = within("listing attachments", self.stored.list_metadata(&params)).await?;
-        Ok(list.items.iter().filter_map(ResourceExt::uid).collect())
+        Ok(list.items.iter().filter_map(|it| Some((it.uid()?, it.name_any()))).collect())
     }
 
     /// What tells this cluster from others: the UID of namespace `kube-system`, which lives as

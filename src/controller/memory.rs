@@ -181,10 +181,10 @@ impl Trigger {
         self.deleting
     }
 
-    /// Whether it is the same object, and being deleted.
+    /// Whether it is of the same object, and not of another one of its name.
     #[must_use]
-    pub fn is_deletion_of(&self, other: &Self) -> bool {
-        self.deleting && self.uid == other.uid
+    pub fn is_of(&self, other: &Self) -> bool {
+        self.uid == other.uid
     }
 
     /// The finalizers of ours that the object bears.
@@ -224,11 +224,15 @@ impl Memory {
         all.insert(name.to_owned(), recollection);
     }
 
-    /// The attachment is gone. Returns its uid, if it was known.
-    pub fn forget(&self, name: &str) -> Option<String> {
+    /// The attachment is gone. Returns what was known of it.
+    pub fn forget(&self, name: &str) -> Option<Recollection> {
         self.wakes.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
-        known.and_then(|it| it.trigger.uid)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(name)
+    }
+
+    /// The names of the attachments of which something is known.
+    pub fn names(&self) -> Vec<String> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
     /// The attachment has to be worked on.

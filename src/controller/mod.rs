@@ -27,6 +27,7 @@ mod report;
 mod secrets;
 mod touched;
 mod unreadable;
+mod vanished;
 mod watches;
 
 use std::convert::Infallible;
@@ -51,6 +52,7 @@ pub use context::{Context, Rules};
 use memory::{Trigger, Wake};
 use reconcile::reconcile;
 use touched::wakes;
+use vanished::{Vanished, let_go};
 use watches::Touch;
 
 /// An attachment, or what is left of one that this version cannot read.
@@ -71,11 +73,22 @@ pub fn run(
 ) -> (Attachments, impl Future<Output = ()> + use<>) {
     let (store, writer) = reflector::store();
     let api: Api<Guarded> = Api::all(client.clone());
+    let vanished = Arc::new(Vanished::default());
+    let (tell_gone, gone) = mpsc::unbounded_channel();
     let watched = watcher(api, watcher::Config::default().labels(selector))
         .default_backoff()
         .inspect(|event| log_watch(event.as_ref().err()))
         .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer)
+        .inspect({
+            let (vanished, ctx) = (Arc::clone(&vanished), Arc::clone(&ctx));
+            move |event| {
+                for name in vanished.seen(event, &ctx) {
+                    // The receiver lives as long as the controller.
+                    let _ = tell_gone.send(name);
+                }
+            }
+        })
         .applied_objects()
         .predicate_filter(trigger, PredicateConfig::default());
     let attachments = Attachments(store.clone());
@@ -85,6 +98,8 @@ pub fn run(
         .with_config(config)
         .reconcile_on(woken(touches, store, Arc::clone(&ctx)))
         .reconcile_on(called(Arc::clone(&ctx)))
+        // Not before a pass at work has ended, which may write what has to be let go.
+        .reconcile_on(received(gone).map(|name| ObjectRef::new(&name)))
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile, never, Arc::clone(&ctx));
     let (client, policy, namespace) = (client.clone(), ctx.policy.clone(), ctx.namespace.clone());
@@ -97,7 +112,7 @@ pub fn run(
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            () = forget_the_gone(passes, ctx) => {}
+            () = forget_the_gone(passes, vanished, ctx) => {}
             () = follow => {}
         }
     };
@@ -151,20 +166,19 @@ fn trigger(object: &Guarded) -> Option<u64> {
 
 type Pass = Result<(ObjectRef<Guarded>, Action), controller::Error<Infallible, watcher::Error>>;
 
-async fn forget_the_gone(passes: impl Stream<Item = Pass>, ctx: Arc<Context>) {
+async fn forget_the_gone(
+    passes: impl Stream<Item = Pass>,
+    vanished: Arc<Vanished>,
+    ctx: Arc<Context>,
+) {
     let mut passes = std::pin::pin!(passes);
     while let Some(pass) = passes.next().await {
         let Err(controller::Error::ObjectNotFound(gone)) = pass else { continue };
-        if let Some(uid) = ctx.memory.forget(&gone.name).filter(|_| ctx.policy.pull_secrets) {
+        let before = ctx.memory.forget(&gone.name);
+        if let Some(last) = vanished.take(&gone.name) {
             // Beside the passes, which wait for nobody.
-            tokio::spawn(clear(gone.name, uid, Arc::clone(&ctx)));
+            tokio::spawn(let_go(last, before, Arc::clone(&ctx)));
         }
-    }
-}
-
-async fn clear(name: String, uid: String, ctx: Arc<Context>) {
-    if let Err(problem) = entries::clear(&uid, &ctx).await {
-        tracing::warn!(attachment.name = name, %problem, "entries of an attachment that is gone");
     }
 }
 

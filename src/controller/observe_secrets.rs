@@ -226,7 +226,7 @@ async fn gone(
         return Ok(others);
     }
     let alive = ctx.kubernetes.attachments().await?;
-    Ok(others.difference(&alive).cloned().collect())
+    Ok(others.into_iter().filter(|it| !alive.contains_key(it)).collect())
 }
 
 /// The registry as status tells it: what Azure said before the operator was started.

@@ -133,7 +133,7 @@ fn is_answered(object: &RegistryAttachment, trigger: &Trigger) -> bool {
 }
 
 /// What came of a pass; `None` if it was a glance, and that shows nothing of a role.
-async fn attach(
+pub(super) async fn attach(
     object: &RegistryAttachment,
     occasion: Occasion,
     known: &Known,

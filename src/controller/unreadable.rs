@@ -67,7 +67,8 @@ pub async fn remains(
         let text = format!("reading attachment {name}: it has changed, which is yet to be seen");
         Problem::new(Cause::Unavailable, text)
     };
-    let is_same = Trigger::of(&stored).is_deletion_of(trigger);
+    let now = Trigger::of(&stored);
+    let is_same = now.is_deleting() && now.is_of(trigger);
     let remains = Remains::of(&stored).filter(|_| is_same).ok_or_else(outrun)?;
     let holds = trigger.finalizers().contains(&Finalizer::RoleAssignments);
     let lost = if holds && !remains.tells_where {

@@ -163,3 +163,16 @@ async fn a_suspended_attachment_grants_nothing_and_still_detaches() {
     world.until_gone("a").await;
     assert_eq!(world.pull_assignments().len(), 0);
 }
+
+#[tokio::test]
+async fn what_goes_without_its_finalizer_leaves_no_claim() {
+    let world = World::new().await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    assert_eq!(world.pull_assignments().len(), 1);
+    // As when the API server deletes it in the moment in which it gets the finalizer.
+    world.patch("a", json!({"metadata": {"finalizers": null}})).await;
+    world.delete("a").await;
+    world.until_gone("a").await;
+    world.until("no role", || async { world.pull_assignments().is_empty().then_some(()) }).await;
+}
