@@ -35,7 +35,10 @@ pub(super) async fn identity(
         }
         IdentitySource::Cluster(id) => id.clone(),
         IdentitySource::Detected => match (detected(ctx).await, before) {
-            (Err(problem), Some(before)) if problem.cause == Cause::Undetermined => before,
+            (
+                Err(Problem { cause: Cause::Undetermined | Cause::Unsupported, .. }),
+                Some(before),
+            ) => before,
             (answer, _) => answer?,
         },
     };

@@ -118,12 +118,13 @@ pub(super) fn usable(registry: &Registry) -> Result<(), Problem> {
 /// The cluster that the nodes are of.
 ///
 /// # Errors
-/// `Undetermined` when that is none of AKS, or nobody can tell.
+/// `Unsupported` when that is none of AKS; `Undetermined` when nobody can tell.
 pub(super) async fn detected(ctx: &Context) -> Result<ClusterId, Problem> {
     match ctx.platform().await? {
         Platform::Aks(cluster) => Ok(cluster),
-        Platform::NotAks => Err(undetermined(
-            "no node bears a label of AKS (kubernetes.azure.com/…) or is a machine of Azure",
+        Platform::NotAks => Err(Problem::new(
+            Cause::Unsupported,
+            "finding the kubelet identity: the cluster is not AKS, since no node bears a label of AKS (kubernetes.azure.com/…) or is a machine of Azure; set method to PullSecret, or say whose identity pulls in kubeletIdentity.principalId",
         )),
         Platform::Unsure(why) => Err(undetermined(&why)),
     }

@@ -278,6 +278,11 @@ async fn elsewhere_auto_writes_a_pull_secret_and_stays_with_it() {
     let status = world.until_reason("b", "Stalled", "InvalidSpec").await;
     assert!(message(&status).contains("the cluster is not AKS"), "{}", message(&status));
 
+    let by_role = json!({"registry": world.spec()["registry"], "method": "KubeletIdentity"});
+    world.apply("c", by_role).await;
+    let status = world.until_reason("c", "Stalled", "Unsupported").await;
+    assert!(message(&status).contains("set method to PullSecret"), "{}", message(&status));
+
     let nodes: Api<Node> = Api::all(world.client.clone());
     nodes.delete("n0", &DeleteParams::default()).await.unwrap();
     let group = world.azure.read(node_group);
