@@ -94,6 +94,17 @@ fn registries(azure: &mut Model) {
     }
 }
 
+/// One attachment for each registry.
+fn specs(world: &World) -> Vec<Value> {
+    let spec = |n: usize| {
+        let mut spec = world.spec();
+        let id = world.azure.read(|it| it.find_registry(&format!("registry{n}")).unwrap().id());
+        spec["registry"] = json!({"resourceId": id});
+        spec
+    };
+    (0..ATTACHMENTS).map(spec).collect()
+}
+
 /// From the first object to the last Ready, as the audit log of status writes tells the end.
 async fn by_operator() -> (Duration, usize) {
     let world = World::with(registries, |settings| {
@@ -104,19 +115,10 @@ async fn by_operator() -> (Duration, usize) {
         settings.budget = Budget { reads: rate, writes: rate, deletes: rate };
     })
     .await;
-    let specs: Vec<(String, Value)> = (0..ATTACHMENTS)
-        .map(|n| {
-            let mut spec = world.spec();
-            let id = world
-                .azure
-                .read(|azure| azure.find_registry(&format!("registry{n}")).unwrap().id());
-            spec["registry"] = json!({"resourceId": id});
-            (format!("a{n}"), spec)
-        })
-        .collect();
+    let specs = specs(&world);
     let start = Instant::now();
-    for (name, spec) in specs {
-        world.apply(&name, spec).await;
+    for (n, spec) in specs.into_iter().enumerate() {
+        world.apply(&format!("a{n}"), spec).await;
     }
     world
         .until("all roles", || async {
@@ -132,6 +134,6 @@ async fn by_operator() -> (Duration, usize) {
 async fn by_loop() -> (Duration, usize) {
     let mut world = World::with(registries, |_| {}).await;
     world.stop().await;
-    let took = bare::attach_all(&world, ATTACHMENTS).await;
+    let took = bare::attach_all(&world, specs(&world)).await;
     (took, arm_calls(&world))
 }

@@ -15,20 +15,10 @@ const AT_ONCE: usize = 8;
 const AUTHORIZATION: &str = "providers/Microsoft.Authorization";
 const ACR_PULL: &str = "7f951dda-4ed3-4680-a7ca-43fe172d538d";
 
-/// Assigns the role on each registry, and tells how long that took. The objects are created too,
+/// Assigns the role on each registry that these name, and tells how long that took. The objects are created too,
 /// since the operator's time counts that.
-pub async fn attach_all(world: &World, registries: usize) -> Duration {
+pub async fn attach_all(world: &World, specs: Vec<Value>) -> Duration {
     let azure = client(world);
-    let specs: Vec<Value> = (0..registries)
-        .map(|n| {
-            let mut spec = world.spec();
-            let id = world
-                .azure
-                .read(|azure| azure.find_registry(&format!("registry{n}")).unwrap().id());
-            spec["registry"] = json!({"resourceId": id});
-            spec
-        })
-        .collect();
     let start = Instant::now();
     let token = token(world, &azure).await;
     let cluster = world.spec()["kubeletIdentity"]["clusterResourceId"].clone();

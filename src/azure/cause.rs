@@ -130,6 +130,8 @@ fn by_code(code: &str) -> Option<Cause> {
         "RoleAssignmentLimitExceeded" => Cause::QuotaExceeded,
         "ScopeLocked" => Cause::Locked,
         "InvalidPrincipalId" | "UnmatchedPrincipalType" => Cause::InvalidSpec,
+        // The name is ours alone.
+        "InvalidRoleAssignmentId" => Cause::Internal,
         _ => return None,
     })
 }
@@ -243,6 +245,7 @@ mod tests {
     #[case(409, "RoleAssignmentLimitExceeded", Cause::QuotaExceeded)]
     #[case(400, "UnmatchedPrincipalType", Cause::InvalidSpec)]
     #[case(400, "InvalidPrincipalId", Cause::InvalidSpec)]
+    #[case(400, "InvalidRoleAssignmentId", Cause::Internal)]
     #[case(400, "HashConflictOnDifferentRoleAssignmentIds", Cause::Unavailable)]
     #[case(400, "NoRegisteredProviderFound", Cause::Unsupported)]
     #[case(429, "TooManyRequests", Cause::Throttled { retry_after: Duration::from_secs(7) })]

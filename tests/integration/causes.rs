@@ -5,7 +5,8 @@ use std::time::Duration;
 use acr_attach::azure::Identity;
 use azure_core::credentials::Secret;
 use azure_sim::model::{
-    DEFAULT_SUBSCRIPTION, DEFAULT_TENANT, READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR,
+    AgentPool, DEFAULT_SUBSCRIPTION, DEFAULT_TENANT, READER,
+    ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR,
 };
 use azure_sim::{Call, Effect, Fault, Model};
 use jiff::SignedDuration;
@@ -285,33 +286,56 @@ async fn a_write_whose_answer_is_lost_is_not_made_twice() {
     assert_eq!(puts, 1);
 }
 
+/// The object ids that hold a pull role on `contoso`, in order.
+fn holders(world: &World) -> Vec<String> {
+    let mut all: Vec<_> = world.pull_assignments().into_iter().map(|it| it.principal_id).collect();
+    all.sort();
+    all
+}
+
+/// Looks again and again whether every identity that nodes pull with has its role. Never ends.
+async fn nodes_can_always_pull(world: &World) {
+    let mut tick = tokio::time::interval(Duration::from_millis(5));
+    loop {
+        tick.tick().await;
+        let holders = holders(world);
+        world.azure.read(|azure| {
+            let in_use = azure.find_cluster("prod").unwrap().kubelet_identities_in_use();
+            for identity in in_use {
+                assert!(holders.iter().any(|it| it == identity), "{identity} cannot pull");
+            }
+        });
+    }
+}
+
 #[tokio::test]
 async fn a_replaced_identity_is_granted_at_once_and_the_former_keeps_its_role_until_nodes_follow() {
     let world = World::new().await;
+    world.azure.update(|azure| {
+        let second = AgentPool { name: "second".into(), ..AgentPool::default() };
+        azure.cluster_mut("prod").unwrap().agent_pools.push(second);
+    });
     world.apply("a", world.spec()).await;
     world.until_ready("a").await;
-    let former = world.kubelet();
     let next = "33333333-3333-3333-3333-333333333333";
-    world.azure.update(|azure| {
-        let prod = azure.cluster_mut("prod").unwrap();
-        prod.provisioning_state = "Updating".into();
-        prod.kubelet_identity.as_mut().unwrap().object_id = next.into();
-    });
-    let holders = || {
-        let mut all: Vec<_> =
-            world.pull_assignments().into_iter().map(|it| it.principal_id).collect();
-        all.sort();
-        all
+    let reimage = |pool: &str| world.azure.update(|azure| azure.reimage_agent_pool("prod", pool));
+    let story = async {
+        let former = world.kubelet();
+        world.azure.update(|azure| drop(azure.replace_kubelet_identity("prod", next)));
+        let mut both = [former, next.to_owned()];
+        both.sort();
+        world.until("both", || async { (holders(&world) == both).then_some(()) }).await;
+        reimage(&AgentPool::default().name);
+        // Longer than the removal delay: only the cluster's state keeps the former one.
+        world.until_calls(Call::ListRoleAssignments, 3).await;
+        assert_eq!(holders(&world), both);
+        reimage("second");
+        world.until("the new one", || async { (holders(&world) == [next]).then_some(()) }).await;
     };
-    let both = world.until("both", || async { Some(holders()).filter(|it| it.len() == 2) }).await;
-    assert!(both.contains(&former) && both.contains(&next.to_owned()));
-    // Longer than the removal delay: only the cluster's state keeps the former one.
-    world.until_calls(Call::ListRoleAssignments, 3).await;
-    assert_eq!(holders().len(), 2);
-    world.azure.update(|azure| {
-        azure.cluster_mut("prod").unwrap().provisioning_state = "Succeeded".into();
-    });
-    world.until("the new one alone", || async { (holders() == [next]).then_some(()) }).await;
+    tokio::select! {
+        () = story => {}
+        () = nodes_can_always_pull(&world) => {}
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The plan for pull secrets and service accounts, row by row.
 
+mod accounts;
+
 use super::super::*;
 use crate::domain::cluster::Owner;
 use crate::domain::problem::Cause;
@@ -206,43 +208,6 @@ fn facts_that_are_missing_change_nothing() {
 }
 
 #[test]
-fn service_accounts_come_first_and_after_their_finalizer() {
-    let mut owned = owns(vec![], vec![account("a", &["x"], None)]);
-    owned.finalizers.clear();
-    let planned = first(&wants(&["a"]), &owned);
-    assert_eq!(planned.lead, Some(Step::AddFinalizer(Finalizer::ServiceAccounts)));
-    let add = Step::AddEntry(account("a", &["x"], None), "acr-pull".into());
-    assert_eq!(planned.parts, vec![vec![add]]);
-    // An entry that is there already is left as it is, whoever made it.
-    let owned = owns(vec![], vec![account("a", &["acr-pull"], None)]);
-    assert_eq!(first(&wants(&["a"]), &owned), Plan::default());
-}
-
-#[test]
-fn a_list_that_others_keep_is_not_fought_over() {
-    let mut applied = account("a", &[], None);
-    applied.is_list_applied = true;
-    let mut owned = owns(vec![], vec![applied]);
-    let cause = |owned: &Owned| first(&wants(&["a"]), owned).failing[0].problem.cause;
-    assert_eq!(cause(&owned), Cause::ExternallyManaged);
-    owned.accounts = Some(vec![account("a", &[], Some("mine"))]);
-    owned.contested.insert(("a".into(), "default".into()));
-    assert_eq!(cause(&owned), Cause::ExternallyManaged);
-}
-
-#[test]
-fn detaching_takes_entries_of_ours_alone_and_then_lets_go() {
-    let ours = account("a", &["acr-pull"], Some("mine"));
-    let theirs = account("b", &["acr-pull"], Some("other"));
-    let owned = Owned { secrets: None, ..owns(vec![], vec![ours.clone(), theirs]) };
-    let expected = vec![
-        Step::RemoveEntries(vec![(ours, "acr-pull".into())]),
-        Step::RemoveFinalizer(Finalizer::ServiceAccounts),
-    ];
-    assert_eq!(plan(&Desired::nothing(), &owned, now(), DELAY).parts.concat(), expected);
-}
-
-#[test]
 fn suspended_it_renews_and_does_nothing_else() {
     let mut due = stored("a");
     due.renew = Some(now());
@@ -274,16 +239,6 @@ fn an_old_name_is_renewed_while_it_waits_and_stays_while_no_account_names_the_ne
 }
 
 #[test]
-fn an_entry_of_an_attachment_that_is_gone_is_taken_over() {
-    let entry = account("a", &["acr-pull"], Some("dead"));
-    let mut owned = owns(vec![stored("a")], vec![entry.clone()]);
-    assert!(first(&wants(&["a"]), &owned).parts.is_empty());
-    owned.gone.insert("dead".into());
-    let expected = vec![vec![Step::AddEntry(entry, "acr-pull".into())]];
-    assert_eq!(first(&wants(&["a"]), &owned).parts, expected);
-}
-
-#[test]
 fn new_namespaces_do_not_put_off_what_the_first_pull_secrets_replace() {
     let (old, mut new) = (stored("a"), stored("b"));
     new.created = now();
@@ -306,14 +261,4 @@ fn an_older_credential_than_the_accepted_one_is_renewed() {
     let older = StoredSecret { digest: "older".into(), ..stored("b") };
     let owned = owns(vec![stored("a"), older], vec![]);
     assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["b".to_owned()], false)));
-}
-
-#[test]
-fn a_role_stays_while_no_service_account_names_the_secret_that_replaces_it() {
-    let owned = |list: &[&str]| owns(vec![stored("a")], vec![account("a", list, None)]);
-    let replaced = |owned: &Owned| replaced_at(&wants(&["a"]), owned, now(), DELAY);
-    assert_eq!(replaced(&owned(&[])), None);
-    assert_eq!(replaced(&owned(&["acr-pull"])), Some(now()));
-    let unread = Owned { accounts: None, ..owned(&[]) };
-    assert_eq!(replaced(&unread), None);
 }
