@@ -65,8 +65,8 @@ pub async fn run(
     let Settings { cloud, identity, acr_audience, attachment_selector, concurrency, .. } = settings;
     let azure = Azure::new(http, cloud, identity, acr_audience, counts.clone());
     let azure = azure.within(settings.budget);
-    let Settings { policy, namespace, subscription, intervals, .. } = settings;
-    let rules = Rules { policy, namespace, subscription, intervals };
+    let Settings { policy, namespace, token_file, subscription, intervals, .. } = settings;
+    let rules = Rules { policy, namespace, token_file, subscription, intervals };
     let context = Arc::new(Context::new(&kubernetes, azure, rules, counts.clone()));
     let (attachments, passes) =
         controller::run(&kubernetes, &attachment_selector, concurrency, context, stop.clone());

@@ -144,6 +144,8 @@ pub struct Settings {
     pub policy: Policy,
     /// The operator's own namespace.
     pub namespace: String,
+    /// The file with the operator's own token of the cluster, if it has one.
+    pub token_file: Option<PathBuf>,
     /// The operator's own subscription, if it is given.
     pub subscription: Option<Uuid>,
     /// The audience of tokens that are exchanged at registries, if it is given.
@@ -169,6 +171,7 @@ impl Settings {
         variable: impl Fn(&str) -> Option<String>,
         namespace: &str,
     ) -> Result<Self, String> {
+        let token_file = variable(TOKEN_FILE).filter(|it| !it.is_empty()).map(PathBuf::from);
         let identity = identity(variable)?;
         let cloud = arguments.cloud;
         Ok(Self {
@@ -185,6 +188,7 @@ impl Settings {
                 own_client: identity.client().map(str::to_ascii_lowercase),
             },
             identity,
+            token_file,
             namespace: arguments.namespace.clone().unwrap_or_else(|| namespace.to_owned()),
             subscription: arguments.subscription_id,
             acr_audience: arguments.acr_audience.clone(),
@@ -200,30 +204,35 @@ impl Settings {
     }
 }
 
+/// The file with the token of the cluster that Entra takes, for the operator and for service
+/// principals without a client secret.
+const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
+
 /// The operator's identity, from the variables that Azure's libraries and the workload identity
 /// webhook use. Without any it has none.
 fn identity(variable: impl Fn(&str) -> Option<String>) -> Result<Identity, String> {
     let value = |name| variable(name).filter(|it| !it.is_empty());
     let client = value("AZURE_CLIENT_ID");
     let tenant = value("AZURE_TENANT_ID");
-    let (secret, file) = (value("AZURE_CLIENT_SECRET"), value("AZURE_FEDERATED_TOKEN_FILE"));
+    let (secret, mut file) = (value("AZURE_CLIENT_SECRET"), value(TOKEN_FILE));
     match value("AZURE_TOKEN_CREDENTIALS").as_deref() {
         None => {}
-        Some("ManagedIdentityCredential") if secret.is_none() && file.is_none() => {
+        Some("ManagedIdentityCredential") if secret.is_none() => {
             return Ok(Identity::Managed { client });
         }
         Some("WorkloadIdentityCredential")
             if secret.is_none() && file.is_some() && client.is_some() => {}
-        Some("EnvironmentCredential") if secret.is_some() => {}
+        // The token is for service principals alone.
+        Some("EnvironmentCredential") if secret.is_some() => file = None,
         Some(word) => {
             return Err(format!(
-                "AZURE_TOKEN_CREDENTIALS is {word}: unset it, or set ManagedIdentityCredential without AZURE_CLIENT_SECRET and AZURE_FEDERATED_TOKEN_FILE, so that it is clear how the operator signs in"
+                "AZURE_TOKEN_CREDENTIALS is {word}: unset it, or set ManagedIdentityCredential without AZURE_CLIENT_SECRET, so that it is clear how the operator signs in"
             ));
         }
     }
     match (secret, file) {
         (Some(_), Some(_)) => Err(
-            "AZURE_CLIENT_SECRET and AZURE_FEDERATED_TOKEN_FILE are both set: keep one, so that it is clear how the operator signs in".to_owned(),
+            "AZURE_CLIENT_SECRET and AZURE_FEDERATED_TOKEN_FILE are both set: keep one, or set AZURE_TOKEN_CREDENTIALS to EnvironmentCredential so that the token is for service principals of pull secrets alone".to_owned(),
         ),
         (Some(secret), None) => match (client, tenant) {
             (Some(client), Some(tenant)) => {
@@ -288,6 +297,8 @@ mod tests {
     #[case(&[("AZURE_CLIENT_ID", "c"), ("AZURE_TENANT_ID", "t"), ("AZURE_FEDERATED_TOKEN_FILE", "/f")], "client c of tenant t with the federated token in /f")]
     #[case(&[("AZURE_FEDERATED_TOKEN_FILE", "/f"), ("AZURE_TENANT_ID", "t")], "nobody")]
     #[case(&[("AZURE_CLIENT_ID", "c")], "managed identity c")]
+    #[case(&[("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential"), ("AZURE_CLIENT_ID", "c"), ("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_SECRET", "s"), ("AZURE_FEDERATED_TOKEN_FILE", "/f")], "client c of tenant t with a client secret")]
+    #[case(&[("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential"), ("AZURE_CLIENT_ID", "c"), ("AZURE_FEDERATED_TOKEN_FILE", "/f")], "managed identity c")]
     #[case(&[("AZURE_TOKEN_CREDENTIALS", "ManagedIdentityCredential")], "the system-assigned managed identity")]
     fn the_standard_variables_say_who_the_operator_is(
         #[case] variables: &[(&str, &str)],

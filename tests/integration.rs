@@ -12,6 +12,8 @@
 
 #[path = "integration/admission.rs"]
 mod admission;
+#[path = "integration/assigned_roles.rs"]
+mod assigned_roles;
 #[path = "integration/attaching.rs"]
 mod attaching;
 #[path = "integration/budget.rs"]
@@ -24,6 +26,8 @@ mod clouds;
 mod detaching;
 #[path = "integration/documents.rs"]
 mod documents;
+#[path = "integration/federation.rs"]
+mod federation;
 #[path = "integration/finding.rs"]
 mod finding;
 #[path = "integration/in_the_way.rs"]

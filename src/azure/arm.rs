@@ -14,10 +14,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::cloud::Cloud;
-use super::entra::Identity;
+use super::entra::{Identity, ServicePrincipal};
 use super::error::{Attempt, Error, Refusal};
 use super::gate::{self, Gates, Reserved};
 use super::versions::Versions;
+use crate::domain::names::PrincipalId;
 
 /// How long one request may take, the sign-in before it included. (Instance metadata has retries
 /// of its own that options do not reach.)
@@ -94,6 +95,14 @@ impl Arm {
     /// token, so that one from before a grant would not show it.
     pub(super) fn graph(&self) -> Self {
         Self { base: self.cloud.graph(), session: Arc::default(), ..self.for_a_pass() }
+    }
+
+    /// The object id of a service principal, as its own token for Azure Resource Manager says it.
+    pub(super) async fn object_id_of(
+        &self,
+        principal: &ServicePrincipal,
+    ) -> Result<PrincipalId, Error> {
+        principal.object_id(self.cloud.arm(), self.options.clone()).await
     }
 
     /// Sends a request and reads its answer; `None` for an answer without a body.

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::acr::ServicePrincipal;
-use super::entra::Identity;
+use super::entra::{Identity, Proof, ServicePrincipal};
 use super::error::{Error, Failure};
 use super::permission;
 use super::transport::wait;
@@ -163,42 +162,50 @@ fn throttled(retry_after: Option<Duration>) -> Cause {
 /// What to do about a refusal of Entra.
 pub(super) fn advice(code: Option<&str>, identity: &Identity) -> String {
     match (code.unwrap_or_default(), identity) {
+        // 70021, and since 2024 700211, 700212, 700213 and their variants.
+        (code, identity) if code.starts_with("AADSTS70021") => advice_for_token(identity),
         (code, Identity::ServicePrincipal(it)) => advice_for_principal(code, it),
-        (code, _) => advice_for_operator(code, identity),
+        (code, _) => advice_for_operator(code),
     }
+}
+
+fn advice_for_token(identity: &Identity) -> String {
+    let add = identity.federation().map_or_else(String::new, |it| {
+        let client = identity.client().unwrap_or_default();
+        format!(": {it} ({})", it.command(client))
+    });
+    format!(
+        "; no federated credential of the application matches; add one{add}; Entra must be able to reach the issuer"
+    )
 }
 
 fn advice_for_principal(code: &str, principal: &ServicePrincipal) -> String {
-    let ServicePrincipal { client, origin, .. } = principal;
-    match code {
-        "AADSTS7000215" => format!(
+    let ServicePrincipal { client, proof, .. } = principal;
+    match (code, proof) {
+        ("AADSTS7000215", Proof::Secret { origin, .. }) => format!(
             "; put the value (not the id) of a valid client secret into {origin}; a new one may take a minute to be accepted"
         ),
-        "AADSTS7000222" => format!(
+        ("AADSTS7000222", Proof::Secret { origin, .. }) => format!(
             "; create another client secret (az ad app credential reset --append --id {client}) and put it into {origin}"
         ),
-        "AADSTS700016" => "; check pullSecret.servicePrincipal.clientId and tenantId".to_owned(),
-        "AADSTS90002" => "; check pullSecret.servicePrincipal.tenantId".to_owned(),
-        "AADSTS500011" | "AADSTS50001" => "; check the operator's --acr-audience".to_owned(),
+        ("AADSTS700016", _) => {
+            "; check pullSecret.servicePrincipal.clientId and tenantId".to_owned()
+        }
+        ("AADSTS90002", _) => "; check pullSecret.servicePrincipal.tenantId".to_owned(),
+        ("AADSTS500011" | "AADSTS50001", _) => "; check the operator's --acr-audience".to_owned(),
         _ => String::new(),
     }
 }
 
-fn advice_for_operator(code: &str, identity: &Identity) -> String {
-    match code {
-        "AADSTS7000215" => "; set AZURE_CLIENT_SECRET to a valid secret's value".to_owned(),
-        "AADSTS7000222" => "; the client secret has expired, create another".to_owned(),
-        "AADSTS700016" => "; check AZURE_CLIENT_ID and AZURE_TENANT_ID".to_owned(),
-        "AADSTS90002" => "; check AZURE_TENANT_ID".to_owned(),
-        // 70021, and since 2024 700211, 700212, 700213 and their variants.
-        it if it.starts_with("AADSTS70021") => {
-            let entry = identity.federation().map_or_else(String::new, |it| format!(": {it}"));
-            format!(
-                "; no federated credential of the application matches; add one{entry}; Entra must be able to reach the issuer"
-            )
-        }
-        _ => String::new(),
-    }
+fn advice_for_operator(code: &str) -> String {
+    let text = match code {
+        "AADSTS7000215" => "; set AZURE_CLIENT_SECRET to a valid secret's value",
+        "AADSTS7000222" => "; the client secret has expired, create another",
+        "AADSTS700016" => "; check AZURE_CLIENT_ID and AZURE_TENANT_ID",
+        "AADSTS90002" => "; check AZURE_TENANT_ID",
+        _ => "",
+    };
+    text.to_owned()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::Reader;
 use super::arm::Call;
+use super::entra::ServicePrincipal;
 use super::error::{Attempt, Error};
 use super::permission::READER;
 use crate::domain::names::{ClusterId, PrincipalId, RegistryId};
@@ -109,6 +110,16 @@ impl Reader {
             group.is_some_and(|it| it.eq_ignore_ascii_case(name))
         };
         Ok(all.iter().find(of_group).and_then(|it| it.id.parse().ok()))
+    }
+
+    /// The object id of a service principal, by signing in as that.
+    ///
+    /// # Errors
+    /// When Entra does not answer, or does not accept the principal.
+    pub async fn own_object_id(&self, principal: &ServicePrincipal) -> Result<PrincipalId, Error> {
+        let key = (principal.tenant.clone(), principal.client.clone());
+        let read = self.arm.object_id_of(principal);
+        self.answers.object_ids.get(&key, self.since, read).await
     }
 
     /// The object id of the service principal of an application, by Microsoft Graph.

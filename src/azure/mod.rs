@@ -31,11 +31,11 @@ use crate::domain::names::{ClusterId, LoginServer, PrincipalId, RegistryId};
 use crate::metrics::Metrics;
 
 use acr::Registries;
-pub use acr::{Credential, Minted, RegistrySession, ServicePrincipal};
+pub use acr::{Credential, Minted, RegistrySession};
 use arm::Arm;
 pub use assignments::NewAssignment;
 pub use cloud::Cloud;
-pub use entra::Identity;
+pub use entra::{Identity, Proof, ServicePrincipal};
 pub use error::Error;
 use gate::Gates;
 pub use gate::{Budget, Rate};
@@ -63,6 +63,8 @@ struct Answers {
     clusters: Shared<ClusterId, Cluster>,
     registries: Shared<Uuid, Arc<[RegistryId]>>,
     service_principals: Shared<String, PrincipalId>,
+    /// By tenant and client.
+    object_ids: Shared<(String, String), PrincipalId>,
 }
 
 /// The right of one pass to speak to Azure Resource Manager.

@@ -4,6 +4,7 @@ use futures::{FutureExt, StreamExt};
 
 use super::kubernetes::Kubernetes;
 use super::locks::Locks;
+use super::principals::Principals;
 use super::pull_secrets::Making;
 use super::watches::Watches;
 use crate::api::RegistryAttachment;
@@ -110,8 +111,8 @@ pub struct Actor<'a> {
     pub kubernetes: &'a Kubernetes,
     /// What was seen of the cluster, and what was written into it.
     pub watches: &'a Watches,
-    /// The operator's namespace.
-    pub namespace: &'a str,
+    /// The service principals of pull secrets.
+    pub principals: &'a Principals,
     /// Azure.
     pub azure: &'a Azure,
     /// The place that the pass has at Azure Resource Manager.
@@ -125,8 +126,14 @@ pub struct Actor<'a> {
 /// How many parts are worked on at once.
 const PARTS: usize = 16;
 
-/// Takes the steps of a plan. Parts do not wait for each other; within one, the first step that
-/// fails ends it: a removal must not overtake the grant that replaces it.
+/// Takes the steps of a plan that are about roles. The first that fails ends them: a removal must
+/// not overtake the grant that replaces it.
+pub async fn act_on_roles(plan: &Plan, by: &Actor<'_>) -> Acted {
+    by.act(&plan.roles).await
+}
+
+/// Takes the other steps of a plan. Parts do not wait for each other; within one, the first step
+/// that fails ends it.
 pub async fn act(plan: &Plan, by: &Actor<'_>) -> Acted {
     let mut acted = Acted::default();
     if let Some(lead) = &plan.lead

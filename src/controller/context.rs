@@ -1,5 +1,7 @@
 //! What a pass works with.
 
+use std::path::PathBuf;
+
 use kube::Client;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -9,6 +11,7 @@ use super::kubernetes::Kubernetes;
 use super::locks::Locks;
 use super::memory::Memory;
 use super::platform::Shared;
+use super::principals::Principals;
 use super::watches::Watches;
 use crate::azure::Azure;
 use crate::domain::claims::Claim;
@@ -23,6 +26,8 @@ pub struct Rules {
     pub policy: Policy,
     /// The operator's own namespace.
     pub namespace: String,
+    /// The file with the operator's own token of the cluster, if it has one.
+    pub token_file: Option<PathBuf>,
     /// The operator's own subscription, if it is given.
     pub subscription: Option<Uuid>,
     /// The operator's intervals.
@@ -41,6 +46,8 @@ pub struct Context {
     pub policy: Policy,
     /// The operator's own namespace.
     pub namespace: String,
+    /// The service principals of pull secrets.
+    pub principals: Principals,
     /// The operator's own subscription, if it is given.
     pub subscription: Option<Uuid>,
     /// Which cluster this is.
@@ -62,9 +69,11 @@ impl Context {
     /// For one operator.
     #[must_use]
     pub fn new(client: &Client, azure: Azure, rules: Rules, metrics: Metrics) -> Self {
-        let Rules { policy, namespace, subscription, intervals } = rules;
+        let Rules { policy, namespace, token_file, subscription, intervals } = rules;
+        let kubernetes = Kubernetes::new(client);
         Self {
-            kubernetes: Kubernetes::new(client),
+            principals: Principals::new(&kubernetes, &namespace, token_file),
+            kubernetes,
             azure,
             events: Events::new(client.clone()),
             watches: Watches::new(&policy),

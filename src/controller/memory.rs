@@ -9,6 +9,7 @@ use kube::ResourceExt;
 use super::Guarded;
 use crate::api::{MethodInUse, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::facts::Registry;
+use crate::domain::names::PrincipalId;
 use crate::domain::plan::Finalizer;
 use crate::domain::problem::Problem;
 use crate::domain::proof::Proof;
@@ -85,6 +86,8 @@ pub struct Known {
 pub struct Look {
     /// The registry.
     pub registry: Option<Registry>,
+    /// The client id and the object id of the service principal, if it is to have the role.
+    pub principal: Option<(String, PrincipalId)>,
     /// Why something is not known.
     pub problem: Option<Problem>,
     /// Why it is not known whether the credential in use is still accepted.
@@ -111,8 +114,8 @@ impl Look {
     /// as it was.
     #[must_use]
     pub fn before_the_next(&self) -> Self {
-        let (registry, refused) = (self.registry.clone(), self.refused.clone());
-        Self { registry, refused, ..Self::default() }
+        let Self { registry, principal, refused, .. } = self.clone();
+        Self { registry, principal, refused, ..Self::default() }
     }
 }
 

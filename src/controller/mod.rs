@@ -18,6 +18,7 @@ mod observe;
 mod observe_secrets;
 mod outcome;
 mod platform;
+mod principals;
 mod proving;
 mod pull_secrets;
 mod reconcile;

@@ -3,19 +3,21 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 
+use super::act::Deed;
 use super::context::Context;
 use super::identity::identity;
 use super::memory::{Known, Look, Trigger};
+use super::outcome::with_deeds;
 use super::pull_secrets::Making;
 use super::registry::{self, Wanted, usable};
 use crate::api::RegistryAttachment;
 use crate::azure::Session;
 use crate::domain::attachment::{KubeletIdentity, Method, RegistryName, Task};
 use crate::domain::claims::Claim;
-use crate::domain::kubelet_identity;
 use crate::domain::names::{ClusterId, RegistryId};
-use crate::domain::plan::{Assignments, Desired, Failing, Finalizer, Owned};
+use crate::domain::plan::{self, Assignments, Desired, Failing, Finalizer, Owned};
 use crate::domain::problem::{Cause, Problem};
+use crate::domain::pull_role;
 use crate::domain::pull_secret::{self, Source};
 use crate::domain::status::{Holdings, Observed};
 
@@ -124,7 +126,9 @@ impl Observation {
             Method::KubeletIdentity(asked) => asked.former.as_ref()?,
         };
         let refusal = self.look.refusal.as_ref();
-        Some(Making { spec, source: self.source.as_ref()?, refusal })
+        let grant = self.desired.grants.iter().flatten().next().filter(|_| !self.desired.of_nodes);
+        let role_since = grant.and_then(|it| plan::held_since(it, &self.owned));
+        Some(Making { spec, source: self.source.as_ref()?, refusal, role_since })
     }
 
     /// Asks Azure what the task depends on beside the cluster, or recalls what it said.
@@ -181,9 +185,9 @@ impl Observation {
         self.observed.principal = Some(identity.principal);
         let found = azure.role_assignments(&registry.id).await?;
         self.owned.assignments = Some(Assignments::on(&registry.id, claim, found));
-        let grant = kubelet_identity::desired(&registry, identity.principal, &asked.repositories)?;
+        let grant = pull_role::grant(&registry, identity.principal, &asked.repositories)?;
         self.desired.grants = Some(vec![grant]);
-        self.desired.settled = identity.settled && kubelet_identity::may_replace(&registry);
+        self.desired.settled = identity.settled && pull_role::may_replace(&registry);
         self.session = Some(session);
         Ok(())
     }
@@ -217,7 +221,7 @@ impl Observation {
             return Ok(());
         };
         let registry = &registry;
-        self.assignments(registry, pass).await?;
+        self.assignments(registry, false, pass).await?;
         // Nobody looks again after this, so a list that lags behind must not have the last word.
         let (Some(session), Some(owns)) = (&self.session, &mut self.owned.assignments) else {
             return Ok(());
@@ -251,14 +255,22 @@ impl Observation {
         }
     }
 
-    /// Role assignments that are ours to give back, if there can be any: without our finalizer
-    /// there are none. A glance leaves them as they are.
+    /// Takes what was done to role assignments.
+    pub fn take(&mut self, deeds: &[Deed]) {
+        if let Some(owns) = &mut self.owned.assignments {
+            owns.found = with_deeds(std::mem::take(&mut owns.found), deeds);
+        }
+    }
+
+    /// Role assignments that are ours to give back, if there can be any: without our finalizer,
+    /// and where none is wanted, there are none. A glance leaves them as they are.
     pub(super) async fn assignments(
         &mut self,
         registry: &RegistryId,
+        wanted: bool,
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
-        if !self.owned.finalizers.contains(&Finalizer::RoleAssignments) {
+        if !wanted && !self.owned.finalizers.contains(&Finalizer::RoleAssignments) {
             self.observed.holdings = Some(Holdings::default());
             return Ok(());
         }

@@ -11,9 +11,9 @@ use crate::api::RegistryAttachment;
 use crate::domain::attachment::{Method, RegistryName, Task};
 use crate::domain::cluster::{Namespace, StoredSecret};
 use crate::domain::facts::Registry;
-use crate::domain::kubelet_identity::repositories_fit;
 use crate::domain::plan::Finalizer;
 use crate::domain::problem::{Cause, Problem};
+use crate::domain::pull_role::{self, repositories_fit};
 use crate::domain::pull_secret::{Inputs, PullSecret, Source, wanted};
 use crate::domain::status::Holdings;
 
@@ -25,6 +25,7 @@ impl Observation {
             Task::Attach(attachment) => match &attachment.method {
                 Method::PullSecret(secret) => self.cluster_of(secret, ctx).await,
                 Method::KubeletIdentity(..) => {
+                    self.desired.of_nodes = true;
                     self.desired.deliveries = Some(Vec::new());
                     let left = self.leftovers(ctx);
                     // Without our finalizer, or the watches, there is nothing to switch from.
@@ -106,7 +107,7 @@ impl Observation {
     ) -> Result<(), Problem> {
         // Where nothing was read of the cluster, nothing is desired.
         let Some(wanted) = &self.wanted else { return Ok(()) };
-        self.desired.grants = Some(Vec::new());
+        self.desired.grants = (!secret.assigns_role).then(Vec::new);
         self.desired.settled = !wanted.deliveries.is_empty();
         let source = self.source(name, pass).await?;
         if let Some(registry) = &self.observed.registry {
@@ -114,9 +115,10 @@ impl Observation {
         }
         self.made_from(secret, source.clone(), pass.ctx);
         self.observed.source = Some(source);
-        match self.look.registry.as_ref().map(|it| it.id.clone()) {
-            Some(id) if !matches!(name, RegistryName::LoginServer(_)) => {
-                self.assignments(&id, pass).await
+        match self.look.registry.clone() {
+            Some(registry) if !matches!(name, RegistryName::LoginServer(_)) => {
+                self.assignments(&registry.id, secret.assigns_role, pass).await?;
+                self.role(&registry, secret, pass).await
             }
             _ => {
                 self.observed.holdings = Some(Holdings::default());
@@ -125,10 +127,37 @@ impl Observation {
         }
     }
 
+    /// The role that lets the service principal pull, if it is to be kept assigned and that was
+    /// looked up.
+    async fn role(
+        &mut self,
+        registry: &Registry,
+        secret: &PullSecret,
+        pass: Pass<'_>,
+    ) -> Result<(), Problem> {
+        let Some(session) = &self.session else { return Ok(()) };
+        if !secret.assigns_role || self.owned.assignments.is_none() {
+            return Ok(());
+        }
+        let told = pass.ctx.principals.object_id(&secret.principal, &session.reader).await;
+        let before =
+            self.look.principal.clone().filter(|(client, _)| *client == secret.principal.client);
+        let principal = match (told, before) {
+            // Whoever it is, it is the same as before.
+            (Err(_), Some((_, principal))) => principal,
+            (told, _) => told?,
+        };
+        self.look.principal = Some((secret.principal.client.clone(), principal));
+        let grant = pull_role::grant(registry, principal, &secret.repositories)?;
+        self.desired.grants = Some(vec![grant]);
+        self.desired.settled &= pull_role::may_replace(registry);
+        Ok(())
+    }
+
     /// What pull secrets are made from.
     fn made_from(&mut self, secret: &PullSecret, source: Source, ctx: &Context) {
-        let reference = &secret.principal.secret.name;
-        let credentials = ctx.watches.credentials.select(|it| it.name == *reference);
+        let reference = secret.principal.secret.as_ref().map(|it| it.name.as_str());
+        let credentials = ctx.watches.credentials.select(|it| reference == Some(it.name.as_str()));
         // While it is not known, what serves is left as it is.
         let credentials = self.or_unseen(credentials).unwrap_or_default();
         let version = credentials.first().map(|it| it.version.as_str());

@@ -7,7 +7,7 @@ use super::memory::{Known, Look};
 use super::observe::{Observation, Occasion};
 use crate::domain::cluster::StoredSecret;
 use crate::domain::facts::RoleAssignment;
-use crate::domain::plan::Plan;
+use crate::domain::plan::{Assignments, Plan};
 use crate::domain::problem::Problem;
 use crate::domain::pull_secret::{Delivered, Served};
 use crate::domain::status::{Holdings, Observed};
@@ -80,8 +80,7 @@ impl Outcome {
         let removals = plan.waiting.values().flatten().map(|it| (*it, Occasion::Look));
         outcome.dates.extend(removals);
         let found = owned.assignments.take();
-        if let (Some(grants), Some(owns)) = (desired.grants, found) {
-            let found = with_deeds(owns.found, &acted.deeds);
+        if let (Some(grants), Some(Assignments { found, .. })) = (desired.grants, found) {
             observed.holdings = Some(Holdings { grants, found, waiting: plan.waiting });
         }
         outcome.known.remember(look, &acted);
@@ -188,8 +187,9 @@ impl Known {
             _ => None,
         });
         if let Some(digest) = minted {
-            let Look { registry, problem, undone, refused, .. } = std::mem::take(&mut self.look);
-            self.look = Look { registry, problem, undone, refused, ..Look::default() };
+            let Look { registry, principal, problem, undone, refused, .. } =
+                std::mem::take(&mut self.look);
+            self.look = Look { registry, principal, problem, undone, refused, ..Look::default() };
             let written = acted.deeds.iter().any(|it| matches!(it, Deed::Provided(..)));
             self.accepted = written.then_some(digest).or(self.accepted.take());
         } else if acted.mint.is_some() {
@@ -198,7 +198,8 @@ impl Known {
     }
 }
 
-fn with_deeds(mut found: Vec<RoleAssignment>, deeds: &[Deed]) -> Vec<RoleAssignment> {
+/// The assignments that were found, as the deeds have left them.
+pub(super) fn with_deeds(mut found: Vec<RoleAssignment>, deeds: &[Deed]) -> Vec<RoleAssignment> {
     for deed in deeds {
         match deed {
             Deed::Assigned(it) | Deed::Joined(it) | Deed::Amended(it) | Deed::Held(it) => {

@@ -1,7 +1,7 @@
 //! Acting on pull secrets: makes a credential or copies one, and writes it to its namespaces.
 
 use futures::{FutureExt, StreamExt};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
@@ -9,9 +9,10 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use super::act::{Acted, Actor, Deed};
 use super::kubernetes::within;
 use super::memory::version;
+use super::principals::SignedUp;
 use super::secrets;
 use super::secrets::{Content, Written};
-use crate::azure::{Minted, ServicePrincipal};
+use crate::azure::{Error, Minted, Proof};
 use crate::domain::cluster::StoredSecret;
 use crate::domain::plan::{Failing, Origin, Target, in_the_way};
 use crate::domain::problem::{Cause, Problem};
@@ -29,6 +30,26 @@ pub struct Making<'a> {
     pub source: &'a Source,
     /// Why Azure is not to be asked before the next look.
     pub refusal: Option<&'a Problem>,
+    /// Since when the service principal has the pull role, if that is known.
+    pub role_since: Option<Timestamp>,
+}
+
+/// Azure takes up to 10 minutes to honour a role (learn.microsoft.com, "Troubleshoot Azure RBAC").
+const HONOURED: SignedDuration = SignedDuration::from_mins(10);
+
+/// What a refusal means where the role may be too young.
+fn honoured_later(error: Error, role_since: Option<Timestamp>, now: Timestamp) -> Problem {
+    let young = role_since.filter(|it| now.duration_since(*it) < HONOURED);
+    match young.filter(|_| error.is_refused()) {
+        None => error.into(),
+        Some(since) => Problem::new(
+            Cause::Propagating,
+            format!(
+                "{error}; its pull role is assigned since {}, and Azure takes up to 10 minutes to honour one",
+                since.strftime("%FT%TZ")
+            ),
+        ),
+    }
 }
 
 impl Actor<'_> {
@@ -77,25 +98,28 @@ impl Actor<'_> {
     }
 
     async fn minted(&self, acted: &mut Acted) -> Result<Written, Problem> {
-        let Some(Making { spec, source, refusal }) = &self.making else {
+        let Some(Making { spec, source, refusal, role_since }) = &self.making else {
             let text = "making a credential: acr-attach has a fault; please report it";
             return Err(Problem::new(Cause::Internal, text));
         };
         if let Some(problem) = refusal {
             return Err((*problem).clone());
         }
-        let (principal, version) = self.principal(spec).await?;
+        let SignedUp { principal, version } = self.principals.sign_up(&spec.principal).await?;
         let registry = self.azure.registry(&source.login_server)?;
         let probe = Probe::of(source.mode, &spec.repositories);
-        let minted = match spec.form {
-            CredentialForm::ClientSecret => registry.client_secret(&principal, &probe).await,
+        let minted = match (spec.form, &principal.proof) {
+            (CredentialForm::ClientSecret, Proof::Secret { value, .. }) => {
+                registry.client_secret(&principal, value, &probe).await
+            }
             _ => registry.registry_token(&principal, &probe).await,
         };
+        let minted = minted.map_err(|error| honoured_later(error, *role_since, Timestamp::now()));
         let Minted { credential, proof, by_arm_audience } = minted?;
         let now = Timestamp::now();
         let content = Content {
             server: &source.login_server,
-            inputs: &Inputs::of(spec, source, Some(&version)),
+            inputs: &Inputs::of(spec, source, version.as_deref()),
             proof,
             by_arm_audience,
             written: now,
@@ -105,42 +129,6 @@ impl Actor<'_> {
         let written = content.write();
         acted.deeds.push(Deed::Minted(written.digest()));
         Ok(written)
-    }
-
-    /// The service principal, and the version of the Secret that its secret was read from.
-    async fn principal(&self, spec: &PullSecret) -> Result<(ServicePrincipal, String), Problem> {
-        let reference = &spec.principal.secret;
-        let namespace = self.namespace;
-        let origin =
-            format!("Secret {} in namespace {namespace}, key {}", reference.name, reference.key);
-        let doing = format!("reading the client secret from {origin}");
-        let found = within(&doing, self.secrets(namespace).get_opt(&reference.name)).await?;
-        let missing = |what: &str| {
-            let text = format!(
-                "{doing}: {what}; create it (kubectl create secret generic {} --namespace {namespace} --from-literal={}=<client secret>)",
-                reference.name, reference.key
-            );
-            Problem::new(Cause::NotFound, text)
-        };
-        let secret = found.ok_or_else(|| missing("there is no such Secret"))?;
-        let value = secret.data.as_ref().and_then(|it| it.get(&reference.key));
-        let value = value.ok_or_else(|| missing("it has no such key"))?;
-        let text = std::str::from_utf8(&value.0).map(str::trim).unwrap_or_default();
-        if text.is_empty() {
-            return Err(missing("it is empty, or no text"));
-        }
-        let version = format!(
-            "{}/{}",
-            secret.uid().unwrap_or_default(),
-            secret.resource_version().unwrap_or_default()
-        );
-        let principal = ServicePrincipal {
-            tenant: spec.principal.tenant.clone(),
-            client: spec.principal.client.clone(),
-            secret: text.to_owned().into(),
-            origin,
-        };
-        Ok((principal, version))
     }
 
     async fn write(&self, target: &Target, written: &Written) -> Result<StoredSecret, Problem> {

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 
-use super::act::{Acted, Actor, act};
+use super::act::{Acted, Actor, act, act_on_roles};
 use super::choice::{Choice, choose};
 use super::context::Context;
 use super::memory::{Known, Trigger, Wake};
@@ -216,6 +216,8 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
     if suspended {
         plan = plan.only_renewals(&seen.owned);
     }
+    acted.extend(act_on_roles(&plan, &actor(pass, &seen, None)).await);
+    seen.take(&acted.deeds);
     acted.extend(act(&plan, &actor(pass, &seen, seen.making(pass))).await);
     plan.failing.append(&mut seen.failing);
     let outcome = Outcome::of(seen, plan, acted, (known, occasion), now);
@@ -244,7 +246,7 @@ fn actor<'a>(
         claim: seen.claim.as_ref(),
         kubernetes: &ctx.kubernetes,
         watches: &ctx.watches,
-        namespace: &ctx.namespace,
+        principals: &ctx.principals,
         azure: &ctx.azure,
         session: seen.session.as_ref(),
         locks: &ctx.locks,

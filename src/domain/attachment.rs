@@ -138,6 +138,13 @@ impl Attachment {
         let registry = registry(&spec.registry)?;
         let repositories = repositories(spec)?;
         let method = match (method, &spec.pull_secret) {
+            (MethodInUse::PullSecret, Some(spec))
+                if spec.assign_role && matches!(registry, RegistryName::LoginServer(_)) =>
+            {
+                return Err(invalid(
+                    "pullSecret.assignRole must find the registry in Azure; delete this attachment and create one with registry.resourceId or registry.name, or set pullSecret.assignRole to false",
+                ));
+            }
             (MethodInUse::PullSecret, Some(spec)) => {
                 Method::PullSecret(pull_secret(spec, repositories)?)
             }
@@ -210,30 +217,30 @@ fn repositories(spec: &RegistryAttachmentSpec) -> Result<Repositories, Problem> 
 }
 
 fn pull_secret(spec: &PullSecretSpec, repositories: Repositories) -> Result<PullSecret, Problem> {
-    if spec.assign_role {
-        return Err(invalid(
-            "pullSecret.assignRole is not supported by this version of acr-attach; remove it, and assign the pull role to the service principal (az role assignment create --assignee <client id> --role AcrPull --scope <registry id>)",
-        ));
-    }
     if spec.credential == CredentialForm::Unknown {
         return Err(invalid(
             "pullSecret.credential is a word that this version of acr-attach does not know; update acr-attach, or set RegistryToken or ClientSecret",
         ));
     }
     let principal = &spec.service_principal;
-    let Some(secret) = principal.client_secret_ref.clone() else {
+    if spec.credential == CredentialForm::ClientSecret && principal.client_secret_ref.is_none() {
         return Err(invalid(
-            "a service principal without clientSecretRef (federated) is not supported by this version of acr-attach; put a client secret into a Secret of the operator's namespace and name it in pullSecret.servicePrincipal.clientSecretRef",
+            "pullSecret.credential ClientSecret writes the service principal's secret; name the Secret that holds it in pullSecret.servicePrincipal.clientSecretRef, or set RegistryToken",
         ));
-    };
+    }
+    let object = principal.object_id.as_ref().map(|it| it.parse()).transpose();
+    let object = object
+        .map_err(|error| invalid(&format!("pullSecret.servicePrincipal.objectId: {error}")))?;
     let accounts = &spec.service_accounts;
     let all = accounts.iter().any(|it| it == "*");
     Ok(PullSecret {
         principal: ServicePrincipal {
             tenant: principal.tenant_id.to_ascii_lowercase(),
             client: principal.client_id.to_ascii_lowercase(),
-            secret,
+            object,
+            secret: principal.client_secret_ref.clone(),
         },
+        assigns_role: spec.assign_role,
         form: spec.credential,
         repositories,
         name: spec.secret_name.clone(),
@@ -317,7 +324,7 @@ mod tests {
     #[case(json!({"registry": {"resourceId": REGISTRY}, "method": "PullSecret"}), "needs pullSecret")]
     #[case(json!({"registry": {"name": "contoso"}, "method": "KubeletIdentity", "repositories": ["it's"]}), "`it's` is neither")]
     #[case(with_pull_secret(&json!({"assignRole": true})), "assignRole")]
-    #[case(with_pull_secret(&json!({"servicePrincipal": {"tenantId": PRINCIPAL, "clientId": PRINCIPAL}})), "federated")]
+    #[case(with_pull_secret(&json!({"credential": "ClientSecret", "servicePrincipal": {"tenantId": PRINCIPAL, "clientId": PRINCIPAL}})), "clientSecretRef")]
     #[case(with_pull_secret(&json!({"credential": "Passkey"})), "update acr-attach")]
     #[case(json!({"registry": {"loginServer": "contoso.azurecr.io"}, "method": "KubeletIdentity"}), "registry.resourceId")]
     #[case(json!({"registry": {"resourceId": REGISTRY}, "method": "Magic"}), "update acr-attach")]

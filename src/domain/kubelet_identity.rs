@@ -1,11 +1,8 @@
-//! The method for AKS: the pull role for the cluster's kubelet identity.
+//! The identity that the nodes of a cluster of AKS pull with.
 
-use super::facts::{Cluster, Registry, RoleAssignmentMode};
+use super::facts::Cluster;
 use super::names::PrincipalId;
-use super::plan::Grant;
 use super::problem::{Cause, Problem};
-use super::repositories::Repositories;
-use super::role::Role;
 
 /// The identity that the cluster's nodes pull with.
 ///
@@ -42,76 +39,9 @@ pub fn unknown_service_principal(problem: &Problem, client: &str) -> Problem {
     Problem { message, ..problem.clone() }
 }
 
-/// What the method asks for: one role, as the registry's mode wants it. Where Azure hides the
-/// mode, that is `AcrPull`: registries in ABAC mode are the younger ones.
-///
-/// # Errors
-/// `Unsupported` when the registry is in a mode that this version does not know; `InvalidSpec`
-/// when it cannot tell repositories apart.
-pub fn desired(
-    registry: &Registry,
-    principal: PrincipalId,
-    repositories: &Repositories,
-) -> Result<Grant, Problem> {
-    let role = registry.mode.map_or(Some(Role::AcrPull), Role::for_mode).ok_or_else(|| {
-        Problem::new(
-            Cause::Unsupported,
-            format!(
-                "choosing a role on registry {}: its roleAssignmentMode is unknown to this version of acr-attach; update acr-attach",
-                registry.id
-            ),
-        )
-    })?;
-    repositories_fit(registry, repositories)?;
-    let condition = repositories.condition();
-    Ok(Grant { registry: registry.id.clone(), principal, role, condition })
-}
-
-/// Whether the role counts as what the registry honours, so that it may replace another one.
-#[must_use]
-pub fn may_replace(registry: &Registry) -> bool {
-    registry.mode.is_some()
-}
-
-/// Judges whether single repositories can be meant.
-///
-/// # Errors
-/// `InvalidSpec` where the registry knows no permissions for repositories; `Unsupported` where
-/// Azure does not tell.
-pub fn repositories_fit(registry: &Registry, repositories: &Repositories) -> Result<(), Problem> {
-    let Registry { id, mode, .. } = registry;
-    if repositories.are_all() || *mode == Some(RoleAssignmentMode::AbacRepositoryPermissions) {
-        return Ok(());
-    }
-    if mode.is_none() {
-        let text = format!(
-            "narrowing access to registry {id} to repositories: this cloud's api-versions do not tell whether it is in a mode that can; remove spec.repositories to attach the whole registry"
-        );
-        return Err(Problem::new(Cause::Unsupported, text));
-    }
-    Err(Problem::new(
-        Cause::InvalidSpec,
-        format!(
-            "narrowing access to registry {} to repositories: only registries in mode \"RBAC Registry + ABAC Repository Permissions\" can; switch it (az acr update --name {} --role-assignment-mode rbac-abac), or remove spec.repositories to attach the whole registry",
-            id,
-            id.name()
-        ),
-    ))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn registry(mode: Option<RoleAssignmentMode>) -> Registry {
-        let id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso";
-        Registry {
-            id: id.parse().unwrap(),
-            login_server: "contoso.azurecr.io".parse().unwrap(),
-            mode,
-            provisioning_state: "Succeeded".into(),
-        }
-    }
 
     fn cluster() -> Cluster {
         let id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/prod";
@@ -127,31 +57,6 @@ mod tests {
 
     fn someone() -> PrincipalId {
         "22222222-2222-2222-2222-222222222222".parse().unwrap()
-    }
-
-    #[rstest::rstest]
-    #[case(Some(RoleAssignmentMode::LegacyRegistryPermissions), Some(Role::AcrPull), true)]
-    #[case(Some(RoleAssignmentMode::AbacRepositoryPermissions), Some(Role::RepositoryReader), true)]
-    #[case(Some(RoleAssignmentMode::Unknown), None, true)]
-    #[case(None, Some(Role::AcrPull), false)]
-    fn a_hidden_mode_gets_the_older_role_and_replaces_nothing(
-        #[case] mode: Option<RoleAssignmentMode>,
-        #[case] role: Option<Role>,
-        #[case] replaces: bool,
-    ) {
-        let registry = registry(mode);
-        let grant = desired(&registry, someone(), &Repositories::default());
-        assert_eq!(grant.ok().map(|it| it.role), role);
-        assert_eq!(may_replace(&registry), replaces);
-    }
-
-    #[test]
-    fn what_may_not_be_narrowed_is_not_opened() {
-        let some = Repositories::new(["team/*".to_owned()]).unwrap();
-        let cause = |mode| repositories_fit(&registry(mode), &some).unwrap_err().cause;
-        assert_eq!(cause(None), Cause::Unsupported);
-        assert_eq!(cause(Some(RoleAssignmentMode::LegacyRegistryPermissions)), Cause::InvalidSpec);
-        assert!(desired(&registry(None), someone(), &some).is_err());
     }
 
     #[test]

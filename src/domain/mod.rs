@@ -14,6 +14,7 @@ pub mod platform;
 pub mod policy;
 pub mod problem;
 pub mod proof;
+pub mod pull_role;
 pub mod pull_secret;
 pub mod repositories;
 pub mod role;

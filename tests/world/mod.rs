@@ -118,6 +118,7 @@ impl World {
             },
             policy: Policy::default(),
             namespace: format!("acr-attach-{id}"),
+            token_file: None,
             subscription: None,
             acr_audience: None,
             attachment_selector: format!("{LABEL}={id}"),

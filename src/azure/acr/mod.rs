@@ -17,10 +17,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use wire::{claims, form};
+use super::entra::claims;
+use wire::form;
 
 use super::cloud::Cloud;
-use super::entra::Identity;
+use super::entra::{Identity, ServicePrincipal};
 use super::error::{Attempt, Error, Refusal};
 use crate::domain::names::LoginServer;
 use crate::domain::proof::{Doubt, Probe, Proof};
@@ -41,19 +42,6 @@ pub(super) struct Registries {
     /// Tenants that do not know the audience of registries.
     strange_tenants: Mutex<Vec<String>>,
     places: Mutex<HashMap<LoginServer, Arc<Semaphore>>>,
-}
-
-/// A service principal whose credential is written into pull secrets.
-#[derive(Clone, Debug)]
-pub struct ServicePrincipal {
-    /// Tenant (directory) id.
-    pub tenant: String,
-    /// Application (client) id.
-    pub client: String,
-    /// Its client secret.
-    pub secret: Secret,
-    /// Where that is from, for messages.
-    pub origin: String,
 }
 
 /// What a pull secret holds. Its `Debug` shows no password.
@@ -167,10 +155,11 @@ impl RegistrySession {
     pub async fn client_secret(
         &self,
         principal: &ServicePrincipal,
+        secret: &Secret,
         probe: &Probe,
     ) -> Result<Minted, Error> {
         let (_, by_arm_audience) = self.sign_in(principal).await?;
-        let (user, password) = (principal.client.clone(), principal.secret.clone());
+        let (user, password) = (principal.client.clone(), secret.clone());
         let credential = Credential { user, password, expires: None, life: None };
         let proof = self.prove(&credential, probe).await?;
         Ok(Minted { credential, proof, by_arm_audience })

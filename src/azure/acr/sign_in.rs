@@ -4,8 +4,8 @@ use std::sync::PoisonError;
 
 use azure_core::credentials::Secret;
 
-use super::{RegistrySession, ServicePrincipal};
-use crate::azure::entra::Identity;
+use super::RegistrySession;
+use crate::azure::entra::ServicePrincipal;
 use crate::azure::error::Error;
 
 /// The audience of registries, the same in all clouds (cloud-provider-azure,
@@ -40,12 +40,6 @@ impl RegistrySession {
 
     async fn token(&self, principal: &ServicePrincipal, audience: &str) -> Result<Secret, Error> {
         let attempt = self.attempt("getting a token for registry");
-        let identity = Identity::ServicePrincipal(principal.clone());
-        let failed = |error: azure_core::Error| Error::failed(&attempt, &identity, &error);
-        let credential = identity.credential(self.registries.options.clone()).map_err(failed)?;
-        let credential = credential.ok_or_else(|| Error::no_identity(&attempt))?;
-        let scope = format!("{audience}/.default");
-        let token = credential.get_token(&[&scope], None).await.map_err(failed)?;
-        Ok(token.token)
+        principal.token(audience, &attempt, self.registries.options.clone()).await
     }
 }

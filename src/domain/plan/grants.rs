@@ -78,7 +78,7 @@ pub(super) fn plan(desired: &Desired, owned: &Owned, dates: Dates, plan: &mut Pl
         }
     }
     let remains = !kept.is_empty() || !plan.waiting.is_empty();
-    plan.parts.push(with_finalizer(steps, remains, owned));
+    plan.roles = with_finalizer(steps, remains, owned);
 }
 
 /// The finalizer is there while there is something to undo, and before there is.
@@ -95,7 +95,8 @@ fn with_finalizer(mut steps: Vec<Step>, remains: bool, owned: &Owned) -> Vec<Ste
 }
 
 /// Since when a role is held; `None` if it is not, or if that is not known.
-pub(super) fn held_since(grant: &Grant, owned: &Owned) -> Option<Timestamp> {
+#[must_use]
+pub fn held_since(grant: &Grant, owned: &Owned) -> Option<Timestamp> {
     match holding(grant, owned.assignments.as_ref()?) {
         Ok(Holding::Held(since)) => since,
         _ => None,

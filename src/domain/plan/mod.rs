@@ -19,7 +19,7 @@ use super::pull_secret::{Accounts, Inputs};
 use crate::api::FINALIZERS;
 
 pub use entries::first;
-pub use grants::{Amendment, Grant, Release, join, release};
+pub use grants::{Amendment, Grant, Release, held_since, join, release};
 pub use owned::{Assignments, Owned};
 use secrets::Dates;
 pub use secrets::{Origin, Target, in_the_way};
@@ -29,6 +29,9 @@ pub use secrets::{Origin, Target, in_the_way};
 pub struct Desired {
     /// The roles to hold.
     pub grants: Option<Vec<Grant>>,
+    /// Whether nodes pull with these, so that they replace pull secrets; else they let the pull
+    /// secrets pull.
+    pub of_nodes: bool,
     /// Whether nothing uses what these replace any more.
     pub settled: bool,
     /// The pull secrets to hold.
@@ -50,7 +53,14 @@ impl Desired {
     #[must_use]
     pub fn unknown() -> Self {
         let accounts = Accounts::Named(BTreeSet::new());
-        Self { grants: None, settled: true, deliveries: None, inputs: None, accounts }
+        Self {
+            grants: None,
+            of_nodes: false,
+            settled: true,
+            deliveries: None,
+            inputs: None,
+            accounts,
+        }
     }
 
     fn delivery(&self, namespace: &str) -> Option<&Delivery> {
@@ -127,6 +137,9 @@ pub enum Step {
 pub struct Plan {
     /// What comes before all parts, and stops them if it fails.
     pub lead: Option<Step>,
+    /// The steps about roles, in the order in which they are taken. They come before the parts,
+    /// whose credentials need the roles, and one that fails stops those after it alone.
+    pub roles: Vec<Step>,
     /// In each part, in the order in which they are taken. A step that fails stops those of its
     /// part alone.
     pub parts: Vec<Vec<Step>>,
@@ -172,8 +185,7 @@ impl Plan {
                 _ => false,
             });
         }
-        self.lead = None;
-        self
+        Self { lead: None, roles: Vec::new(), ..self }
     }
 }
 

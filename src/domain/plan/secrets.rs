@@ -173,10 +173,7 @@ pub(super) fn surplus_from(
     if let Some(successor) = desired.delivery(namespace) {
         return serving_since(successor, desired, owned, dates.now)?.checked_add(dates.delay).ok();
     }
-    match &desired.grants {
-        Some(grants) if grants.is_empty() => Some(dates.now),
-        _ => dates.replaced,
-    }
+    if desired.of_nodes { dates.replaced } else { Some(dates.now) }
 }
 
 /// Since when a pull secret serves; `None` if it does not.

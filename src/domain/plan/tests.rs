@@ -85,7 +85,7 @@ fn wants(grant: &Grant) -> Desired {
 }
 
 fn steps(desired: &Desired, owned: &Owned) -> Vec<Step> {
-    plan(desired, owned, now(), DELAY).parts.concat()
+    plan(desired, owned, now(), DELAY).roles
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_strangers_condition_blocks_at_the_registry_and_not_above() {
     stranger.condition = Some("only some".into());
     let blocked = plan(&wants(&wanted), &owns(vec![stranger.clone()], false), now(), DELAY);
     assert_eq!(blocked.blocked.unwrap().cause, Cause::NotOurs);
-    assert_eq!(blocked.parts.concat(), vec![]);
+    assert_eq!(blocked.roles, vec![]);
 
     stranger.id = above_the_registry();
     let expected =
@@ -185,20 +185,20 @@ fn a_former_role_waits_for_its_replacement() {
     let desired = wants(&wanted);
 
     let first = plan(&desired, &owns(vec![old.clone()], true), now(), DELAY);
-    assert_eq!(first.parts.concat(), vec![Step::Assign(wanted.clone())]);
+    assert_eq!(first.roles, vec![Step::Assign(wanted.clone())]);
     assert_eq!(first.waiting, BTreeMap::from([(old.id.clone(), None)]));
 
     let mut new = claimed(&wanted, &["mine"]);
     new.updated_on = Some(now());
     let both = owns(vec![old.clone(), new], true);
     let second = plan(&desired, &both, now(), DELAY);
-    assert_eq!(second.parts.concat(), vec![]);
+    assert_eq!(second.roles, vec![]);
     assert_eq!(second.waiting, BTreeMap::from([(old.id.clone(), Some(now() + DELAY))]));
 
     let unsettled = Desired { settled: false, ..desired.clone() };
-    assert_eq!(plan(&unsettled, &both, now() + DELAY, DELAY).parts.concat(), vec![]);
+    assert_eq!(plan(&unsettled, &both, now() + DELAY, DELAY).roles, vec![]);
     let third = plan(&desired, &both, now() + DELAY, DELAY);
-    assert_eq!(third.parts.concat(), vec![Step::Release(old.id)]);
+    assert_eq!(third.roles, vec![Step::Release(old.id)]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::cluster::Namespace;
 use super::facts::RoleAssignmentMode;
-use super::names::LoginServer;
+use super::names::{LoginServer, PrincipalId};
 use super::plan::Delivery;
 use super::repositories::Repositories;
 pub use crate::api::{CredentialForm, SecretKeyRef};
@@ -27,6 +27,8 @@ const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-l
 pub struct PullSecret {
     /// Whose credential it holds.
     pub principal: ServicePrincipal,
+    /// Whether the pull role is kept assigned to that service principal.
+    pub assigns_role: bool,
     /// What of it.
     pub form: CredentialForm,
     /// What may be pulled with it.
@@ -41,15 +43,18 @@ pub struct PullSecret {
     pub accounts: Accounts,
 }
 
-/// A service principal, and where its client secret is.
+/// A service principal, and how it signs in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServicePrincipal {
     /// The tenant id, a GUID in lower case.
     pub tenant: String,
     /// The client id, a GUID in lower case.
     pub client: String,
-    /// The Secret in the operator's namespace, and the key in it.
-    pub secret: SecretKeyRef,
+    /// Its object id, if that is given.
+    pub object: Option<PrincipalId>,
+    /// Where its client secret is, in the operator's namespace. Absent: it is federated, and signs
+    /// in with the operator's own token of the cluster.
+    pub secret: Option<SecretKeyRef>,
 }
 
 /// Service accounts by name.
@@ -89,18 +94,19 @@ pub struct Source {
 pub struct Inputs {
     /// Registry, tenant, client and form of the credential: 12 hex digits.
     pub subject: String,
-    /// The registry's mode, and uid and version of the Secret that holds the client secret: 12
-    /// hex digits. Absent while that Secret does not exist.
+    /// The registry's mode, and uid and version of the Secret that holds the client secret, if
+    /// there is to be one: 12 hex digits. Absent while that Secret does not exist.
     pub version: Option<String>,
 }
 
 impl Inputs {
     /// Those of a pull secret. `credential` is uid and version of the Secret that holds the
-    /// client secret.
+    /// client secret; nothing is asked of it for a federated service principal.
     #[must_use]
-    pub fn of(secret: &PullSecret, source: &Source, credential: Option<&str>) -> Self {
-        let ServicePrincipal { tenant, client, .. } = &secret.principal;
-        let form = secret.form;
+    pub fn of(pull_secret: &PullSecret, source: &Source, credential: Option<&str>) -> Self {
+        let ServicePrincipal { tenant, client, secret, .. } = &pull_secret.principal;
+        let credential = if secret.is_some() { credential } else { Some("federated") };
+        let form = pull_secret.form;
         let subject = format!("{}/{tenant}/{client}/{form:?}", source.login_server);
         let version = credential.map(|it| short_digest(&format!("{:?}/{it}", source.mode)));
         Self { subject: short_digest(&subject), version }

@@ -15,8 +15,10 @@ fn secret(names: &[&str]) -> PullSecret {
         principal: ServicePrincipal {
             tenant: "t".into(),
             client: "c".into(),
-            secret: SecretKeyRef { name: "sp".into(), key: "clientSecret".into() },
+            object: None,
+            secret: Some(SecretKeyRef { name: "sp".into(), key: "clientSecret".into() }),
         },
+        assigns_role: false,
         form: CredentialForm::RegistryToken,
         repositories: Repositories::default(),
         name: "acr-pull".into(),

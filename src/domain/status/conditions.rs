@@ -102,11 +102,13 @@ fn way_out(report: &Report<'_>) -> String {
 }
 
 /// What is known of a part while it could not be read: what was known, as it was told. The parts
-/// of another method are not told any more.
+/// of another method are not told any more; pull secrets may have a role too.
 fn known(type_: ConditionType, report: &Report<'_>, before: &[Condition]) -> Option<Condition> {
     let of_other_method = match report.observed.method {
         Some(MethodInUse::KubeletIdentity) => type_ != ConditionType::AccessGranted,
-        Some(MethodInUse::PullSecret) => type_ == ConditionType::AccessGranted,
+        Some(MethodInUse::PullSecret) => {
+            type_ == ConditionType::AccessGranted && report.observed.holdings.is_some()
+        }
         _ => report.deleting,
     };
     let known = before.iter().find(|it| it.type_ == type_.as_str());

@@ -196,8 +196,15 @@ fn another_name_waits_until_it_has_served_long_enough() {
 #[test]
 fn what_a_role_replaces_waits_for_facts_about_the_role() {
     let owned = owns(vec![stored("a")], vec![]);
-    let unknown = Desired { grants: None, ..wants(&[]) };
+    let unknown = Desired { grants: None, of_nodes: true, ..wants(&[]) };
     assert_eq!(steps(&unknown, &owned), vec![]);
+}
+
+#[test]
+fn a_role_that_lets_secrets_pull_replaces_none() {
+    let owned = owns(vec![stored("a")], vec![]);
+    let unknown = Desired { grants: None, ..wants(&[]) };
+    assert_eq!(steps(&unknown, &owned), vec![Step::Withdraw(stored("a"))]);
 }
 
 #[test]

@@ -69,7 +69,7 @@ impl World {
         let mut owned = owns(self.azure.clone(), self.finalizers[attachment]);
         let claim = claim_of(attachment);
         owned.assignments = Some(Assignments::on(&registry(), claim, self.azure.clone()));
-        let steps = plan(&desired, &owned, self.now, DELAY).parts.concat();
+        let steps = plan(&desired, &owned, self.now, DELAY).roles;
         for step in steps.iter().take(most) {
             self.take(step, attachment);
         }

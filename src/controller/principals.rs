@@ -1,0 +1,124 @@
+//! Service principals: what they sign in with, and which objects of the directory they are.
+
+use std::path::PathBuf;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+use kube::api::Api;
+
+use super::kubernetes::{Kubernetes, within};
+use crate::api::SecretKeyRef;
+use crate::azure::{self, Proof, Reader};
+use crate::domain::names::PrincipalId;
+use crate::domain::problem::{Cause, Problem};
+use crate::domain::pull_secret::ServicePrincipal;
+
+/// Where what they sign in with is kept.
+pub struct Principals {
+    secrets: Api<Secret>,
+    namespace: String,
+    /// The operator's own token of the cluster, for Entra.
+    token_file: Option<PathBuf>,
+}
+
+/// A service principal that can sign in.
+pub struct SignedUp {
+    /// The principal.
+    pub principal: azure::ServicePrincipal,
+    /// The uid and version of the Secret that its client secret was read from.
+    pub version: Option<String>,
+}
+
+impl Principals {
+    /// With client secrets in that namespace, and that token for those without.
+    #[must_use]
+    pub fn new(kubernetes: &Kubernetes, namespace: &str, token_file: Option<PathBuf>) -> Self {
+        let secrets = Api::namespaced(kubernetes.client(), namespace);
+        Self { secrets, namespace: namespace.to_owned(), token_file }
+    }
+
+    /// Reads what it signs in with.
+    ///
+    /// # Errors
+    /// `NotFound` without its client secret, `AuthenticationFailed` without a token of the
+    /// cluster; when the API server does not answer or refuses.
+    pub async fn sign_up(&self, principal: &ServicePrincipal) -> Result<SignedUp, Problem> {
+        let (proof, version) = match &principal.secret {
+            Some(reference) => {
+                let (proof, version) = self.secret(reference).await?;
+                (proof, Some(version))
+            }
+            None => (self.token(principal)?, None),
+        };
+        let ServicePrincipal { tenant, client, .. } = principal.clone();
+        Ok(SignedUp { principal: azure::ServicePrincipal { tenant, client, proof }, version })
+    }
+
+    /// The client secret, and the version of the Secret that it is in.
+    async fn secret(&self, reference: &SecretKeyRef) -> Result<(Proof, String), Problem> {
+        let SecretKeyRef { name, key } = reference;
+        let namespace = &self.namespace;
+        let origin = format!("Secret {name} in namespace {namespace}, key {key}");
+        let doing = format!("reading the client secret from {origin}");
+        let found = within(&doing, self.secrets.get_opt(name)).await?;
+        let missing = |what: &str| {
+            let text = format!(
+                "{doing}: {what}; create it (kubectl create secret generic {name} --namespace {namespace} --from-literal={key}=<client secret>)"
+            );
+            Problem::new(Cause::NotFound, text)
+        };
+        let secret = found.ok_or_else(|| missing("there is no such Secret"))?;
+        let value = secret.data.as_ref().and_then(|it| it.get(key));
+        let value = value.ok_or_else(|| missing("it has no such key"))?;
+        let text = std::str::from_utf8(&value.0).map(str::trim).unwrap_or_default();
+        if text.is_empty() {
+            return Err(missing("it is empty, or no text"));
+        }
+        let uid = secret.uid().unwrap_or_default();
+        let version = format!("{uid}/{}", secret.resource_version().unwrap_or_default());
+        Ok((Proof::Secret { value: text.to_owned().into(), origin }, version))
+    }
+
+    fn token(&self, principal: &ServicePrincipal) -> Result<Proof, Problem> {
+        self.token_file.clone().map(Proof::Token).ok_or_else(|| {
+            let text = format!(
+                "signing in as client {}: it has no clientSecretRef, and the operator has no token of the cluster to sign in with instead; project one into its pod with audience api://AzureADTokenExchange and set AZURE_FEDERATED_TOKEN_FILE to its path, or name a Secret in pullSecret.servicePrincipal.clientSecretRef",
+                principal.client
+            );
+            Problem::new(Cause::AuthenticationFailed, text)
+        })
+    }
+
+    /// Its object id: the one that is given, else the one that its own token tells, else the one
+    /// that Microsoft Graph knows.
+    ///
+    /// # Errors
+    /// When nobody tells it: why its own token does not, and the field that says it.
+    pub async fn object_id(
+        &self,
+        principal: &ServicePrincipal,
+        azure: &Reader,
+    ) -> Result<PrincipalId, Problem> {
+        if let Some(id) = principal.object {
+            return Ok(id);
+        }
+        let told = match self.sign_up(principal).await {
+            Ok(it) => azure.own_object_id(&it.principal).await.map_err(Problem::from),
+            Err(problem) => Err(problem),
+        };
+        let untold = match told {
+            Err(problem) if problem.cause.is_passing() => return Err(problem),
+            Err(problem) => problem,
+            told => return told,
+        };
+        let client = &principal.client;
+        azure.service_principal(client).await.map_err(|error| {
+            let graph = Problem::from(error);
+            let message = format!(
+                "{}; nor does Microsoft Graph tell its object id: {}; or set pullSecret.servicePrincipal.objectId (az ad sp show --id {client} --query id prints it), which needs no right in Graph",
+                untold.message, graph.message
+            );
+            Problem { message, ..untold.clone() }
+        })
+    }
+}
