@@ -100,6 +100,8 @@ pub struct Look {
     pub proof: Option<Proof>,
     /// Why there is no new credential. It is not asked for again before the next look.
     pub refusal: Option<Problem>,
+    /// Whether it came before the watches had read the cluster, and is to be made again then.
+    pub too_early: bool,
 }
 
 impl Look {

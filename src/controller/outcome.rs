@@ -8,7 +8,7 @@ use super::observe::{Observation, Occasion};
 use crate::domain::cluster::StoredSecret;
 use crate::domain::facts::RoleAssignment;
 use crate::domain::plan::{Assignments, Plan};
-use crate::domain::problem::Problem;
+use crate::domain::problem::{Cause, Problem};
 use crate::domain::pull_secret::{Delivered, Served};
 use crate::domain::status::{Holdings, Observed};
 
@@ -85,6 +85,8 @@ impl Outcome {
         }
         outcome.known.remember(look, &acted);
         if occasion == Occasion::Look {
+            let reading = outcome.unseen.as_ref().is_some_and(|it| it.cause == Cause::Busy);
+            outcome.known.look.too_early = reading;
             outcome.known.look.undone = plan.blocked.or(acted.undone);
         }
         outcome.known.method = observed.method.or(outcome.known.method);

@@ -88,6 +88,7 @@ async fn work(
     let occasion = match before {
         _ if matches!(wake, Some(Wake::Place | Wake::Credential)) => Occasion::Look,
         None if is_answered(object, trigger) => Occasion::Glance,
+        Some(it) if it.known.look.too_early => Occasion::Look,
         Some(it) if it.trigger == *trigger && now < it.next.look => Occasion::Glance,
         _ => Occasion::Look,
     };
