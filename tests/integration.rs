@@ -48,6 +48,8 @@ mod pull_secret_reach;
 mod pull_secret_renewal;
 #[path = "integration/pull_secrets.rs"]
 mod pull_secrets;
+#[path = "integration/readers.rs"]
+mod readers;
 #[path = "integration/refusals.rs"]
 mod refusals;
 #[path = "integration/repositories.rs"]

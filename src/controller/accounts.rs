@@ -95,6 +95,8 @@ fn mark(secret: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn account(manifest: &Value) -> ServiceAccount {
@@ -159,5 +161,100 @@ mod tests {
         assert!(!account(&by_flux).is_list_applied);
         by_kubectl["metadata"]["annotations"][LAST_APPLIED] = json!({}).to_string().into();
         assert!(!account(&by_kubectl).is_list_applied);
+    }
+    /// What somebody does to a list of names.
+    #[derive(Clone, Debug)]
+    enum Edit {
+        /// Somebody else adds an entry there.
+        Insert(usize, u8),
+        /// Somebody else takes one out, if it is not ours.
+        Delete(usize),
+        /// We read the object.
+        Read,
+        /// We add our entry, by what we read last.
+        Add,
+        /// We take it out again, by what we read last.
+        Remove,
+    }
+
+    fn any_edit() -> impl Strategy<Value = Edit> {
+        prop_oneof![
+            (0usize..9, any::<u8>()).prop_map(|(at, n)| Edit::Insert(at, n)),
+            (0usize..9).prop_map(Edit::Delete),
+            Just(Edit::Read),
+            Just(Edit::Add),
+            Just(Edit::Remove),
+        ]
+    }
+
+    fn names(manifest: &Value) -> Vec<String> {
+        account(manifest).pull_secrets.unwrap_or_default()
+    }
+
+    /// Without ours.
+    fn of_others(manifest: &Value) -> Vec<String> {
+        names(manifest).into_iter().filter(|it| it != OURS).collect()
+    }
+
+    fn set(manifest: &mut Value, names: &[String]) {
+        let list = names.iter().map(|it| json!({"name": it})).collect();
+        manifest["imagePullSecrets"] = Value::Array(list);
+    }
+
+    const OURS: &str = "acr-pull";
+
+    proptest! {
+        #[test]
+        fn whatever_others_do_meanwhile_their_entries_and_their_order_stay(
+            edits in prop::collection::vec(any_edit(), 1..40),
+        ) {
+            let mut now = manifest();
+            let mut read = account(&now);
+            let mut theirs = of_others(&now);
+            for edit in edits {
+                let mut list = names(&now);
+                let by_us = match edit {
+                    Edit::Insert(at, n) => {
+                        let at = at.min(list.len());
+                        let before = list[..at].iter().filter(|it| *it != OURS).count();
+                        list.insert(at, format!("theirs-{n}"));
+                        theirs.insert(before, format!("theirs-{n}"));
+                        set(&mut now, &list);
+                        None
+                    }
+                    Edit::Delete(at) => {
+                        if let Some(name) = list.get(at).cloned().filter(|it| it != OURS) {
+                            let before = list[..at].iter().filter(|it| *it != OURS).count();
+                            prop_assert_eq!(theirs.remove(before), name);
+                            list.remove(at);
+                            set(&mut now, &list);
+                        }
+                        None
+                    }
+                    Edit::Read => {
+                        read = account(&now);
+                        None
+                    }
+                    Edit::Add => Some(add(&read, OURS, "uid")),
+                    Edit::Remove => Some(remove(&read, OURS, "uid")),
+                };
+                if let Some(patch) = by_us {
+                    // A patch applies as a whole or not at all.
+                    let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
+                    let mut after = now.clone();
+                    if json_patch::patch(&mut after, &patch).is_ok() {
+                        now = after;
+                    }
+                }
+                prop_assert_eq!(&of_others(&now), &theirs);
+                prop_assert!(names(&now).len() <= theirs.len() + 1, "ours is there twice");
+            }
+            // From whatever there is, what we read now can be undone.
+            if account(&now).is_marked(OURS, "uid") {
+                now = patched(&now, remove(&account(&now), OURS, "uid"));
+                prop_assert!(!names(&now).contains(&OURS.to_owned()));
+                prop_assert_eq!(&of_others(&now), &theirs);
+            }
+        }
     }
 }

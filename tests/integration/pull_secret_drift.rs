@@ -1,7 +1,7 @@
 //! Pull secrets and service accounts that somebody else changes.
 
 use acr_attach::api::RegistryAttachment;
-use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{LocalObjectReference, Secret, ServiceAccount};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
@@ -199,4 +199,54 @@ async fn what_an_attachment_leaves_that_goes_without_its_finalizer_is_taken_out(
     world.until_gone("a").await;
     world.until_pull_secrets_of(&one, "default", &[]).await;
     world.until_no_secret(&one, "acr-pull").await;
+}
+
+/// Adds entries to the list of service account `default`, one after the other, as a controller
+/// does that reads, changes and replaces the object, and reads it again where that is refused.
+async fn hammer(world: &World, namespace: &str, entries: &[String]) {
+    let api = world.accounts(namespace);
+    for entry in entries {
+        loop {
+            let mut account = api.get("default").await.unwrap();
+            let list = account.image_pull_secrets.get_or_insert_default();
+            list.push(LocalObjectReference { name: entry.clone() });
+            match api.replace("default", &PostParams::default(), &account).await {
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                answer => break drop(answer.unwrap()),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_hammers_the_same_list_loses_nothing_and_neither_do_we() {
+    let (world, one) = attached().await;
+    let entries: Vec<String> = (0..300).map(|n| format!("theirs-{n}")).collect();
+    let ours = async {
+        let mut rounds = 0;
+        loop {
+            rounds += 1;
+            world.delete("a").await;
+            world.until_gone("a").await;
+            let list = world.pull_secrets_of(&one, "default").await;
+            assert!(!list.contains(&"acr-pull".to_owned()), "{list:?}");
+            world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
+            world
+                .until("our entry", || async {
+                    let list = world.pull_secrets_of(&one, "default").await;
+                    list.contains(&"acr-pull".to_owned()).then_some(())
+                })
+                .await;
+            // As long as they write, and twice at least.
+            let list = world.pull_secrets_of(&one, "default").await;
+            if rounds >= 2 && list.contains(entries.last().unwrap()) {
+                break;
+            }
+        }
+    };
+    tokio::join!(hammer(&world, &one, &entries), ours);
+    let mut list = world.pull_secrets_of(&one, "default").await;
+    let before = list.len();
+    list.retain(|it| it != "acr-pull");
+    assert_eq!((list.as_slice(), before), (entries.as_slice(), entries.len() + 1));
 }

@@ -3,6 +3,7 @@
 //! shared, unless a test touches what worlds have in common.
 
 mod look;
+pub mod reader;
 mod rights;
 pub mod secrets;
 
