@@ -32,6 +32,8 @@ mod federation;
 mod finding;
 #[path = "integration/in_the_way.rs"]
 mod in_the_way;
+#[path = "integration/looked_up.rs"]
+mod looked_up;
 #[path = "integration/outages.rs"]
 mod outages;
 #[path = "integration/program.rs"]

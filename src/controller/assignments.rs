@@ -2,11 +2,12 @@
 
 use super::act::{Actor, Deed};
 use super::locks::Lock;
+use super::memory::Trigger;
 use crate::azure::{Error, NewAssignment, Writer};
 use crate::domain::claims::{Claim, Claims};
 use crate::domain::facts::RoleAssignment;
 use crate::domain::names::AssignmentId;
-use crate::domain::plan::{Amendment, Grant, Release, join, release};
+use crate::domain::plan::{Amendment, Finalizer, Grant, Release, join, release};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::role::salted;
 
@@ -14,12 +15,16 @@ use crate::domain::role::salted;
 const MOST_SALTS: u32 = 2;
 
 impl Actor<'_> {
-    /// Makes an assignment that is not there: the list that says so was read a moment ago. What
-    /// this process itself has written since then is looked at first.
+    /// Makes an assignment that is not there: the list that says so was read a moment ago.
+    ///
+    /// Lists may lag behind. So what this process itself has written is looked at first, and so is
+    /// everything where the object held something before: others may have joined it since.
     pub(super) async fn assign(&self, grant: &Grant) -> Result<Option<Deed>, Problem> {
         let id = grant.assignment_id();
         let lock = self.locks.take(&id)?;
-        if lock.is_written() {
+        let held_before =
+            Trigger::of(self.object).finalizers().contains(&Finalizer::RoleAssignments);
+        if held_before || lock.is_written() {
             return self.hold(&id, grant, &lock).await;
         }
         self.make(&id, grant, &lock).await
@@ -52,7 +57,10 @@ impl Actor<'_> {
     ) -> Result<Option<Deed>, Problem> {
         match self.writer()?.0.role_assignment(id).await? {
             None => self.make(id, grant, lock).await,
-            Some(found) => self.share(&found, grant).await.map(Some),
+            Some(found) => {
+                lock.note(true);
+                self.share(&found, grant).await.map(Some)
+            }
         }
     }
 

@@ -9,6 +9,7 @@ mod entries;
 mod events;
 mod identity;
 mod kubernetes;
+mod leaving;
 mod locks;
 mod memory;
 mod mirror;

@@ -5,7 +5,7 @@ use kube::ResourceExt;
 
 use super::act::Deed;
 use super::context::Context;
-use super::identity::identity;
+use super::identity;
 use super::memory::{Known, Look, Trigger};
 use super::outcome::with_deeds;
 use super::pull_secrets::Making;
@@ -16,7 +16,7 @@ use crate::domain::attachment::{KubeletIdentity, Method, RegistryName, Task};
 use crate::domain::claims::Claim;
 use crate::domain::names::{ClusterId, RegistryId};
 use crate::domain::plan::{self, Assignments, Desired, Failing, Finalizer, Owned};
-use crate::domain::problem::{Cause, Problem};
+use crate::domain::problem::Problem;
 use crate::domain::pull_role;
 use crate::domain::pull_secret::{self, Source};
 use crate::domain::status::{Holdings, Observed};
@@ -50,13 +50,18 @@ pub struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    /// Who is called when there is a place at Azure Resource Manager.
+    pub fn caller(&self) -> String {
+        self.object.name_any()
+    }
+
     /// Takes a place at Azure Resource Manager. Without one the attachment is called when there
     /// is one.
     ///
     /// # Errors
     /// A turn when none is free.
     pub fn session(&self) -> Result<Session, Problem> {
-        let session = self.ctx.azure.session(Some(&self.object.name_any()))?;
+        let session = self.ctx.azure.session(Some(&self.caller()))?;
         Ok(session.wanted_at(self.known.wanted))
     }
 }
@@ -148,7 +153,7 @@ impl Observation {
                     self.pull_secret(&attachment.registry, secret, pass).await
                 }
             },
-            Task::Detach(Some(registry)) => self.detaching(registry, pass).await,
+            Task::Detach(Some(leaving)) => self.detaching(leaving, pass).await,
             Task::Detach(None) => {
                 self.desired.grants = Some(Vec::new());
                 self.owned.assignments = Some(Assignments::none());
@@ -171,7 +176,9 @@ impl Observation {
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
         let claim = self.claim(pass).await?;
-        let wanted = Wanted { name, source: Some(&asked.source), before: self.before(pass) };
+        let known = identity::Known::from(&asked.source, self.cluster_before(pass), pass).await?;
+        let (subscription, before) = (known.subscription(), self.before(pass));
+        let wanted = Wanted { name, subscription, before };
         let session = pass.session()?;
         let azure = &session.reader;
         let registry = wanted.read(azure, pass.ctx).await?;
@@ -179,8 +186,7 @@ impl Observation {
         self.observed.registry = Some(registry.clone());
         usable(&registry)?;
         self.former(asked.former.as_ref(), &registry, pass.ctx);
-        let before = self.cluster_before(pass);
-        let identity = identity(&asked.source, before, azure, pass.ctx).await?;
+        let identity = known.identity(azure).await?;
         self.observed.cluster.clone_from(&identity.cluster);
         self.observed.principal = Some(identity.principal);
         let found = azure.role_assignments(&registry.id).await?;
@@ -193,7 +199,7 @@ impl Observation {
     }
 
     /// The cluster that a role of ours was decided for. What nodes look like later changes nothing.
-    fn cluster_before(&self, pass: Pass<'_>) -> Option<ClusterId> {
+    pub(super) fn cluster_before(&self, pass: Pass<'_>) -> Option<ClusterId> {
         let told = pass.object.status.as_ref()?.kubelet_identity.as_ref()?;
         let id = told.cluster_resource_id.as_ref()?.parse().ok()?;
         self.owned.finalizers.contains(&Finalizer::RoleAssignments).then_some(id)
@@ -211,48 +217,6 @@ impl Observation {
         self.observed.claim = Some(claim.clone());
         self.claim = Some(claim.clone());
         Ok(claim)
-    }
-
-    /// Where the registry is gone, so are its assignments.
-    async fn detaching(&mut self, name: &RegistryName, pass: Pass<'_>) -> Result<(), Problem> {
-        self.desired.grants = Some(Vec::new());
-        let Some(registry) = self.registry_to_leave(name, pass).await? else {
-            self.owned.assignments = Some(Assignments::none());
-            return Ok(());
-        };
-        let registry = &registry;
-        self.assignments(registry, false, pass).await?;
-        // Nobody looks again after this, so a list that lags behind must not have the last word.
-        let (Some(session), Some(owns)) = (&self.session, &mut self.owned.assignments) else {
-            return Ok(());
-        };
-        for id in registry::told_assignments(pass.object) {
-            if id.is_at(registry) && owns.found.iter().all(|it| it.id != id) {
-                owns.found.extend(session.reader.role_assignment(&id).await?);
-            }
-        }
-        Ok(())
-    }
-
-    /// The id of the registry to detach from; `None` if there is none of that name any more.
-    async fn registry_to_leave(
-        &mut self,
-        name: &RegistryName,
-        pass: Pass<'_>,
-    ) -> Result<Option<RegistryId>, Problem> {
-        let wanted = Wanted { name, source: None, before: self.before(pass) };
-        let needed = self.owned.finalizers.contains(&Finalizer::RoleAssignments);
-        match (name, &wanted.before) {
-            (RegistryName::Id(id), _) | (_, Some(id)) => Ok(Some(id.clone())),
-            (_, None) if !needed => Ok(None),
-            (_, None) => {
-                let azure = pass.session()?;
-                match wanted.look_up(&self.session.insert(azure).reader, pass.ctx).await {
-                    Err(problem) if problem.cause == Cause::NotFound => Ok(None),
-                    answer => answer.map(Some),
-                }
-            }
-        }
     }
 
     /// Takes what was done to role assignments.

@@ -208,7 +208,7 @@ impl Observation {
     }
 
     async fn registry(&mut self, name: &RegistryName, pass: Pass<'_>) -> Result<Registry, Problem> {
-        let wanted = registry::Wanted { name, source: None, before: self.before(pass) };
+        let wanted = registry::Wanted { name, subscription: None, before: self.before(pass) };
         let session = pass.session()?;
         let registry = wanted.read(&self.session.insert(session).reader, pass.ctx).await?;
         usable(&registry)?;

@@ -33,27 +33,28 @@ const UNSURE: SignedDuration = SignedDuration::from_secs(10);
 const PAGE: u32 = 500;
 
 impl Context {
-    /// Which cluster this is. It is asked anew after a resync, since nodes come and go.
+    /// Which cluster this is. It is asked anew after a resync, since nodes come and go. The caller
+    /// is called when there is a place at Azure Resource Manager, if there is none now.
     ///
     /// # Errors
     /// When the API server or Azure does not answer or refuses; `Busy` while another pass asks.
-    pub async fn platform(&self) -> Result<Platform, Problem> {
+    pub async fn platform(&self, caller: &str) -> Result<Platform, Problem> {
         if let Some(known) = self.platform.known(self.intervals.resync)? {
             return Ok(known);
         }
         let asked = Asked(&self.platform);
-        let platform = self.ask().await?;
+        let platform = self.ask(caller).await?;
         asked.0.set(State::Known(Timestamp::now(), platform.clone()));
         Ok(platform)
     }
 
-    async fn ask(&self) -> Result<Platform, Problem> {
+    async fn ask(&self, caller: &str) -> Result<Platform, Problem> {
         let group = match hint(&self.nodes().await?) {
             Hint::NotAks => return Ok(Platform::NotAks),
             Hint::Unsure(why) => return Ok(Platform::Unsure(why)),
             Hint::Aks(group) => group,
         };
-        let session = self.azure.session(None)?;
+        let session = self.azure.session(Some(caller))?;
         verified(&group, &session.reader).await
     }
 

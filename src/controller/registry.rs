@@ -2,22 +2,20 @@
 
 use uuid::Uuid;
 
-use super::choice::undetermined;
 use super::context::Context;
 use crate::api::{Ownership, RegistryAttachment};
 use crate::azure::Reader;
-use crate::domain::attachment::{IdentitySource, RegistryName};
+use crate::domain::attachment::RegistryName;
 use crate::domain::facts::Registry;
-use crate::domain::names::{AssignmentId, ClusterId, RegistryId};
-use crate::domain::platform::Platform;
+use crate::domain::names::{AssignmentId, RegistryId};
 use crate::domain::problem::{Cause, Problem};
 
 /// What is asked for.
 pub(super) struct Wanted<'a> {
     /// How the spec names it.
     pub name: &'a RegistryName,
-    /// Where the kubelet identity is known from, if one pulls.
-    pub source: Option<&'a IdentitySource>,
+    /// The subscription of the cluster whose kubelet identity pulls, if one does.
+    pub subscription: Option<Uuid>,
     /// The registry that was found before.
     pub before: Option<RegistryId>,
 }
@@ -61,13 +59,13 @@ impl Wanted<'_> {
     ///
     /// # Errors
     /// `NotFound`, with the subscription that was searched.
-    pub async fn look_up(&self, azure: &Reader, ctx: &Context) -> Result<RegistryId, Problem> {
+    async fn look_up(&self, azure: &Reader, ctx: &Context) -> Result<RegistryId, Problem> {
         let name = match self.name {
             RegistryName::Id(id) => return Ok(id.clone()),
             RegistryName::Name { name, .. } => name,
             RegistryName::LoginServer(server) => server.as_str(),
         };
-        let subscription = self.subscription(ctx).await?;
+        let subscription = self.searched(ctx)?;
         let found = azure.find_registry(subscription, name).await?;
         found.ok_or_else(|| {
             Problem::new(
@@ -80,18 +78,14 @@ impl Wanted<'_> {
     }
 
     /// The first known of the attachment's, the cluster's and the operator's subscription.
-    async fn subscription(&self, ctx: &Context) -> Result<Uuid, Problem> {
+    ///
+    /// # Errors
+    /// `InvalidSpec` where none is known.
+    pub fn searched(&self, ctx: &Context) -> Result<Uuid, Problem> {
         if let RegistryName::Name { subscription: Some(it), .. } = self.name {
             return Ok(*it);
         }
-        let of_cluster = match self.source {
-            Some(IdentitySource::Cluster(cluster)) => Some(cluster.subscription()),
-            Some(IdentitySource::Detected) => {
-                detected(ctx).await.ok().map(|cluster| cluster.subscription())
-            }
-            Some(IdentitySource::Given(_)) | None => None,
-        };
-        of_cluster.or(ctx.subscription).ok_or_else(|| {
+        self.subscription.or(ctx.subscription).ok_or_else(|| {
             Problem::new(
                 Cause::InvalidSpec,
                 "looking for the registry by its name: no subscription is known to search; delete this attachment and create one with registry.subscriptionId, or set the operator's --subscription-id (ACR_ATTACH_SUBSCRIPTION_ID)",
@@ -113,21 +107,6 @@ pub(super) fn usable(registry: &Registry) -> Result<(), Problem> {
         "reading registry {id}: its provisioningState is {provisioning_state}; waiting until it is Succeeded"
     );
     Err(Problem::new(Cause::Propagating, text))
-}
-
-/// The cluster that the nodes are of.
-///
-/// # Errors
-/// `Unsupported` when that is none of AKS; `Undetermined` when nobody can tell.
-pub(super) async fn detected(ctx: &Context) -> Result<ClusterId, Problem> {
-    match ctx.platform().await? {
-        Platform::Aks(cluster) => Ok(cluster),
-        Platform::NotAks => Err(Problem::new(
-            Cause::Unsupported,
-            "finding the kubelet identity: the cluster is not AKS, since no node bears a label of AKS (kubernetes.azure.com/…) or is a machine of Azure; set method to PullSecret, or say whose identity pulls in kubeletIdentity.principalId",
-        )),
-        Platform::Unsure(why) => Err(undetermined(&why)),
-    }
 }
 
 /// The registry that status tells of.

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::api::{
-    DeletionPolicy, Ownership, RegistryAttachment, RegistryAttachmentSpec,
+    DeletionPolicy, KubeletIdentitySpec, Ownership, RegistryAttachment, RegistryAttachmentSpec,
     RegistryAttachmentStatus, RegistrySpec, RoleAssignmentStatus,
 };
 use crate::domain::names::{AssignmentId, RegistryId};
@@ -32,9 +32,14 @@ impl Remains {
         let whole = read::<Option<RegistryAttachmentStatus>>(status);
         let assignments = assignments(status);
         let policy = read::<Option<DeletionPolicy>>(&spec["deletionPolicy"]);
-        let registry = registry(&spec["registry"], &assignments);
+        let registry = registry(&spec["registry"], &assignments, &status["registry"]);
+        let kubelet_identity = read::<Option<KubeletIdentitySpec>>(&spec["kubeletIdentity"]);
         let is_kept = policy == Some(Some(DeletionPolicy::Orphan));
-        let tells_where = is_kept || (policy.is_some() && registry.is_some());
+        // A name alone is looked up in the subscription of the cluster.
+        let by_name = |it: &RegistrySpec| it.name.is_some() && it.subscription_id.is_none();
+        let is_found =
+            registry.as_ref().is_some_and(|it| !by_name(it) || kubelet_identity.is_some());
+        let tells_where = is_kept || (policy.is_some() && is_found);
         let has_status = whole.is_some();
         let pieces = || RegistryAttachmentStatus {
             role_assignments: Some(assignments),
@@ -43,6 +48,8 @@ impl Remains {
         let spec = RegistryAttachmentSpec {
             registry: registry.unwrap_or_default(),
             deletion_policy: policy.flatten().unwrap_or_default(),
+            method: read(&spec["method"]).unwrap_or_default(),
+            kubelet_identity: kubelet_identity.flatten(),
             ..read(&json!({"registry": {}}))?
         };
         let metadata: ObjectMeta = stored.metadata.clone();
@@ -59,16 +66,21 @@ fn read<T: DeserializeOwned>(value: &Value) -> Option<T> {
     T::deserialize(value).ok()
 }
 
-/// The registry that the spec names by its id. Else the one that role assignments of ours are on:
-/// there is one, since a spec does not change its registry. Else what the spec says instead of an
-/// id.
-fn registry(spec: &Value, assignments: &[RoleAssignmentStatus]) -> Option<RegistrySpec> {
+/// The registry that the spec names by its id. Else the one that role assignments of ours are on,
+/// or the one that was found: there is one, since a spec does not change its registry. Else what
+/// the spec says instead of an id.
+fn registry(
+    spec: &Value,
+    assignments: &[RoleAssignmentStatus],
+    found: &Value,
+) -> Option<RegistrySpec> {
     let named = read::<RegistrySpec>(spec);
     let id = named.as_ref().and_then(|it| it.resource_id.as_ref()?.parse::<RegistryId>().ok());
     let of_assignment = |it: &RoleAssignmentStatus| {
         it.id.parse::<AssignmentId>().ok()?.scope().parse::<RegistryId>().ok()
     };
     let id = id.or_else(|| assignments.iter().find_map(of_assignment));
+    let id = id.or_else(|| found["resourceId"].as_str()?.parse().ok());
     let by_id =
         id.map(|it| RegistrySpec { resource_id: Some(it.to_string()), ..RegistrySpec::default() });
     by_id.or_else(|| named.filter(|it| it.name.is_some() || it.login_server.is_some()))
@@ -92,7 +104,7 @@ fn assignments(status: &Value) -> Vec<RoleAssignmentStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::attachment::{RegistryName, Task};
+    use crate::domain::attachment::{Leaving, RegistryName, Task};
     use crate::domain::policy::Policy;
 
     const REGISTRY: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso";
@@ -124,13 +136,17 @@ mod tests {
     #[case::spec(by_id(), json!(null))]
     #[case::odd_status(by_id(), json!("none"))]
     #[case::status_alone(odd(&json!(null)), assigned("Managed"))]
+    #[case::found_before(
+        json!({"registry": {"name": "contoso"}, "kubeletIdentity": "new"}),
+        json!({"registry": {"resourceId": REGISTRY}})
+    )]
     #[case::newer_ownership(odd(&json!("Shred")), assigned("Shared"))]
     fn the_registry_is_found_where_it_can_be_read(#[case] spec: Value, #[case] status: Value) {
         let remains = remains(&spec, &status);
         assert!(remains.tells_where);
         let task = Task::of(&remains.object.spec, None, &Policy::default());
-        let registry = RegistryName::Id(REGISTRY.parse().unwrap());
-        assert_eq!(task, Ok(Task::Detach(Some(registry))));
+        let Ok(Task::Detach(Some(Leaving { registry, .. }))) = task else { panic!("{task:?}") };
+        assert_eq!(registry, RegistryName::Id(REGISTRY.parse().unwrap()));
     }
 
     #[rstest::rstest]
@@ -141,6 +157,10 @@ mod tests {
         json!(null)
     )]
     #[case::no_spec(json!("none"), json!(null))]
+    #[case::by_name_and_no_cluster(
+        json!({"registry": {"name": "contoso"}, "kubeletIdentity": "new"}),
+        json!(null)
+    )]
     fn nothing_is_guessed(#[case] spec: Value, #[case] status: Value) {
         assert!(!remains(&spec, &status).tells_where);
     }

@@ -19,7 +19,17 @@ pub enum Task {
     Attach(Box<Attachment>),
     /// That nothing of the attachment is left: in the cluster, and on that registry. Without a
     /// registry, role assignments stay as they are.
-    Detach(Option<RegistryName>),
+    Detach(Option<Leaving>),
+}
+
+/// The registry that an attachment leaves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leaving {
+    /// How the spec names it.
+    pub registry: RegistryName,
+    /// Where the kubelet identity was known from, if one may have pulled: a name was looked up in
+    /// the subscription of its cluster.
+    pub source: Option<IdentitySource>,
 }
 
 impl Task {
@@ -40,7 +50,11 @@ impl Task {
         Ok(Self::Detach(match (spec.deletion_policy, registry(&spec.registry)) {
             // Registries that are named by their login server can have had no role assigned.
             (DeletionPolicy::Orphan, _) | (_, Ok(RegistryName::LoginServer(_)) | Err(_)) => None,
-            (_, Ok(name)) => Some(name),
+            (_, Ok(registry)) => {
+                let by_role = spec.method != MethodChoice::PullSecret;
+                let source = identity_source(spec.kubelet_identity.as_ref());
+                Some(Leaving { registry, source: source.ok().filter(|_| by_role) })
+            }
         }))
     }
 }
@@ -292,6 +306,8 @@ mod tests {
         let spec = json!({"registry": registry, "deletionPolicy": policy, "method": "Magic"});
         let spec: RegistryAttachmentSpec = serde_json::from_value(spec).unwrap();
         let policy = Policy::default();
+        let expected =
+            expected.map(|registry| Leaving { registry, source: Some(IdentitySource::Detected) });
         assert_eq!(Task::of(&spec, None, &policy), Ok(Task::Detach(expected)));
         assert!(method(&spec).is_err());
     }

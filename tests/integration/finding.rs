@@ -13,7 +13,7 @@ use crate::world::{World, find, message, operator};
 const SUBSCRIPTION: &str = "50000000-0000-4000-8000-000000000001";
 
 /// Lets the operator read everything in the subscription.
-fn reader_of_all(azure: &mut Model) {
+pub fn reader_of_all(azure: &mut Model) {
     let operator = operator(azure);
     azure.assign(&operator, READER, &format!("/subscriptions/{SUBSCRIPTION}"));
 }
@@ -171,7 +171,7 @@ async fn a_cluster_with_a_service_principal_is_asked_of_graph_and_a_refusal_name
 }
 
 /// A world of its own with these nodes; the operator is started.
-async fn with_nodes(
+pub async fn with_nodes(
     nodes: &[Value],
     model: impl FnOnce(&mut Model),
     settings: impl FnOnce(&mut Settings),
@@ -202,7 +202,7 @@ async fn put_node(world: &World, name: &str, node: &Value) {
 }
 
 /// A node as AKS makes them, in that resource group.
-fn aks_node(group: &str) -> Value {
+pub fn aks_node(group: &str) -> Value {
     json!({
         "labels": {"kubernetes.azure.com/cluster": group, "kubernetes.azure.com/agentpool": "pool"},
         "providerID": format!("azure:///subscriptions/{SUBSCRIPTION}/resourceGroups/{group}/providers/Microsoft.Compute/virtualMachineScaleSets/pool/virtualMachines/0"),
@@ -210,7 +210,7 @@ fn aks_node(group: &str) -> Value {
 }
 
 /// The node group of `prod`, before there is a world.
-fn group_of_prod() -> String {
+pub fn group_of_prod() -> String {
     let mut azure = Model::default_tenant();
     azure.cluster("prod").add();
     node_group(&azure)

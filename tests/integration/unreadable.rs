@@ -26,6 +26,7 @@ async fn what_cannot_be_read_is_detached_all_the_same() {
     world.put_client_secret(crate::world::secrets::CLIENT_SECRET).await;
     by_its_registry(&world).await;
     by_its_role_assignments(&world).await;
+    by_the_registry_that_was_found(&world).await;
     together_with_others(&world).await;
     orphaned(&world).await;
     by_hand_alone(&world).await;
@@ -78,6 +79,14 @@ async fn by_its_role_assignments(world: &World) {
     assert_eq!(held(world).len(), 0);
 }
 
+async fn by_the_registry_that_was_found(world: &World) {
+    attached(world, "found", world.spec(), json!({"spec": {"registry": "contoso"}})).await;
+    patch(world, "found", json!({"status": {"roleAssignments": "none"}})).await;
+    world.delete("found").await;
+    world.until_gone("found").await;
+    assert_eq!(held(world).len(), 0);
+}
+
 async fn together_with_others(world: &World) {
     world.apply("other", world.spec()).await;
     let other = world.until_ready("other").await.claim.unwrap();
@@ -108,7 +117,8 @@ async fn orphaned(world: &World) {
 async fn by_hand_alone(world: &World) {
     attached(world, "f", world.spec(), json!({"spec": {"registry": "contoso"}})).await;
     let claim = stored(world, "f").await["status"]["claim"].as_str().unwrap().to_owned();
-    patch(world, "f", json!({"status": {"roleAssignments": "none"}})).await;
+    let untold = json!({"status": {"roleAssignments": "none", "registry": "none"}});
+    patch(world, "f", untold).await;
     world.delete("f").await;
     let note = world
         .until("the manual way", || async {
@@ -152,7 +162,8 @@ async fn its_entries_alone(world: &World) {
     world.until_ready("g").await;
     world.until_pull_secrets_of(&team, "default", &["acr-pull"]).await;
     spoil(world, "g", json!({"spec": {"registry": "contoso"}})).await;
-    patch(world, "g", json!({"status": {"roleAssignments": "none"}})).await;
+    let untold = json!({"status": {"roleAssignments": "none", "registry": "none"}});
+    patch(world, "g", untold).await;
     world.delete("g").await;
     world.until_pull_secrets_of(&team, "default", &[]).await;
     world
