@@ -158,15 +158,19 @@ async fn a_cold_start_keeps_within_the_budget_and_makes_no_call_in_vain() {
     )
     .await;
     let took = cold_start(&mut world, COUNT).await;
+    let (refused, mut calls) = told(&world);
+    // One read serves all looks that were wanted within 5 s of it. On a busy machine some come later.
+    let clusters = calls.remove(1);
+    let most = 1 + usize::try_from(took.as_secs() / 5).unwrap();
+    assert!((1..=most).contains(&clusters.1), "{clusters:?} in {took:?}");
     let expected = [
         (Call::GetRegistry, COUNT),
-        (Call::GetCluster, 1),
         (Call::ListRoleAssignments, COUNT),
         (Call::PutRoleAssignment, COUNT),
         (Call::GetRoleAssignment, COUNT),
         (Call::DeleteRoleAssignment, 0),
     ];
-    assert_eq!(told(&world), (0, expected.to_vec()), "in {took:?}");
+    assert_eq!((refused, calls), (0, expected.to_vec()), "in {took:?}");
 }
 
 /// Run by `make soak`. It prints how long it took, and how often Azure was asked.
