@@ -62,6 +62,20 @@ pub async fn created_to_ready(client: Client, name: &str) -> Result<Stopwatch<Du
     }))
 }
 
+/// When a Secret is first so as it is waited for.
+///
+/// # Errors
+/// When the API server refuses the watch.
+pub async fn changed(
+    client: Client,
+    (namespace, name): (&str, &str),
+    is: impl Fn(&Secret) -> bool + Send + Sync + 'static,
+) -> Result<Stopwatch<Instant>> {
+    let mut secret = Changes::<Secret>::of(Api::namespaced(client, namespace), name).await?;
+    let what = format!("Secret {name} in namespace {namespace} to change");
+    Ok(Stopwatch::new(what, async move { secret.seen(is).await }))
+}
+
 /// From the deletion of a Secret to another one of that name.
 ///
 /// # Errors
