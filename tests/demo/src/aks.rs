@@ -1,6 +1,6 @@
 //! On AKS, step by step: what `az aks update --attach-acr` does once, and what it leaves to people.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -10,12 +10,14 @@ use crate::{
     nodes,
     operator::{REMOVAL_DELAY, RESYNC},
     somebody::IDENTITY,
-    terminal::{say, say_heading, say_lines},
+    stopwatch::created_to_ready,
+    terminal::{say, say_heading, say_lines, say_part},
     until::until,
     world::World,
 };
 
 /// What is applied, and the names that stand in it.
+pub const BY_ID: (&str, &str) = ("deploy/samples/kubelet-identity.yaml", "contoso");
 const BY_NAME: (&str, &str) = ("deploy/samples/kubelet-identity-by-name.yaml", "contoso-by-name");
 const REPOSITORIES: (&str, &str) = ("deploy/samples/repositories.yaml", "contoso-team-a");
 /// The kubelet identity that the cluster was made with.
@@ -25,26 +27,27 @@ const REPOSITORY_READER: &str = "Container Registry Repository Reader";
 /// When status says that a role will be removed.
 const REMOVE_AFTER: &str = "jsonpath='{.status.roleAssignments[*].removeAfter}'";
 
-/// Tells it.
+/// Tells it, and returns the time from the creation of the first attachment to Ready.
 ///
 /// # Errors
 /// When Azure does not hold what it should.
-pub async fn tell(world: &World) -> Result<()> {
+pub async fn tell(world: &World) -> Result<Duration> {
     introduce(world).await?;
+    let granted = attach(world).await.context("attaching failed")?;
     attach_by_name(world).await.context("attaching by name failed")?;
     detach(world).await.context("detaching failed")?;
     attach_repositories(world).await.context("attaching repositories failed")?;
     replace_identity(world).await.context("following the kubelet identity failed")?;
-    say_heading("5. Detach again");
+    say_heading("6. Detach again");
     world.kubectl.show(&format!("delete regatt {} --timeout=60s", REPOSITORIES.1)).await?;
     show_roles(world, "In Azure:", &[])?;
     say_lines("And the registry is set back:");
     world.azure.leave_abac_mode();
-    Ok(())
+    Ok(granted)
 }
 
 async fn introduce(world: &World) -> Result<()> {
-    say_heading("On AKS, beside az aks update --attach-acr");
+    say_part("On AKS, beside az aks update --attach-acr");
     nodes::add(&world.azure.cluster()?, world.client.clone()).await?;
     let (looks, removes) = (RESYNC.as_secs(), REMOVAL_DELAY.as_secs());
     say_lines(&format!(
@@ -53,26 +56,42 @@ async fn introduce(world: &World) -> Result<()> {
     Ok(())
 }
 
-async fn attach_by_name(world: &World) -> Result<()> {
-    say_heading("1. Attach by name");
+async fn attach(world: &World) -> Result<Duration> {
+    say_heading("1. Attach");
     say_lines(&format!(
-        "az aks update --attach-acr assigns a role once; this keeps it assigned. The file holds no more than the registry's name: the nodes tell which cluster it is, and the cluster its kubelet identity, {FORMER_IDENTITY}."
+        "az aks update --attach-acr assigns a role once; this keeps it assigned. The file names registry and cluster by their ids. The nodes of the cluster pull as its kubelet identity, {FORMER_IDENTITY}."
     ));
+    let stopwatch = created_to_ready(world.client.clone(), BY_ID.1).await?;
+    let (took, ()) = tokio::try_join!(stopwatch.stopped(), world.apply(BY_ID.0, BY_ID.1))?;
+    say(format_args!("  Ready {:.2} s after it was created.", took.as_secs_f64()));
+    world.show_message(BY_ID.1).await?;
+    let (requests, writes) = world.azure.requests();
+    let heading = format!("In Azure, after {requests} requests, {writes} of them to write:");
+    show_roles(world, &heading, &[(ACR_PULL, FORMER_IDENTITY)])?;
+    Ok(took)
+}
+
+async fn attach_by_name(world: &World) -> Result<()> {
+    say_heading("2. Attach by name");
+    say_lines(
+        "This file holds no more than the registry's name, as az needs no more: the nodes tell which cluster it is. Both attachments hold one role assignment.",
+    );
     world.apply(BY_NAME.0, BY_NAME.1).await?;
     show_roles(world, "In Azure:", &[(ACR_PULL, FORMER_IDENTITY)])
 }
 
 async fn detach(world: &World) -> Result<()> {
-    say_heading("2. Detach");
+    say_heading("3. Detach");
     say_lines(
         "az aks update --detach-acr deletes every AcrPull that the identity has on the registry, whoever assigned it. acr-attach takes back its own.",
     );
-    world.kubectl.show(&format!("delete regatt {} --timeout=60s", BY_NAME.1)).await?;
+    let (one, other) = (BY_ID.1, BY_NAME.1);
+    world.kubectl.show(&format!("delete regatt {one} {other} --timeout=60s")).await?;
     show_roles(world, "In Azure:", &[])
 }
 
 async fn attach_repositories(world: &World) -> Result<()> {
-    say_heading("3. Attach some repositories of a registry in ABAC mode");
+    say_heading("4. Attach some repositories of a registry in ABAC mode");
     say_lines(
         "A registry in ABAC mode ignores AcrPull, and az aks update --attach-acr assigns it nevertheless. acr-attach assigns the role that the mode honours, and can narrow it.",
     );
@@ -90,7 +109,7 @@ async fn attach_repositories(world: &World) -> Result<()> {
 }
 
 async fn replace_identity(world: &World) -> Result<()> {
-    say_heading("4. The kubelet identity is replaced");
+    say_heading("5. The kubelet identity is replaced");
     say_lines(
         "After az aks update --attach-acr the new identity has no role until somebody types that again. acr-attach gives it the role, and leaves the former one its own until no node uses it.",
     );

@@ -1,16 +1,17 @@
 //! The simulated Azure of the demo: what it holds at the start, and what acr-attach made in it.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result};
 use azure_sim::{
     AzureSim, Model,
     model::{
-        ACR_PULL, Cluster as AksCluster, DEFAULT_SUBSCRIPTION, Principal, READER,
-        ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, RoleAssignment,
+        ACR_PULL, ClientSecret, Cluster as AksCluster, DEFAULT_SUBSCRIPTION, Principal, READER,
+        ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, RoleAssignment, TokenLifetimes,
     },
 };
 use control_plane::Cluster;
+use reqwest::{Certificate, Client, Proxy, redirect::Policy};
 
 use crate::{
     made::Made,
@@ -23,11 +24,18 @@ pub const REGISTRY: &str = "contoso";
 pub const CLUSTER: &str = "prod";
 
 /// The client id of the service principal for pull secrets, as it stands in the samples.
-const PULLER: &str = "c1000000-0000-4000-8000-000000000001";
+pub const PULLER: &str = "c1000000-0000-4000-8000-000000000001";
 /// Its client secret, as it is typed: it opens nothing but the simulated Azure.
 pub const CLIENT_SECRET: &str = "demo-client-secret";
+/// Its next one.
+pub const NEXT_CLIENT_SECRET: &str = "demo-client-secret-2";
+/// Short, so that a renewal is seen while one looks.
+pub const REGISTRY_TOKEN_LIFE: Duration = Duration::from_secs(30);
 /// What can be pulled from registry `contoso`: its login server, a repository and a tag.
 pub const IMAGE: (&str, &str, &str) = ("contoso.azurecr.io", "hello", "v1");
+
+/// Generous: nobody waits for the simulated Azure.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A running Azure, and who the operator is in it.
 pub struct Azure {
@@ -76,6 +84,43 @@ impl Azure {
         cluster.with_context(|| format!("there is no cluster {CLUSTER} in Azure any more"))
     }
 
+    /// How long the registries' tokens live that are given out from now on.
+    pub fn set_registry_token_life(&self, life: Duration) {
+        let seconds = u32::try_from(life.as_secs()).unwrap_or(u32::MAX);
+        self.sim.update(|model| model.settings.token_lifetimes.registry_refresh = seconds);
+    }
+
+    /// Registries' tokens live as long as Azure's, and service principal `puller` has the client
+    /// secret that it had at the start.
+    pub fn set_back(&self) {
+        self.sim.update(|model| model.settings.token_lifetimes = TokenLifetimes::default());
+        self.set_client_secret(CLIENT_SECRET);
+    }
+
+    /// Gives service principal `puller` this client secret and no other.
+    pub fn set_client_secret(&self, value: &str) {
+        let secret = ClientSecret { value: value.into(), ..ClientSecret::default() };
+        self.sim.update(|model| {
+            let mut all = model.principals.iter_mut();
+            if let Some(puller) = all.find(|it| it.client_id.as_deref() == Some(PULLER)) {
+                puller.secrets = vec![secret];
+            }
+        });
+    }
+
+    /// A client that takes the simulated Azure for the real one.
+    ///
+    /// # Errors
+    /// When the simulator's address or certificate is none.
+    pub fn client(&self) -> Result<Client> {
+        let client = Client::builder()
+            .proxy(Proxy::all(self.sim.proxy_url())?)
+            .tls_certs_only([Certificate::from_pem(self.sim.ca_pem().as_bytes())?])
+            .redirect(Policy::none())
+            .timeout(DEADLINE);
+        Ok(client.build()?)
+    }
+
     /// How many requests came so far, and how many of them could change something.
     pub fn requests(&self) -> (usize, usize) {
         let journal = self.sim.journal();
@@ -88,7 +133,7 @@ impl Azure {
 /// `prod` with two node pools, and an application for the operator that may read all of the
 /// subscription and assign roles at the registry; registry `fabrikam`, and an application for pull
 /// secrets that may pull from both registries.
-fn world(issuer: &str, key: &str) -> (Model, Principal) {
+pub fn world(issuer: &str, key: &str) -> (Model, Principal) {
     let mut model = Model::default_tenant();
     let registry = model.registry(REGISTRY).repository(IMAGE.1, &[IMAGE.2]);
     let registry = registry.repository("team-a/app", &["v1"]).add();
@@ -104,81 +149,4 @@ fn world(issuer: &str, key: &str) -> (Model, Principal) {
     model.assign(&puller, ACR_PULL, &registry.id());
     model.assign(&puller, ACR_PULL, &other.id());
     (model, operator)
-}
-
-#[cfg(test)]
-mod tests {
-    use azure_sim::model::Registry;
-    use serde_json::Value;
-
-    use super::*;
-
-    /// The repository's root.
-    const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-
-    #[test]
-    fn the_samples_name_what_azure_holds() {
-        let (model, _) = world("https://issuer.example", "");
-        for entry in fs::read_dir(format!("{ROOT}/deploy/samples")).unwrap() {
-            let path = entry.unwrap().path();
-            let sample = fs::read_to_string(&path).unwrap();
-            for attachment in serde_saphyr::from_multiple::<Value>(&sample).unwrap() {
-                let named = named(&attachment["spec"]);
-                assert!(!named.is_empty(), "{} names nothing", path.display());
-                for (field, value) in named {
-                    // ARM writes resourcegroups in ids of clusters, and compares without regard
-                    // to case.
-                    let held = held(&model, field);
-                    let is_held = held.iter().any(|it| it.eq_ignore_ascii_case(value));
-                    assert!(is_held, "{}: {field}: {value} is none of {held:?}", path.display());
-                }
-            }
-        }
-    }
-
-    /// The fields that name something in Azure.
-    const NAMING: [&str; 7] = [
-        "/registry/resourceId",
-        "/registry/name",
-        "/registry/loginServer",
-        "/kubeletIdentity/clusterResourceId",
-        "/pullSecret/servicePrincipal/tenantId",
-        "/pullSecret/servicePrincipal/clientId",
-        "/repositories/0",
-    ];
-
-    fn named(spec: &Value) -> Vec<(&'static str, &str)> {
-        NAMING.iter().filter_map(|it| Some((*it, spec.pointer(it)?.as_str()?))).collect()
-    }
-
-    /// What may stand there.
-    fn held(model: &Model, field: &str) -> Vec<String> {
-        match field {
-            "/registry/resourceId" => model.registries.iter().map(Registry::id).collect(),
-            "/registry/name" => model.registries.iter().map(|it| it.name.clone()).collect(),
-            "/registry/loginServer" => {
-                model.registries.iter().map(|it| it.login_server.clone()).collect()
-            }
-            "/kubeletIdentity/clusterResourceId" => {
-                model.clusters.iter().map(AksCluster::id).collect()
-            }
-            "/pullSecret/servicePrincipal/tenantId" => {
-                model.tenants.iter().map(|it| it.tenant_id.clone()).collect()
-            }
-            "/pullSecret/servicePrincipal/clientId" => vec![PULLER.to_owned()],
-            // A name, or all below the same folder.
-            _ => {
-                let all = model.registries.iter().flat_map(|it| &it.repositories);
-                let name = |name: &str| name.split_once('/').map(|it| format!("{}/*", it.0));
-                all.flat_map(|it| name(&it.name).into_iter().chain([it.name.clone()])).collect()
-            }
-        }
-    }
-
-    #[test]
-    fn who_types_the_readme_types_a_good_client_secret() {
-        let readme = fs::read_to_string(format!("{ROOT}/README.md")).unwrap();
-        let typed = format!("--from-literal=clientSecret={CLIENT_SECRET}\n");
-        assert!(readme.contains(&typed), "README does not have {typed}");
-    }
 }

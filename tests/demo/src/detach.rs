@@ -8,8 +8,7 @@ use kube::{Api, ResourceExt as _, api::ListParams};
 use tokio::time::interval;
 
 use crate::{
-    kubelet_identity,
-    pull_secret::{self, SECRET},
+    pull_secret::{NAME, SECRET},
     stopwatch::names,
     terminal::{say_heading, say_lines, table},
     world::World,
@@ -23,14 +22,13 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Marks an entry of a service account that acr-attach made.
 const MARK: &str = "pull-secrets.acr-attach.dev/";
 
-/// Detaches both.
+/// Detaches the last attachment.
 ///
 /// # Errors
 /// When something of them is left in Azure or in the cluster.
 pub async fn detach(world: &World) -> Result<()> {
-    say_heading("Detach both");
-    let (one, other) = (kubelet_identity::NAME, pull_secret::NAME);
-    world.kubectl.show(&format!("delete regatt {one} {other} --timeout=60s")).await?;
+    say_heading("7. Detach");
+    world.kubectl.show(&format!("delete regatt {NAME} --timeout=60s")).await?;
     world.kubectl.show("get regatt").await?;
     let left = left_in_the_end(world).await?;
     let mut rows = vec![["LEFT OF ACR-ATTACH", "COUNT"].map(str::to_owned)];
@@ -70,7 +68,7 @@ async fn left(world: &World) -> Result<Left> {
     Ok([
         ("role assignments in Azure", world.azure.made().iter().map(ToString::to_string).collect()),
         (
-            "Secrets acr-pull in any namespace",
+            "Secrets acr-secret in any namespace",
             secrets.iter().map(|it| place(format!("Secret {SECRET}"), it.namespace())).collect(),
         ),
         (

@@ -19,10 +19,12 @@ use tokio::{join, time::interval};
 
 use crate::{
     made::Made,
-    pull_secret::SECRET,
     terminal::{say, say_heading},
     world::World,
 };
+
+/// Selects all pull secrets: README's have another name than the demo's.
+const PULL_SECRETS: &str = "app.kubernetes.io/managed-by=acr-attach";
 
 /// Says which role assignments and pull secrets come and go, until it is dropped.
 pub async fn follow(world: &World, started: Instant) {
@@ -56,28 +58,30 @@ async fn follow_assignments(world: &World, tell: impl Fn(char, String)) {
 }
 
 async fn follow_secrets(world: &World, tell: impl Fn(char, String)) {
-    let text = |namespace: &str| format!("Secret {SECRET} in namespace {namespace}");
     let secrets = Api::<Secret>::all(world.client.clone());
-    let config = Config::default().fields(&format!("metadata.name={SECRET}"));
+    let config = Config::default().labels(PULL_SECRETS);
     let mut events = pin!(watcher(secrets, config).default_backoff());
     let mut seen = HashMap::new();
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::InitApply(secret) | Event::Apply(secret)) => {
-                let namespace = secret.namespace().unwrap_or_default();
-                let uid = secret.uid();
+                let (text, uid) = (text(&secret), secret.uid());
                 // One that is renewed keeps its uid.
-                if seen.insert(namespace.clone(), uid.clone()) != Some(uid) {
-                    tell('+', text(&namespace));
+                if seen.insert(text.clone(), uid.clone()) != Some(uid) {
+                    tell('+', text);
                 }
             }
             Ok(Event::Delete(secret)) => {
-                let namespace = secret.namespace().unwrap_or_default();
-                seen.remove(&namespace);
-                tell('-', text(&namespace));
+                let text = text(&secret);
+                seen.remove(&text);
+                tell('-', text);
             }
             // The watch begins anew by itself.
             Ok(Event::Init | Event::InitDone) | Err(_) => {}
         }
     }
+}
+
+fn text(secret: &Secret) -> String {
+    format!("Secret {} in namespace {}", secret.name_any(), secret.namespace().unwrap_or_default())
 }

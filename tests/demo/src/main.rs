@@ -4,15 +4,19 @@
 mod aks;
 mod azure;
 mod detach;
+#[cfg(test)]
+mod documents;
+mod entra;
 mod figures;
 mod follow;
 mod kubectl;
-mod kubelet_identity;
 mod made;
 mod nodes;
 mod operator;
+mod other_clusters;
 mod play;
 mod pull_secret;
+mod pulls;
 mod registry;
 mod somebody;
 mod stopwatch;

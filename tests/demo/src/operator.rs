@@ -22,10 +22,14 @@ use crate::world::World;
 pub const NAMESPACE: &str = "acr-attach-system";
 /// The operator's service account.
 pub const ACCOUNT: &str = "acr-attach";
-/// Short, so that what somebody changes in Azure is seen while one looks.
+/// Short, so that what somebody changes in Azure is seen while one looks. A shorter one would be no
+/// faster: what is known of a cluster counts as new for that long.
 pub const RESYNC: Duration = Duration::from_secs(5);
 /// Short too, and long enough to see in status that something waits to be removed.
 pub const REMOVAL_DELAY: Duration = Duration::from_secs(10);
+/// The default name, which README's quick start uses, and that of Microsoft's guide. Its rules
+/// stand in deploy/rbac.yaml and in bindings.yaml.
+pub const PULL_SECRET_NAMES: &str = "acr-pull,acr-secret";
 
 /// A kubelet would renew the token; here nobody does, and nobody plays longer than a day.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -179,6 +183,7 @@ async fn command(world: &World, program: &Path, address: SocketAddr) -> Result<C
         .args(["run", "--log-format", "text"])
         .args(["--resync", &format!("{}s", RESYNC.as_secs())])
         .args(["--removal-delay", &format!("{}s", REMOVAL_DELAY.as_secs())])
+        .args(["--pull-secret-names", PULL_SECRET_NAMES])
         .args(["--listen", &address.to_string()])
         .arg("--ca-file")
         .arg(world.write("azure-ca.pem", world.azure.sim.ca_pem())?)

@@ -5,8 +5,9 @@ use std::time::Instant;
 use anyhow::Result;
 
 use crate::{
+    aks,
     follow::follow,
-    kubelet_identity,
+    operator::RESYNC,
     pull_secret::{self, LABEL, LABELLED, NAMED, SECRET},
     terminal::{say, say_heading},
     world::World,
@@ -18,8 +19,8 @@ use crate::{
 /// # Errors
 /// When an attachment does not turn Ready.
 pub async fn play(world: &World, started: Instant) -> Result<()> {
-    say_heading("Attach both again");
-    world.apply(kubelet_identity::SAMPLE, kubelet_identity::NAME).await?;
+    say_heading("Attach by both methods again");
+    world.apply(aks::BY_ID.0, aks::BY_ID.1).await?;
     world.apply(pull_secret::SAMPLE, pull_secret::NAME).await?;
     say_what_to_try(world);
     follow(world, started).await;
@@ -30,7 +31,7 @@ fn say_what_to_try(world: &World) {
     let kubeconfig = world.plane.admin_kubeconfig().display();
     let tools = world.kubectl.folder().display();
     let control = world.azure.sim.control_url();
-    let (granted, provided) = (kubelet_identity::NAME, pull_secret::NAME);
+    let (granted, provided) = (aks::BY_ID.1, pull_secret::NAME);
     let (key, _) = LABEL;
     say_heading("All this stays up until Ctrl-C. In another terminal:");
     say(format_args!("  export KUBECONFIG={kubeconfig}"));
@@ -38,8 +39,9 @@ fn say_what_to_try(world: &World) {
     say_heading("Look at them, and at what a pull secret says of itself:");
     say("  kubectl describe regatt");
     say(format_args!("  kubectl describe secret {SECRET} --namespace {NAMED}"));
-    // The operator looks every 5 s ± 10 %, and then needs a moment.
-    say_heading("Take the role assignment away in Azure. It comes back within 10 s:");
+    // The operator looks at intervals that differ by 10 %, and then needs a moment.
+    let soon = 2 * RESYNC.as_secs();
+    say_heading(&format!("Take the role assignment away in Azure. It comes back within {soon} s:"));
     for made in world.azure.made() {
         say(format_args!("  curl -X DELETE {control}/role-assignments/{}", made.name));
     }

@@ -1,124 +1,99 @@
-//! Method `PullSecret`, as off AKS: a docker-registry Secret in the namespaces that need it.
-
-use std::time::Duration;
+//! The pull secret of the demo's second half, and the credentials that it has held.
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
-use tokio::try_join;
+use kube::{Api, ResourceExt as _};
 
 use crate::{
-    azure::{CLIENT_SECRET, IMAGE},
-    operator::NAMESPACE,
-    registry::{self, Exchange, Login, Pulled},
-    stopwatch::{created_to_ready, deleted_to_back, labelled_to_served, served},
-    terminal::{say, say_heading, say_lines, table},
+    azure::IMAGE,
+    registry::{self, Exchange, Login},
+    terminal::table,
     world::World,
 };
 
 /// What is applied, and the names that stand in it.
-pub const SAMPLE: &str = "deploy/samples/pull-secret.yaml";
+pub const SAMPLE: &str = "deploy/samples/pull-secret-named.yaml";
 pub const NAME: &str = "contoso-pull";
 /// The namespace that the sample names.
 pub const NAMED: &str = "awesomeapps";
 /// The label that the sample wants of other namespaces.
 pub const LABEL: (&str, &str) = ("acr-pull", "contoso");
-const CREDENTIAL: &str = "acr-sp";
 /// The namespace that is chosen by its label.
 pub const LABELLED: &str = "moreapps";
-/// The pull secret's name where an attachment does not give one.
-pub const SECRET: &str = "acr-pull";
+/// The pull secret, as Microsoft's guide calls it.
+pub const SECRET: &str = "acr-secret";
+/// The Secret in the operator's namespace that holds the client secret, and the key in it.
+pub const CREDENTIAL: (&str, &str) = ("acr-sp", "clientSecret");
 
-/// Attaches and returns the time from the creation to Ready.
+const WRITTEN: &str = "acr-attach.dev/written";
+const EXPIRES: &str = "acr-attach.dev/expires";
+/// What the credential was made from. It changes with the client secret, and not by renewal.
+pub const INPUTS: &str = "acr-attach.dev/inputs";
+
+/// The Secret of a namespace.
 ///
 /// # Errors
-/// When the attachment does not turn Ready, or does not serve its namespace.
-pub async fn attach(world: &World) -> Result<Duration> {
-    say_heading("Method PullSecret, as off AKS");
-    world.kubectl.show(&format!("create namespace {NAMED}")).await?;
-    let literal = format!("--from-literal=clientSecret={CLIENT_SECRET}");
-    let command = format!("create secret generic {CREDENTIAL} --namespace {NAMESPACE} {literal}");
-    world.kubectl.show(&command).await?;
-    let ready = created_to_ready(world.client.clone(), NAME).await?;
-    let served = served(world.client.clone(), NAMED, SECRET).await?;
-    let applied = world.apply(SAMPLE, NAME);
-    let (took, _, ()) = try_join!(ready.stopped(), served.stopped(), applied)?;
-    say(format_args!("  Ready {:.2} s after it was created.", took.as_secs_f64()));
-    Ok(took)
+/// When it is not there.
+pub async fn secret(world: &World, namespace: &str) -> Result<Secret> {
+    let secret = Api::<Secret>::namespaced(world.client.clone(), namespace).get(SECRET).await;
+    secret.with_context(|| format!("namespace {namespace} has no Secret {SECRET}"))
 }
 
-/// Shows what is there now.
+/// Pulls with the Secret of a namespace as a container runtime does, and returns what it took.
 ///
 /// # Errors
-/// When it cannot be had.
-pub async fn look(world: &World) -> Result<()> {
-    world.show_message(NAME).await?;
-    show_served(world, NAMED).await
-}
-
-/// Shows the pull secret of a namespace, and the service account that names it.
-async fn show_served(world: &World, namespace: &str) -> Result<()> {
-    let kubectl = &world.kubectl;
-    kubectl.show(&format!("get secret {SECRET} --namespace {namespace}")).await?;
-    let list = "jsonpath='{.imagePullSecrets}'";
-    kubectl.show(&format!("get serviceaccount default --namespace {namespace} -o {list}")).await
-}
-
-/// Pulls with the Secret of a namespace and shows how.
-///
-/// # Errors
-/// When the registry does not accept what the Secret holds.
-pub async fn pull(world: &World, namespace: &str) -> Result<()> {
-    let (server, repository, tag) = IMAGE;
-    say_heading(&format!(
-        "Pull {server}/{repository}:{tag} with the Secret of {namespace}, as a container runtime does"
-    ));
-    let pulled = pulled(world, namespace).await?;
-    let mut rows = vec![["REQUEST", "WITH", "ANSWER"].map(str::to_owned)];
-    rows.extend(pulled.exchanges.into_iter().map(|Exchange { asked, with, answer }| {
-        [asked, with.to_owned(), answer.as_u16().to_string()]
-    }));
-    say_lines(&table(&rows));
-    say(format_args!("  The manifest is {}.", pulled.digest));
-    Ok(())
-}
-
-async fn pulled(world: &World, namespace: &str) -> Result<Pulled> {
-    let secret = Api::<Secret>::namespaced(world.client.clone(), namespace).get(SECRET).await?;
-    let login = Login::of(&secret, IMAGE.0)?;
-    let pulled = registry::pull(&world.azure.sim, &login, IMAGE).await;
+/// When the registry does not take what the Secret holds.
+pub async fn pulled(world: &World, namespace: &str) -> Result<Vec<Exchange>> {
+    let login = Login::of(&secret(world, namespace).await?, IMAGE.0)?;
+    let pulled = registry::pull(&world.azure.client()?, &login, IMAGE).await;
     pulled.with_context(|| format!("cannot pull with Secret {SECRET} of namespace {namespace}"))
 }
 
-/// Deletes the Secret by hand, and returns the time until it was back.
-///
-/// # Errors
-/// When it does not come back.
-pub async fn delete_by_hand(world: &World) -> Result<Duration> {
-    say_heading("Delete the Secret by hand");
-    let stopwatch = deleted_to_back(world.client.clone(), NAMED, SECRET).await?;
-    let command = format!("delete secret {SECRET} --namespace {NAMED}");
-    let (took, ()) = try_join!(stopwatch.stopped(), world.kubectl.show(&command))?;
-    pulled(world, NAMED).await?;
-    let seconds = took.as_secs_f64();
-    say(format_args!("  Back {seconds:.2} s after it was deleted, and the registry takes it."));
-    Ok(took)
+/// A credential that the Secret of [`NAMED`] held from some time on.
+pub struct Held {
+    login: Login,
+    why: &'static str,
+    written: String,
+    /// When it ends, as the Secret says.
+    pub ends: String,
 }
 
-/// Labels another namespace, and returns the time until it was served.
+impl Held {
+    /// What it holds now, and why it holds that.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn now(world: &World, why: &'static str) -> Result<Self> {
+        let secret = secret(world, NAMED).await?;
+        let time = |name| secret.annotations().get(name).cloned().unwrap_or_default();
+        let (written, ends) = (time(WRITTEN), time(EXPIRES));
+        Ok(Self { login: Login::of(&secret, IMAGE.0)?, why, written, ends })
+    }
+
+    /// Whether the registry takes it now.
+    ///
+    /// # Errors
+    /// When the registry does not answer.
+    pub async fn is_taken(&self, world: &World) -> Result<bool> {
+        Ok(registry::answer(&world.azure.client()?, &self.login, IMAGE).await?.is_success())
+    }
+}
+
+/// Credentials as a table, with what the registry answers to each.
 ///
 /// # Errors
-/// When it is not served.
-pub async fn label(world: &World) -> Result<Duration> {
-    say_heading("Label another namespace");
-    world.kubectl.show(&format!("create namespace {LABELLED}")).await?;
-    let (key, value) = LABEL;
-    let stopwatch = labelled_to_served(world.client.clone(), LABELLED, LABEL, SECRET).await?;
-    let command = format!("label namespace {LABELLED} {key}={value}");
-    let (took, ()) = try_join!(stopwatch.stopped(), world.kubectl.show(&command))?;
-    pulled(world, LABELLED).await?;
-    let seconds = took.as_secs_f64();
-    say(format_args!("  Served {seconds:.2} s after it was labelled, and the registry takes it."));
-    show_served(world, LABELLED).await?;
-    Ok(took)
+/// When the registry does not answer.
+pub async fn credentials(world: &World, held: &[Held]) -> Result<String> {
+    let client = world.azure.client()?;
+    let mut rows = vec![["WRITTEN", "ENDS", "BECAUSE", "REGISTRY SAYS"].map(str::to_owned)];
+    for Held { login, why, written, ends } in held {
+        let answer = registry::answer(&client, login, IMAGE).await?.to_string();
+        rows.push([time(written), time(ends), why, &answer].map(str::to_owned));
+    }
+    Ok(table(&rows))
+}
+
+/// The time of day: all of it happens within a minute.
+fn time(text: &str) -> &str {
+    text.split_once('T').map_or(text, |it| it.1)
 }

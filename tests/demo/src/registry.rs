@@ -1,22 +1,17 @@
 //! What a container runtime does with a pull secret: it asks for a manifest, is told where to get
 //! a token, gets one with user and password, and asks again.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result, anyhow, bail};
-use azure_sim::AzureSim;
 use k8s_openapi::api::core::v1::Secret;
 use reqwest::{
-    Certificate, Client, Proxy, RequestBuilder, Response, StatusCode, Url,
+    Client, RequestBuilder, Response, StatusCode, Url,
     header::{ACCEPT, WWW_AUTHENTICATE},
-    redirect::Policy,
 };
 use serde_json::Value;
 
 const CONTENT: &str = ".dockerconfigjson";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const DIGEST: &str = "docker-content-digest";
-const DEADLINE: Duration = Duration::from_secs(30);
 
 /// User and password for one registry. It has no `Debug`: neither is for the terminal.
 pub struct Login {
@@ -53,25 +48,15 @@ pub struct Exchange {
     pub answer: StatusCode,
 }
 
-/// A manifest that was pulled.
-#[derive(Debug)]
-pub struct Pulled {
-    /// What it took.
-    pub exchanges: Vec<Exchange>,
-    /// The manifest's digest.
-    pub digest: String,
-}
-
-/// Pulls the manifest of `server`/`repository`:`tag`.
+/// Pulls the manifest of `server`/`repository`:`tag`, and returns what it took.
 ///
 /// # Errors
 /// When the registry gives it to everybody, or does not take the login.
 pub async fn pull(
-    azure: &AzureSim,
+    http: &Client,
     login: &Login,
     (server, repository, tag): (&str, &str, &str),
-) -> Result<Pulled> {
-    let http = client(azure)?;
+) -> Result<Vec<Exchange>> {
     let url: Url = format!("https://{server}/v2/{repository}/manifests/{tag}").parse()?;
     let manifest = || http.get(url.clone()).header(ACCEPT, MANIFEST);
     let mut exchanges = Vec::new();
@@ -92,19 +77,22 @@ pub async fn pull(
 
     let answer = send(manifest().bearer_auth(token), "the token", &mut exchanges).await?;
     let answer = answer.error_for_status()?;
-    let digest = answer.headers().get(DIGEST).and_then(|it| it.to_str().ok());
-    let digest = digest.context("the manifest came without its digest")?.to_owned();
-    Ok(Pulled { exchanges, digest })
+    answer.headers().get(DIGEST).context("the manifest came without its digest")?;
+    Ok(exchanges)
 }
 
-/// A client that takes the simulated Azure for the real one.
-fn client(azure: &AzureSim) -> Result<Client> {
-    let client = Client::builder()
-        .proxy(Proxy::all(azure.proxy_url())?)
-        .tls_certs_only([Certificate::from_pem(azure.ca_pem().as_bytes())?])
-        .redirect(Policy::none())
-        .timeout(DEADLINE);
-    Ok(client.build()?)
+/// What the registry answers to a login that asks to pull from a repository.
+///
+/// # Errors
+/// When it does not answer.
+pub async fn answer(
+    http: &Client,
+    login: &Login,
+    (server, repository, _): (&str, &str, &str),
+) -> Result<StatusCode> {
+    let asked = format!("service={server}&scope=repository:{repository}:pull");
+    let request = http.get(format!("https://{server}/oauth2/token?{asked}"));
+    Ok(request.basic_auth(&login.user, Some(&login.password)).send().await?.status())
 }
 
 async fn send(

@@ -4,7 +4,7 @@
 use azure_sim::model::RoleAssignmentMode;
 
 use crate::{
-    azure::{Azure, CLUSTER, REGISTRY},
+    azure::{Azure, CLUSTER, NEXT_CLIENT_SECRET, PULLER, REGISTRY},
     terminal::{say, say_typed},
 };
 
@@ -45,6 +45,12 @@ impl Azure {
                 name.clone_into(&mut principal.display_name);
             }
         });
+    }
+
+    /// Service principal `puller` gets another client secret in place of the one that it had.
+    pub fn reset_client_secret(&self) {
+        types(&format!("az ad sp credential reset --id {PULLER}"));
+        self.set_client_secret(NEXT_CLIENT_SECRET);
     }
 
     /// That update ends: the nodes of all pools are reimaged.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Error, Result, anyhow, bail};
 use futures::{Stream, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount};
 use kube::{
@@ -16,6 +16,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::{time::timeout, try_join};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::world::attachments;
 
@@ -24,16 +25,16 @@ const DEADLINE: Duration = Duration::from_secs(90);
 /// The service account whose pods are to pull.
 const ACCOUNT: &str = "default";
 
-/// A time that is taken as events arrive: begun before what it measures, and waited for from
-/// before that on.
+/// A time that is taken as events arrive: begun before what it measures, and in a task of its own,
+/// so that nothing else delays it.
 pub struct Stopwatch<T> {
     what: String,
-    time: Pin<Box<dyn Future<Output = Result<T>> + Send>>,
+    time: AbortOnDropHandle<Result<T>>,
 }
 
-impl<T> Stopwatch<T> {
+impl<T: Send + 'static> Stopwatch<T> {
     fn new(what: String, time: impl Future<Output = Result<T>> + Send + 'static) -> Self {
-        Self { what, time: Box::pin(time) }
+        Self { what, time: AbortOnDropHandle::new(tokio::spawn(time)) }
     }
 
     /// Waits until the time is known.
@@ -42,7 +43,8 @@ impl<T> Stopwatch<T> {
     /// When it is not known in time, or the watch ends before.
     pub async fn stopped(self) -> Result<T> {
         let late = || anyhow!("it took more than {DEADLINE:?}");
-        let time = timeout(DEADLINE, self.time).await.map_err(|_| late()).flatten();
+        let time = timeout(DEADLINE, self.time).await.map_err(|_| late())?;
+        let time = time.map_err(Error::from).flatten();
         time.with_context(|| format!("waited for {}", self.what))
     }
 }
@@ -58,6 +60,20 @@ pub async fn created_to_ready(client: Client, name: &str) -> Result<Stopwatch<Du
         let ready = attachment.seen(|it: &DynamicObject| is_ready(&it.data)).await?;
         Ok(ready - created)
     }))
+}
+
+/// When a Secret is first so as it is waited for.
+///
+/// # Errors
+/// When the API server refuses the watch.
+pub async fn changed(
+    client: Client,
+    (namespace, name): (&str, &str),
+    is: impl Fn(&Secret) -> bool + Send + Sync + 'static,
+) -> Result<Stopwatch<Instant>> {
+    let mut secret = Changes::<Secret>::of(Api::namespaced(client, namespace), name).await?;
+    let what = format!("Secret {name} in namespace {namespace} to change");
+    Ok(Stopwatch::new(what, async move { secret.seen(is).await }))
 }
 
 /// From the deletion of a Secret to another one of that name.
@@ -90,9 +106,9 @@ pub async fn labelled_to_served(
 ) -> Result<Stopwatch<Duration>> {
     let mut labels = Changes::<Namespace>::of(Api::all(client.clone()), namespace).await?;
     let served = served(client, namespace, secret).await?;
-    Ok(Stopwatch::new(served.what, async move {
+    Ok(Stopwatch::new(served.what.clone(), async move {
         let is_labelled = |it: &Namespace| it.labels().get(key).is_some_and(|it| it == value);
-        let (labelled, served) = try_join!(labels.seen(is_labelled), served.time)?;
+        let (labelled, served) = try_join!(labels.seen(is_labelled), served.stopped())?;
         Ok(served.saturating_duration_since(labelled))
     }))
 }

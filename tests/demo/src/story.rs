@@ -1,4 +1,4 @@
-//! What a user does with it: attach both ways, look, detach; then, on AKS, what happens over time.
+//! What becomes of an attachment over time: on AKS first, then on other clusters.
 
 use std::time::{Duration, Instant};
 
@@ -6,16 +6,9 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     aks,
-    detach::detach,
-    kubelet_identity,
-    pull_secret::{self, NAMED},
-    terminal::say_heading,
+    other_clusters::{self, Kept},
     world::World,
 };
-
-/// The messages of events hold resource ids, which are wider than a terminal.
-const EVENT_COLUMNS: &str =
-    "ATTACHMENT:.involvedObject.name,TYPE:.type,REASON:.reason,ACTION:.action";
 
 /// How long things took that a user waits for.
 pub struct Times {
@@ -23,12 +16,10 @@ pub struct Times {
     pub granted: Duration,
     /// From the creation of the attachment by pull secret to Ready.
     pub provided: Duration,
-    /// From the start of the demo until both were Ready.
+    /// From the start of the demo until both methods had been seen Ready.
     pub both_ready: Duration,
-    /// From the deletion of a pull secret to its return.
-    pub restored: Duration,
-    /// From the labelling of a namespace until it was served.
-    pub served: Duration,
+    /// What was timed while the pull secret was kept.
+    pub kept: Kept,
 }
 
 /// Tells it, and returns how long things took.
@@ -36,24 +27,9 @@ pub struct Times {
 /// # Errors
 /// When something does not go well.
 pub async fn tell(world: &World, started: Instant) -> Result<Times> {
-    let granted = kubelet_identity::attach(world).await.context("attaching failed")?;
-    kubelet_identity::look(world).await.context("looking at the attachment failed")?;
-    let provided = pull_secret::attach(world).await.context("attaching failed")?;
+    let granted = aks::tell(world).await?;
+    let provided = other_clusters::attach(world).await.context("attaching failed")?;
     let both_ready = started.elapsed();
-    pull_secret::look(world).await.context("looking at the pull secret failed")?;
-    pull_secret::pull(world, NAMED).await?;
-    let restored = pull_secret::delete_by_hand(world).await?;
-    let served = pull_secret::label(world).await?;
-    look_at_both(world).await?;
-    detach(world).await.context("detaching failed")?;
-    aks::tell(world).await?;
-    Ok(Times { granted, provided, both_ready, restored, served })
-}
-
-/// Shows both attachments, and what has been told of them.
-async fn look_at_both(world: &World) -> Result<()> {
-    say_heading("Look at both");
-    world.kubectl.show("get regatt").await?;
-    let columns = format!("--output=custom-columns={EVENT_COLUMNS}");
-    world.kubectl.show(&format!("get events --sort-by=.eventTime {columns}")).await
+    let kept = other_clusters::keep(world).await?;
+    Ok(Times { granted, provided, both_ready, kept })
 }

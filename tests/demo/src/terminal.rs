@@ -57,7 +57,12 @@ pub fn say_done(what: &str, since: Instant) {
     say(done(what, since.elapsed()));
 }
 
-/// Begins a new part.
+/// Begins one of the parts that the headings below it belong to.
+pub fn say_part(text: &str) {
+    say(format_args!("\n{text}\n{}", "=".repeat(text.chars().count())));
+}
+
+/// Begins a new section.
 pub fn say_heading(text: &str) {
     say(format_args!("\n{text}"));
 }

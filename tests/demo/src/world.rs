@@ -24,7 +24,7 @@ use crate::{
 /// The rights that the operator needs.
 const RIGHTS: &str = "deploy/rbac.yaml";
 /// Who gets them.
-const BINDINGS: &str = include_str!("bindings.yaml");
+pub const BINDINGS: &str = include_str!("bindings.yaml");
 /// What `kubectl get` takes for an attachment's own words.
 const MESSAGE: &str = r#"{.status.conditions[?(@.type=="Ready")].message}"#;
 
