@@ -64,7 +64,9 @@ impl Events {
     fn event(&self, about: &impl Resource<DynamicType = ()>, news: News) -> Event {
         let now = Timestamp::now();
         let name = about.meta().name.clone().unwrap_or_default();
+        // As long as the name of an event may be, and no part of it ends in a dash.
         let stem: String = name.chars().take(200).collect();
+        let stem = stem.trim_end_matches(['-', '.']);
         Event {
             metadata: ObjectMeta {
                 name: Some(format!("{stem}.{:x}", now.as_nanosecond())),

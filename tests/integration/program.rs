@@ -30,8 +30,9 @@ async fn operator_program(world: &World, folder: &tempfile::TempDir) -> Command 
     std::fs::write(&kubeconfig, serde_json::to_string(&account).unwrap()).unwrap();
     let ca = folder.path().join("ca.pem");
     std::fs::write(&ca, world.azure.ca_pem()).unwrap();
-    let mut command = program(&["run", "--listen", "127.0.0.1:0", "--resync", "2s"]);
+    let mut command = program(&["run", "--resync", "2s"]);
     command
+        .env("ACR_ATTACH_LISTEN", "127.0.0.1:0")
         .args(["--attachment-selector", &world.settings.attachment_selector])
         .arg("--ca-file")
         .arg(ca)
@@ -146,8 +147,9 @@ async fn a_client_secret_is_nowhere_but_in_secrets() {
     let namespace = world.namespace_with("apps", serde_json::json!({})).await;
     let folder = tempfile::tempdir().unwrap();
     let mut command = operator_program(&world, &folder).await;
-    let mut child =
-        command.args(["--log-level", "trace"]).env_remove("AZURE_CLIENT_ID").spawn().unwrap();
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    command.env("ACR_ATTACH_LISTEN", address.to_string()).env_remove("AZURE_CLIENT_ID");
+    let mut child = command.args(["--log-level", "trace"]).spawn().unwrap();
     let mut stderr = child.stderr.take().unwrap();
     let log = tokio::spawn(async move {
         let mut text = String::new();
@@ -177,6 +179,11 @@ async fn a_client_secret_is_nowhere_but_in_secrets() {
     for event in events.list(&kube::api::ListParams::default()).await.unwrap() {
         told += &serde_json::to_string(&event).unwrap();
     }
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let metrics = client.get(format!("http://{address}/metrics")).send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    assert!(metrics.contains("credential_rotations_total"), "{metrics}");
+    told += &metrics;
     let audit = std::fs::read_to_string(world.cluster.audit_log()).unwrap();
     assert!(!tokens.iter().any(|it| audit.contains(it)), "the audit log holds a secret");
     assert_eq!(end(child).await.code(), Some(0));

@@ -175,3 +175,29 @@ async fn a_registry_that_hangs_delays_no_other() {
     world.until_ready("a").await;
     assert!(!login(&world.until_secret(&one, "acr-pull").await).1.is_empty());
 }
+
+#[tokio::test]
+async fn names_may_be_as_long_as_kubernetes_lets_them_be() {
+    let secret = "s".repeat(63);
+    let allowed = secret.parse().unwrap();
+    let world = World::with_pull_secrets(|it| it.policy.secret_names = allowed).await;
+    let longest = |most: usize| {
+        let rest = most - world.team("").len();
+        // An event's name is cut off in the middle of a name of dashes.
+        format!("n{}n", "-".repeat(rest - 2))
+    };
+    let namespace = world.namespace_with(&longest(63), json!({})).await;
+    assert_eq!(namespace.len(), 63);
+    let name = longest(253);
+    assert_eq!(world.name(&name).len(), 253);
+    let mut spec = world.pull_spec(&json!({"names": [namespace]}));
+    spec["pullSecret"]["secretName"] = secret.clone().into();
+    world.apply(&name, spec).await;
+    world.until_ready(&name).await;
+    world.until_pull_secrets_of(&namespace, "default", &[&secret]).await;
+    world.until_event(&name, "Normal", "PullSecretCreated").await;
+    world.delete(&name).await;
+    world.until_gone(&name).await;
+    assert_eq!(world.pull_secrets_of(&namespace, "default").await, Vec::<String>::new());
+    world.until_no_secret(&namespace, &secret).await;
+}
