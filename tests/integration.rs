@@ -64,6 +64,8 @@ mod takeovers;
 mod throttling;
 #[path = "integration/tidy.rs"]
 mod tidy;
+#[path = "integration/two_clusters.rs"]
+mod two_clusters;
 #[path = "integration/unreadable.rs"]
 mod unreadable;
 #[path = "integration/versions.rs"]

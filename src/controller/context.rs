@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::events::Events;
 use super::kubernetes::Kubernetes;
+use super::latest::Latest;
 use super::locks::Locks;
 use super::memory::Memory;
 use super::platform::Shared;
@@ -60,6 +61,8 @@ pub struct Context {
     pub metrics: Metrics,
     /// What is known of each attachment between passes.
     pub memory: Memory,
+    /// What the watch has shown last of attachments that are worked on.
+    pub latest: Latest,
     /// Which role assignments are being changed.
     pub locks: Locks,
     cluster_uid: OnceCell<String>,
@@ -84,6 +87,7 @@ impl Context {
             intervals,
             metrics,
             memory: Memory::default(),
+            latest: Latest::default(),
             locks: Locks::default(),
             cluster_uid: OnceCell::new(),
         }

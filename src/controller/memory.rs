@@ -192,6 +192,12 @@ impl Trigger {
         self.uid == other.uid
     }
 
+    /// Whether nobody has changed the spec between the two.
+    #[must_use]
+    pub fn has_spec_of(&self, other: &Self) -> bool {
+        self.generation == other.generation
+    }
+
     /// The finalizers of ours that the object bears.
     #[must_use]
     pub fn finalizers(&self) -> &BTreeSet<Finalizer> {

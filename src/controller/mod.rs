@@ -9,6 +9,7 @@ mod entries;
 mod events;
 mod identity;
 mod kubernetes;
+mod latest;
 mod leaving;
 mod locks;
 mod memory;
@@ -42,7 +43,7 @@ use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Controller};
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::watcher::{self, watcher};
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{PredicateConfig, WatchStreamExt};
 use kube::{Client, ResourceExt};
 use tokio::sync::mpsc;
@@ -85,6 +86,9 @@ pub fn run(
         .inspect({
             let (vanished, ctx) = (Arc::clone(&vanished), Arc::clone(&ctx));
             move |event| {
+                if let Ok(Event::Apply(object) | Event::InitApply(object)) = event {
+                    ctx.latest.show(&object.name_any(), Trigger::of_guarded(object));
+                }
                 for name in vanished.seen(event, &ctx) {
                     // The receiver lives as long as the controller.
                     let _ = tell_gone.send(name);

@@ -99,7 +99,16 @@ async fn work(
     known.wanted = known.wanted.filter(|_| same).or(Some(now));
     let pass = Box::pin(attach(object, occasion, &known, lost, ctx));
     let pass = survive(pass, &known, &ctx.metrics);
-    let Some(outcome) = pass.await else {
+    let name = object.name_any();
+    let outcome = tokio::select! {
+        outcome = pass => outcome,
+        // Who takes the way out of an Azure that does not answer does not wait for it. Steps may be
+        // cut short: each can be repeated.
+        () = ctx.latest.another_spec(&name, trigger), if trigger.is_deleting() => {
+            return SignedDuration::ZERO;
+        }
+    };
+    let Some(outcome) = outcome else {
         let look = before.map(|it| it.next.look.duration_since(now));
         return look.unwrap_or(AFTER_A_PANIC);
     };

@@ -1,7 +1,9 @@
 //! Deleting an attachment undoes what it did, and never blocks for ever.
 
+use std::time::Duration;
+
 use azure_sim::model::ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR;
-use azure_sim::{Call, Fault};
+use azure_sim::{Call, Effect, Fault};
 use jiff::SignedDuration;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
@@ -175,4 +177,23 @@ async fn what_goes_without_its_finalizer_leaves_no_claim() {
     world.delete("a").await;
     world.until_gone("a").await;
     world.until("no role", || async { world.pull_assignments().is_empty().then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn switching_to_orphan_does_not_wait_for_an_azure_that_hangs() {
+    let world = World::new().await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    world.azure.fault(Fault::new(Call::Any, Effect::Hang));
+    world.delete("a").await;
+    world
+        .until("a call that hangs", || async {
+            world.azure.journal().iter().any(|it| it.status.is_none()).then_some(())
+        })
+        .await;
+    world.patch("a", json!({"spec": {"deletionPolicy": "Orphan"}})).await;
+    // Such a call gives up after 20 s.
+    let gone = world.until_gone("a");
+    tokio::time::timeout(Duration::from_secs(15), gone).await.expect("it waits for Azure");
+    assert_eq!(world.pull_assignments().len(), 1);
 }

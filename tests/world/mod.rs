@@ -7,6 +7,8 @@ pub mod reader;
 mod rights;
 pub mod secrets;
 
+use std::sync::Arc;
+
 use acr_attach::Connections;
 use acr_attach::api::{RegistryAttachment, RegistryAttachmentStatus};
 use acr_attach::azure::{Budget, Cloud, Identity};
@@ -34,7 +36,7 @@ const LABEL: &str = "acr-attach.dev/world";
 
 /// See above.
 pub struct World {
-    pub azure: AzureSim,
+    pub azure: Arc<AzureSim>,
     /// As an administrator.
     pub client: Client,
     pub cluster: Cluster,
@@ -51,6 +53,12 @@ struct Operator {
     stop: CancellationToken,
     task: JoinHandle<()>,
     address: std::net::SocketAddr,
+}
+
+async fn plane() -> ControlPlane {
+    let crds = vec![acr_attach::api::crd_yaml().unwrap()];
+    let options = Options { crds, ..Options::from_env().unwrap() };
+    ControlPlane::start(&options).await.unwrap()
 }
 
 impl World {
@@ -83,16 +91,25 @@ impl World {
         model: impl FnOnce(&mut Model),
         settings: impl FnOnce(&mut Settings),
     ) -> Self {
-        let options = Options::from_env().unwrap();
-        let plane = ControlPlane::start(&Options {
-            crds: vec![acr_attach::api::crd_yaml().unwrap()],
-            ..options
-        })
-        .await
-        .unwrap();
+        let plane = plane().await;
         let cluster = plane.cluster().clone();
         let mut world = Self::in_cluster(cluster, model, settings).await;
         world.plane = Some(plane);
+        world
+    }
+
+    /// Another cluster in the Azure of that world, with an operator of the same identity. The
+    /// operator is started.
+    pub async fn beside(other: &Self) -> Self {
+        let plane = plane().await;
+        let cluster = plane.cluster().clone();
+        let mut world = Self::of(cluster, Arc::clone(&other.azure), |settings| {
+            settings.identity = other.settings.identity.clone();
+            settings.intervals = other.settings.intervals;
+        })
+        .await;
+        world.plane = Some(plane);
+        world.start().await;
         world
     }
 
@@ -109,14 +126,25 @@ impl World {
         azure.assign(&operator, READER, &prod.id());
         azure.assign(&operator, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, &registry.id());
         model(&mut azure);
+        let azure = Arc::new(AzureSim::start(azure).await.unwrap());
+        Self::of(cluster, azure, |settings| {
+            let (tenant, secret) = (DEFAULT_TENANT.to_owned(), Secret::new(SECRET));
+            let client = operator.client_id.clone().unwrap();
+            settings.identity = Identity::ClientSecret { tenant, client, secret };
+            change(settings);
+        })
+        .await
+    }
+
+    async fn of(
+        cluster: Cluster,
+        azure: Arc<AzureSim>,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let id = Uuid::new_v4().simple().to_string()[..10].to_owned();
         let mut settings = Settings {
             cloud: Cloud::Public,
-            identity: Identity::ClientSecret {
-                tenant: DEFAULT_TENANT.to_owned(),
-                client: operator.client_id.clone().unwrap(),
-                secret: Secret::new(SECRET),
-            },
+            identity: Identity::None,
             policy: Policy::default(),
             namespace: format!("acr-attach-{id}"),
             token_file: None,
@@ -132,7 +160,6 @@ impl World {
             budget: Budget::default(),
         };
         change(&mut settings);
-        let azure = AzureSim::start(azure).await.unwrap();
         let client = cluster.admin().await.unwrap();
         let world = Self {
             azure,
