@@ -84,8 +84,9 @@ impl Actor<'_> {
         if let Some(problem) = refusal {
             return Err((*problem).clone());
         }
-        let (principal, version) = self.principal(spec).await?;
+        // First: who finds no place there comes back, and would read the client secret in vain.
         let registry = self.azure.registry(&source.login_server)?;
+        let (principal, version) = self.principal(spec).await?;
         let probe = Probe::of(source.mode, &spec.repositories);
         let minted = match spec.form {
             CredentialForm::ClientSecret => registry.client_secret(&principal, &probe).await,
