@@ -63,6 +63,7 @@ async fn measure(world: &World, names: &[String], what: &str, registry: impl Fn(
         });
     applying.await;
     world.azure.clear_journal();
+    let read_before = reads(world);
     let start = Instant::now();
     let program = Program::start(world, &[]).await;
     let count = |all: &[RegistryAttachment]| all.iter().filter(|it| is_ready(it)).count();
@@ -75,9 +76,16 @@ async fn measure(world: &World, names: &[String], what: &str, registry: impl Fn(
     println!("    all Ready           {took:>5.1} s target <= 300 s");
     println!("    memory, peak        {:>5.1} MB target <= 100 MB", megabytes(memory.peak, 0));
     println!("    token exchanges     {:>5}", world.calls(Call::RegistryExchange));
+    println!("    Secrets read        {:>5}", reads(world) - read_before);
     println!("    calls to Azure      {:>5}, and {refused} answers of 429", journal.len());
     detach(world, names).await;
     program.stop().await;
+}
+
+/// How often the operator has read a Secret.
+fn reads(world: &World) -> usize {
+    let calls = world.cluster.calls_by(&world.user()).unwrap();
+    calls.iter().filter(|it| it.verb == "get" && it.resource == "secrets").count()
 }
 
 async fn detach(world: &World, names: &[String]) {

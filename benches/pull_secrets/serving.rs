@@ -1,10 +1,12 @@
 //! One attachment for many namespaces: written for the first time, found as it is after a
 //! restart, and one namespace more.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use azure_sim::Call;
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, ListParams};
 use serde_json::{Value, json};
 
 use super::bare;
@@ -12,7 +14,7 @@ use super::namespaces::{SECRET, clear, labels, served};
 use super::world::World;
 
 const ROUNDS: usize = 3;
-/// How often one namespace is added.
+/// How often one namespace is added, once all is quiet.
 const ADDED: usize = 20;
 /// How long it is watched that a restart does nothing.
 const AFTERWARDS: Duration = Duration::from_secs(5);
@@ -22,7 +24,7 @@ const AFTERWARDS: Duration = Duration::from_secs(5);
 pub async fn beside_a_bare_client(world: &mut World, names: &[String]) {
     println!("{} namespaces for one attachment, 16 writes at once", names.len());
     let like = pull_secret(world).await;
-    let mut ratios = Vec::new();
+    let (mut ratios, mut most) = (Vec::new(), 0);
     for round in 1..=ROUNDS {
         world.stop().await;
         let by_loop = bare::serve(world, spec(world), &like, names).await;
@@ -36,15 +38,16 @@ pub async fn beside_a_bare_client(world: &mut World, names: &[String]) {
         }
         let ratio = by_operator.as_secs_f64() / by_loop.as_secs_f64();
         println!(
-            "  round {round}: operator {:.2} s (token exchanges: {exchanges}), bare client {:.2} s, ratio {ratio:.2}",
+            "  round {round}: operator {:.2} s, bare client {:.2} s, ratio {ratio:.2}",
             by_operator.as_secs_f64(),
             by_loop.as_secs_f64(),
         );
         ratios.push(ratio);
+        most = most.max(exchanges);
     }
     ratios.sort_by(f64::total_cmp);
     println!("  median ratio          {:>5.2} target <= 1.2", ratios[ratios.len() / 2]);
-    println!("  token exchanges       target 1");
+    println!("  token exchanges       {most:>5} target 1");
 }
 
 /// From the attachment to its Ready, which comes after the last write.
@@ -122,19 +125,38 @@ pub async fn restart(world: &mut World) {
     println!("  passes                {:>5}", passes(world).await);
 }
 
-/// From a namespace to its Secret and the entry in its service account, which the control plane
-/// makes a moment after the namespace.
+/// One namespace after the other. The first after a restart finds no credential that this process
+/// had accepted, so that all get a new one; the next comes while they do.
 pub async fn one_more(world: &World) {
+    println!("one namespace more");
+    println!("  after a restart       {:>5.2} s target <= 1 s", added(world, "first").await);
+    println!("  at once another       {:>5.2} s", added(world, "next").await);
+    world.until("one credential", || async { (credentials(world).await == 1).then_some(()) }).await;
     let mut times = Vec::new();
     for n in 0..ADDED {
-        let start = Instant::now();
-        let name = world.namespace_with(&format!("late{n}"), labels(world)).await;
-        world.until_secret(&name, SECRET).await;
-        world.until_pull_secrets_of(&name, "default", &[SECRET]).await;
-        times.push(start.elapsed().as_secs_f64());
+        times.push(added(world, &format!("late{n}")).await);
     }
     times.sort_by(f64::total_cmp);
-    println!("one namespace more, {ADDED} times");
-    println!("  median                {:>5.2} s target <= 1 s", times[ADDED / 2]);
+    println!("  {ADDED} others, median     {:>5.2} s target <= 1 s", times[ADDED / 2]);
     println!("  worst                 {:>5.2} s", times[ADDED - 1]);
+}
+
+/// The seconds from a namespace to its Secret and the entry in its service account, which the
+/// control plane makes a moment after the namespace.
+async fn added(world: &World, name: &str) -> f64 {
+    let start = Instant::now();
+    let name = world.namespace_with(&format!("added-{name}"), labels(world)).await;
+    world.until_secret(&name, SECRET).await;
+    world.until_pull_secrets_of(&name, "default", &[SECRET]).await;
+    start.elapsed().as_secs_f64()
+}
+
+/// How many credentials are in use.
+async fn credentials(world: &World) -> usize {
+    let secrets: Api<Secret> = Api::all(world.client.clone());
+    let params = ListParams::default().fields(&format!("metadata.name={SECRET}"));
+    let all = secrets.list(&params).await.unwrap();
+    let data: HashSet<_> =
+        all.iter().filter_map(|it| Some(&it.data.as_ref()?.values().next()?.0)).collect();
+    data.len()
 }
