@@ -71,13 +71,14 @@ async fn ask_about(
     ctx: &Context,
 ) -> Result<Option<Answer>, Problem> {
     let StoredSecret { namespace, name, digest, .. } = secret;
+    // First: who finds no place there comes back, and would read the Secret in vain.
+    let registry = ctx.azure.registry(&source.login_server)?;
     let doing = format!("reading Secret {name} in namespace {namespace}");
     let api = Api::<Secret>::namespaced(ctx.kubernetes.client(), namespace);
     let stored = within(&doing, api.get_opt(name)).await?;
     let written = stored.as_ref().and_then(Written::of).filter(|it| it.digest() == *digest);
     let credential = written.and_then(|it| it.credential(&source.login_server));
     let Some(credential) = credential else { return Ok(None) };
-    let registry = ctx.azure.registry(&source.login_server)?;
     match registry.prove(&credential, probe).await {
         Err(error) if error.is_refused() => Ok(Some(Answer::Refused)),
         answer => Ok(Some(Answer::Taken(answer?))),

@@ -105,8 +105,9 @@ impl Actor<'_> {
         if let Some(problem) = refusal {
             return Err((*problem).clone());
         }
-        let SignedUp { principal, version } = self.principals.sign_up(&spec.principal).await?;
+        // First: who finds no place there comes back, and would read the client secret in vain.
         let registry = self.azure.registry(&source.login_server)?;
+        let SignedUp { principal, version } = self.principals.sign_up(&spec.principal).await?;
         let probe = Probe::of(source.mode, &spec.repositories);
         let minted = match (spec.form, &principal.proof) {
             (CredentialForm::ClientSecret, Proof::Secret { value, .. }) => {

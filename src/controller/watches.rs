@@ -24,6 +24,10 @@ use super::{accounts, secrets};
 use crate::domain::cluster::{ServiceAccount, StoredSecret};
 use crate::domain::policy::{AllowedNames, Policy};
 
+/// How many objects are listed at once. A page is held as a whole, and what others put into their
+/// Secrets and service accounts may be large.
+const PAGE: u32 = 100;
+
 /// What they have shown.
 #[derive(Clone, Debug)]
 pub struct Watches {
@@ -150,9 +154,12 @@ fn shown(names: &AllowedNames) -> Vec<Option<String>> {
 }
 
 fn configs(names: &AllowedNames, any: &Config) -> Vec<(usize, Config)> {
-    let config = |name: Option<String>| match name {
-        Some(name) => Config::default().fields(&format!("metadata.name={name}")),
-        None => any.clone(),
+    let config = |name: Option<String>| {
+        let selected = match name {
+            Some(name) => Config::default().fields(&format!("metadata.name={name}")),
+            None => any.clone(),
+        };
+        selected.page_size(PAGE)
     };
     shown(names).into_iter().map(config).enumerate().collect()
 }

@@ -103,9 +103,10 @@ fn a_new_namespace_gets_the_credential_that_this_process_had_accepted() {
     let mut owned = owns(vec![stored("a")], vec![]);
     let b = Some((vec!["b".to_owned()], false));
     assert_eq!(provided(&wants(&["a", "b"]), &owned), b);
-    // What it does not know may be forged, and is not spread: all get a new one.
+    // What it does not know may be forged, and is not spread: all get a new one, and it does not
+    // wait for those that have one.
     owned.accepted = None;
-    let both = vec!["a".to_owned(), "b".to_owned()];
+    let both = vec!["b".to_owned(), "a".to_owned()];
     assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((both, true)));
 }
 
