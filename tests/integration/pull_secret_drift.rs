@@ -221,7 +221,7 @@ async fn hammer(world: &World, namespace: &str, entries: &[String]) {
 #[tokio::test]
 async fn a_writer_that_hammers_the_same_list_loses_nothing_and_neither_do_we() {
     let (world, one) = attached().await;
-    let entries: Vec<String> = (0..300).map(|n| format!("theirs-{n}")).collect();
+    let entries: Vec<String> = (0..100).map(|n| format!("theirs-{n}")).collect();
     let ours = async {
         let mut rounds = 0;
         loop {

@@ -201,3 +201,24 @@ async fn tokens_are_renewed_at_half_their_life_in_place() {
     assert_eq!(first.uid(), second.uid());
     world.until_event("a", "Normal", "PullSecretRotated").await;
 }
+
+#[tokio::test]
+async fn after_a_restart_a_new_namespace_is_served_and_no_other_is_written() {
+    let mut world = World::with_pull_secrets(|_| {}).await;
+    let one = world.namespace_with("one", json!({"team": world.id})).await;
+    let by_label = json!({"selector": {"matchLabels": {"team": world.id}}});
+    world.apply("a", world.pull_spec(&by_label)).await;
+    world.until_ready("a").await;
+    world.until_pull_secrets_of(&one, "default", &["acr-pull"]).await;
+    let before = world.until_secret(&one, "acr-pull").await;
+    world.stop().await;
+    world.start().await;
+    let two = world.namespace_with("two", json!({"team": world.id})).await;
+    let late = world.until_secret(&two, "acr-pull").await;
+    world.until_pull_secrets_of(&two, "default", &["acr-pull"]).await;
+    // Nobody knows any more what the first one holds, so that it is neither copied nor replaced.
+    assert_ne!(login(&late), login(&before));
+    let after = world.until_secret(&one, "acr-pull").await;
+    assert_eq!(after.resource_version(), before.resource_version());
+    world.until_ready("a").await;
+}

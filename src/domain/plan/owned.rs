@@ -85,12 +85,9 @@ impl Owned {
             && !self.refused.contains(&secret.digest)
     }
 
-    /// The same, if it need not be renewed yet. Where a newer credential was accepted, an older
-    /// one is renewed: nobody asks the registry about it any more.
+    /// The same, if it need not be renewed yet.
     #[must_use]
     pub fn is_fresh(&self, secret: &StoredSecret, inputs: &Inputs, now: Timestamp) -> bool {
-        self.serves(secret, inputs, now)
-            && secret.is_fresh(inputs, now)
-            && self.accepted.as_ref().is_none_or(|it| *it == secret.digest)
+        self.serves(secret, inputs, now) && secret.is_fresh(inputs, now)
     }
 }

@@ -53,7 +53,7 @@ pub(super) struct Dates {
 /// |---|---|---|
 /// | yes | one of ours, fresh | – |
 /// | yes | nothing, or one of ours that was changed or is due | `Provide`: the credential that others hold, if it is fresh |
-/// | yes | the same, and no other has a fresh one | `Provide` a new one, to all, to these first |
+/// | yes | the same, and nobody knows of another one that is fresh | `Provide` a new one, to all that need it |
 /// | yes | somebody else's | failing, `NotOurs` |
 /// | no, another in that namespace | one of ours | `Withdraw` when the other has served long enough, and service accounts name it |
 /// | no, a role is | one of ours | `Withdraw` when the role has counted long enough |
@@ -102,31 +102,22 @@ fn provide(
     now: Timestamp,
     plan: &mut Plan,
 ) -> Option<Step> {
-    let (mut stale, mut fresh, mut donor) = (Vec::new(), Vec::new(), None);
+    let (mut stale, mut donor) = (Vec::new(), None);
     for delivery in deliveries {
         let found = owned.secret(&delivery.namespace, &delivery.name);
         if let Some(foreign) = found.filter(|it| !owned.may_write(it)) {
             plan.failing.push(in_the_way(foreign));
             continue;
         }
-        let target = target(delivery, found);
         match found.filter(|it| owned.is_fresh(it, inputs, now)) {
             Some(found) => {
                 plan.is_due(found.renew);
                 donor = donor.or_else(|| as_donor(found, owned));
-                fresh.push(target);
             }
-            None => stale.push(target),
+            None => stale.push(target(delivery, found)),
         }
     }
-    if stale.is_empty() {
-        return None;
-    }
-    Some(match donor {
-        Some(donor) => Step::Provide(stale, donor),
-        // Whoever lacks it must not wait for those that have one.
-        None => Step::Provide([stale, fresh].concat(), Origin::Mint),
-    })
+    (!stale.is_empty()).then(|| Step::Provide(stale, donor.unwrap_or(Origin::Mint)))
 }
 
 fn target(delivery: &Delivery, found: Option<&StoredSecret>) -> Target {
