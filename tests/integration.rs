@@ -36,6 +36,8 @@ mod in_the_way;
 mod outages;
 #[path = "integration/program.rs"]
 mod program;
+#[path = "integration/provisioning.rs"]
+mod provisioning;
 #[path = "integration/pull_secret_conflicts.rs"]
 mod pull_secret_conflicts;
 #[path = "integration/pull_secret_drift.rs"]
@@ -54,6 +56,8 @@ mod readers;
 mod refusals;
 #[path = "integration/repositories.rs"]
 mod repositories;
+#[path = "integration/sharing.rs"]
+mod sharing;
 #[path = "integration/steady.rs"]
 mod steady;
 #[path = "integration/takeovers.rs"]
