@@ -38,6 +38,8 @@ mod looked_up;
 mod outages;
 #[path = "integration/program.rs"]
 mod program;
+#[path = "integration/provisioning.rs"]
+mod provisioning;
 #[path = "integration/pull_secret_conflicts.rs"]
 mod pull_secret_conflicts;
 #[path = "integration/pull_secret_drift.rs"]
@@ -56,6 +58,8 @@ mod readers;
 mod refusals;
 #[path = "integration/repositories.rs"]
 mod repositories;
+#[path = "integration/sharing.rs"]
+mod sharing;
 #[path = "integration/steady.rs"]
 mod steady;
 #[path = "integration/takeovers.rs"]

@@ -218,7 +218,8 @@ pub enum Reason {
     NotOurs,
     /// Another tool keeps what would have to be changed.
     ExternallyManaged,
-    /// Auto cannot tell whether the cluster is AKS.
+    /// Auto cannot tell whether the cluster is AKS; or Azure refuses for a reason that is not
+    /// known here.
     Undetermined,
     /// Entra does not accept the identity.
     AuthenticationFailed,

@@ -138,8 +138,10 @@ impl Writer {
     ///
     /// # Errors
     /// When Azure does not answer or refuses.
-    pub async fn unassign(&self, id: &AssignmentId) -> Result<(), Error> {
+    pub async fn unassign(&self, found: &RoleAssignment) -> Result<(), Error> {
+        let id = &found.id;
         let attempt = attempt("deleting role assignment", id, DELETE);
+        let attempt = Attempt { principal: Some(found.principal), ..attempt };
         let call = Call { attempt: &attempt, method: Method::Delete, path: path(id), body: None };
         match self.0.send::<serde::de::IgnoredAny>(&call).await {
             Ok(_) => Ok(()),

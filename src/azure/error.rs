@@ -24,9 +24,8 @@ pub struct Error {
 #[derive(Clone, Debug, Default, PartialEq, Eq, ThisError)]
 #[error("{doing} {target}")]
 pub(super) struct Attempt {
-    /// Whether it is asked of a registry itself, for a service principal; else of Azure Resource
-    /// Manager, for the operator.
-    pub at_registry: bool,
+    /// What it is about.
+    pub subject: Subject,
     /// Such as `reading registry`.
     pub doing: &'static str,
     /// The resource id.
@@ -39,6 +38,20 @@ pub(super) struct Attempt {
     pub scope: Option<String>,
     /// Who is to get a role by it, where that is known.
     pub principal: Option<PrincipalId>,
+}
+
+/// What a request is about. What to do about a refusal depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// A registry or what is assigned on it, as Azure Resource Manager knows it.
+    #[default]
+    Registry,
+    /// A managed cluster, or what tells which one it is.
+    Cluster,
+    /// A service principal in Microsoft Graph.
+    ServicePrincipal,
+    /// A registry itself. It is asked for a service principal, all others for the operator.
+    LoginServer,
 }
 
 impl Attempt {
@@ -56,6 +69,8 @@ pub(super) enum Failure {
     Refused {
         status: u16,
         code: String,
+        /// What Azure says about it, for people.
+        text: String,
         /// Who Azure says was refused.
         object_id: Option<String>,
         /// The address that a registry's firewall refused.
@@ -107,27 +122,19 @@ fn and_to_wait(status: u16, retry_after: Option<Duration>) -> String {
 impl Error {
     /// An answer that refuses.
     pub(super) fn refused(attempt: &Attempt, refusal: Refusal) -> Self {
-        let Refusal { status, code, message, retry_after, correlation_id } = refusal;
-        let object_id = message.split_once("object id '").and_then(|(_, rest)| {
-            let id = rest.split('\'').next()?;
-            uuid::Uuid::parse_str(id).ok().map(|it| it.to_string())
-        });
-        let address = message.split_once("client with IP '").and_then(|(_, rest)| {
-            let address: std::net::IpAddr = rest.split('\'').next()?.parse().ok()?;
-            Some(address.to_string())
-        });
         let failure = Failure::Refused {
-            versions: if code == "NoRegisteredProviderFound" {
-                supported(&message)
+            text: if attempt.subject == Subject::LoginServer {
+                String::new()
             } else {
-                Vec::new()
+                refusal.text()
             },
-            status,
-            code,
-            object_id,
-            address,
-            retry_after,
-            correlation_id,
+            object_id: refusal.object_id(),
+            address: refusal.address(),
+            versions: supported(&refusal.code, &refusal.message),
+            status: refusal.status,
+            code: refusal.code,
+            retry_after: refusal.retry_after,
+            correlation_id: refusal.correlation_id,
         };
         Self { attempt: Box::new(attempt.clone()), failure: Box::new(failure) }
     }
@@ -179,7 +186,7 @@ impl Error {
                     code.as_ref().map_or_else(String::new, |it| format!("{it} ")),
                     // Advice follows.
                     description.trim_end_matches('.'),
-                    super::cause::advice(code.as_deref(), identity)
+                    super::advice::of_sign_in(code.as_deref(), identity)
                 ),
                 code: code.clone(),
                 status: Some(*status),

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::Reader;
 use super::arm::Call;
 use super::entra::ServicePrincipal;
-use super::error::{Attempt, Error};
+use super::error::{Attempt, Error, Subject};
 use super::permission::READER;
 use crate::domain::names::{ClusterId, PrincipalId, RegistryId};
 use crate::domain::platform::NodeGroup;
@@ -67,6 +67,7 @@ impl Reader {
         let target = format!("/subscriptions/{subscription}/resourceGroups/{name}");
         let path = format!("{target}?api-version={RESOURCE_GROUPS}");
         let attempt = Attempt {
+            subject: Subject::Cluster,
             doing: "reading resource group",
             target,
             action: "Microsoft.Resources/subscriptions/resourceGroups/read",
@@ -94,6 +95,7 @@ impl Reader {
         }
         let NodeGroup { subscription, name } = group;
         let attempt = Attempt {
+            subject: Subject::Cluster,
             doing: "listing the managed clusters of subscription",
             target: subscription.to_string(),
             action: "Microsoft.ContainerService/managedClusters/read",
@@ -137,6 +139,7 @@ impl Reader {
             id: String,
         }
         let attempt = Attempt {
+            subject: Subject::ServicePrincipal,
             doing: "looking for the service principal of client",
             target: client.to_owned(),
             action: "application permission Application.Read.All of Microsoft Graph",

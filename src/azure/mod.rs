@@ -3,6 +3,7 @@
 //! It knows nothing of Kubernetes and never waits to try again: that is the schedule's task.
 
 mod acr;
+mod advice;
 mod arm;
 mod assignments;
 mod cause;

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::Reader;
 use super::arm::Call;
-use super::error::{Attempt, Error};
+use super::error::{Attempt, Error, Subject};
 use super::permission::READER;
 use crate::domain::facts::{Cluster, Registry, RoleAssignmentMode};
 use crate::domain::names::{ClusterId, RegistryId};
@@ -65,6 +65,7 @@ impl Reader {
 
     async fn read_cluster(&self, id: &ClusterId) -> Result<Cluster, Error> {
         let attempt = Attempt {
+            subject: Subject::Cluster,
             doing: "reading cluster",
             target: id.to_string(),
             action: "Microsoft.ContainerService/managedClusters/read",

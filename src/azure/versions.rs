@@ -75,14 +75,26 @@ fn resource_type(path: &str) -> String {
     of_provider.splitn(3, '/').take(2).collect::<Vec<_>>().join("/")
 }
 
-/// The versions that the message of `NoRegisteredProviderFound` lists: `The supported
-/// api-versions are '2017-10-01, 2019-05-01'.`
-pub(super) fn supported(message: &str) -> Vec<String> {
+/// The versions that a refusal lists: `The supported api-versions are '2017-10-01, 2019-05-01'.`
+///
+/// Azure has three codes for one thing. `NoRegisteredProviderFound` is recorded for registries
+/// (`AzGovViz` issue 266), `InvalidResourceType`, a 404, for role assignments (acs-engine issue
+/// 4037, azure-sdk-for-go issue 15624), `InvalidApiVersionParameter` for what is of Azure Resource
+/// Manager itself (azure-cli issue 28038).
+pub(super) fn supported(code: &str, message: &str) -> Vec<String> {
+    const BEFORE: [&str; 2] = ["supported api-versions are '", "supported versions are '"];
+    if !UNKNOWN.contains(&code) {
+        return Vec::new();
+    }
     let lower = message.to_ascii_lowercase();
-    let list = lower.split_once("supported api-versions are '").map(|(_, rest)| rest);
+    let list = BEFORE.iter().find_map(|it| lower.split_once(it)).map(|(_, rest)| rest);
     let list = list.and_then(|it| it.split('\'').next()).unwrap_or_default();
     list.split(',').map(|it| it.trim().to_owned()).filter(|it| !it.is_empty()).collect()
 }
+
+/// The codes that say that an api-version is not known.
+pub(super) const UNKNOWN: [&str; 3] =
+    ["NoRegisteredProviderFound", "InvalidResourceType", "InvalidApiVersionParameter"];
 
 #[cfg(test)]
 mod tests {
@@ -92,6 +104,33 @@ mod tests {
     const ASSIGNMENTS: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerRegistry/registries/x/providers/Microsoft.Authorization/roleAssignments?$filter=atScope()&api-version=2022-04-01&x=y";
     const MESSAGE: &str = "No registered resource provider found for location 'eastus' and API version '2025-11-01' for type 'registries'. The supported api-versions are '2023-07-01, 2025-04-01, 2025-06-01-preview, 2017-10-01'. The supported locations are 'westus, eastus'.";
 
+    fn listed() -> Vec<String> {
+        supported(UNKNOWN[0], MESSAGE)
+    }
+
+    #[rstest::rstest]
+    #[case(UNKNOWN[0], MESSAGE, 4)]
+    #[case(
+        UNKNOWN[1],
+        "The resource type 'roleAssignments' could not be found in the namespace 'Microsoft.Authorization' for api version '2018-06-01'. The supported api-versions are '2014-04-01-preview,2015-07-01,2018-01-01-preview'.",
+        3
+    )]
+    #[case(
+        UNKNOWN[2],
+        "The api-version '2023-02-01' is invalid. The supported versions are '2014-04, 2022-12-01'.",
+        2
+    )]
+    #[case("ResourceNotFound", MESSAGE, 0)]
+    #[case(UNKNOWN[0], "something else", 0)]
+    fn each_code_lists_the_versions_that_there_are(
+        #[case] code: &str,
+        #[case] message: &str,
+        #[case] count: usize,
+    ) {
+        let found = supported(code, message);
+        assert!(found.len() == count && found.iter().all(|it| it.starts_with("20")), "{found:?}");
+    }
+
     fn list(versions: &[&str]) -> Vec<String> {
         versions.iter().map(|it| (*it).to_owned()).collect()
     }
@@ -100,12 +139,12 @@ mod tests {
     fn the_newest_stable_version_stands_in_for_a_day() {
         let (versions, now) = (Versions::default(), Instant::now());
         assert_eq!(versions.known(REGISTRY, now), REGISTRY);
-        assert!(versions.learn(REGISTRY, &supported(MESSAGE), now));
+        assert!(versions.learn(REGISTRY, &listed(), now));
         assert_eq!(versions.of(REGISTRY, now), "2025-04-01");
         let list = REGISTRY.replace("/x?", "?");
         assert_eq!(versions.of(&list, now), "2025-04-01", "a list is of the same type");
         assert_eq!(versions.known(ASSIGNMENTS, now), ASSIGNMENTS);
-        assert!(!versions.learn(REGISTRY, &supported(MESSAGE), now), "that was tried");
+        assert!(!versions.learn(REGISTRY, &listed(), now), "that was tried");
         assert_eq!(versions.of(REGISTRY, now + REMEMBERED), "2025-11-01");
     }
 
@@ -123,6 +162,5 @@ mod tests {
         let (versions, now) = (Versions::default(), Instant::now());
         assert!(!versions.learn("/v1.0/x", &list(&["2027-01-01"]), now));
         assert_eq!(versions.known("/v1.0/x", now), "/v1.0/x");
-        assert_eq!(supported("something else"), list(&[]));
     }
 }

@@ -156,7 +156,7 @@ impl Actor<'_> {
         match release(&found, claim) {
             Release::Nothing => Ok(None),
             Release::Delete => {
-                azure.unassign(id).await?;
+                azure.unassign(&found).await?;
                 lock.note(false);
                 Ok(Some(Deed::Unassigned(id.clone())))
             }

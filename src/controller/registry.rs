@@ -6,7 +6,7 @@ use super::context::Context;
 use crate::api::{Ownership, RegistryAttachment};
 use crate::azure::Reader;
 use crate::domain::attachment::RegistryName;
-use crate::domain::facts::Registry;
+use crate::domain::facts::{Provisioning, Registry};
 use crate::domain::names::{AssignmentId, RegistryId};
 use crate::domain::problem::{Cause, Problem};
 
@@ -99,13 +99,16 @@ impl Wanted<'_> {
 /// # Errors
 /// `Propagating` while it is being made or deleted.
 pub(super) fn usable(registry: &Registry) -> Result<(), Problem> {
-    if registry.is_usable() {
-        return Ok(());
-    }
+    let what = match registry.provisioning() {
+        Provisioning::Done | Provisioning::Undone => return Ok(()),
+        Provisioning::Unfinished => "waiting until it is Succeeded",
+        Provisioning::Going => {
+            "it goes, and its role assignments with it; delete this attachment, or create the registry again"
+        }
+    };
     let Registry { id, provisioning_state, .. } = registry;
-    let text = format!(
-        "reading registry {id}: its provisioningState is {provisioning_state}; waiting until it is Succeeded"
-    );
+    let text =
+        format!("reading registry {id}: its provisioningState is {provisioning_state}; {what}");
     Err(Problem::new(Cause::Propagating, text))
 }
 

@@ -20,11 +20,37 @@ pub struct Registry {
     pub provisioning_state: String,
 }
 
+/// What Azure is doing to a registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provisioning {
+    /// Nothing: it is as it was asked for. Or something that does not stop it from being used.
+    Done,
+    /// The last change failed or was given up. The registry stays as it was before.
+    Undone,
+    /// It is being made, or something that is not known here is done to it.
+    Unfinished,
+    /// It is being deleted.
+    Going,
+}
+
 impl Registry {
-    /// Whether it can be used. While it is being changed it can.
+    /// What Azure is doing to it.
+    ///
+    /// A registry has the states Creating, Updating, Deleting, Succeeded, Failed and Canceled
+    /// (azure-rest-api-specs, `Microsoft.ContainerRegistry`, `ProvisioningState`). While it is
+    /// Updating it serves pulls and takes role assignments: a change of its SKU, its network rules
+    /// or its mode is no outage, and an attachment that turned unready for each would only cry
+    /// wolf. Failed and Canceled end a change as Succeeded does: nothing brings the registry out
+    /// of them but another change. A resource without a state has reached its end
+    /// (azure-resource-manager-rpc, "Asynchronous operations").
     #[must_use]
-    pub fn is_usable(&self) -> bool {
-        ["Succeeded", "Updating"].iter().any(|it| it.eq_ignore_ascii_case(&self.provisioning_state))
+    pub fn provisioning(&self) -> Provisioning {
+        match &*self.provisioning_state.to_ascii_lowercase() {
+            "" | "succeeded" | "updating" => Provisioning::Done,
+            "failed" | "canceled" => Provisioning::Undone,
+            "deleting" => Provisioning::Going,
+            _ => Provisioning::Unfinished,
+        }
     }
 }
 
@@ -78,5 +104,33 @@ impl RoleAssignment {
     #[must_use]
     pub fn claims(&self) -> Option<Claims> {
         self.description.as_deref().and_then(Claims::read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("Succeeded", Provisioning::Done)]
+    #[case("UPDATING", Provisioning::Done)]
+    #[case("", Provisioning::Done)]
+    #[case("Failed", Provisioning::Undone)]
+    #[case("Canceled", Provisioning::Undone)]
+    #[case("Creating", Provisioning::Unfinished)]
+    #[case("Moving", Provisioning::Unfinished)]
+    #[case("Deleting", Provisioning::Going)]
+    fn a_registry_is_used_unless_it_comes_or_goes(
+        #[case] state: &str,
+        #[case] provisioning: Provisioning,
+    ) {
+        let id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso";
+        let registry = Registry {
+            id: id.parse().unwrap(),
+            login_server: "contoso.azurecr.io".parse().unwrap(),
+            mode: None,
+            provisioning_state: state.into(),
+        };
+        assert_eq!(registry.provisioning(), provisioning);
     }
 }

@@ -68,7 +68,8 @@ pub enum Cause {
     NotOurs,
     /// Another tool keeps what would have to be changed.
     ExternallyManaged,
-    /// Auto cannot tell whether the cluster is AKS.
+    /// Auto cannot tell whether the cluster is AKS; or Azure refuses for a reason that is not
+    /// known here.
     Undetermined,
     /// Entra does not accept the identity.
     AuthenticationFailed,

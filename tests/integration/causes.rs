@@ -5,8 +5,8 @@ use std::time::Duration;
 use acr_attach::azure::Identity;
 use azure_core::credentials::Secret;
 use azure_sim::model::{
-    AgentPool, DEFAULT_SUBSCRIPTION, DEFAULT_TENANT, READER,
-    ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR,
+    APPLICATION_READ_ALL, AgentPool, DEFAULT_SUBSCRIPTION, DEFAULT_TENANT, Principal,
+    PrincipalType, READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR,
 };
 use azure_sim::{Call, Effect, Fault, Model};
 use jiff::SignedDuration;
@@ -197,21 +197,107 @@ async fn a_cluster_without_a_kubelet_identity_names_the_way_out() {
     assert_eq!(world.azure_writes(), 0);
 }
 
-#[tokio::test]
-async fn a_registry_of_another_tenant_is_unsupported() {
-    let world = World::new().await;
+/// An id of the same name in a subscription of another tenant.
+fn in_another_tenant(world: &World, id: &serde_json::Value) -> serde_json::Value {
+    const ELSEWHERE: &str = "50000000-0000-4000-8000-0000000000ff";
     world.azure.update(|azure| {
-        let tenant = "7e000000-0000-4000-8000-0000000000ff";
-        azure.add_tenant(tenant);
-        azure.add_subscription("50000000-0000-4000-8000-0000000000ff", tenant);
+        azure.add_tenant(OTHER_TENANT);
+        azure.add_subscription(ELSEWHERE, OTHER_TENANT);
     });
+    id.as_str().unwrap().replace(DEFAULT_SUBSCRIPTION, ELSEWHERE).into()
+}
+
+const OTHER_TENANT: &str = "7e000000-0000-4000-8000-0000000000ff";
+
+#[tokio::test]
+async fn a_registry_of_another_tenant_is_unsupported_and_a_pull_secret_the_way_out() {
+    let world = World::new().await;
     let mut spec = world.spec();
-    let contoso = spec["registry"]["resourceId"].as_str().unwrap().to_owned();
-    let elsewhere = contoso.replace("-000000000001", "-0000000000ff");
-    spec["registry"]["resourceId"] = elsewhere.into();
+    spec["registry"]["resourceId"] = in_another_tenant(&world, &spec["registry"]["resourceId"]);
     world.apply("a", spec).await;
     let status = world.until_reason("a", "Stalled", "Unsupported").await;
-    assert!(message(&status).contains("another tenant"), "{}", message(&status));
+    let text = message(&status);
+    assert!(text.contains("the registry is in another tenant"), "{text}");
+    assert!(text.contains("method PullSecret with registry.loginServer"), "{text}");
+    assert_eq!(world.azure_writes(), 0);
+}
+
+#[tokio::test]
+async fn a_cluster_of_another_tenant_is_told_apart_from_a_registry_there() {
+    let world = World::new().await;
+    let mut spec = world.spec();
+    let prod = &mut spec["kubeletIdentity"]["clusterResourceId"];
+    *prod = in_another_tenant(&world, prod);
+    world.apply("a", spec).await;
+    let status = world.until_reason("a", "Stalled", "Unsupported").await;
+    let text = message(&status);
+    assert!(text.starts_with("reading cluster /subscriptions/"), "{text}");
+    assert!(text.contains("the cluster is in another tenant"), "{text}");
+    assert!(text.contains("set method to PullSecret"), "{text}");
+    assert_eq!(world.azure_writes(), 0);
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+}
+
+#[tokio::test]
+async fn what_azure_refuses_for_an_unknown_reason_is_quoted_and_stalls() {
+    let world = World::with(|azure| azure.settings.description_limit = 10, |_| {}).await;
+    world.apply("a", world.spec()).await;
+    let status = world.until_reason("a", "Reconciling", "Undetermined").await;
+    let text = message(&status);
+    assert!(text.contains("400 BadRequestFormat; Azure says: The request was"), "{text}");
+    world.until_reason("a", "Stalled", "Undetermined").await;
+    world.azure.update(|azure| azure.settings.description_limit = 512);
+    world.until_ready("a").await;
+}
+
+/// Where the object id is none of a service principal of the registry's tenant.
+#[rstest::rstest]
+#[case::of_a_person("InvalidSpec", |it: &mut Principal| it.principal_type = PrincipalType::User)]
+#[case::elsewhere("Propagating", |it: &mut Principal| it.tenant_id = OTHER_TENANT.into())]
+#[tokio::test]
+async fn a_principal_that_can_have_no_role_names_the_field(
+    #[case] reason: &str,
+    #[case] change: fn(&mut Principal),
+) {
+    let world = World::new().await;
+    let kubelet = world.kubelet();
+    let before = world.azure.read(|azure| azure.principal(&kubelet).unwrap().clone());
+    world.azure.update(|azure| change(azure.principal_mut(&kubelet).unwrap()));
+    let mut spec = world.spec();
+    spec["kubeletIdentity"] = serde_json::json!({"principalId": kubelet});
+    world.apply("a", spec).await;
+    let status = world.until_reason("a", "Stalled", reason).await;
+    let text = message(&status);
+    assert!(text.contains("check that kubeletIdentity.principalId"), "{text}");
+    assert!(text.contains("not the client id"), "{text}");
+    world.azure.update(|azure| *azure.principal_mut(&kubelet).unwrap() = before);
+    world.until_ready("a").await;
+}
+
+#[tokio::test]
+async fn a_service_principal_that_graph_does_not_know_is_not_taken_for_a_registry() {
+    let client = "c0000000-0000-4000-8000-0000000000ff";
+    let world = World::with(
+        |azure| {
+            let cluster = azure.cluster("legacy").service_principal(client).add();
+            let operator = operator(azure);
+            azure.assign(&operator, READER, &cluster.id());
+            let operator = azure.principal_mut(&operator.object_id).unwrap();
+            operator.app_roles.push(APPLICATION_READ_ALL.to_owned());
+        },
+        |_| {},
+    )
+    .await;
+    let mut spec = world.spec();
+    let cluster = world.azure.read(|azure| azure.find_cluster("legacy").unwrap().id());
+    spec["kubeletIdentity"] = serde_json::json!({"clusterResourceId": cluster});
+    world.apply("a", spec).await;
+    let status = world.until_reason("a", "Ready", "NotFound").await;
+    let text = message(&status);
+    assert!(text.contains(&format!("az ad sp create --id {client}")), "{text}");
+    assert!(text.contains("or set kubeletIdentity.principalId"), "{text}");
+    assert!(!text.contains("a registry's id"), "{text}");
 }
 
 #[tokio::test]

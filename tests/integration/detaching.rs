@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use azure_sim::model::ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR;
+use azure_sim::model::{DEFAULT_SUBSCRIPTION, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
 use azure_sim::{Call, Effect, Fault};
 use jiff::SignedDuration;
 use kube::api::{Patch, PatchParams};
@@ -90,22 +90,27 @@ async fn what_is_detached_and_kept_by_others_says_so() {
     world.until_gone("a").await;
 }
 
+#[rstest::rstest]
+#[case(
+    "ResourceNotFound",
+    "/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso"
+)]
+#[case("ResourceGroupNotFound", "/resourceGroups/rg")]
 #[tokio::test]
-async fn a_vanished_registry_counts_as_detached() {
+async fn a_vanished_registry_or_group_counts_as_detached(#[case] code: &str, #[case] gone: &str) {
     let world = World::new().await;
+    let subscription = format!("/subscriptions/{DEFAULT_SUBSCRIPTION}");
     world.azure.update(|azure| {
         // A right on the registry itself would vanish with it.
-        let group = "/subscriptions/50000000-0000-4000-8000-000000000001/resourceGroups/rg";
-        azure.assign(&operator(azure), ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, group);
+        azure.assign(&operator(azure), ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, &subscription);
     });
     world.apply("a", world.spec()).await;
     world.until_ready("a").await;
-    world.azure.update(|azure| {
-        let id = azure.find_registry("contoso").unwrap().id();
-        azure.remove_resource(&id);
-    });
+    world.azure.update(|azure| azure.remove_resource(&format!("{subscription}{gone}")));
     world.delete("a").await;
     world.until_gone("a").await;
+    let journal = world.azure.journal();
+    assert!(journal.iter().any(|it| it.code.as_deref() == Some(code)), "{journal:#?}");
 }
 
 #[tokio::test]

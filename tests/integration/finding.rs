@@ -3,6 +3,7 @@
 use acr_attach::settings::Settings;
 use azure_sim::model::{APPLICATION_READ_ALL, READER};
 use azure_sim::{Call, Fault, Model};
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -91,6 +92,41 @@ async fn a_name_is_searched_in_the_first_subscription_that_is_known() {
     spec["registry"]["subscriptionId"] = OTHER.into();
     world.apply("b", spec).await;
     world.until_reason("b", "Ready", "NotFound").await;
+}
+
+/// Another subscription of the tenant, which the operator is told to search.
+const OPERATORS: &str = "50000000-0000-4000-8000-0000000000fe";
+
+fn search_there(settings: &mut Settings) {
+    settings.subscription = Some(OPERATORS.parse().unwrap());
+}
+
+fn asked_there(world: &World) -> bool {
+    world.azure.journal().iter().any(|it| it.path.contains(OPERATORS))
+}
+
+#[tokio::test]
+async fn a_name_is_searched_where_the_cluster_is_before_where_the_operator_is() {
+    let world = World::with(reader_of_all, search_there).await;
+    world.apply("a", by_name(&world, "contoso")).await;
+    world.until_ready("a").await;
+    assert!(!asked_there(&world));
+}
+
+#[tokio::test]
+async fn a_name_is_searched_where_a_detected_cluster_is_even_with_older_apis() {
+    let older = |azure: &mut Model| {
+        reader_of_all(azure);
+        azure.settings.newest_api_version("Microsoft.Resources/resourceGroups", "2020-06-01");
+    };
+    let world = with_nodes(&[aks_node(&group_of_prod())], older, search_there).await;
+    let spec = json!({"registry": {"name": "contoso"}, "method": "KubeletIdentity"});
+    world.apply("a", spec).await;
+    world.until_ready("a").await;
+    assert!(!asked_there(&world));
+    let journal = world.azure.journal();
+    let group = journal.iter().filter(|it| it.call == Some(Call::GetResourceGroup));
+    assert_eq!(group.map(|it| it.status).collect::<Vec<_>>(), [Some(400), Some(200)]);
 }
 
 #[tokio::test]
@@ -231,13 +267,16 @@ fn auto(world: &World, namespaces: &Value) -> Value {
 #[tokio::test]
 async fn on_aks_auto_assigns_a_role_and_asks_once_for_all() {
     let group = group_of_prod();
-    let world =
-        with_nodes(&[aks_node(&group), aks_node(&group.to_uppercase())], reader_of_all, |_| {})
-            .await;
-    for name in ["a", "b", "c"] {
+    let nodes = [aks_node(&group), aks_node(&group.to_uppercase())];
+    let half_hour = |settings: &mut Settings| {
+        settings.intervals.resync = SignedDuration::from_mins(30);
+    };
+    let mut world = with_nodes(&nodes, reader_of_all, half_hour).await;
+    let names: Vec<_> = (0..20).map(|n| format!("a{n}")).collect();
+    for name in &names {
         world.apply(name, json!({"registry": world.spec()["registry"]})).await;
     }
-    for name in ["a", "b", "c"] {
+    for name in &names {
         let status = world.until_ready(name).await;
         let kubelet = status.kubelet_identity.unwrap();
         assert_eq!(kubelet.principal_id, Some(world.kubelet()));
@@ -245,22 +284,40 @@ async fn on_aks_auto_assigns_a_role_and_asks_once_for_all() {
     }
     assert_eq!(world.calls(Call::GetResourceGroup), 1);
 
-    // It is decided: what the nodes look like later changes nothing, and is said.
+    // It is decided: what the nodes look like later changes nothing, and is said. What they looked
+    // like is known until the resync, or the next start.
+    world.stop().await;
     let nodes: Api<Node> = Api::all(world.client.clone());
     for node in nodes.list(&ListParams::default()).await.unwrap() {
         let name = node.metadata.name.unwrap();
         nodes.delete(&name, &DeleteParams::default()).await.unwrap();
     }
     put_node(&world, "other", &json!({"labels": {}, "providerID": "kind://docker/a/b"})).await;
+    world.start().await;
+    // A look while another pass asks the nodes tells nothing of them.
+    let mut looks = 0;
+    while !message(&world.status("a0").await).contains("set method to PullSecret") {
+        assert!(looks < 10, "{:?}", world.status("a0").await);
+        looks += 1;
+        look_again(&world, "a0", &looks.to_string()).await;
+    }
+    assert_eq!(find(&world.status("a0").await, "Ready").unwrap().0, "True");
+    assert_eq!(world.calls(Call::GetResourceGroup), 1);
+    assert_eq!(world.pull_assignments().len(), 2, "the puller's own, and ours");
+    world.delete("a0").await;
+    world.until_gone("a0").await;
+}
+
+/// Asks for a look, and waits until it was made.
+async fn look_again(world: &World, name: &str, when: &str) {
+    let annotations = json!({"reconcile.fluxcd.io/requestedAt": when});
+    world.patch(name, json!({"metadata": {"annotations": annotations}})).await;
     world
-        .until("the remark", || async {
-            message(&world.status("a").await).contains("set method to PullSecret").then_some(())
+        .until("the look", || async {
+            let status = world.status(name).await;
+            (status.last_handled_reconcile_at.as_deref() == Some(when)).then_some(())
         })
         .await;
-    assert_eq!(find(&world.status("a").await, "Ready").unwrap().0, "True");
-    assert_eq!(world.pull_assignments().len(), 2, "the puller's own, and ours");
-    world.delete("a").await;
-    world.until_gone("a").await;
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
-//! Assignments that somebody makes in the same moment, and names that Azure cannot take.
+//! Assignments that somebody makes in the same moment, names that Azure cannot take, limits and
+//! locks.
 
 use acr_attach::api::Ownership;
 use acr_attach::domain::role::{Role, assignment_name, salted};
 use azure_sim::model::{
-    ACR_PULL, ExistsMessage, REPOSITORY_READER, RepeatedPut, RoleAssignmentMode,
+    ACR_PULL, ExistsMessage, LockLevel, READER, REPOSITORY_READER, RepeatedPut, RoleAssignmentMode,
 };
 use azure_sim::{Call, Effect, Fault, Model};
 use jiff::SignedDuration;
@@ -156,4 +157,68 @@ async fn a_name_that_azure_never_takes_is_replaced_in_the_same_pass() {
     world.delete("a").await;
     world.until_gone("a").await;
     assert!(world.pull_assignments().is_empty());
+}
+
+#[tokio::test]
+async fn a_name_that_somebody_uses_for_another_identity_is_named_and_left_alone() {
+    let world = World::new().await;
+    let name = first_name(&world).to_string();
+    let other = "44444444-4444-4444-8444-444444444444";
+    world.azure.update(|azure| {
+        let registry = azure.find_registry("contoso").unwrap().id();
+        let random = azure.assign_id(other, ACR_PULL, &registry);
+        azure.assignment_mut(&random).unwrap().name.clone_from(&name);
+    });
+    world.apply("a", world.spec()).await;
+    let status = world.until_reason("a", "Stalled", "NotOurs").await;
+    let text = message(&status);
+    assert!(text.contains("400 RoleAssignmentUpdateNotPermitted"), "{text}");
+    assert!(text.contains(&format!("[?name=='{name}']")), "{text}");
+    assert!(text.contains("az role assignment delete --ids"), "{text}");
+    let [theirs] = &world.pull_assignments()[..] else { panic!("{:?}", world.pull_assignments()) };
+    assert_eq!(theirs.principal_id, other);
+    world.azure.update(|azure| azure.role_assignments.retain(|it| it.principal_id != other));
+    world.until_ready("a").await;
+}
+
+#[tokio::test]
+async fn a_full_subscription_says_what_to_do_and_is_used_when_there_is_room() {
+    let nobody = "44444444-4444-4444-8444-444444444444";
+    let world = World::with(
+        |azure| {
+            let prod = azure.find_cluster("prod").unwrap().id();
+            azure.assign_id(nobody, READER, &prod);
+            azure.settings.role_assignment_limit = azure.role_assignments.len();
+        },
+        |_| {},
+    )
+    .await;
+    world.apply("a", world.spec()).await;
+    let status = world.until_reason("a", "Stalled", "QuotaExceeded").await;
+    let text = message(&status);
+    assert!(text.contains("400 RoleAssignmentLimitExceeded"), "{text}");
+    assert!(text.contains("remove some that are not needed"), "{text}");
+    world.until_event("a", "Warning", "QuotaExceeded").await;
+    world.azure.update(|azure| azure.role_assignments.retain(|it| it.principal_id != nobody));
+    world.until_ready("a").await;
+}
+
+#[tokio::test]
+async fn a_lock_is_named_and_the_role_assigned_when_it_is_gone() {
+    let world = World::with(
+        |azure| {
+            let registry = azure.find_registry("contoso").unwrap().id();
+            azure.lock(&registry, LockLevel::ReadOnly);
+        },
+        |_| {},
+    )
+    .await;
+    world.apply("a", world.spec()).await;
+    let status = world.until_reason("a", "Stalled", "Locked").await;
+    let text = message(&status);
+    assert!(text.contains("409 ScopeLocked; remove the lock from the registry"), "{text}");
+    world.until_event("a", "Warning", "Locked").await;
+    assert!(world.pull_assignments().is_empty());
+    world.azure.update(|azure| azure.locks.clear());
+    world.until_ready("a").await;
 }

@@ -182,6 +182,11 @@ async fn a_refused_deletion_names_the_command_too() {
     let text = message(&status);
     assert!(text.contains("Microsoft.Authorization/roleAssignments/delete on /subs"), "{text}");
     assert!(text.contains("deletionPolicy to Orphan"), "{text}");
+    // No more than that deletion needs: whose role it is is known.
+    let condition = granted.condition.as_ref().unwrap();
+    let only = format!("PrincipalId] ForAnyOfAnyValues:GuidEquals {{{}}}", world.kubelet());
+    assert_eq!(condition.matches(&only).count(), 2, "{condition}");
+    assert!(!condition.contains("PrincipalType"), "{condition}");
     granted.make(&world);
     world.until_gone("a").await;
     assert_eq!(world.pull_assignments().len(), 0);

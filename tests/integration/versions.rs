@@ -1,7 +1,7 @@
 //! Clouds whose api-versions are older: what they hide is not guessed, and nothing is lost.
 
 use acr_attach::api::{Ownership, RoleAssignmentMode};
-use azure_sim::model::{ACR_PULL, REPOSITORY_READER, RoleAssignmentMode as Mode};
+use azure_sim::model::{ACR_PULL, REPOSITORY_READER, RoleAssignmentMode as Mode, UnknownVersion};
 use azure_sim::{Call, Model};
 use jiff::SignedDuration;
 use serde_json::json;
@@ -34,10 +34,20 @@ fn roles(world: &World) -> Vec<String> {
     roles
 }
 
+#[rstest::rstest]
+#[case(UnknownVersion::NoRegisteredProviderFound, 400)]
+#[case(UnknownVersion::InvalidResourceType, 404)]
+#[case(UnknownVersion::InvalidApiVersionParameter, 400)]
 #[tokio::test]
-async fn an_older_registry_api_is_found_once_and_used_from_then_on() {
+async fn an_older_registry_api_is_found_once_and_used_from_then_on(
+    #[case] answer: UnknownVersion,
+    #[case] status_code: u16,
+) {
     let world = World::with(
-        |azure| azure.settings.newest_api_version(REGISTRIES, "2025-04-01"),
+        |azure| {
+            azure.settings.unknown_version = answer;
+            azure.settings.newest_api_version(REGISTRIES, "2025-04-01");
+        },
         |settings| settings.intervals.resync = SignedDuration::from_mins(30),
     )
     .await;
@@ -49,7 +59,7 @@ async fn an_older_registry_api_is_found_once_and_used_from_then_on() {
     world.apply("b", world.spec()).await;
     world.until_ready("b").await;
     let older = || ("2025-04-01".to_owned(), Some(200));
-    let expected = [("2025-11-01".to_owned(), Some(400)), older(), older()];
+    let expected = [("2025-11-01".to_owned(), Some(status_code)), older(), older()];
     assert_eq!(asked(&world, Call::GetRegistry), expected);
 }
 
@@ -143,6 +153,34 @@ async fn role_assignments_are_never_read_by_a_version_that_hides_conditions() {
     .await;
     world.apply("a", world.spec()).await;
     let status = world.until_reason("a", "Stalled", "Unsupported").await;
-    assert!(message(&status).contains("NoRegisteredProviderFound"), "{}", message(&status));
+    let text = message(&status);
+    assert!(text.contains("404 InvalidResourceType; this cloud or region knows no"), "{text}");
     assert!(asked(&world, Call::ListRoleAssignments).iter().all(|it| it.0 == "2022-04-01"));
+}
+
+#[rstest::rstest]
+#[case(UnknownVersion::NoRegisteredProviderFound)]
+#[case(UnknownVersion::InvalidResourceType)]
+#[case(UnknownVersion::InvalidApiVersionParameter)]
+#[tokio::test]
+async fn role_assignments_are_listed_made_and_deleted_by_a_newer_version_where_ours_is_gone(
+    #[case] answer: UnknownVersion,
+) {
+    let newer = "2027-01-01";
+    let world = World::with(
+        |azure| {
+            azure.settings.unknown_version = answer;
+            let versions = vec!["2015-07-01".to_owned(), newer.to_owned()];
+            azure.settings.api_versions.insert(ASSIGNMENTS.to_owned(), versions);
+        },
+        |_| {},
+    )
+    .await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    assert_eq!(asked(&world, Call::PutRoleAssignment), [(newer.to_owned(), Some(201))]);
+    world.delete("a").await;
+    world.until_gone("a").await;
+    assert_eq!(asked(&world, Call::DeleteRoleAssignment), [(newer.to_owned(), Some(200))]);
+    assert!(world.pull_assignments().is_empty());
 }

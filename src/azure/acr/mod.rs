@@ -22,7 +22,7 @@ use wire::form;
 
 use super::cloud::Cloud;
 use super::entra::{Identity, ServicePrincipal};
-use super::error::{Attempt, Error, Refusal};
+use super::error::{Attempt, Error, Refusal, Subject};
 use crate::domain::names::LoginServer;
 use crate::domain::proof::{Doubt, Probe, Proof};
 
@@ -262,7 +262,7 @@ impl RegistrySession {
 
     fn attempt(&self, doing: &'static str) -> Attempt {
         let target = self.server.to_string();
-        Attempt { at_registry: true, doing, target, ..Attempt::default() }
+        Attempt { subject: Subject::LoginServer, doing, target, ..Attempt::default() }
     }
 }
 

@@ -3,6 +3,7 @@
 mod properties;
 mod sharing;
 
+use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::*;
@@ -25,6 +26,21 @@ fn principal(n: u128) -> PrincipalId {
 
 fn grant(n: u128, role: Role) -> Grant {
     Grant { registry: registry(), principal: principal(n), role, condition: None }
+}
+
+/// Any role that one of these identities may want: on a registry in ABAC mode perhaps on some
+/// repositories alone.
+fn any_grant_of(identities: std::ops::Range<u128>) -> impl Strategy<Value = Grant> {
+    let role = prop_oneof![
+        Just((Role::AcrPull, None)),
+        Just((Role::RepositoryReader, None)),
+        Just((Role::RepositoryReader, Some("only team-a"))),
+        Just((Role::RepositoryReader, Some("only team-b"))),
+    ];
+    (identities, role).prop_map(|(n, (role, condition))| Grant {
+        condition: condition.map(str::to_owned),
+        ..grant(n, role)
+    })
 }
 
 /// The id of an assignment on the subscription.

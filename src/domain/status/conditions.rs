@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{Holdings, Observed, Report};
 use crate::api::{ConditionType, MethodInUse, Reason};
+use crate::domain::facts::{Provisioning, Registry};
 use crate::domain::plan::Finalizer;
 use crate::domain::problem::{Cause, Problem, without_reference};
 use crate::domain::verdict::Verdict;
@@ -168,12 +169,24 @@ fn attached(observed: &Observed) -> String {
     }
     match &observed.holdings {
         Some(holdings) => {
-            let hidden = observed.registry.as_ref().is_some_and(|it| it.mode.is_none());
-            let doubt = if hidden { MODE_IS_HIDDEN } else { "" };
-            format!("{server} can be pulled from: {}{doubt}", granted(holdings))
+            let doubts = observed.registry.as_ref().map_or_else(String::new, doubts);
+            format!("{server} can be pulled from: {}{doubts}", granted(holdings))
         }
         None => format!("{server} can be pulled from"),
     }
+}
+
+/// What Azure says about a registry, or does not, that people should know.
+fn doubts(registry: &Registry) -> String {
+    let mode = if registry.mode.is_none() { MODE_IS_HIDDEN } else { "" };
+    if registry.provisioning() != Provisioning::Undone {
+        return mode.to_owned();
+    }
+    let Registry { id, provisioning_state, .. } = registry;
+    format!(
+        "{mode}; the registry's provisioningState is {provisioning_state}: its last change did not succeed, and what worked before should still work; to make it Succeeded, change it again (az acr update --name {})",
+        id.name()
+    )
 }
 
 /// Says of each role who holds it since when, and that Azure may not honour it at once.

@@ -1,6 +1,6 @@
 //! ARM's doors: token, tenant, api-version, role.
 
-use azure_sim::model::{ACR_PULL, CONTRIBUTOR, PrincipalType, READER};
+use azure_sim::model::{ACR_PULL, CONTRIBUTOR, PrincipalType, READER, UnknownVersion};
 use reqwest::Method;
 
 use crate::world::{ARM, Answer, SECRET, World};
@@ -118,6 +118,17 @@ async fn the_api_version_has_to_be_there_and_known() {
         .get("/subscriptions/50000000-0000-4000-8000-000000000001/resourceGroups/rg?api-version=1")
         .await
         .expect_error(400, "InvalidApiVersionParameter");
+    let assignments = format!("{id}/providers/Microsoft.Authorization/roleAssignments");
+    let message = world
+        .get(&format!("{assignments}?api-version=2018-06-01"))
+        .await
+        .expect_error(404, "InvalidResourceType");
+    assert!(message.contains("namespace 'Microsoft.Authorization' for api"), "{message}");
+    world.sim.update(|it| {
+        it.settings.unknown_version = UnknownVersion::InvalidResourceType;
+    });
+    world.get(&format!("{id}?api-version=1")).await.expect_error(404, "InvalidResourceType");
+    world.sim.update(|it| it.settings.unknown_version = UnknownVersion::ByType);
 
     let kind = "microsoft.containerregistry/registries";
     world.sim.update(|it| it.settings.newest_api_version(kind, "2025-04-01"));

@@ -37,7 +37,7 @@ pub use roles::{
 };
 pub use settings::{
     Bucket, Cloud, ExistsMessage, IdCase, LegacyRoleCheck, OutsideRights, RepeatedPut, Settings,
-    Throttling, TokenLifetimes,
+    Throttling, TokenLifetimes, UnknownVersion,
 };
 
 /// The tenant of [`Model::default_tenant`].

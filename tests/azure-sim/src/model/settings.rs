@@ -58,6 +58,22 @@ pub enum ExistsMessage {
     WithId,
 }
 
+/// What ARM answers to an api-version that it does not know.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UnknownVersion {
+    /// As it was recorded for the resource type: role assignments answer `InvalidResourceType`,
+    /// resource groups `InvalidApiVersionParameter`, all others `NoRegisteredProviderFound`.
+    #[default]
+    ByType,
+    /// 400 `NoRegisteredProviderFound` (`AzGovViz` issue 266).
+    NoRegisteredProviderFound,
+    /// 404 `InvalidResourceType` (acs-engine issue 4037, azure-sdk-for-go issue 15624).
+    InvalidResourceType,
+    /// 400 `InvalidApiVersionParameter` (azure-cli issue 28038).
+    InvalidApiVersionParameter,
+}
+
 /// What a PUT of an unchanged assignment under its own name answers; sources disagree
 /// (azure-cli issue 23770, azure-sdk-for-go issue 19060).
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -205,6 +221,8 @@ pub struct Settings {
     pub throttling: Option<Throttling>,
     /// The api-versions that ARM knows, by resource type.
     pub api_versions: BTreeMap<String, Vec<String>>,
+    /// The answer to others.
+    pub unknown_version: UnknownVersion,
 }
 
 impl Default for Settings {
@@ -228,6 +246,7 @@ impl Default for Settings {
             outside_rights: OutsideRights::default(),
             throttling: None,
             api_versions: api_versions(),
+            unknown_version: UnknownVersion::default(),
         }
     }
 }

@@ -1,0 +1,179 @@
+//! What to do about a failure of Azure, where the failure itself does not say.
+
+use super::entra::{Identity, Proof, ServicePrincipal};
+use super::error::{Attempt, Error, Failure, Subject};
+use super::{permission, versions};
+
+impl Error {
+    /// What to do about it. Where that is not known here, what Azure says about it.
+    pub(super) fn remedy(&self) -> String {
+        if self.attempt.subject == Subject::LoginServer {
+            return self.registry_remedy();
+        }
+        let Failure::Refused { status, code, text, object_id, .. } = &*self.failure else {
+            return String::new();
+        };
+        let denied =
+            ["AuthorizationFailed", "LinkedAuthorizationFailed", "Authorization_RequestDenied"];
+        if denied.contains(&code.as_str()) {
+            return permission::remedy(&self.attempt, object_id.as_deref());
+        }
+        if let Some(advice) = by_code(code, &self.attempt) {
+            return format!("; {advice}");
+        }
+        let said = if text.is_empty() { String::new() } else { format!("; Azure says: {text}") };
+        match status {
+            403 => format!(
+                "{said}; Azure, or something on the way there, forbids it; check the operator's proxy, and that its identity has {}",
+                self.attempt.action
+            ),
+            401 => format!(
+                "{said}; Azure does not accept the token that Entra gave the operator; check its --cloud, and the clock of its node"
+            ),
+            404 => format!("; {}", missing(&self.attempt)),
+            // Azure passes these by itself, and words each of them anew.
+            429 | 500.. => String::new(),
+            _ => said,
+        }
+    }
+
+    /// The same for what a registry itself did not do.
+    fn registry_remedy(&self) -> String {
+        match &*self.failure {
+            Failure::Refused { status: 401, .. } => {
+                "; Entra accepts the service principal, so it has no role there that lets it pull, or the registry is of another tenant, or takes no tokens for Azure Resource Manager where the tenant knows no others; assign it AcrPull, or Container Registry Repository Reader where the registry is in ABAC mode (az role assignment create --assignee <client id> --role AcrPull --scope <registry id>); a new role takes up to 10 minutes".to_owned()
+            }
+            Failure::Refused { status: 403, address: Some(address), .. } => format!(
+                "; its firewall does not admit the operator's address {address}; allow it there, give the cluster a private endpoint, or set pullSecret.credential to ClientSecret, which needs no exchange"
+            ),
+            Failure::Refused { status: 403, .. } => {
+                "; it, or something on the way there, forbids the request; check its network rules and the operator's proxy".to_owned()
+            }
+            Failure::Refused { status: 404, .. } | Failure::NoAnswer(_) | Failure::Unreadable(_) => {
+                "; check that this is the registry's login server (az acr show --name <name> --query loginServer) and that the operator can reach it".to_owned()
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// What to do about a code of Azure Resource Manager or of Microsoft Graph.
+fn by_code(code: &str, attempt: &Attempt) -> Option<String> {
+    let text = match code {
+        "InvalidAuthenticationTokenTenant" => other_tenant(attempt.subject),
+        "ScopeLocked" => {
+            "remove the lock from the registry, or from the resource group or subscription that contains it (az lock list shows them)"
+        }
+        // "This limit is fixed and cannot be increased" (learn.microsoft.com, "Troubleshoot Azure
+        // RBAC limits").
+        "RoleAssignmentLimitExceeded" => {
+            "the subscription holds as many role assignments as Azure allows, and that limit is fixed; remove some that are not needed (az role assignment list --all shows them), or assign roles to groups instead of their members"
+        }
+        "RequestDisallowedByPolicy" => {
+            "a policy of Azure forbids it; exempt this scope from it, or change it"
+        }
+        "PrincipalNotFound" => {
+            return Some(format!(
+                "an identity that was made a moment ago is known within minutes; where this lasts, {PRINCIPAL}"
+            ));
+        }
+        "UnmatchedPrincipalType" | "InvalidPrincipalId" | "PrincipalTypeNotSupported" => PRINCIPAL,
+        "RoleDefinitionDoesNotExist" => {
+            "Azure does not know that role there; a registry in ABAC mode needs Container Registry Repository Reader: where the cloud has no such role yet, switch the registry back (az acr update --role-assignment-mode rbac)"
+        }
+        "RoleAssignmentUpdateNotPermitted" => return Some(taken(attempt)),
+        "InvalidRoleAssignmentId" => "acr-attach has a fault; please report it",
+        code if versions::UNKNOWN.contains(&code) => {
+            "this cloud or region knows no api-version that acr-attach can use; update acr-attach"
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+/// An application and its service principal are two objects; only the latter can hold a role
+/// (learn.microsoft.com, "Application and service principal objects in Microsoft Entra ID").
+const PRINCIPAL: &str = "check that kubeletIdentity.principalId, or pullSecret.servicePrincipal.objectId, is the object id of the managed identity or service principal, and not the client id or the object id of its application (az ad sp show --id <client id> --query id prints it), and that it is in the registry's tenant";
+
+/// Whose name it is, whatever its scope: "Tenant ID, application ID, principal ID, and scope are
+/// not allowed to be updated" is all that Azure says.
+fn taken(attempt: &Attempt) -> String {
+    let name = attempt.target.rsplit('/').next().unwrap_or_default();
+    format!(
+        "a role assignment of that name is there for another identity, role or scope, and acr-attach changes nothing that it did not make; find it (az role assignment list --all --query \"[?name=='{name}']\") and delete it (az role assignment delete --ids <its id>)"
+    )
+}
+
+fn other_tenant(subject: Subject) -> &'static str {
+    match subject {
+        Subject::Cluster => {
+            "the cluster is in another tenant than the operator's identity, and so than any registry that it can assign a role on; correct kubeletIdentity.clusterResourceId if another cluster is meant, give the operator an identity of that tenant, or set method to PullSecret, which works across tenants"
+        }
+        _ => {
+            "the registry is in another tenant than the operator's identity, where the kubelet identity of a cluster can have no role; use method PullSecret with registry.loginServer, which works across tenants and asks nothing of Azure Resource Manager (registry is immutable: delete this attachment and create one), or give the operator an identity of that tenant if the cluster is there too"
+        }
+    }
+}
+
+/// What to do about what is not there.
+fn missing(attempt: &Attempt) -> String {
+    match attempt.subject {
+        Subject::Cluster => {
+            "create it, or correct kubeletIdentity.clusterResourceId (az aks show --query id prints it)".to_owned()
+        }
+        Subject::ServicePrincipal => format!(
+            "the tenant of the operator's identity has no service principal of that client; correct the client id, or create it (az ad sp create --id {})",
+            attempt.target
+        ),
+        _ => "create it, or correct the id (a registry's id is immutable: delete this attachment and create one with the right id)".to_owned(),
+    }
+}
+
+/// What to do about a refusal of Entra.
+pub(super) fn of_sign_in(code: Option<&str>, identity: &Identity) -> String {
+    match (code.unwrap_or_default(), identity) {
+        // 70021, and since 2024 700211, 700212, 700213 and their variants.
+        (code, identity) if code.starts_with("AADSTS70021") => advice_for_token(identity),
+        (code, Identity::ServicePrincipal(it)) => advice_for_principal(code, it),
+        (code, _) => advice_for_operator(code),
+    }
+}
+
+fn advice_for_token(identity: &Identity) -> String {
+    let add = identity.federation().map_or_else(String::new, |it| {
+        let client = identity.client().unwrap_or_default();
+        format!(": {it} ({})", it.command(client))
+    });
+    format!(
+        "; no federated credential of the application matches; add one{add}; Entra must be able to reach the issuer"
+    )
+}
+
+fn advice_for_principal(code: &str, principal: &ServicePrincipal) -> String {
+    let ServicePrincipal { client, proof, .. } = principal;
+    match (code, proof) {
+        ("AADSTS7000215", Proof::Secret { origin, .. }) => format!(
+            "; put the value (not the id) of a valid client secret into {origin}; a new one may take a minute to be accepted"
+        ),
+        ("AADSTS7000222", Proof::Secret { origin, .. }) => format!(
+            "; create another client secret (az ad app credential reset --append --id {client}) and put it into {origin}"
+        ),
+        ("AADSTS700016", _) => {
+            "; check pullSecret.servicePrincipal.clientId and tenantId".to_owned()
+        }
+        ("AADSTS90002", _) => "; check pullSecret.servicePrincipal.tenantId".to_owned(),
+        ("AADSTS500011" | "AADSTS50001", _) => "; check the operator's --acr-audience".to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn advice_for_operator(code: &str) -> String {
+    let text = match code {
+        "AADSTS7000215" => "; set AZURE_CLIENT_SECRET to a valid secret's value",
+        "AADSTS7000222" => "; the client secret has expired, create another",
+        "AADSTS700016" => "; check AZURE_CLIENT_ID and AZURE_TENANT_ID",
+        "AADSTS90002" => "; check AZURE_TENANT_ID",
+        _ => "",
+    };
+    text.to_owned()
+}
