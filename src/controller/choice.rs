@@ -37,8 +37,11 @@ pub async fn choose(
     let owned = owned(object, told, ctx)?;
     let platform = ctx.platform(&object.name_any()).await;
     if let Some(method) = owned {
-        // That nobody can tell is nothing against it.
-        let remark = platform.ok().and_then(|it| contrary(method, &it));
+        // That nobody can tell is nothing against it, and what was told before still is.
+        let remark = match platform {
+            Ok(platform) => contrary(method, &platform),
+            Err(_) => known.remark.clone(),
+        };
         return Ok(Choice { method: Some(method), remark });
     }
     let method = match platform? {

@@ -54,6 +54,14 @@ async fn end(mut child: Child) -> std::process::ExitStatus {
     tokio::time::timeout(Duration::from_secs(15), child.wait()).await.unwrap().unwrap()
 }
 
+/// Whether there is a JSON web token: each begins so. So does what the API server gives out to go on
+/// with a list, which is `{"v":"meta.k8s.io/v1",…}`.
+fn holds_a_token(text: &str) -> bool {
+    const BEGIN: &str = "eyJ";
+    const GO_ON: &str = "eyJ2IjoibWV0YS5rOHMuaW8vdjEi";
+    text.match_indices(BEGIN).any(|(at, _)| !text[at..].starts_with(GO_ON))
+}
+
 #[tokio::test]
 async fn told_to_stop_it_does_not_wait_for_an_azure_that_hangs() {
     let mut world = World::new().await;
@@ -135,8 +143,7 @@ async fn through_a_proxy_with_a_federated_token_and_without_a_word_about_secrets
     assert_eq!(end(child).await.code(), Some(0));
     let log = log.await.unwrap();
     assert!(!log.contains(&token), "the federated token is in the log");
-    // Every JSON web token begins so.
-    assert!(!log.contains("eyJ"), "a token is in the log");
+    assert!(!holds_a_token(&log), "a token is in the log");
 }
 
 #[tokio::test]
@@ -191,7 +198,7 @@ async fn a_client_secret_is_nowhere_but_in_secrets() {
     for token in tokens {
         assert!(!told.contains(&token), "{} is told", &token[..20.min(token.len())]);
     }
-    assert!(!told.contains("eyJ"), "a token is told");
+    assert!(!holds_a_token(&told), "a token is told");
 }
 
 /// The sentence with which the program refuses to start.
