@@ -89,7 +89,7 @@ impl Known {
 /// # Errors
 /// `Unsupported` when that is none of AKS; `Undetermined` when nobody can tell.
 async fn detected(pass: Pass<'_>) -> Result<ClusterId, Problem> {
-    match pass.ctx.platform(&pass.caller()).await? {
+    match pass.ctx.platform(pass.object).await? {
         Platform::Aks(cluster) => Ok(cluster),
         Platform::NotAks => Err(Problem::new(
             Cause::Unsupported,

@@ -9,6 +9,7 @@ use kube::api::{Api, ListParams};
 
 use super::context::Context;
 use super::kubernetes::within;
+use crate::api::{REQUESTED_AT, RegistryAttachment};
 use crate::azure::Reader;
 use crate::domain::names::ClusterId;
 use crate::domain::platform::{Hint, Node, NodeGroup, Platform, hint};
@@ -27,23 +28,26 @@ enum State {
     Known(Timestamp, Platform),
 }
 
-/// How long nobody asks again what nobody could tell.
-const UNSURE: SignedDuration = SignedDuration::from_secs(10);
+/// How long nobody asks again what nobody could tell, or what somebody else has just asked for.
+const SOON: SignedDuration = SignedDuration::from_secs(10);
 /// How many nodes one answer of the API server holds.
 const PAGE: u32 = 500;
 
 impl Context {
-    /// Which cluster this is. It is asked anew after a resync, since nodes come and go. The caller
-    /// is called when there is a place at Azure Resource Manager, if there is none now.
+    /// Which cluster this is. It is asked anew after a resync, since nodes come and go, and when
+    /// somebody asks for a look. The attachment is called when there is a place at Azure Resource
+    /// Manager, if there is none now.
     ///
     /// # Errors
     /// When the API server or Azure does not answer or refuses; `Busy` while another pass asks.
-    pub async fn platform(&self, caller: &str) -> Result<Platform, Problem> {
-        if let Some(known) = self.platform.known(self.intervals.resync)? {
+    pub async fn platform(&self, object: &RegistryAttachment) -> Result<Platform, Problem> {
+        let resync = self.intervals.resync;
+        let valid = if is_asked_for(object) { SOON.min(resync) } else { resync };
+        if let Some(known) = self.platform.known(valid)? {
             return Ok(known);
         }
         let asked = Asked(&self.platform);
-        let platform = self.ask(caller).await?;
+        let platform = self.ask(&object.name_any()).await?;
         asked.0.set(State::Known(Timestamp::now(), platform.clone()));
         Ok(platform)
     }
@@ -76,7 +80,7 @@ impl Context {
 
 impl Shared {
     /// What is known and not too old; `None` if it is now the caller's turn to ask.
-    fn known(&self, resync: SignedDuration) -> Result<Option<Platform>, Problem> {
+    fn known(&self, valid: SignedDuration) -> Result<Option<Platform>, Problem> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*state {
             State::Asked => {
@@ -85,8 +89,8 @@ impl Shared {
             }
             State::Known(at, platform) => {
                 let valid = match platform {
-                    Platform::Unsure(_) => UNSURE.min(resync),
-                    _ => resync,
+                    Platform::Unsure(_) => SOON.min(valid),
+                    _ => valid,
                 };
                 if Timestamp::now().duration_since(*at) < valid {
                     return Ok(Some(platform.clone()));
@@ -113,6 +117,12 @@ impl Drop for Asked<'_> {
             *state = State::Unknown;
         }
     }
+}
+
+/// Whether the look is one that somebody asked for.
+fn is_asked_for(object: &RegistryAttachment) -> bool {
+    let handled = object.status.as_ref().and_then(|it| it.last_handled_reconcile_at.as_ref());
+    object.annotations().get(REQUESTED_AT) != handled
 }
 
 fn reduce(node: &Stored) -> Node {
