@@ -101,6 +101,22 @@ impl Deed {
     }
 }
 
+/// The assignments that were found, as the deeds have left them.
+#[must_use]
+pub fn with_deeds(mut found: Vec<RoleAssignment>, deeds: &[Deed]) -> Vec<RoleAssignment> {
+    for deed in deeds {
+        match deed {
+            Deed::Assigned(it) | Deed::Joined(it) | Deed::Amended(it) | Deed::Held(it) => {
+                found.retain(|old| old.id != it.id);
+                found.push(it.clone());
+            }
+            Deed::Left(id) | Deed::Unassigned(id) => found.retain(|old| old.id != *id),
+            _ => {}
+        }
+    }
+    found
+}
+
 /// What a pass acts with.
 pub struct Actor<'a> {
     /// The attachment.

@@ -7,8 +7,8 @@ use super::memory::{Known, Trigger};
 use super::observe::Occasion;
 use crate::api::{MethodInUse, RegistryAttachment};
 use crate::domain::plan::Finalizer;
-use crate::domain::platform::Platform;
-use crate::domain::problem::{Cause, Problem};
+use crate::domain::platform::{Platform, undetermined};
+use crate::domain::problem::Problem;
 
 /// The method of an attachment that leaves it to the cluster.
 pub struct Choice {
@@ -84,14 +84,4 @@ fn contrary(method: MethodInUse, platform: &Platform) -> Option<String> {
         _ => return None,
     };
     Some(format!("{word}, and this was decided before; to switch, set method to {other}"))
-}
-
-/// What to do where nobody can tell.
-pub(super) fn undetermined(why: &str) -> Problem {
-    Problem::new(
-        Cause::Undetermined,
-        format!(
-            "finding out whether the cluster is AKS: {why}; set method to KubeletIdentity with kubeletIdentity.clusterResourceId (az aks show --query id prints it), or to PullSecret"
-        ),
-    )
 }

@@ -2,13 +2,13 @@
 
 use uuid::Uuid;
 
-use super::choice::undetermined;
-use super::observe::Pass;
+use super::context::Context;
+use crate::api::RegistryAttachment;
 use crate::azure::Reader;
 use crate::domain::attachment::IdentitySource;
 use crate::domain::kubelet_identity;
 use crate::domain::names::{ClusterId, PrincipalId};
-use crate::domain::platform::Platform;
+use crate::domain::platform::{Platform, undetermined};
 use crate::domain::problem::{Cause, Problem};
 
 /// The identity that pulls.
@@ -40,12 +40,13 @@ impl Known {
     pub(super) async fn from(
         source: &IdentitySource,
         before: Option<ClusterId>,
-        pass: Pass<'_>,
+        object: &RegistryAttachment,
+        ctx: &Context,
     ) -> Result<Self, Problem> {
         Ok(match source {
             IdentitySource::Given(principal) => Self::Given(*principal),
             IdentitySource::Cluster(id) => Self::Of(id.clone()),
-            IdentitySource::Detected => Self::Of(match (detected(pass).await, before) {
+            IdentitySource::Detected => Self::Of(match (detected(object, ctx).await, before) {
                 (Err(_), Some(before)) => before,
                 (answer, _) => answer?,
             }),
@@ -88,8 +89,8 @@ impl Known {
 ///
 /// # Errors
 /// `Unsupported` when that is none of AKS; `Undetermined` when nobody can tell.
-async fn detected(pass: Pass<'_>) -> Result<ClusterId, Problem> {
-    match pass.ctx.platform(pass.object).await? {
+async fn detected(object: &RegistryAttachment, ctx: &Context) -> Result<ClusterId, Problem> {
+    match ctx.platform(object).await? {
         Platform::Aks(cluster) => Ok(cluster),
         Platform::NotAks => Err(Problem::new(
             Cause::Unsupported,

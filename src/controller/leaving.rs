@@ -51,7 +51,7 @@ impl Observation {
         };
         let before = self.cluster_before(pass);
         let subscription = match source {
-            Some(source) => match Known::from(source, before, pass).await {
+            Some(source) => match Known::from(source, before, pass.object, pass.ctx).await {
                 Err(Problem { cause: Cause::Undetermined | Cause::Unsupported, .. }) => None,
                 known => known?.subscription(),
             },

@@ -3,11 +3,10 @@
 use jiff::Timestamp;
 use kube::ResourceExt;
 
-use super::act::Deed;
+use super::act::{Deed, with_deeds};
 use super::context::Context;
 use super::identity;
 use super::memory::{Known, Look, Trigger};
-use super::outcome::with_deeds;
 use super::pull_secrets::Making;
 use super::registry::{self, Wanted, usable};
 use crate::api::RegistryAttachment;
@@ -176,7 +175,9 @@ impl Observation {
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
         let claim = self.claim(pass).await?;
-        let known = identity::Known::from(&asked.source, self.cluster_before(pass), pass).await?;
+        let known =
+            identity::Known::from(&asked.source, self.cluster_before(pass), pass.object, pass.ctx)
+                .await?;
         let (subscription, before) = (known.subscription(), self.before(pass));
         let wanted = Wanted { name, subscription, before };
         let session = pass.session()?;

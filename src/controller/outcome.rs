@@ -6,7 +6,6 @@ use super::act::{Acted, Deed};
 use super::memory::{Known, Look};
 use super::observe::{Observation, Occasion};
 use crate::domain::cluster::StoredSecret;
-use crate::domain::facts::RoleAssignment;
 use crate::domain::plan::{Assignments, Plan};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::pull_secret::{Delivered, Served};
@@ -198,21 +197,6 @@ impl Known {
             self.look.refusal.clone_from(&acted.mint);
         }
     }
-}
-
-/// The assignments that were found, as the deeds have left them.
-pub(super) fn with_deeds(mut found: Vec<RoleAssignment>, deeds: &[Deed]) -> Vec<RoleAssignment> {
-    for deed in deeds {
-        match deed {
-            Deed::Assigned(it) | Deed::Joined(it) | Deed::Amended(it) | Deed::Held(it) => {
-                found.retain(|old| old.id != it.id);
-                found.push(it.clone());
-            }
-            Deed::Left(id) | Deed::Unassigned(id) => found.retain(|old| old.id != *id),
-            _ => {}
-        }
-    }
-    found
 }
 
 fn written(mut found: Vec<StoredSecret>, deeds: &[Deed]) -> Vec<StoredSecret> {

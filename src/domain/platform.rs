@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::names::ClusterId;
+use super::problem::{Cause, Problem};
 
 /// A node, as far as it tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,6 +95,17 @@ fn node_group(node: &Node) -> Option<NodeGroup> {
         return None;
     };
     Some(NodeGroup { subscription: subscription.parse().ok()?, name: name.to_owned() })
+}
+
+/// What to do where nobody can tell.
+#[must_use]
+pub fn undetermined(why: &str) -> Problem {
+    Problem::new(
+        Cause::Undetermined,
+        format!(
+            "finding out whether the cluster is AKS: {why}; set method to KubeletIdentity with kubeletIdentity.clusterResourceId (az aks show --query id prints it), or to PullSecret"
+        ),
+    )
 }
 
 #[cfg(test)]
