@@ -99,18 +99,25 @@ async fn through_quick_renewals_of_a_hundred() {
 }
 
 #[tokio::test]
-async fn through_a_restart() {
+async fn through_a_restart_and_a_change_of_the_operator() {
     let mut world = world(|_| {}).await;
     let (namespaces, _) = attached(&world, 3, |_| {}).await;
-    let before = credential(&world, &namespaces[0]).await;
     let reader = world.reader("a", &namespaces).await;
-    reader.during(until_others(&world, &namespaces, &before)).await;
-    drop(reader);
-    world.stop().await;
-    world.start().await;
-    let reader = world.reader("a", &namespaces).await;
-    let before = credential(&world, &namespaces[0]).await;
-    reader.during(until_others(&world, &namespaces, &before)).await;
+    reader
+        .during(async {
+            let before = credential(&world, &namespaces[0]).await;
+            until_others(&world, &namespaces, &before).await;
+            world.stop().await;
+            world.start().await;
+            let before = credential(&world, &namespaces[0]).await;
+            until_others(&world, &namespaces, &before).await;
+            // For a moment there are two of them.
+            world.take_over().await;
+            let before = credential(&world, &namespaces[0]).await;
+            until_others(&world, &namespaces, &before).await;
+        })
+        .await;
+    assert!(reader.pulls() > 10, "only {} pulls", reader.pulls());
 }
 
 #[tokio::test]

@@ -217,6 +217,14 @@ impl World {
         operator.task.await.unwrap();
     }
 
+    /// Starts another operator, and then stops the one that there was.
+    pub async fn take_over(&mut self) {
+        let former = self.operator.take().unwrap();
+        self.start().await;
+        former.stop.cancel();
+        former.task.await.unwrap();
+    }
+
     /// One of the operator's pages.
     pub async fn page(&self, path: &str) -> (u16, String) {
         let address = self.operator.as_ref().unwrap().address;

@@ -21,19 +21,19 @@ pub const TAG: &str = "v1";
 const EACH: Duration = Duration::from_millis(20);
 
 /// See above.
-pub struct Reader<'a> {
-    world: &'a World,
+pub struct Reader {
+    secrets: Api<Secret>,
     /// The uid of the attachment.
     uid: String,
     /// The namespaces that must have one.
-    namespaces: &'a [String],
+    namespaces: Vec<String>,
     registry: reqwest::Client,
     pulls: AtomicUsize,
 }
 
 impl World {
     /// For the pull secrets of that attachment in these namespaces.
-    pub async fn reader<'a>(&'a self, name: &str, namespaces: &'a [String]) -> Reader<'a> {
+    pub async fn reader(&self, name: &str, namespaces: &[String]) -> Reader {
         let object = self.attachments().get(&self.name(name)).await.unwrap();
         let certificate = reqwest::Certificate::from_pem(self.azure.ca_pem().as_bytes()).unwrap();
         let registry = reqwest::Client::builder()
@@ -42,11 +42,12 @@ impl World {
             .build()
             .unwrap();
         let (uid, pulls) = (object.uid().unwrap(), AtomicUsize::new(0));
-        Reader { world: self, uid, namespaces, registry, pulls }
+        let (secrets, namespaces) = (Api::all(self.client.clone()), namespaces.to_vec());
+        Reader { secrets, uid, namespaces, registry, pulls }
     }
 }
 
-impl Reader<'_> {
+impl Reader {
     /// Reads on while that story goes on, and once more after it.
     pub async fn during(&self, story: impl Future<Output = ()>) {
         tokio::select! {
@@ -71,15 +72,14 @@ impl Reader<'_> {
     }
 
     async fn secrets(&self) -> Vec<Secret> {
-        let api: Api<Secret> = Api::all(self.world.client.clone());
         let of_attachment = format!("acr-attach.dev/attachment={}", self.uid);
-        api.list(&ListParams::default().labels(&of_attachment)).await.unwrap().items
+        self.secrets.list(&ListParams::default().labels(&of_attachment)).await.unwrap().items
     }
 
     /// Reads all of them at once, and pulls with each credential that is in one.
     async fn once(&self) {
         let found = self.secrets().await;
-        for namespace in self.namespaces {
+        for namespace in &self.namespaces {
             let is_there = found.iter().any(|it| it.namespace().as_ref() == Some(namespace));
             assert!(is_there, "there is no pull secret in {namespace}");
         }
