@@ -62,14 +62,15 @@ pub struct ServicePrincipalSpec {
     #[x_kube(validation = ("self.matches('^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')", "clientId is the application id, a GUID"))]
     pub client_id: String,
 
-    /// The object id of the service principal (not of the application), a GUID. Absent: read
-    /// from the principal's own token.
+    /// The object id of the service principal (not of the application), a GUID. Absent: the
+    /// principal's own token tells it, else Microsoft Graph. Only for assignRole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 36))]
     #[x_kube(validation = ("self.matches('^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')", "objectId is a GUID"))]
     pub object_id: Option<String>,
 
-    /// The client secret, in a Secret of the operator's namespace. Absent: federated.
+    /// The client secret, in a Secret of the operator's namespace. Absent: federated, and the
+    /// operator's own token of the cluster stands in for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret_ref: Option<SecretKeyRef>,
 }

@@ -1,6 +1,6 @@
 //! What to do about a failure of Azure, where the failure itself does not say.
 
-use super::entra::{Identity, Proof, ServicePrincipal};
+use super::entra::{ClientCredential, Identity, ServicePrincipal};
 use super::error::{Attempt, Error, Failure, Subject};
 use super::{permission, versions};
 
@@ -150,12 +150,12 @@ fn advice_for_token(identity: &Identity) -> String {
 }
 
 fn advice_for_principal(code: &str, principal: &ServicePrincipal) -> String {
-    let ServicePrincipal { client, proof, .. } = principal;
-    match (code, proof) {
-        ("AADSTS7000215", Proof::Secret { origin, .. }) => format!(
+    let ServicePrincipal { client, credential, .. } = principal;
+    match (code, credential) {
+        ("AADSTS7000215", ClientCredential::Secret { origin, .. }) => format!(
             "; put the value (not the id) of a valid client secret into {origin}; a new one may take a minute to be accepted"
         ),
-        ("AADSTS7000222", Proof::Secret { origin, .. }) => format!(
+        ("AADSTS7000222", ClientCredential::Secret { origin, .. }) => format!(
             "; create another client secret (az ad app credential reset --append --id {client}) and put it into {origin}"
         ),
         ("AADSTS700016", _) => {

@@ -36,7 +36,7 @@ pub use acr::{Credential, Minted, RegistrySession};
 use arm::Arm;
 pub use assignments::NewAssignment;
 pub use cloud::Cloud;
-pub use entra::{Identity, Proof, ServicePrincipal};
+pub use entra::{ClientCredential, Identity, ServicePrincipal};
 pub use error::Error;
 use gate::Gates;
 pub use gate::{Budget, Rate};

@@ -8,7 +8,7 @@ use kube::api::Api;
 
 use super::kubernetes::{Kubernetes, within};
 use crate::api::SecretKeyRef;
-use crate::azure::{self, Proof, Reader};
+use crate::azure::{self, ClientCredential, Reader};
 use crate::domain::names::PrincipalId;
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::pull_secret::ServicePrincipal;
@@ -22,7 +22,7 @@ pub struct Principals {
 }
 
 /// A service principal that can sign in.
-pub struct SignedUp {
+pub struct Resolved {
     /// The principal.
     pub principal: azure::ServicePrincipal,
     /// The uid and version of the Secret that its client secret was read from.
@@ -42,20 +42,23 @@ impl Principals {
     /// # Errors
     /// `NotFound` without its client secret, `AuthenticationFailed` without a token of the
     /// cluster; when the API server does not answer or refuses.
-    pub async fn sign_up(&self, principal: &ServicePrincipal) -> Result<SignedUp, Problem> {
-        let (proof, version) = match &principal.secret {
+    pub async fn resolve(&self, principal: &ServicePrincipal) -> Result<Resolved, Problem> {
+        let (credential, version) = match &principal.secret {
             Some(reference) => {
-                let (proof, version) = self.secret(reference).await?;
-                (proof, Some(version))
+                let (credential, version) = self.secret(reference).await?;
+                (credential, Some(version))
             }
             None => (self.token(principal)?, None),
         };
         let ServicePrincipal { tenant, client, .. } = principal.clone();
-        Ok(SignedUp { principal: azure::ServicePrincipal { tenant, client, proof }, version })
+        Ok(Resolved { principal: azure::ServicePrincipal { tenant, client, credential }, version })
     }
 
     /// The client secret, and the version of the Secret that it is in.
-    async fn secret(&self, reference: &SecretKeyRef) -> Result<(Proof, String), Problem> {
+    async fn secret(
+        &self,
+        reference: &SecretKeyRef,
+    ) -> Result<(ClientCredential, String), Problem> {
         let SecretKeyRef { name, key } = reference;
         let namespace = &self.namespace;
         let origin = format!("Secret {name} in namespace {namespace}, key {key}");
@@ -76,11 +79,11 @@ impl Principals {
         }
         let uid = secret.uid().unwrap_or_default();
         let version = format!("{uid}/{}", secret.resource_version().unwrap_or_default());
-        Ok((Proof::Secret { value: text.to_owned().into(), origin }, version))
+        Ok((ClientCredential::Secret { value: text.to_owned().into(), origin }, version))
     }
 
-    fn token(&self, principal: &ServicePrincipal) -> Result<Proof, Problem> {
-        self.token_file.clone().map(Proof::Token).ok_or_else(|| {
+    fn token(&self, principal: &ServicePrincipal) -> Result<ClientCredential, Problem> {
+        self.token_file.clone().map(ClientCredential::Token).ok_or_else(|| {
             let text = format!(
                 "signing in as client {}: it has no clientSecretRef, and the operator has no token of the cluster to sign in with instead; project one into its pod with audience api://AzureADTokenExchange and set AZURE_FEDERATED_TOKEN_FILE to its path, or name a Secret in pullSecret.servicePrincipal.clientSecretRef",
                 principal.client
@@ -102,7 +105,7 @@ impl Principals {
         if let Some(id) = principal.object {
             return Ok(id);
         }
-        let told = match self.sign_up(principal).await {
+        let told = match self.resolve(principal).await {
             Ok(it) => azure.own_object_id(&it.principal).await.map_err(Problem::from),
             Err(problem) => Err(problem),
         };

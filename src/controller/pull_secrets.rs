@@ -9,10 +9,10 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use super::act::{Acted, Actor, Deed};
 use super::kubernetes::within;
 use super::memory::version;
-use super::principals::SignedUp;
+use super::principals::Resolved;
 use super::secrets;
 use super::secrets::{Content, Written};
-use crate::azure::{Error, Minted, Proof};
+use crate::azure::{ClientCredential, Error, Minted};
 use crate::domain::cluster::StoredSecret;
 use crate::domain::plan::{Failing, Origin, Target, in_the_way};
 use crate::domain::problem::{Cause, Problem};
@@ -107,12 +107,13 @@ impl Actor<'_> {
         }
         // First: who finds no place there comes back, and would read the client secret in vain.
         let registry = self.azure.registry(&source.login_server)?;
-        let SignedUp { principal, version } = self.principals.sign_up(&spec.principal).await?;
+        let Resolved { principal, version } = self.principals.resolve(&spec.principal).await?;
         let probe = Probe::of(source.mode, &spec.repositories);
-        let minted = match (spec.form, &principal.proof) {
-            (CredentialForm::ClientSecret, Proof::Secret { value, .. }) => {
+        let minted = match (spec.form, &principal.credential) {
+            (CredentialForm::ClientSecret, ClientCredential::Secret { value, .. }) => {
                 registry.client_secret(&principal, value, &probe).await
             }
+            // Who has no client secret asks for nothing else: `Attachment::of` sees to it.
             _ => registry.registry_token(&principal, &probe).await,
         };
         let minted = minted.map_err(|error| honoured_later(error, *role_since, Timestamp::now()));

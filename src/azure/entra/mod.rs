@@ -17,7 +17,7 @@ use azure_identity::{
 
 use federation::TokenFile;
 pub(super) use federation::{Federation, claims};
-pub use principal::{Proof, ServicePrincipal};
+pub use principal::{ClientCredential, ServicePrincipal};
 
 /// Who signs in: the operator, or a service principal for which it does.
 #[derive(Clone, Debug)]
@@ -76,10 +76,12 @@ impl Identity {
             Self::Workload { tenant, client, token_file } => {
                 Some(by_token(tenant, client, token_file, options)?)
             }
-            Self::ServicePrincipal(ServicePrincipal { tenant, client, proof }) => {
-                Some(match proof {
-                    Proof::Secret { value, .. } => by_secret(tenant, client, value, options)?,
-                    Proof::Token(file) => by_token(tenant, client, file, options)?,
+            Self::ServicePrincipal(ServicePrincipal { tenant, client, credential }) => {
+                Some(match credential {
+                    ClientCredential::Secret { value, .. } => {
+                        by_secret(tenant, client, value, options)?
+                    }
+                    ClientCredential::Token(file) => by_token(tenant, client, file, options)?,
                 })
             }
             Self::Managed { client } => {
@@ -95,9 +97,10 @@ impl Identity {
     pub(super) fn federation(&self) -> Option<Federation> {
         match self {
             Self::Workload { token_file: file, .. }
-            | Self::ServicePrincipal(ServicePrincipal { proof: Proof::Token(file), .. }) => {
-                Federation::read(file)
-            }
+            | Self::ServicePrincipal(ServicePrincipal {
+                credential: ClientCredential::Token(file),
+                ..
+            }) => Federation::read(file),
             _ => None,
         }
     }
@@ -138,8 +141,8 @@ impl fmt::Display for Identity {
                 "client {client} of tenant {tenant} with the federated token in {}",
                 token_file.display()
             ),
-            Self::ServicePrincipal(ServicePrincipal { tenant, client, proof }) => {
-                write!(f, "client {client} of tenant {tenant} with {proof}")
+            Self::ServicePrincipal(ServicePrincipal { tenant, client, credential }) => {
+                write!(f, "client {client} of tenant {tenant} with {credential}")
             }
             Self::Managed { client: Some(client) } => write!(f, "managed identity {client}"),
             Self::Managed { client: None } => f.write_str("the system-assigned managed identity"),

@@ -18,12 +18,12 @@ pub struct ServicePrincipal {
     /// Application (client) id.
     pub client: String,
     /// What it signs in with.
-    pub proof: Proof,
+    pub credential: ClientCredential,
 }
 
 /// What a service principal signs in with.
 #[derive(Clone, Debug)]
-pub enum Proof {
+pub enum ClientCredential {
     /// A client secret.
     Secret {
         /// The secret.
@@ -36,7 +36,7 @@ pub enum Proof {
 }
 
 /// For messages.
-impl fmt::Display for Proof {
+impl fmt::Display for ClientCredential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Secret { origin, .. } => write!(f, "the client secret in {origin}"),
