@@ -11,12 +11,14 @@
 //!
 //! `api` is the custom resource and uses nothing of ours. `domain` decides, and is pure. `azure`
 //! speaks to Azure and uses `domain`. `controller` speaks to the API server and uses all three.
-//! Only the program reads the environment.
+//! Of several replicas one works, and what it writes passes a `fence`. Only the program reads the
+//! environment.
 
 pub mod api;
 pub mod azure;
 pub mod controller;
 pub mod domain;
+pub mod fence;
 pub mod metrics;
 pub mod server;
 pub mod settings;
@@ -28,11 +30,13 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::azure::Azure;
-use crate::controller::{Context, Rules};
+use crate::azure::{Azure, Configuration};
+use crate::controller::{Candidate, Context, Rules, Work};
+use crate::fence::Fence;
 use crate::metrics::Metrics;
-use crate::server::Pages;
+use crate::server::{Pages, Part};
 use crate::settings::Settings;
 
 /// How long passes at work may take to end after the operator was told to stop. Kubernetes gives
@@ -51,7 +55,7 @@ pub struct Connections {
     pub metrics: Registry,
 }
 
-/// Runs the operator until it is told to stop.
+/// Runs the operator until it is told to stop: at once, or whenever it leads.
 ///
 /// # Errors
 /// When the pages cannot be served.
@@ -62,19 +66,82 @@ pub async fn run(
 ) -> std::io::Result<()> {
     let Connections { http, kubernetes, listener, mut metrics } = connections;
     let counts = Metrics::new(&mut metrics);
-    let Settings { cloud, identity, acr_audience, attachment_selector, concurrency, .. } = settings;
-    let azure = Azure::new(http, cloud, identity, acr_audience, counts.clone());
-    let azure = azure.within(settings.budget);
-    let Settings { policy, namespace, token_file, subscription, intervals, .. } = settings;
-    let rules = Rules { policy, namespace, token_file, subscription, intervals };
-    let context = Arc::new(Context::new(&kubernetes, azure, rules, counts.clone()));
-    let (attachments, passes) =
-        controller::run(&kubernetes, &attachment_selector, concurrency, context, stop.clone());
-    let pages = Pages { attachments, metrics: counts, registry: Arc::new(metrics) };
+    let part = Part::default();
+    let pages = Pages { part: part.clone(), metrics: counts.clone(), registry: Arc::new(metrics) };
     let serve = axum::serve(listener, server::router(pages));
+    let replica = Replica { settings, http, kubernetes, counts, part };
     tokio::select! {
-        () = bounded_end(passes, stop) => Ok(()),
+        () = replica.run(stop) => Ok(()),
         served = serve => served,
+    }
+}
+
+/// One process of the operator.
+struct Replica {
+    settings: Settings,
+    http: reqwest::Client,
+    kubernetes: kube::Client,
+    counts: Metrics,
+    part: Part,
+}
+
+impl Replica {
+    async fn run(&self, stop: CancellationToken) {
+        let Settings { election, namespace, instance, .. } = &self.settings;
+        let Some(election) = election else { return self.work(Fence::open(), stop).await };
+        let client = self.client(Fence::open());
+        // Who starts anew is somebody else: what it did before, it does not know.
+        let name = format!("{instance}_{}", uuid::Uuid::new_v4());
+        Candidate::new(client, namespace, election.clone(), name).run(self, stop).await;
+    }
+
+    fn client(&self, fence: Fence) -> kube::Client {
+        controller::fenced(&self.kubernetes, fence, self.counts.clone())
+    }
+}
+
+impl Work for Replica {
+    /// Starts from nothing each time: what it knew before may be true no more.
+    async fn work(&self, fence: Fence, stop: CancellationToken) {
+        let client = self.client(fence.clone());
+        let azure = Azure::new(self.http.clone(), self.configuration(), fence, self.counts.clone());
+        let context = Context::new(&client, azure, self.rules(), self.counts.clone());
+        let Settings { attachment_selector, concurrency, .. } = &self.settings;
+        let (attachments, passes) = controller::run(
+            &client,
+            attachment_selector,
+            *concurrency,
+            Arc::new(context),
+            stop.clone(),
+        );
+        self.part.works_on(attachments);
+        // On its own, so that busy passes do not keep the lease from being renewed.
+        let passes = AbortOnDropHandle::new(tokio::spawn(bounded_end(passes, stop)));
+        if let Err(error) = passes.await {
+            tracing::error!("the controller has ended: {error}");
+        }
+    }
+
+    fn leads(&self, leads: bool) {
+        if let Some(election) = &self.settings.election {
+            self.counts.leads(&election.lease, leads);
+        }
+        if !leads {
+            self.part.stands_by();
+        }
+    }
+}
+
+impl Replica {
+    fn configuration(&self) -> Configuration {
+        let Settings { cloud, identity, acr_audience, budget, .. } = self.settings.clone();
+        Configuration { cloud, identity, acr_audience, budget }
+    }
+
+    fn rules(&self) -> Rules {
+        let Settings { policy, namespace, token_file, subscription, intervals, instance, .. } =
+            self.settings.clone();
+        Rules { policy, namespace, token_file, subscription, intervals, instance }
     }
 }
 

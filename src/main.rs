@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use acr_attach::settings::{Arguments, Settings};
-use acr_attach::{Connections, api, telemetry};
+use acr_attach::{Connections, api, controller, telemetry};
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, Subcommand};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -27,6 +27,9 @@ enum Command {
     Run(Box<Arguments>),
     /// Prints the definition of the custom resource.
     Crd,
+    /// Fails while attachments hold what only a running operator can let go, and names them. Run it
+    /// before the operator is removed.
+    UninstallGuard,
 }
 
 #[tokio::main]
@@ -34,6 +37,7 @@ async fn main() -> ExitCode {
     let result = match Cli::try_parse() {
         Ok(Cli { command: Command::Crd }) => crd(),
         Ok(Cli { command: Command::Run(arguments) }) => run(*arguments).await,
+        Ok(Cli { command: Command::UninstallGuard }) => uninstall_guard().await,
         Err(error) => return usage(&error),
     };
     match result {
@@ -69,6 +73,17 @@ fn usage(error: &clap::Error) -> ExitCode {
 fn crd() -> Result<()> {
     print!("{}", api::crd_yaml()?);
     Ok(())
+}
+
+async fn uninstall_guard() -> Result<()> {
+    let (kubernetes, _) = kubernetes().await?;
+    match controller::held(&kubernetes).await.map_err(|problem| anyhow!(problem.message))? {
+        None => {
+            println!("acr-attach: no attachment holds anything; the operator can go");
+            Ok(())
+        }
+        Some(held) => Err(anyhow!(held)),
+    }
 }
 
 async fn run(arguments: Arguments) -> Result<()> {

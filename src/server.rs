@@ -1,7 +1,7 @@
 //! `/livez`, `/readyz` and `/metrics`. None of them asks Azure or the API server: an outage
 //! there must not restart the operator.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::State;
@@ -17,12 +17,44 @@ use crate::metrics::Metrics;
 /// What the three pages show.
 #[derive(Clone)]
 pub struct Pages {
-    /// The attachments, counted when somebody asks.
-    pub attachments: Attachments,
+    /// What this replica does.
+    pub part: Part,
     /// Counts.
     pub metrics: Metrics,
     /// Where the counts are kept.
     pub registry: Arc<Registry>,
+}
+
+/// What a replica does: it starts, stands by while another one leads, or works on attachments.
+#[derive(Clone, Default)]
+pub struct Part(Arc<Mutex<Doing>>);
+
+#[derive(Clone, Default)]
+enum Doing {
+    #[default]
+    Starts,
+    StandsBy,
+    Works(Attachments),
+}
+
+impl Part {
+    /// Another replica leads.
+    pub fn stands_by(&self) {
+        self.set(Doing::StandsBy);
+    }
+
+    /// This replica works on these, which are counted when somebody asks.
+    pub fn works_on(&self, attachments: Attachments) {
+        self.set(Doing::Works(attachments));
+    }
+
+    fn set(&self, doing: Doing) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = doing;
+    }
+
+    fn get(&self) -> Doing {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// The pages as a service.
@@ -35,15 +67,21 @@ pub fn router(pages: Pages) -> Router {
 }
 
 async fn readyz(State(pages): State<Pages>) -> Response {
-    if pages.attachments.are_synced() {
-        return "ok\n".into_response();
-    }
-    (StatusCode::SERVICE_UNAVAILABLE, "attachments have not been read yet\n").into_response()
+    let waits = match pages.part.get() {
+        Doing::StandsBy => return "ok: another replica leads\n".into_response(),
+        Doing::Works(attachments) if attachments.are_synced() => return "ok\n".into_response(),
+        Doing::Works(_) => "attachments have not been read yet\n",
+        Doing::Starts => "the lease has not been read yet\n",
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, waits).into_response()
 }
 
 async fn metrics(State(pages): State<Pages>) -> Response {
     const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    pages.attachments.count(&pages.metrics);
+    match pages.part.get() {
+        Doing::Works(attachments) => attachments.count(&pages.metrics),
+        Doing::Starts | Doing::StandsBy => pages.metrics.attachments(std::iter::empty()),
+    }
     let mut text = String::new();
     match encode(&mut text, &pages.registry) {
         Ok(()) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),

@@ -86,11 +86,6 @@ impl Arm {
         }
     }
 
-    /// The same with another budget.
-    pub(super) fn behind(&self, gates: &Arc<Gates>) -> Self {
-        Self { reserved: Reserved::nothing(gates), ..self.for_a_pass() }
-    }
-
     /// Microsoft Graph, as the same identity sees it. It signs in anew: rights there are in the
     /// token, so that one from before a grant would not show it.
     pub(super) fn graph(&self) -> Self {

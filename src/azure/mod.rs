@@ -29,6 +29,7 @@ use uuid::Uuid;
 
 use crate::domain::facts::Cluster;
 use crate::domain::names::{ClusterId, LoginServer, PrincipalId, RegistryId};
+use crate::fence::Fence;
 use crate::metrics::Metrics;
 
 use acr::Registries;
@@ -90,39 +91,45 @@ pub struct Reader {
 #[derive(Debug)]
 pub struct Writer(Arc<Arm>);
 
+/// How Azure is spoken to.
+#[derive(Clone, Debug)]
+pub struct Configuration {
+    /// Where.
+    pub cloud: Cloud,
+    /// As whom.
+    pub identity: Identity,
+    /// The audience of tokens for registries; without one it is known.
+    pub acr_audience: Option<String>,
+    /// What may be asked of one subscription.
+    pub budget: Budget,
+}
+
 impl Azure {
-    /// Azure as that identity sees it, over one HTTP client for all hosts. The audience is that
-    /// of tokens for registries; without one it is known.
+    /// Azure as one identity sees it, over one HTTP client for all hosts. Writes ask the fence.
     #[must_use]
     pub fn new(
         http: reqwest::Client,
-        cloud: Cloud,
-        identity: Identity,
-        audience: Option<String>,
+        configuration: Configuration,
+        fence: Fence,
         metrics: Metrics,
     ) -> Self {
+        let Configuration { cloud, identity, acr_audience, budget } = configuration;
         let options = ClientOptions {
-            transport: Some(transport::bounded(http, cloud, metrics)),
+            transport: Some(transport::bounded(http, cloud, fence, metrics)),
             retry: RetryOptions::none(),
             cloud: Some(Arc::new(cloud.configuration())),
             ..ClientOptions::default()
         };
-        let registries = Arc::new(Registries::new(cloud, options.clone(), audience));
+        let registries = Arc::new(Registries::new(cloud, options.clone(), acr_audience));
         let (places, called) = Places::new(SESSIONS);
+        let gates = Arc::new(Gates::new(budget));
         Self {
-            arm: Arc::new(Arm::new(cloud, identity, options, &Arc::default())),
+            arm: Arc::new(Arm::new(cloud, identity, options, &gates)),
             registries,
             places,
             called: Mutex::new(Some(called)),
             answers: Arc::default(),
         }
-    }
-
-    /// The same with another budget than that of Azure Resource Manager's public limits.
-    #[must_use]
-    pub fn within(self, budget: Budget) -> Self {
-        let gates = Arc::new(Gates::new(budget));
-        Self { arm: Arc::new(self.arm.behind(&gates)), ..self }
     }
 
     /// Takes one of the places, for a whole pass. Before its first call to a subscription the
@@ -179,8 +186,13 @@ mod tests {
     #[test]
     fn so_many_passes_speak_to_azure_at_once_and_no_more() {
         let metrics = Metrics::new(&mut Registry::default());
-        let azure =
-            Azure::new(reqwest::Client::new(), Cloud::Public, Identity::None, None, metrics);
+        let configuration = Configuration {
+            cloud: Cloud::Public,
+            identity: Identity::None,
+            acr_audience: None,
+            budget: Budget::default(),
+        };
+        let azure = Azure::new(reqwest::Client::new(), configuration, Fence::open(), metrics);
         let mut sessions: Vec<_> = (0..SESSIONS).map(|_| azure.session(None).unwrap()).collect();
         let refused = Problem::from(azure.session(None).unwrap_err()).cause;
         assert!(matches!(refused, Cause::Queued { .. }), "{refused:?}");

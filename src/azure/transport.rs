@@ -1,5 +1,5 @@
 //! The one way out: every request to Azure, tokens included, passes here. It bounds how long each
-//! takes and how much it brings, and counts them.
+//! takes and how much it brings, counts them, and lets writes through only while this replica leads.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::cloud::Cloud;
+use crate::fence::{Fence, NotLeading};
 use crate::metrics::Metrics;
 
 /// How long one request may take, its whole answer included.
@@ -26,6 +27,8 @@ pub(super) enum Fault {
     TimedOut(String),
     #[error("the answer from {0} is larger than {limit} MiB", limit = MOST_BYTES >> 20)]
     TooLarge(String),
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
     #[error("{host}: {reason}")]
     Broken { host: String, reason: String },
     #[error("{}{description}", code.as_ref().map_or_else(String::new, |it| format!("{it}: ")))]
@@ -33,14 +36,20 @@ pub(super) enum Fault {
 }
 
 /// That way, over one HTTP client.
-pub(super) fn bounded(http: reqwest::Client, cloud: Cloud, metrics: Metrics) -> Transport {
-    Transport::new(Arc::new(Bounded { http, cloud, metrics }))
+pub(super) fn bounded(
+    http: reqwest::Client,
+    cloud: Cloud,
+    fence: Fence,
+    metrics: Metrics,
+) -> Transport {
+    Transport::new(Arc::new(Bounded { http, cloud, fence, metrics }))
 }
 
 #[derive(Debug)]
 struct Bounded {
     http: reqwest::Client,
     cloud: Cloud,
+    fence: Fence,
     metrics: Metrics,
 }
 
@@ -83,6 +92,9 @@ impl Bounded {
         host: &str,
     ) -> Result<(StatusCode, Headers, Vec<u8>), Fault> {
         let broken = |reason: String| Fault::Broken { host: host.to_owned(), reason };
+        if is_write(request) {
+            self.fence.check()?;
+        }
         let response = self.http.execute_request(request).await;
         let response = response.map_err(|error| broken(innermost(&error)))?;
         let (status, headers, mut stream) = response.deconstruct();
@@ -106,6 +118,11 @@ impl Bounded {
             _ => "other",
         }
     }
+}
+
+/// Whether a request changes something in Azure. Those for tokens are posted, and do not.
+fn is_write(request: &Request) -> bool {
+    matches!(request.method(), Method::Put | Method::Patch | Method::Delete)
 }
 
 const ENTRA: &str = "entra";

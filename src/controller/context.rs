@@ -33,6 +33,8 @@ pub struct Rules {
     pub subscription: Option<Uuid>,
     /// The operator's intervals.
     pub intervals: Intervals,
+    /// This replica's name.
+    pub instance: String,
 }
 
 /// What all passes share.
@@ -72,13 +74,13 @@ impl Context {
     /// For one operator.
     #[must_use]
     pub fn new(client: &Client, azure: Azure, rules: Rules, metrics: Metrics) -> Self {
-        let Rules { policy, namespace, token_file, subscription, intervals } = rules;
+        let Rules { policy, namespace, token_file, subscription, intervals, instance } = rules;
         let kubernetes = Kubernetes::new(client);
         Self {
             principals: Principals::new(&kubernetes, &namespace, token_file),
             kubernetes,
             azure,
-            events: Events::new(client.clone()),
+            events: Events::new(client.clone(), instance),
             watches: Watches::new(&policy),
             policy,
             namespace,

@@ -37,12 +37,9 @@ pub struct News {
 }
 
 impl Events {
-    /// Over that client.
+    /// Over that client, in the name of that replica.
     #[must_use]
-    pub fn new(client: Client) -> Self {
-        let pod = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let pod = pod.trim();
-        let instance = if pod.is_empty() { CONTROLLER } else { pod }.to_owned();
+    pub fn new(client: Client, instance: String) -> Self {
         Self { events: Api::namespaced(client, NAMESPACE), instance }
     }
 

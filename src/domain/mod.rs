@@ -8,6 +8,7 @@ pub mod claims;
 pub mod cluster;
 pub mod facts;
 pub mod kubelet_identity;
+pub mod lease;
 pub mod names;
 pub mod plan;
 pub mod platform;

@@ -122,7 +122,7 @@ async fn a_restart_with_good_secrets_calls_nobody_and_writes_nothing() {
         matches!(it.call, Some(Call::RegistryExchange | Call::RegistryToken))
     };
     assert_eq!(journal[calls..].iter().filter(at_registries).count(), 0);
-    let written = world.cluster.writes_by(&world.user()).unwrap();
+    let written = world.writes();
     let b = world.name("b");
     let ours = |it: &&control_plane::audit::AuditEvent| it.name != b;
     assert_eq!(written.iter().filter(|it| it.resource != "events").filter(ours).count(), writes);

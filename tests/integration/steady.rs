@@ -139,8 +139,10 @@ async fn a_fresh_object_counts_as_not_observed_until_it_is() {
 async fn the_operator_is_not_ready_before_it_has_read_the_attachments() {
     let nonsense = "a=b=c".to_owned();
     let world = World::with(|_| {}, |settings| settings.attachment_selector = nonsense).await;
-    let (status, text) = world.page("/readyz").await;
-    assert_eq!((status, text.as_str()), (503, "attachments have not been read yet\n"));
+    let waits = (503, "attachments have not been read yet\n".to_owned());
+    world
+        .until("it to lead", || async { (world.page("/readyz").await == waits).then_some(()) })
+        .await;
     assert_eq!(world.page("/livez").await.0, 200);
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use acr_attach::api::RegistryAttachmentStatus;
 use azure_sim::model::{ACR_PULL, Principal, REPOSITORY_READER, Registry, RoleAssignment};
 use azure_sim::{Call, Model};
+use control_plane::audit::AuditEvent;
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
@@ -96,10 +97,17 @@ impl World {
         self.azure.journal().iter().filter(|it| it.call.is_some_and(Call::is_write)).count()
     }
 
-    /// The operator's writes to the API server, without events.
+    /// The operator's writes to the API server, without events and the lease, which is renewed all
+    /// the time.
     pub fn api_writes(&self) -> usize {
-        let writes = self.cluster.writes_by(&self.user()).unwrap();
-        writes.iter().filter(|it| it.resource != "events").count()
+        self.writes().iter().filter(|it| it.resource != "events").count()
+    }
+
+    /// The operator's writes to the API server, without the lease.
+    pub fn writes(&self) -> Vec<AuditEvent> {
+        let mut writes = self.cluster.writes_by(&self.user()).unwrap();
+        writes.retain(|it| it.resource != "leases");
+        writes
     }
 
     /// The role assignments on `contoso` that let somebody pull.

@@ -8,10 +8,12 @@ mod rights;
 pub mod secrets;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use acr_attach::Connections;
 use acr_attach::api::{RegistryAttachment, RegistryAttachmentStatus};
 use acr_attach::azure::{Budget, Cloud, Identity};
+use acr_attach::domain::lease::Election;
 use acr_attach::domain::policy::Policy;
 use acr_attach::domain::schedule::Intervals;
 use acr_attach::settings::Settings;
@@ -53,6 +55,16 @@ struct Operator {
     stop: CancellationToken,
     task: JoinHandle<()>,
     address: std::net::SocketAddr,
+}
+
+/// As it is by default.
+fn election() -> Election {
+    Election {
+        lease: "acr-attach".to_owned(),
+        duration: Duration::from_secs(15),
+        renew_deadline: Duration::from_secs(10),
+        retry_period: Duration::from_secs(2),
+    }
 }
 
 async fn plane() -> ControlPlane {
@@ -158,6 +170,8 @@ impl World {
                 removal_delay: SignedDuration::from_secs(1),
             },
             budget: Budget::default(),
+            election: Some(election()),
+            instance: "world".to_owned(),
         };
         change(&mut settings);
         let client = cluster.admin().await.unwrap();

@@ -53,14 +53,16 @@ impl World {
             &binding("RoleBinding", "Role", "acr-attach-events"),
         )
         .await;
-        let mut credentials = documents[1].clone();
-        credentials["metadata"]["namespace"] = namespace.as_str().into();
-        self.install::<Role>(&here(), &credentials).await;
-        self.install::<RoleBinding>(
-            &Api::namespaced(self.client.clone(), &namespace),
-            &binding("RoleBinding", "Role", "acr-attach-credentials"),
-        )
-        .await;
+        for (role, name) in [
+            (&documents[1], "acr-attach-credentials"),
+            (&documents[3], "acr-attach-leader-election"),
+        ] {
+            let mut role = role.clone();
+            role["metadata"]["namespace"] = namespace.as_str().into();
+            self.install::<Role>(&here(), &role).await;
+            let bindings = Api::namespaced(self.client.clone(), &namespace);
+            self.install::<RoleBinding>(&bindings, &binding("RoleBinding", "Role", name)).await;
+        }
         self.until_may("get", "", "namespaces", true).await;
         self.until_may("create", "events.k8s.io", "events", true).await;
         self.until_may("list", "", "secrets", true).await;

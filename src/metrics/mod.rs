@@ -1,16 +1,23 @@
 //! What the operator counts. Names that controller-runtime uses are used as it uses them, so that
 //! existing dashboards work. No label ever holds an id, a principal or an error text.
 
+mod labels;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use labels::{
+    ApiServerRequestLabels, AttachmentLabels, AzureOperationLabels, AzureRequestLabels,
+    ConditionLabels, ControllerLabels, KindLabels, NameLabels, PassLabels, ResultLabels,
+    ServiceLabels, VerbLabels,
+};
 
 const CONTROLLER: &str = "registryattachment";
 
@@ -32,6 +39,9 @@ pub struct Metrics {
     attachments: Family<AttachmentLabels, Gauge>,
     conditions: Family<ConditionLabels, Gauge>,
     expirations: Family<NameLabels, Gauge>,
+    api_server_requests: Family<ApiServerRequestLabels, Counter>,
+    api_server_seconds: Family<VerbLabels, Histogram>,
+    leading: Family<NameLabels, Gauge>,
 }
 
 /// How a pass ended, in controller-runtime's words.
@@ -43,63 +53,6 @@ pub enum PassResult {
     Error,
     /// Nothing was wrong, and the pass comes back soon.
     Requeue,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ControllerLabels {
-    controller: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct PassLabels {
-    controller: &'static str,
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct AzureRequestLabels {
-    service: &'static str,
-    operation: &'static str,
-    code: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct AzureOperationLabels {
-    service: &'static str,
-    operation: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ServiceLabels {
-    service: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct KindLabels {
-    kind: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ResultLabels {
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct AttachmentLabels {
-    method: &'static str,
-    ready: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct ConditionLabels {
-    name: String,
-    r#type: String,
-    status: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct NameLabels {
-    name: String,
 }
 
 /// How an attachment stands, as its status tells.
@@ -134,8 +87,12 @@ impl Metrics {
             attachments: Family::default(),
             conditions: Family::default(),
             expirations: Family::default(),
+            api_server_requests: Family::default(),
+            api_server_seconds: Family::new_with_constructor(seconds),
+            leading: Family::default(),
         };
         metrics.register_passes(registry);
+        metrics.register_cluster(registry);
         metrics.register_own(registry);
         metrics
     }
@@ -148,6 +105,16 @@ impl Metrics {
         let text = "Seconds that passes took";
         registry.register("reconcile_time_seconds", text, self.pass_seconds.clone());
         registry.register("active_workers", "Passes at work", self.active_passes.clone());
+    }
+
+    fn register_cluster(&self, registry: &mut Registry) {
+        let text = "Whether this replica leads";
+        registry.register("leader_election_master_status", text, self.leading.clone());
+        let registry = registry.sub_registry_with_prefix("rest_client");
+        let text = "Requests to the API server by answer";
+        registry.register("requests", text, self.api_server_requests.clone());
+        let text = "Seconds until the API server began to answer";
+        registry.register("request_duration_seconds", text, self.api_server_seconds.clone());
     }
 
     fn register_own(&self, registry: &mut Registry) {
@@ -226,6 +193,20 @@ impl Metrics {
     pub fn asked_to_wait(&self, service: &'static str, until: Timestamp) {
         let gauge = self.azure_paused.get_or_create(&ServiceLabels { service });
         gauge.set(gauge.get().max(until.as_second()));
+    }
+
+    /// The API server has answered, or has not: then the code is client-go's word for that.
+    pub fn api_server(&self, method: &str, code: &str, took: Duration) {
+        let (method, code) = (method.to_owned(), code.to_owned());
+        let labels = VerbLabels { verb: method.clone() };
+        self.api_server_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        self.api_server_requests.get_or_create(&ApiServerRequestLabels { code, method }).inc();
+    }
+
+    /// Whether this replica leads by that lease.
+    pub fn leads(&self, lease: &str, leads: bool) {
+        let labels = NameLabels { name: lease.to_owned() };
+        self.leading.get_or_create(&labels).set(leads.into());
     }
 
     /// Something that was there was made again.

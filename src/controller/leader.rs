@@ -1,0 +1,210 @@
+//! Leader election on a Lease: one replica works, the others wait.
+//!
+//! Every write to the Lease names the version that it read, so that the API server takes one of two
+//! at most. What a leader writes elsewhere passes a fence that is open as long as the last renewal is
+//! good.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::{Api, Patch, PatchParams};
+use kube::{Client, ResourceExt};
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::kubernetes::within;
+use crate::domain::lease::{Decision, Election, Record, decide};
+use crate::domain::problem::{Cause, Problem};
+use crate::fence::Fence;
+
+/// How long giving the lease back may take. Who cannot, lets it run out.
+const RESIGNING: Duration = Duration::from_secs(2);
+
+/// One replica in the election.
+pub struct Candidate {
+    leases: Api<Lease>,
+    election: Election,
+    name: String,
+    seen: Option<Seen>,
+}
+
+/// What a candidate has read, and when it first read it so.
+struct Seen {
+    spec: LeaseSpec,
+    since: Instant,
+}
+
+/// What the leader does.
+pub trait Work {
+    /// Works until told to stop. Whatever it writes asks the fence.
+    fn work(&self, fence: Fence, stop: CancellationToken) -> impl Future<Output = ()> + Send;
+
+    /// The replica knows whether it leads.
+    fn leads(&self, leads: bool);
+}
+
+impl Candidate {
+    /// A candidate of that name, which no other one has, also after a restart.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, election: Election, name: String) -> Self {
+        Self { leases: Api::namespaced(client, namespace), election, name, seen: None }
+    }
+
+    /// Works whenever it leads, until told to stop. Then it gives the lease back.
+    ///
+    /// One that loses the lease stops working and waits for its next turn: an API server that is
+    /// away for a while ends no process.
+    pub async fn run(mut self, work: &impl Work, stop: CancellationToken) {
+        loop {
+            let fence = tokio::select! {
+                fence = self.elected(work) => fence,
+                () = stop.cancelled() => return,
+            };
+            tracing::info!(lease = self.election.lease, candidate = self.name, "leading");
+            work.leads(true);
+            tokio::select! {
+                () = work.work(fence.clone(), stop.clone()) => {}
+                // What is at work is cut short: nothing of it may write any more.
+                () = self.keep(&fence) => {}
+            }
+            fence.close();
+            work.leads(false);
+            if stop.is_cancelled() {
+                self.resign().await;
+                return;
+            }
+            tracing::warn!(lease = self.election.lease, "not leading any more; waiting for a turn");
+        }
+    }
+
+    /// Waits until this replica leads.
+    async fn elected(&mut self, work: &impl Work) -> Fence {
+        loop {
+            match self.attempt().await {
+                Ok(Some(since)) => return Fence::until(since + self.election.renew_deadline),
+                Ok(None) => work.leads(false),
+                Err(problem) => tracing::warn!(%problem, "the lease was not taken"),
+            }
+            tokio::time::sleep(self.election.retry_period).await;
+        }
+    }
+
+    /// Renews the lease until that is not possible any more.
+    async fn keep(&mut self, fence: &Fence) {
+        let mut good_until = Instant::now() + self.election.renew_deadline;
+        loop {
+            let wait = self.election.retry_period;
+            tokio::time::sleep_until((Instant::now() + wait).min(good_until).into()).await;
+            match tokio::time::timeout_at(good_until.into(), self.attempt()).await {
+                Ok(Ok(Some(since))) => {
+                    good_until = since + self.election.renew_deadline;
+                    fence.extend(good_until);
+                }
+                Ok(Ok(None)) => return tracing::warn!("another replica has taken the lease"),
+                Ok(Err(problem)) => tracing::warn!(%problem, "the lease was not renewed"),
+                Err(_) => return tracing::warn!("the lease was not renewed in time"),
+            }
+            if fence.check().is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Takes or renews the lease if that is possible, and returns when that began.
+    async fn attempt(&mut self) -> Result<Option<Instant>, Problem> {
+        let begun = Instant::now();
+        let limit = self.election.renew_deadline;
+        let attempt = tokio::time::timeout(limit, self.try_to_hold());
+        let held = attempt.await.unwrap_or_else(|_| {
+            let text = format!("no answer about the lease within {} s", limit.as_secs());
+            Err(Problem::new(Cause::Unavailable, text))
+        })?;
+        Ok(held.then_some(begun))
+    }
+
+    async fn try_to_hold(&mut self) -> Result<bool, Problem> {
+        let lease = self.read().await?;
+        let spec = lease.spec.clone().unwrap_or_default();
+        let record = record(&spec);
+        let unchanged = self.unchanged(spec);
+        let took_over = match decide(&record, &self.name, unchanged) {
+            Decision::Wait => return Ok(false),
+            Decision::Renew => false,
+            Decision::Take => true,
+        };
+        let now = MicroTime(Timestamp::now());
+        let mut next = json!({
+            "holderIdentity": self.name,
+            "leaseDurationSeconds": self.election.duration_seconds(),
+            "renewTime": now,
+        });
+        if took_over {
+            next["acquireTime"] = json!(now);
+            next["leaseTransitions"] = json!(record.transitions.saturating_add(1));
+        }
+        self.write(&lease, &next).await?;
+        Ok(true)
+    }
+
+    /// How long this candidate has seen the lease as it is.
+    fn unchanged(&mut self, spec: LeaseSpec) -> Duration {
+        match &self.seen {
+            Some(seen) if seen.spec == spec => seen.since.elapsed(),
+            _ => {
+                self.seen = Some(Seen { spec, since: Instant::now() });
+                Duration::ZERO
+            }
+        }
+    }
+
+    /// The lease; one that nobody holds if there is none. Creating it by a patch needs a right to
+    /// that name alone, and two who do so at once are of one opinion.
+    async fn read(&self) -> Result<Lease, Problem> {
+        let name = &self.election.lease;
+        let doing = format!("reading lease {name}");
+        if let Some(lease) = within(&doing, self.leases.get_opt(name)).await? {
+            return Ok(lease);
+        }
+        let empty = json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name}});
+        let params = PatchParams::apply("acr-attach");
+        let doing = format!("creating lease {name}");
+        within(&doing, self.leases.patch(name, &params, &Patch::Apply(empty))).await
+    }
+
+    async fn write(&self, read: &Lease, spec: &serde_json::Value) -> Result<(), Problem> {
+        let metadata = json!({"resourceVersion": read.resource_version(), "uid": read.uid()});
+        let body = Patch::Merge(json!({"metadata": metadata, "spec": spec}));
+        let doing = format!("writing lease {}", self.election.lease);
+        let params = PatchParams::default();
+        within(&doing, self.leases.patch(&self.election.lease, &params, &body)).await.map(drop)
+    }
+
+    /// Gives the lease back, so that another replica need not wait until it runs out.
+    async fn resign(&self) {
+        let resign = async {
+            let lease = self.read().await?;
+            let spec = lease.spec.clone().unwrap_or_default();
+            if record(&spec).holder != self.name {
+                return Ok(());
+            }
+            let now = MicroTime(Timestamp::now());
+            self.write(&lease, &json!({"holderIdentity": "", "renewTime": now})).await
+        };
+        match tokio::time::timeout(RESIGNING, resign).await {
+            Ok(Ok(())) => tracing::info!(lease = self.election.lease, "gave the lease back"),
+            Ok(Err(problem)) => tracing::warn!(%problem, "the lease was not given back"),
+            Err(_) => tracing::warn!("the lease was not given back: no answer"),
+        }
+    }
+}
+
+fn record(spec: &LeaseSpec) -> Record {
+    let seconds = spec.lease_duration_seconds.unwrap_or_default();
+    Record {
+        holder: spec.holder_identity.clone().unwrap_or_default(),
+        duration: Duration::from_secs(u64::try_from(seconds).unwrap_or_default()),
+        transitions: spec.lease_transitions.unwrap_or_default(),
+    }
+}

@@ -1,0 +1,93 @@
+//! Who may write: only the replica that leads, and only for as long as it knows that it does.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use thiserror::Error;
+
+/// What every write asks first. Clones are one fence.
+///
+/// It is open until a time on the monotonic clock, which goes on while the process is stopped: one
+/// that slept too long finds it closed when it wakes.
+#[derive(Clone, Debug)]
+pub struct Fence(Arc<Mutex<Opening>>);
+
+#[derive(Clone, Copy, Debug)]
+enum Opening {
+    Always,
+    Until(Instant),
+    Never,
+}
+
+/// Nothing was written, since this replica does not lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("nothing was written, since this replica does not lead (any more)")]
+pub struct NotLeading;
+
+impl Fence {
+    /// One that never closes, for an operator that is alone.
+    #[must_use]
+    pub fn open() -> Self {
+        Self(Arc::new(Mutex::new(Opening::Always)))
+    }
+
+    /// One that closes at that time unless it is extended.
+    #[must_use]
+    pub fn until(time: Instant) -> Self {
+        Self(Arc::new(Mutex::new(Opening::Until(time))))
+    }
+
+    /// Keeps it open until that time, unless it was closed for good.
+    pub fn extend(&self, time: Instant) {
+        let mut opening = self.lock();
+        if let Opening::Until(until) = &mut *opening {
+            *until = time;
+        }
+    }
+
+    /// Closes it for good.
+    pub fn close(&self) {
+        *self.lock() = Opening::Never;
+    }
+
+    /// Whether a write may begin now.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn check(&self) -> Result<(), NotLeading> {
+        match *self.lock() {
+            Opening::Always => Ok(()),
+            Opening::Until(time) if Instant::now() < time => Ok(()),
+            Opening::Until(_) | Opening::Never => Err(NotLeading),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Opening> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn it_closes_by_itself_and_can_be_extended_until_it_is_closed() {
+        let now = Instant::now();
+        let fence = Fence::until(now);
+        assert_eq!(fence.check(), Err(NotLeading));
+        fence.extend(now + Duration::from_secs(60));
+        let clone = fence.clone();
+        assert_eq!(clone.check(), Ok(()));
+        fence.close();
+        fence.extend(now + Duration::from_secs(60));
+        assert_eq!(clone.check(), Err(NotLeading));
+    }
+
+    #[test]
+    fn alone_one_always_leads() {
+        assert_eq!(Fence::open().check(), Ok(()));
+    }
+}
