@@ -2,12 +2,15 @@
 
 SHELL := /bin/sh
 BIN := target/tools/bin
+# The program is static, so that it runs in an image that holds nothing else.
+TARGET := $(shell uname -m)-unknown-linux-musl
+OPERATOR := target/$(TARGET)/release/acr-attach
 PROGRAMS := $(addprefix $(BIN)/,etcd kube-apiserver kube-controller-manager kubectl)
 # Tests wait more than they work.
 CARGO_TEST := RUST_TEST_THREADS=8 cargo test --workspace --all-targets --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build demo test bench soak format lint control-plane crds deny clean
+.PHONY: help packages tools build image sbom demo test bench soak format lint control-plane crds deny clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,22 +36,40 @@ $(BIN)/kube-%: tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum
 $(BIN)/kubectl: tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum
 	@tests/tools/build tests/tools/kubernetes k8s.io/kubernetes/cmd/kubectl $@
 
-build: ## Builds the operator for release
-	@cargo build --release --bin acr-attach
+packages: ## Installs what is missing of Debian's packages, if it may
+	@tests/tools/packages
+
+# Both are programs of the Rust world, built once.
+$(BIN)/cargo-%:
+	@cargo install --quiet --locked --root target/tools --version $(VERSION) cargo-$*
+
+$(BIN)/cargo-auditable: VERSION := 0.7.7
+$(BIN)/cargo-cyclonedx: VERSION := 0.5.9
+
+build: packages $(BIN)/cargo-auditable ## Builds the operator for release: static, with the list of its crates inside
+	@rustup --quiet target add $(TARGET)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo auditable build --release --locked --target $(TARGET) --bin acr-attach
+
+image: build ## Builds the image from that program, into target/image/oci
+	@tests/tools/image $(OPERATOR) target/image
+
+sbom: $(BIN)/cargo-cyclonedx ## Writes what the operator is made of, as CycloneDX, to target/acr-attach.cdx.json
+	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/tools/sbom $(TARGET) target/acr-attach.cdx.json
 
 demo: tools build ## Shows it at work on loopback; ARGS=--once ends by itself
 	@cargo build -p demo
-	@target/debug/demo --operator target/release/acr-attach --kubectl $(KUBECTL) $(ARGS)
+	@target/debug/demo --operator $(OPERATOR) --kubectl $(KUBECTL) $(ARGS)
 
 test: tools format lint ## Checks format, lints and generated files, and runs all tests
 	@cargo build --quiet -p control-plane
 	@target/debug/control-plane run --crd crds/registryattachments.yaml -- env $(CARGO_TEST)
 	@cargo test --workspace --doc --quiet
 
-bench: tools ## Measures, and prints ratios and counts; judges nothing
+bench: tools image ## Measures, and prints ratios and counts; judges nothing
 	@cargo build --quiet -p control-plane
 	@cargo bench --quiet -p acr-attach --no-run
-	@target/debug/control-plane run --crd crds/registryattachments.yaml -- cargo bench --quiet -p acr-attach
+	@target/debug/control-plane run --crd crds/registryattachments.yaml -- \
+		env ACR_ATTACH_PROGRAM=$(CURDIR)/$(OPERATOR) cargo bench --quiet -p acr-attach
 
 soak: tools ## Runs the tests that take minutes, one after the other
 	@cargo build --quiet -p control-plane

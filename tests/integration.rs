@@ -26,6 +26,8 @@ mod clouds;
 mod detaching;
 #[path = "integration/documents.rs"]
 mod documents;
+#[path = "integration/election.rs"]
+mod election;
 #[path = "integration/federation.rs"]
 mod federation;
 #[path = "integration/finding.rs"]
@@ -56,6 +58,8 @@ mod pull_secrets;
 mod readers;
 #[path = "integration/refusals.rs"]
 mod refusals;
+#[path = "integration/replicas.rs"]
+mod replicas;
 #[path = "integration/repositories.rs"]
 mod repositories;
 #[path = "integration/sharing.rs"]

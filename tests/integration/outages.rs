@@ -79,7 +79,7 @@ async fn what_touches_the_whole_control_plane() {
     missing_rights_in_the_cluster_are_named(&mut world).await;
     an_object_that_does_not_parse_disturbs_no_other(&mut world).await;
     the_api_server_may_restart(&mut world).await;
-    world.expects_refusals = true;
+    world.expect_refusals().await;
 }
 
 async fn missing_rights_in_the_cluster_are_named(world: &mut World) {

@@ -3,6 +3,7 @@
 //! shared, unless a test touches what worlds have in common.
 
 mod look;
+pub mod program;
 pub mod reader;
 mod rights;
 pub mod secrets;
@@ -22,6 +23,7 @@ use azure_sim::model::{DEFAULT_TENANT, READER, ROLE_BASED_ACCESS_CONTROL_ADMINIS
 use azure_sim::{AzureSim, Model};
 use control_plane::{Cluster, ControlPlane, Options};
 use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Client, Resource};
@@ -44,8 +46,8 @@ pub struct World {
     pub cluster: Cluster,
     pub settings: Settings,
     pub id: String,
-    /// Refusals of the API server or requests unknown to Azure that this test causes on purpose.
-    pub expects_refusals: bool,
+    /// Whether this test causes refusals of the API server or requests unknown to Azure on purpose.
+    expects_refusals: bool,
     operator: Option<Operator>,
     /// Only in a world that is alone.
     pub plane: Option<ControlPlane>,
@@ -245,6 +247,16 @@ impl World {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// Says that this test causes refusals of the API server on purpose, also to who compares the
+    /// rights with all calls afterwards.
+    pub async fn expect_refusals(&mut self) {
+        self.expects_refusals = true;
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let label = json!({"metadata": {"labels": {"acr-attach.dev/expects-refusals": "true"}}});
+        let params = PatchParams::default();
+        namespaces.patch(&self.namespace(), &params, &Patch::Merge(label)).await.unwrap();
     }
 
     pub fn attachments(&self) -> Api<RegistryAttachment> {
