@@ -10,7 +10,7 @@ PROGRAMS := $(addprefix $(BIN)/,etcd kube-apiserver kube-controller-manager kube
 CARGO_TEST := RUST_TEST_THREADS=8 cargo test --workspace --all-targets --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help packages tools build image sbom demo test bench soak format lint control-plane crds deny clean
+.PHONY: help tools build image sbom demo test bench soak format lint control-plane crds deny clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,9 +36,6 @@ $(BIN)/kube-%: tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum
 $(BIN)/kubectl: tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum
 	@tests/tools/build tests/tools/kubernetes k8s.io/kubernetes/cmd/kubectl $@
 
-packages: ## Installs what is missing of Debian's packages, if it may
-	@tests/tools/packages
-
 # Both are programs of the Rust world, built once.
 $(BIN)/cargo-%:
 	@cargo install --quiet --locked --root target/tools --version $(VERSION) cargo-$*
@@ -46,11 +43,13 @@ $(BIN)/cargo-%:
 $(BIN)/cargo-auditable: VERSION := 0.7.7
 $(BIN)/cargo-cyclonedx: VERSION := 0.5.9
 
-build: packages $(BIN)/cargo-auditable ## Builds the operator for release: static, with the list of its crates inside
+build: $(BIN)/cargo-auditable ## Builds the operator for release: static, with the list of its crates inside
+	@tests/tools/packages musl-gcc:musl-tools
 	@rustup --quiet target add $(TARGET)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo auditable build --release --locked --target $(TARGET) --bin acr-attach
 
 image: build ## Builds the image from that program, into target/image/oci
+	@tests/tools/packages buildah:buildah
 	@tests/tools/image $(OPERATOR) target/image
 
 sbom: $(BIN)/cargo-cyclonedx ## Writes what the operator is made of, as CycloneDX, to target/acr-attach.cdx.json
@@ -60,7 +59,7 @@ demo: tools build ## Shows it at work on loopback; ARGS=--once ends by itself
 	@cargo build -p demo
 	@target/debug/demo --operator $(OPERATOR) --kubectl $(KUBECTL) $(ARGS)
 
-test: tools format lint ## Checks format, lints and generated files, and runs all tests
+test: tools image format lint ## Checks format, lints and generated files, and runs all tests
 	@cargo build --quiet -p control-plane
 	@target/debug/control-plane run --crd crds/registryattachments.yaml -- env $(CARGO_TEST)
 	@cargo test --workspace --doc --quiet

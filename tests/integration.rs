@@ -32,6 +32,8 @@ mod election;
 mod federation;
 #[path = "integration/finding.rs"]
 mod finding;
+#[path = "integration/image.rs"]
+mod image;
 #[path = "integration/in_the_way.rs"]
 mod in_the_way;
 #[path = "integration/looked_up.rs"]

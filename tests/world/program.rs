@@ -1,5 +1,6 @@
 //! The unchanged program as a process of its own.
 
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -17,8 +18,15 @@ const PROGRAM_VARIABLE: &str = "ACR_ATTACH_PROGRAM";
 
 /// The program with an empty environment.
 pub fn program(arguments: &[&str]) -> Command {
-    let built = || env!("CARGO_BIN_EXE_acr-attach").to_owned();
-    let mut command = Command::new(std::env::var(PROGRAM_VARIABLE).unwrap_or_else(|_| built()));
+    match std::env::var(PROGRAM_VARIABLE) {
+        Ok(path) => program_at(Path::new(&path), arguments),
+        Err(_) => program_at(Path::new(env!("CARGO_BIN_EXE_acr-attach")), arguments),
+    }
+}
+
+/// The program that is there.
+pub fn program_at(path: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(path);
     // Without HOME the user's own kubeconfig would be found by way of the password file.
     command.args(arguments).env_clear().env("HOME", "/dev/null").kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
