@@ -6,11 +6,13 @@ BIN := target/tools/bin
 TARGET := $(shell uname -m)-unknown-linux-musl
 OPERATOR := target/$(TARGET)/release/acr-attach
 PROGRAMS := $(addprefix $(BIN)/,etcd kube-apiserver kube-controller-manager kubectl)
+# Those that no folder of ready-made programs holds.
+CHART_PROGRAMS := $(addprefix $(BIN)/,helm helm-docs)
 # Tests wait more than they work.
 CARGO_TEST := RUST_TEST_THREADS=8 cargo test --workspace --all-targets --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build image sbom demo test bench soak format lint control-plane crds deny clean
+.PHONY: help tools build image sbom demo test bench soak format lint control-plane crds chart deny clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +25,7 @@ KUBECTL := $(BIN)/kubectl
 NEEDED := $(PROGRAMS)
 endif
 
-tools: $(NEEDED) ## Builds the real programs that are missing: etcd, the control plane, kubectl
+tools: $(NEEDED) $(CHART_PROGRAMS) ## Builds the real programs that are missing: etcd, the control plane, kubectl, helm
 	@echo "make tools: the programs are in $(or $(KUBEBUILDER_ASSETS),$(BIN))"
 
 $(BIN)/etcd: tests/tools/etcd/go.mod tests/tools/etcd/go.sum
@@ -35,6 +37,12 @@ $(BIN)/kube-%: tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum
 
 $(BIN)/kubectl: tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum
 	@tests/tools/build tests/tools/kubernetes k8s.io/kubernetes/cmd/kubectl $@
+
+$(BIN)/helm: tests/tools/helm/go.mod tests/tools/helm/go.sum
+	@tests/tools/build tests/tools/helm helm.sh/helm/v4/cmd/helm $@
+
+$(BIN)/helm-docs: tests/tools/helm-docs/go.mod tests/tools/helm-docs/go.sum
+	@tests/tools/build tests/tools/helm-docs github.com/norwoodj/helm-docs/cmd/helm-docs $@
 
 # Both are programs of the Rust world, built once.
 $(BIN)/cargo-%:
@@ -59,9 +67,11 @@ demo: tools build ## Shows it at work on loopback; ARGS=--once ends by itself
 	@cargo build -p demo
 	@target/debug/demo --operator $(OPERATOR) --kubectl $(KUBECTL) $(ARGS)
 
+# What the operator asked in all tests is compared with the rules of the chart at the end.
 test: tools image format lint ## Checks format, lints and generated files, and runs all tests
-	@cargo build --quiet -p control-plane
-	@target/debug/control-plane run --crd crds/registryattachments.yaml -- env $(CARGO_TEST)
+	@cargo build --quiet -p control-plane -p rights
+	@target/debug/control-plane run --crd crds/registryattachments.yaml -- \
+		sh -c '$(CARGO_TEST) && target/debug/rights deploy/base/acr-attach.yaml'
 	@cargo test --workspace --doc --quiet
 
 bench: tools image ## Measures, and prints ratios and counts; judges nothing
@@ -88,6 +98,12 @@ control-plane: tools ## Keeps a control plane up for trying things out, until Ct
 crds: ## Writes the definition of the custom resource to crds/
 	@cargo run --quiet -- crd > crds/registryattachments.yaml.new
 	@mv crds/registryattachments.yaml.new crds/registryattachments.yaml
+
+chart: $(CHART_PROGRAMS) ## Writes what is generated of the chart, and deploy/base from it
+	@cp crds/registryattachments.yaml charts/acr-attach/files/registryattachments.yaml
+	@$(BIN)/helm-docs --log-level warning --chart-search-root charts --sort-values-order file
+	@deploy/render $(BIN)/helm > deploy/base/acr-attach.yaml.new
+	@mv deploy/base/acr-attach.yaml.new deploy/base/acr-attach.yaml
 
 deny: ## Checks licences, sources and advisories of dependencies (needs cargo-deny and the network)
 	@cargo deny check

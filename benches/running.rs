@@ -26,7 +26,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use memory::{Memory, megabytes};
-use world::program::Replica;
+use world::replica::Replica;
 use world::{World, find, operator};
 
 const ATTACHMENTS: usize = 1000;

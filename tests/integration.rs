@@ -20,6 +20,10 @@ mod attaching;
 mod budget;
 #[path = "integration/causes.rs"]
 mod causes;
+#[path = "integration/chart.rs"]
+mod chart;
+#[path = "integration/chart_objects.rs"]
+mod chart_objects;
 #[path = "integration/clouds.rs"]
 mod clouds;
 #[path = "integration/detaching.rs"]
@@ -30,12 +34,18 @@ mod documents;
 mod election;
 #[path = "integration/federation.rs"]
 mod federation;
+#[path = "integration/fences.rs"]
+mod fences;
 #[path = "integration/finding.rs"]
 mod finding;
+#[path = "integration/helm.rs"]
+mod helm;
 #[path = "integration/image.rs"]
 mod image;
 #[path = "integration/in_the_way.rs"]
 mod in_the_way;
+#[path = "integration/least_privilege.rs"]
+mod least_privilege;
 #[path = "integration/looked_up.rs"]
 mod looked_up;
 #[path = "integration/outages.rs"]

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::world::program::program_at;
+use crate::world::replica::program_at;
 
 /// What the image may weigh, unpacked.
 const LIMIT: u64 = 20_000_000;

@@ -93,7 +93,7 @@ async fn missing_rights_in_the_cluster_are_named(world: &mut World) {
     world.start().await;
     world.apply("early", world.spec()).await;
     let status = world.until_reason("early", "Ready", "AccessDenied").await;
-    assert!(message(&status).contains("deploy/rbac.yaml"), "{}", message(&status));
+    assert!(message(&status).contains("deploy/base/acr-attach.yaml"), "{}", message(&status));
     assert_eq!(world.azure.journal().len(), 0);
     let mut full = full;
     full.metadata.resource_version = None;

@@ -9,7 +9,7 @@ use kube::api::{Api, PostParams};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::world::program::{end, program};
+use crate::world::replica::{end, program};
 use crate::world::secrets::{CLIENT_SECRET, login, with_puller};
 use crate::world::{SECRET, World};
 

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use crate::world::World;
-use crate::world::program::Replica;
+use crate::world::replica::Replica;
 
 /// Nearly the 15 s after which a lease runs out: its last renewal was up to 2 s ago, and was seen up to
 /// 2 s later.

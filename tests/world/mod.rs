@@ -3,8 +3,9 @@
 //! shared, unless a test touches what worlds have in common.
 
 mod look;
-pub mod program;
+pub mod programs;
 pub mod reader;
+pub mod replica;
 mod rights;
 pub mod secrets;
 
@@ -69,6 +70,22 @@ fn election() -> Election {
     }
 }
 
+/// An Azure as `World::new` tells, and the operator's identity in it.
+async fn azure(model: impl FnOnce(&mut Model)) -> (Arc<AzureSim>, Identity) {
+    let mut azure = Model::default_tenant();
+    let registry = azure.registry("contoso").add();
+    let prod = azure.cluster("prod").add();
+    let operator = azure.application("acr-attach").secret(SECRET).add();
+    azure.assign(&operator, READER, &registry.id());
+    azure.assign(&operator, READER, &prod.id());
+    azure.assign(&operator, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, &registry.id());
+    model(&mut azure);
+    let client = operator.client_id.unwrap();
+    let (tenant, secret) = (DEFAULT_TENANT.to_owned(), Secret::new(SECRET));
+    let azure = Arc::new(AzureSim::start(azure).await.unwrap());
+    (azure, Identity::ClientSecret { tenant, client, secret })
+}
+
 async fn plane() -> ControlPlane {
     let crds = vec![acr_attach::api::crd_yaml().unwrap()];
     let options = Options { crds, ..Options::from_env().unwrap() };
@@ -127,24 +144,30 @@ impl World {
         world
     }
 
+    /// A world with a control plane of its own in which nothing is installed. An operator with
+    /// default settings that is installed as README tells is this world's.
+    pub async fn fresh(settings: impl FnOnce(&mut Settings)) -> Self {
+        let options = Options::from_env().unwrap();
+        let plane = ControlPlane::start(&options).await.unwrap();
+        let (azure, identity) = azure(|_| {}).await;
+        let mut world = Self::bare(plane.cluster().clone(), azure, "system", |it| {
+            it.identity = identity;
+            it.attachment_selector = String::new();
+            settings(it);
+        })
+        .await;
+        world.plane = Some(plane);
+        world
+    }
+
     async fn in_cluster(
         cluster: Cluster,
         model: impl FnOnce(&mut Model),
         change: impl FnOnce(&mut Settings),
     ) -> Self {
-        let mut azure = Model::default_tenant();
-        let registry = azure.registry("contoso").add();
-        let prod = azure.cluster("prod").add();
-        let operator = azure.application("acr-attach").secret(SECRET).add();
-        azure.assign(&operator, READER, &registry.id());
-        azure.assign(&operator, READER, &prod.id());
-        azure.assign(&operator, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, &registry.id());
-        model(&mut azure);
-        let azure = Arc::new(AzureSim::start(azure).await.unwrap());
+        let (azure, identity) = azure(model).await;
         Self::of(cluster, azure, |settings| {
-            let (tenant, secret) = (DEFAULT_TENANT.to_owned(), Secret::new(SECRET));
-            let client = operator.client_id.clone().unwrap();
-            settings.identity = Identity::ClientSecret { tenant, client, secret };
+            settings.identity = identity;
             change(settings);
         })
         .await
@@ -156,6 +179,19 @@ impl World {
         change: impl FnOnce(&mut Settings),
     ) -> Self {
         let id = Uuid::new_v4().simple().to_string()[..10].to_owned();
+        let world = Self::bare(cluster, azure, &id, change).await;
+        world.grant_rights().await;
+        world
+    }
+
+    /// Without rights in the cluster.
+    async fn bare(
+        cluster: Cluster,
+        azure: Arc<AzureSim>,
+        id: &str,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let mut id = id.to_owned();
         let mut settings = Settings {
             cloud: Cloud::Public,
             identity: Identity::None,
@@ -176,8 +212,15 @@ impl World {
             instance: "world".to_owned(),
         };
         change(&mut settings);
+        if rights::are_own(&settings) {
+            // The policies that worlds share leave this one alone.
+            let own = format!("x{}", &id[1..]);
+            settings.namespace = settings.namespace.replace(&id, &own);
+            settings.attachment_selector = settings.attachment_selector.replace(&id, &own);
+            id = own;
+        }
         let client = cluster.admin().await.unwrap();
-        let world = Self {
+        Self {
             azure,
             client,
             cluster,
@@ -186,9 +229,7 @@ impl World {
             expects_refusals: false,
             operator: None,
             plane: None,
-        };
-        world.grant_rights().await;
-        world
+        }
     }
 
     /// Where the operator's service account lives.
