@@ -50,9 +50,9 @@ async fn the_api_server_takes_every_overlay() {
         let mut kubectl = command("kubectl");
         let text =
             said(kubectl.args(["kustomize", &format!("deploy/overlays/{overlay}")]), "").await;
-        let objects: Vec<Value> = objects(&text);
-        find(&objects, "Namespace", "acr-attach-system");
-        let deployment = find(&objects, "Deployment", "acr-attach");
+        let rendered = objects(&text);
+        find(&rendered, "Namespace", "acr-attach-system");
+        let deployment = find(&rendered, "Deployment", "acr-attach");
         let container = &deployment["spec"]["template"]["spec"]["containers"][0];
         assert_eq!(container["image"], "registry.example/acr-attach:0.1.0");
         let env = container["env"].as_array().unwrap();

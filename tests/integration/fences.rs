@@ -211,7 +211,7 @@ async fn of_service_accounts_only_its_own_entries_are_its_business() {
         &world.client,
         vec![
             Write(Apply, path("default"), account("default", &["first", "other"])),
-            Write(Apply, path("builder"), account("builder", &[])),
+            Write(Apply, path("builder"), account("builder", &["first"])),
         ],
     )
     .await;

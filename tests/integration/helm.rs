@@ -96,9 +96,6 @@ impl Kubelet {
         let mut helm = command("helm");
         helm.args(arguments).args(["--namespace", NAMESPACE, "--timeout", "60s"]);
         helm.env("KUBECONFIG", self.cluster.admin_kubeconfig());
-        for kind in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
-            helm.env(kind, self.folder.path());
-        }
         helm
     }
 

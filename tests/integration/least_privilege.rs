@@ -81,6 +81,8 @@ async fn everything(world: &World) {
     world.until_pull_secrets_of(&apps, "default", &["acr-pull"]).await;
     world.namespace_with("more", json!({})).await;
     world.until_secret(&more, "acr-pull").await;
+    world.apply("secrets", world.pull_spec(&json!({"names": [apps]}))).await;
+    world.until_no_secret(&more, "acr-pull").await;
     for name in ["roles", "auto", "secrets"] {
         world.delete(name).await;
         world.until_gone(name).await;

@@ -28,7 +28,8 @@ pub fn path(name: &str) -> PathBuf {
 /// A program in the root of the repository, with nothing of the user's own settings.
 pub fn command(name: &str) -> Command {
     let mut command = Command::new(path(name));
-    command.current_dir(root()).env_clear().env("HOME", "/dev/null").kill_on_drop(true);
+    command.current_dir(root()).env_clear().kill_on_drop(true);
+    command.env("HOME", root().join("target/tools/home"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
