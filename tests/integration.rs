@@ -44,8 +44,6 @@ mod helm;
 mod image;
 #[path = "integration/in_the_way.rs"]
 mod in_the_way;
-#[path = "integration/least_privilege.rs"]
-mod least_privilege;
 #[path = "integration/looked_up.rs"]
 mod looked_up;
 #[path = "integration/outages.rs"]
@@ -88,6 +86,8 @@ mod tidy;
 mod two_clusters;
 #[path = "integration/unreadable.rs"]
 mod unreadable;
+#[path = "integration/upgrade.rs"]
+mod upgrade;
 #[path = "integration/versions.rs"]
 mod versions;
 mod world;

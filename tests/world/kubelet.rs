@@ -63,8 +63,7 @@ impl Kubelet {
         }
     }
 
-    /// What the processes have logged, for when a test fails.
-    pub fn logs(&self) -> String {
+    fn logs(&self) -> String {
         let files = std::fs::read_dir(self.folder.path()).unwrap().map(|it| it.unwrap().path());
         let logs = files.filter(|it| it.extension().is_some_and(|it| it == "log"));
         logs.map(|it| format!("{}\n", std::fs::read_to_string(it).unwrap())).collect()
@@ -219,6 +218,15 @@ impl Kubelet {
             let (namespace, account) = (&self.namespace, account(pod));
             let text = self.cluster.service_account_token(namespace, account, audience, life).await;
             write(&token.path, text.unwrap().as_bytes());
+        }
+    }
+}
+
+impl Drop for Kubelet {
+    /// Shows what the processes have logged when a test fails.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.logs());
         }
     }
 }

@@ -2,9 +2,11 @@
 //! account of its own, and attachments that only this operator serves. The control plane is
 //! shared, unless a test touches what worlds have in common.
 
+pub mod kubelet;
 mod look;
 pub mod programs;
 pub mod reader;
+pub mod release;
 pub mod replica;
 mod rights;
 pub mod secrets;
