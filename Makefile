@@ -3,11 +3,13 @@
 SHELL := /bin/sh
 BIN := target/tools/bin
 PROGRAMS := $(addprefix $(BIN)/,etcd kube-apiserver kube-controller-manager kubectl)
+JUDGES := $(addprefix $(BIN)/,gitops-flux gitops-argocd)
+RECORDINGS := $(CURDIR)/target/gitops
 # Tests wait more than they work.
 CARGO_TEST := RUST_TEST_THREADS=8 cargo test --workspace --all-targets --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build demo test bench soak format lint control-plane crds deny clean
+.PHONY: help tools gitops-tools build demo test gitops bench soak format lint control-plane crds deny clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +35,11 @@ $(BIN)/kube-%: tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum
 $(BIN)/kubectl: tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum
 	@tests/tools/build tests/tools/kubernetes k8s.io/kubernetes/cmd/kubectl $@
 
+gitops-tools: $(JUDGES) ## Builds what judges attachments by Flux's and Argo CD's own code
+
+$(BIN)/gitops-%: tests/gitops/build $(wildcard tests/gitops/*/*.go tests/gitops/*/go.*)
+	@tests/gitops/build $* $@
+
 build: ## Builds the operator for release
 	@cargo build --release --bin acr-attach
 
@@ -40,17 +47,25 @@ demo: tools build ## Shows it at work on loopback; ARGS=--once ends by itself
 	@cargo build -p demo
 	@target/debug/demo --operator target/release/acr-attach --kubectl $(KUBECTL) $(ARGS)
 
-test: tools format lint ## Checks format, lints and generated files, and runs all tests
+test: tools gitops-tools format lint ## Checks format, lints and generated files, and runs all tests
 	@cargo build --quiet -p control-plane
-	@target/debug/control-plane run --crd crds/registryattachments.yaml -- env $(CARGO_TEST)
+	@rm -rf $(RECORDINGS)
+	@target/debug/control-plane run --crd crds/registryattachments.yaml -- \
+		env GITOPS_RECORDINGS=$(RECORDINGS) $(CARGO_TEST)
+	@$(MAKE) --no-print-directory gitops
 	@cargo test --workspace --doc --quiet
+
+gitops: $(JUDGES) ## Judges every version of an attachment that the tests have recorded
+	@$(BIN)/gitops-flux judge $(RECORDINGS) --whole
+	@target/debug/control-plane run --crd crds/registryattachments.yaml -- \
+		$(BIN)/gitops-argocd judge deploy/argocd $(RECORDINGS)
 
 bench: tools ## Measures, and prints ratios and counts; judges nothing
 	@cargo build --quiet -p control-plane
 	@cargo bench --quiet -p acr-attach --no-run
 	@target/debug/control-plane run --crd crds/registryattachments.yaml -- cargo bench --quiet -p acr-attach
 
-soak: tools ## Runs the tests that take minutes, one after the other
+soak: tools gitops-tools ## Runs the tests that take minutes, one after the other
 	@cargo build --quiet -p control-plane
 	@target/debug/control-plane run --crd crds/registryattachments.yaml -- env RUST_TEST_THREADS=1 \
 		cargo test -p acr-attach --test integration --quiet -- --ignored --nocapture

@@ -30,6 +30,8 @@ mod documents;
 mod federation;
 #[path = "integration/finding.rs"]
 mod finding;
+#[path = "integration/gitops.rs"]
+mod gitops;
 #[path = "integration/in_the_way.rs"]
 mod in_the_way;
 #[path = "integration/looked_up.rs"]
@@ -72,6 +74,8 @@ mod tidy;
 mod two_clusters;
 #[path = "integration/unreadable.rs"]
 mod unreadable;
+#[path = "integration/uninstalling.rs"]
+mod uninstalling;
 #[path = "integration/versions.rs"]
 mod versions;
 mod world;

@@ -15,7 +15,7 @@ use crate::world::secrets::{CLIENT_SECRET, login, with_puller};
 use crate::world::{SECRET, World, operator};
 
 /// The program with an empty environment.
-fn program(arguments: &[&str]) -> Command {
+pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_acr-attach"));
     // Without HOME the user's own kubeconfig would be found by way of the password file.
     command.args(arguments).env_clear().env("HOME", "/dev/null").kill_on_drop(true);
@@ -24,7 +24,7 @@ fn program(arguments: &[&str]) -> Command {
 }
 
 /// The program in that world, through its proxy.
-async fn operator_program(world: &World, folder: &tempfile::TempDir) -> Command {
+pub async fn operator_program(world: &World, folder: &tempfile::TempDir) -> Command {
     let account = world.cluster.service_account(&world.namespace(), "acr-attach").await.unwrap();
     let kubeconfig = folder.path().join("kubeconfig");
     std::fs::write(&kubeconfig, serde_json::to_string(&account).unwrap()).unwrap();

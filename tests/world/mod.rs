@@ -4,6 +4,7 @@
 
 mod look;
 pub mod reader;
+pub mod recording;
 mod rights;
 pub mod secrets;
 
@@ -31,10 +32,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use recording::Recording;
+
 pub use look::{find, message, operator};
 
 pub const SECRET: &str = "a-secret-of-the-operator";
-const LABEL: &str = "acr-attach.dev/world";
+/// The label by which an operator knows its attachments.
+pub const LABEL: &str = "acr-attach.dev/world";
 
 /// See above.
 pub struct World {
@@ -47,6 +51,7 @@ pub struct World {
     /// Refusals of the API server or requests unknown to Azure that this test causes on purpose.
     pub expects_refusals: bool,
     operator: Option<Operator>,
+    recording: Option<Recording>,
     /// Only in a world that is alone.
     pub plane: Option<ControlPlane>,
 }
@@ -175,7 +180,7 @@ impl World {
         };
         change(&mut settings);
         let client = cluster.admin().await.unwrap();
-        let world = Self {
+        let mut world = Self {
             azure,
             client,
             cluster,
@@ -183,9 +188,11 @@ impl World {
             id,
             expects_refusals: false,
             operator: None,
+            recording: None,
             plane: None,
         };
         world.grant_rights().await;
+        world.record().await;
         world
     }
 

@@ -1,0 +1,200 @@
+//! Operator and attachments deleted together, at any moment: what the uninstall guard lets go
+//! leaves no attachment that waits for an operator.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use acr_attach::api::FINALIZERS;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::ResourceExt;
+use kube::api::{Api, ListParams};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+
+use super::gitops::{manifest, run};
+use super::program::{operator_program, program};
+use crate::world::secrets::{CLIENT_SECRET, with_puller};
+use crate::world::{SECRET, World};
+
+#[tokio::test]
+async fn twenty_uninstallations_leave_no_attachment_stuck() {
+    uninstallations_leave_no_attachment_stuck(20).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: make soak"]
+async fn a_hundred_uninstallations_leave_no_attachment_stuck() {
+    uninstallations_leave_no_attachment_stuck(100).await;
+}
+
+async fn uninstallations_leave_no_attachment_stuck(rounds: u64) {
+    // The guard asks about all attachments of the cluster.
+    let mut world = World::alone_with(with_puller, |_| {}).await;
+    // The operator's rights go while it runs.
+    world.expects_refusals = true;
+    world.put_client_secret(CLIENT_SECRET).await;
+    let namespace = world.namespace_with("apps", json!({})).await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut refused = 0;
+    for seed in 0..rounds {
+        let round = Round { world: &world, folder: &folder, random: Random::of(seed) };
+        refused += usize::from(round.play(&namespace).await);
+    }
+    assert!(refused > 0, "the guard never had to hold anybody back");
+}
+
+/// What one round leaves to chance: milliseconds, and how the operator ends.
+#[derive(Clone, Copy, Debug)]
+struct Random {
+    until_anybody_acts: u64,
+    until_deletion: u64,
+    until_uninstallation: u64,
+    kills: bool,
+}
+
+impl Random {
+    fn of(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        Self {
+            until_anybody_acts: random.u64(0..800),
+            until_deletion: random.u64(0..400),
+            until_uninstallation: random.u64(0..400),
+            kills: random.bool(),
+        }
+    }
+}
+
+struct Round<'a> {
+    world: &'a World,
+    folder: &'a tempfile::TempDir,
+    random: Random,
+}
+
+impl Round<'_> {
+    /// Whether the guard held the uninstallation back at first.
+    async fn play(&self, namespace: &str) -> bool {
+        let operator = self.write("operator.yaml", &installation(self.world));
+        let attachments = self.write("attachments.yaml", &attachments(self.world, namespace));
+        self.flux("apply", &operator).await;
+        let mut command = operator_program(self.world, self.folder).await;
+        command.env("AZURE_CLIENT_SECRET", SECRET).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = command.spawn().unwrap();
+        self.flux("apply", &attachments).await;
+        pause(self.random.until_anybody_acts).await;
+
+        let delete = async {
+            pause(self.random.until_deletion).await;
+            self.flux("delete", &attachments).await;
+        };
+        let uninstall = async {
+            pause(self.random.until_uninstallation).await;
+            let refused = self.until_the_guard_allows().await;
+            self.flux("delete", &operator).await;
+            refused
+        };
+        let ((), refused, ()) = tokio::join!(delete, uninstall, self.run_while_deployed(process));
+        self.until_nobody_is_left().await;
+        refused
+    }
+
+    fn write(&self, name: &str, documents: &[Value]) -> String {
+        let path = self.folder.path().join(name);
+        let texts: Vec<_> = documents.iter().map(Value::to_string).collect();
+        std::fs::write(&path, texts.join("\n---\n")).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    async fn flux(&self, command: &str, file: &str) {
+        run(self.world, "gitops-flux", &[command, file, "0s"]).await.unwrap();
+    }
+
+    /// As Helm does before it deletes anything, and again when somebody tries again. Whether it
+    /// had to be tried again.
+    async fn until_the_guard_allows(&self) -> bool {
+        let refusals = std::cell::Cell::new(0);
+        self.world
+            .until("the guard to allow it", || async {
+                let kubeconfig = self.world.cluster.admin_kubeconfig();
+                let mut guard: Command = program(&["uninstall-guard"]);
+                let allowed = guard.env("KUBECONFIG", kubeconfig).output().await.unwrap();
+                if allowed.status.success() {
+                    return Some(());
+                }
+                refusals.set(refusals.get() + 1);
+                None
+            })
+            .await;
+        refusals.get() > 0
+    }
+
+    /// What a node does: the process ends when its Deployment is gone.
+    async fn run_while_deployed(&self, mut process: Child) {
+        let deployments: Api<Deployment> =
+            Api::namespaced(self.world.client.clone(), &self.world.namespace());
+        self.world
+            .until("the Deployment to be gone", || async {
+                deployments.get_opt("acr-attach").await.unwrap().is_none().then_some(())
+            })
+            .await;
+        let id = rustix::process::Pid::from_raw(i32::try_from(process.id().unwrap()).unwrap());
+        let signal = if self.random.kills { Signal::KILL } else { Signal::TERM };
+        rustix::process::kill_process(id.unwrap(), signal).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(30), process.wait()).await;
+        ended.unwrap().unwrap();
+    }
+
+    /// Without an operator only attachments without our finalizers can go.
+    async fn until_nobody_is_left(&self) {
+        let list = self.world.stored().list(&ListParams::default()).await.unwrap();
+        let ours = |it: &String| FINALIZERS.contains(&it.as_str());
+        let stuck: Vec<_> = list
+            .items
+            .iter()
+            .filter(|it| it.finalizers().iter().any(ours))
+            .map(|it| format!("{} {:?}", it.name_any(), it.metadata))
+            .collect();
+        assert!(stuck.is_empty(), "{:?} leaves behind {stuck:#?}", self.random);
+        for name in ["role", "pull", "plain"] {
+            self.world.until_gone(name).await;
+        }
+        assert_eq!(self.world.pull_assignments().len(), 1, "only the service principal's is left");
+    }
+}
+
+async fn pause(milliseconds: u64) {
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+}
+
+/// The operator, as far as an uninstallation takes it away: its Deployment and its rights.
+fn installation(world: &World) -> [Value; 2] {
+    let namespace = world.namespace();
+    let labels = json!({"app.kubernetes.io/name": "acr-attach"});
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "acr-attach", "namespace": namespace},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [{"name": "acr-attach", "image": "acr-attach"}]},
+            },
+        },
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": format!("{namespace}.acr-attach")},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "acr-attach"},
+        "subjects": [{"kind": "ServiceAccount", "name": "acr-attach", "namespace": namespace}],
+    });
+    [deployment, binding]
+}
+
+/// One that holds a role, one that holds entries in service accounts, and one that holds nothing.
+fn attachments(world: &World, namespace: &str) -> [Value; 3] {
+    let pull = world.pull_spec(&json!({"names": [namespace]}));
+    let mut plain = world.pull_spec(&json!({"names": ["nowhere"]}));
+    plain["pullSecret"]["serviceAccounts"] = json!([]);
+    [("role", world.spec()), ("pull", pull), ("plain", plain)]
+        .map(|(name, spec)| manifest(world, name, &spec))
+}
