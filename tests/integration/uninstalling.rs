@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use acr_attach::api::FINALIZERS;
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams};
+use kube::api::{Api, DeleteParams, ListParams};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
@@ -41,6 +42,7 @@ async fn uninstallations_leave_no_attachment_stuck(rounds: u64) {
         let round = Round { world: &world, folder: &folder, random: Random::of(seed) };
         refused += usize::from(round.play(&namespace).await);
     }
+    println!("the guard held {refused} of {rounds} uninstallations back");
     assert!(refused > 0, "the guard never had to hold anybody back");
 }
 
@@ -57,7 +59,7 @@ impl Random {
     fn of(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
         Self {
-            until_anybody_acts: random.u64(0..800),
+            until_anybody_acts: random.u64(0..400),
             until_deletion: random.u64(0..400),
             until_uninstallation: random.u64(0..400),
             kills: random.bool(),
@@ -80,6 +82,7 @@ impl Round<'_> {
         let mut command = operator_program(self.world, self.folder).await;
         command.env("AZURE_CLIENT_SECRET", SECRET).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.spawn().unwrap();
+        self.until_it_leads().await;
         self.flux("apply", &attachments).await;
         pause(self.random.until_anybody_acts).await;
 
@@ -96,6 +99,22 @@ impl Round<'_> {
         let ((), refused, ()) = tokio::join!(delete, uninstall, self.run_while_deployed(process));
         self.until_nobody_is_left().await;
         refused
+    }
+
+    /// One that was killed in the round before holds the Lease for a while.
+    async fn until_it_leads(&self) {
+        let leases: Api<Lease> =
+            Api::namespaced(self.world.client.clone(), &self.world.namespace());
+        let former = leases.get_opt("acr-attach").await.unwrap().map(|it| holder(&it));
+        if former.is_some() {
+            leases.delete("acr-attach", &DeleteParams::default()).await.unwrap();
+        }
+        self.world
+            .until("another operator to lead", || async {
+                let lease = leases.get_opt("acr-attach").await.unwrap()?;
+                (holder(&lease).is_some() && Some(holder(&lease)) != former).then_some(())
+            })
+            .await;
     }
 
     fn write(&self, name: &str, documents: &[Value]) -> String {
@@ -160,6 +179,10 @@ impl Round<'_> {
         }
         assert_eq!(self.world.pull_assignments().len(), 1, "only the service principal's is left");
     }
+}
+
+fn holder(lease: &Lease) -> Option<String> {
+    lease.spec.as_ref()?.holder_identity.clone().filter(|it| !it.is_empty())
 }
 
 async fn pause(milliseconds: u64) {
