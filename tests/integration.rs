@@ -72,10 +72,10 @@ mod throttling;
 mod tidy;
 #[path = "integration/two_clusters.rs"]
 mod two_clusters;
-#[path = "integration/unreadable.rs"]
-mod unreadable;
 #[path = "integration/uninstalling.rs"]
 mod uninstalling;
+#[path = "integration/unreadable.rs"]
+mod unreadable;
 #[path = "integration/versions.rs"]
 mod versions;
 mod world;

@@ -295,7 +295,8 @@ fn the_settings_for_argocd_hold_the_scripts() {
     let read = |path: &str| std::fs::read_to_string(PathBuf::from(SCRIPTS).join(path)).unwrap();
     let indented = |text: &str, by: usize| {
         let pad = " ".repeat(by);
-        let lines = text.lines().map(|it| if it.is_empty() { String::new() } else { format!("{pad}{it}") });
+        let lines =
+            text.lines().map(|it| if it.is_empty() { String::new() } else { format!("{pad}{it}") });
         lines.collect::<Vec<_>>().join("\n")
     };
     let actions = ["reconcile", "suspend", "resume"].map(|name| {
