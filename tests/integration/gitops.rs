@@ -21,14 +21,20 @@ const DEADLINE: Duration = Duration::from_secs(420);
 /// Runs one of the programs against the cluster of that world. What it prints, whether it
 /// succeeds or not.
 pub async fn run(world: &World, program: &str, arguments: &[&str]) -> Result<String, String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin").join(program);
-    assert!(path.exists(), "{} is missing: `make gitops-tools` builds it", path.display());
-    let mut command = Command::new(path);
-    command.args(arguments).env("KUBECONFIG", world.cluster.admin_kubeconfig()).kill_on_drop(true);
+    let mut command = judge(program);
+    command.args(arguments).env("KUBECONFIG", world.cluster.admin_kubeconfig());
     let output = tokio::time::timeout(DEADLINE, command.output()).await.unwrap().unwrap();
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8(text).unwrap();
     if output.status.success() { Ok(text) } else { Err(text) }
+}
+
+fn judge(program: &str) -> Command {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin").join(program);
+    assert!(path.exists(), "{} is missing: `make gitops-tools` builds it", path.display());
+    let mut command = Command::new(path);
+    command.kill_on_drop(true);
+    command
 }
 
 async fn flux(world: &World, arguments: &[&str]) -> String {
@@ -288,6 +294,15 @@ fn samples(side: &str) -> Vec<(String, Value)> {
         }
     }
     samples
+}
+
+#[tokio::test]
+async fn the_examples_are_what_flux_reads() {
+    for file in ["operator.yaml", "kustomizations.yaml"] {
+        let path = format!("{}/deploy/flux/{file}", env!("CARGO_MANIFEST_DIR"));
+        let output = judge("gitops-flux").args(["check", &path]).output().await.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
 }
 
 #[test]

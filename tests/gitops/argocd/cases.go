@@ -58,6 +58,9 @@ func judgeCases(overrides map[string]v1alpha1.ResourceOverride, scripts string) 
 			return 0, fmt.Errorf("health of %s is %v, expected %v", it.InputPath, found, it.HealthStatus)
 		}
 	}
+	if err := checkExample(filepath.Join(scripts, "application.yaml")); err != nil {
+		return 0, err
+	}
 	actions, err := judgeActionCases(overrides, filepath.Join(scripts, "actions"))
 	if err == nil && (len(ofHealth.Tests) == 0 || actions == 0) {
 		err = fmt.Errorf("there is no case in %s", scripts)
@@ -114,6 +117,22 @@ func judgeAction(overrides map[string]v1alpha1.ResourceOverride, folder, action,
 	}
 	if !reflect.DeepEqual(after.Object, wanted.Object) {
 		return fmt.Errorf("%s makes of %s\n%v, expected\n%v", action, input, after.Object, wanted.Object)
+	}
+	return nil
+}
+
+// CheckExample reads an application as strictly as Argo CD's types are.
+func checkExample(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	var application v1alpha1.Application
+	if err := yaml.UnmarshalStrict(text, &application); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if application.Spec.SyncPolicy == nil || !application.Spec.SyncPolicy.SyncOptions.HasOption("ServerSideApply=true") {
+		return fmt.Errorf("%s: expected to be applied on the server's side", path)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ const usage = `usage:
   gitops-flux apply FILE TIMEOUT        applies, and waits until all is Current; 0s does not wait
   gitops-flux reapply FILE ROUNDS       applies again and again, by two appliers
   gitops-flux delete FILE TIMEOUT       deletes, and waits until all is gone; 0s does not wait
+  gitops-flux check FILE                reads objects of Flux as strictly as Flux's types are
 KUBECONFIG names the cluster.`
 
 func main() {
@@ -29,8 +30,11 @@ func run(ctx context.Context, arguments []string) error {
 		return fmt.Errorf("too few arguments\n%s", usage)
 	}
 	command, path, rest := arguments[0], arguments[1], arguments[2:]
-	if command == "judge" {
+	switch command {
+	case "judge":
 		return judge(ctx, path, rest)
+	case "check":
+		return checkExamples(path)
 	}
 	if len(rest) != 1 {
 		return fmt.Errorf("%s takes two arguments\n%s", command, usage)
