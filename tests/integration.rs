@@ -12,6 +12,8 @@
 
 #[path = "integration/admission.rs"]
 mod admission;
+#[path = "integration/argocd.rs"]
+mod argocd;
 #[path = "integration/assigned_roles.rs"]
 mod assigned_roles;
 #[path = "integration/attaching.rs"]

@@ -1,11 +1,11 @@
 //! Flux and Argo CD, by their own code: what they see of an attachment, and what they do to it.
 //! `tests/gitops` holds the programs; `make gitops-tools` builds them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use azure_sim::{Call, Fault};
-use kube::{Resource, ResourceExt};
+use kube::Resource;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -42,22 +42,22 @@ async fn flux(world: &World, arguments: &[&str]) -> String {
     result.unwrap_or_else(|text| panic!("gitops-flux {arguments:?}: {text}"))
 }
 
-async fn argocd(world: &World, arguments: &[&str]) -> String {
+pub async fn argocd(world: &World, arguments: &[&str]) -> String {
     let result = run(world, "gitops-argocd", arguments).await;
     result.unwrap_or_else(|text| panic!("gitops-argocd {arguments:?}: {text}"))
 }
 
 /// What stands in Git, and what is recorded of it.
-struct Git {
+pub struct Git {
     folder: tempfile::TempDir,
     recording: Recording,
 }
 
 impl Git {
-    async fn of(world: &World) -> Self {
+    pub async fn of(world: &World) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("recording.jsonl");
-        let selector = world.settings.attachment_selector.clone();
+        let selector = format!("{LABEL}={}", world.id);
         let recording = Recording::start(world.stored(), &selector, &file).await;
         Self { folder, recording }
     }
@@ -67,7 +67,7 @@ impl Git {
     }
 
     /// Writes a file with attachments.
-    fn commit(&self, world: &World, file: &str, attachments: &[(&str, Value)]) -> String {
+    pub fn commit(&self, world: &World, file: &str, attachments: &[(&str, Value)]) -> String {
         let documents = attachments.iter().map(|(name, spec)| manifest(world, name, spec));
         let texts: Vec<_> = documents.map(|it| it.to_string()).collect();
         let path = self.path(file);
@@ -77,7 +77,7 @@ impl Git {
 
     /// Both judge all that is recorded. What became of an attachment is given by its name in the
     /// world and its statuses in kstatus' words.
-    async fn judged(&self, world: &World, expected: &[(&str, &str)]) {
+    pub async fn judged(&self, world: &World, expected: &[(&str, &str)]) {
         let wishes: Vec<_> =
             expected.iter().map(|(name, list)| format!("{}={list}", world.name(name))).collect();
         let recording = self.path("recording.jsonl");
@@ -139,6 +139,34 @@ async fn both_see_what_becomes_of_an_attachment() {
         ],
     )
     .await;
+}
+
+/// Judges that find nothing in anything prove nothing.
+#[tokio::test]
+async fn both_refuse_what_contradicts_itself() {
+    let world = World::new().await;
+    let git = Git::of(&world).await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    let object = world.stored().get(&world.name("a")).await.unwrap();
+    let recording = git.path("wrong.jsonl");
+    for (wrong, said) in [("Stalled", "is Failed"), ("Reconciling", "is InProgress")] {
+        let mut object = serde_json::to_value(&object).unwrap();
+        let conditions = object["status"]["conditions"].as_array_mut().unwrap();
+        let mut more = conditions[0].clone();
+        more["type"] = wrong.into();
+        conditions.push(more);
+        std::fs::write(&recording, object.to_string()).unwrap();
+        let text = run(&world, "gitops-flux", &["judge", &recording]).await.unwrap_err();
+        assert!(text.contains(said) && text.contains("expected Current"), "{text}");
+        let text = run(&world, "gitops-argocd", &["judge", SCRIPTS, &recording]).await.unwrap_err();
+        assert!(text.contains("expected [Healthy]"), "{text}");
+    }
+    let mut object = serde_json::to_value(&object).unwrap();
+    object["status"]["conditions"][1]["observedGeneration"] = 0.into();
+    std::fs::write(&recording, object.to_string()).unwrap();
+    let text = run(&world, "gitops-flux", &["judge", &recording]).await.unwrap_err();
+    assert!(text.contains("FAIL of Flux's") && text.contains("WARN of Flux's"), "{text}");
 }
 
 /// Suspended before it was attached, and suspended while it is.
@@ -240,106 +268,10 @@ async fn refusals_fail_no_rollout(lasting: Duration) {
 }
 
 #[tokio::test]
-async fn argocd_finds_nothing_to_sync_and_its_actions_work() {
-    // The samples choose namespaces by labels that other tests may use.
-    let mut world = World::alone_with(crate::world::secrets::with_puller, |_| {}).await;
-    world.start().await;
-    let git = Git::of(&world).await;
-    for side in ["client", "server"] {
-        let samples = samples(side);
-        let names: Vec<_> = samples.iter().map(|(name, _)| name.as_str()).collect();
-        let all: Vec<_> = samples.iter().map(|(name, spec)| (&**name, spec.clone())).collect();
-        let file = git.commit(&world, &format!("{side}.yaml"), &all);
-        argocd(&world, &["apply", &file, side]).await;
-        world.until_ready(&format!("kubelet-identity-0-{side}")).await;
-        for name in names {
-            world
-                .until(&format!("{name} to be looked at"), || async {
-                    (world.status(name).await.observed_generation == Some(1)).then_some(())
-                })
-                .await;
-        }
-        argocd(&world, &["diff", &file, side]).await;
-    }
-    let name = world.name("kubelet-identity-0-server");
-    argocd(&world, &["act", &name, "reconcile", SCRIPTS]).await;
-    world
-        .until("the request to be handled", || async {
-            let object = world.attachments().get(&name).await.unwrap();
-            let asked = object.annotations().get(acr_attach::api::REQUESTED_AT).cloned();
-            let handled = object.status.and_then(|it| it.last_handled_reconcile_at);
-            (asked.is_some() && asked == handled).then_some(())
-        })
-        .await;
-    for (action, suspended) in [("suspend", true), ("resume", false)] {
-        argocd(&world, &["act", &name, action, SCRIPTS]).await;
-        let object = world.stored().get(&name).await.unwrap();
-        assert_eq!(object.data["spec"]["suspend"], suspended, "{action}");
-    }
-    git.judged(&world, &[]).await;
-}
-
-/// The specs of all samples, with names of their own.
-fn samples(side: &str) -> Vec<(String, Value)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/samples");
-    let mut samples = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
-        let text = std::fs::read_to_string(&path).unwrap();
-        let documents = serde_saphyr::from_multiple::<Value>(&text).unwrap();
-        let attachments = documents.into_iter().filter(|it| it["kind"] == "RegistryAttachment");
-        for (number, mut it) in attachments.enumerate() {
-            samples.push((format!("{stem}-{number}-{side}"), it["spec"].take()));
-        }
-    }
-    samples
-}
-
-#[tokio::test]
 async fn the_examples_are_what_flux_reads() {
     for file in ["operator.yaml", "kustomizations.yaml"] {
         let path = format!("{}/deploy/flux/{file}", env!("CARGO_MANIFEST_DIR"));
         let output = judge("gitops-flux").args(["check", &path]).output().await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
-}
-
-#[test]
-fn the_settings_for_argocd_hold_the_scripts() {
-    let read = |path: &str| std::fs::read_to_string(PathBuf::from(SCRIPTS).join(path)).unwrap();
-    let indented = |text: &str, by: usize| {
-        let pad = " ".repeat(by);
-        let lines =
-            text.lines().map(|it| if it.is_empty() { String::new() } else { format!("{pad}{it}") });
-        lines.collect::<Vec<_>>().join("\n")
-    };
-    let actions = ["reconcile", "suspend", "resume"].map(|name| {
-        let script = indented(&read(&format!("actions/{name}/action.lua")), 8);
-        format!("    - name: {name}\n      action.lua: |\n{script}\n")
-    });
-    let settings = format!(
-        "# What Argo CD needs to know of RegistryAttachment. Written by `UPDATE_EXPECT=1 make test` from the
-# scripts beside it. It adds to what argocd-cm holds:
-#   kubectl apply --server-side --namespace argocd --filename deploy/argocd/argocd-cm.yaml
-apiVersion: v1
-kind: ConfigMap
-metadata:
-  name: argocd-cm
-  labels:
-    app.kubernetes.io/name: argocd-cm
-    app.kubernetes.io/part-of: argocd
-data:
-  resource.customizations.health.acr-attach.dev_RegistryAttachment: |
-{}
-  resource.customizations.actions.acr-attach.dev_RegistryAttachment: |
-    discovery.lua: |
-{}
-    definitions:
-{}",
-        indented(&read("health.lua"), 4),
-        indented(&read("actions/discovery.lua"), 6),
-        actions.concat(),
-    );
-    expect_test::expect_file!["../../deploy/argocd/argocd-cm.yaml"].assert_eq(&settings);
 }

@@ -37,6 +37,7 @@ async fn uninstallations_leave_no_attachment_stuck(rounds: u64) {
     world.put_client_secret(CLIENT_SECRET).await;
     let namespace = world.namespace_with("apps", json!({})).await;
     let folder = tempfile::tempdir().unwrap();
+    one_that_is_new_holds_the_guard_back(&world).await;
     let mut refused = 0;
     for seed in 0..rounds {
         let round = Round { world: &world, folder: &folder, random: Random::of(seed) };
@@ -44,6 +45,24 @@ async fn uninstallations_leave_no_attachment_stuck(rounds: u64) {
     }
     println!("the guard held {refused} of {rounds} uninstallations back");
     assert!(refused > 0, "the guard never had to hold anybody back");
+}
+
+/// Whatever it comes to hold, nobody has looked at it yet.
+async fn one_that_is_new_holds_the_guard_back(world: &World) {
+    world.apply("new", world.spec()).await;
+    let told = guard(world).await.unwrap_err();
+    assert!(told.contains(&format!("{} (being attached)", world.name("new"))), "{told}");
+    world.delete("new").await;
+    world.until_gone("new").await;
+    guard(world).await.unwrap();
+}
+
+/// As Helm asks before it deletes anything.
+async fn guard(world: &World) -> Result<(), String> {
+    let mut guard: Command = program(&["uninstall-guard"]);
+    let output = guard.env("KUBECONFIG", world.cluster.admin_kubeconfig()).output().await.unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    if output.status.success() { Ok(()) } else { Err(told) }
 }
 
 /// What one round leaves to chance: milliseconds, and how the operator ends.
@@ -128,20 +147,14 @@ impl Round<'_> {
         run(self.world, "gitops-flux", &[command, file, "0s"]).await.unwrap();
     }
 
-    /// As Helm does before it deletes anything, and again when somebody tries again. Whether it
-    /// had to be tried again.
+    /// Whether it had to be asked again, as Helm does when somebody tries again.
     async fn until_the_guard_allows(&self) -> bool {
         let refusals = std::cell::Cell::new(0);
         self.world
             .until("the guard to allow it", || async {
-                let kubeconfig = self.world.cluster.admin_kubeconfig();
-                let mut guard: Command = program(&["uninstall-guard"]);
-                let allowed = guard.env("KUBECONFIG", kubeconfig).output().await.unwrap();
-                if allowed.status.success() {
-                    return Some(());
-                }
-                refusals.set(refusals.get() + 1);
-                None
+                let allowed = guard(self.world).await;
+                refusals.set(refusals.get() + usize::from(allowed.is_err()));
+                allowed.ok()
             })
             .await;
         refusals.get() > 0

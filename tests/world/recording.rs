@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures::StreamExt;
 use kube::api::Api;
 use kube::core::DynamicObject;
+use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use tokio::task::JoinHandle;
 
-use super::World;
+use super::{LABEL, World};
 
 /// Names the folder for the recordings of a whole run.
 const FOLDER: &str = "GITOPS_RECORDINGS";
@@ -37,7 +38,7 @@ impl Recording {
         let deleted = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&deleted);
         let config = watcher::Config::default().labels(selector);
-        let mut events = watcher(api, config).boxed();
+        let mut events = watcher(api, config).default_backoff().boxed();
         // What was there before is a version too, and what comes later is missed by nobody.
         while !matches!(write(&mut file, events.next().await, &count), Some(Event::InitDone)) {}
         let task = tokio::spawn(async move {
@@ -74,6 +75,11 @@ fn write(
 }
 
 impl World {
+    /// From now on, a test puts into status or into the definition what the operator does not.
+    pub fn stop_recording(&mut self) {
+        self.recording = None;
+    }
+
     /// Records this world where the run keeps its recordings, if it keeps any.
     pub(super) async fn record(&mut self) {
         let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
@@ -81,7 +87,7 @@ impl World {
         // Tests are named by their threads.
         let test = std::thread::current().name().unwrap_or("world").replace("::", ".");
         let file = folder.join(format!("{test}-{}.jsonl", self.id));
-        let selector = self.settings.attachment_selector.clone();
+        let selector = format!("{LABEL}={}", self.id);
         self.recording = Some(Recording::start(self.stored(), &selector, &file).await);
     }
 }

@@ -11,9 +11,6 @@ import (
 	"strings"
 )
 
-// The field manager of the operator.
-const operator = "acr-attach"
-
 // Version is one version of an object, with where it was recorded.
 type Version struct {
 	Place  string
@@ -109,18 +106,6 @@ func (v Version) IsDeleted() bool { return text(v.Object, "metadata", "deletionT
 func (v Version) IsLookedAt() bool {
 	observed, found := at(v.Object, "status", "observedGeneration").(int64)
 	return found && observed >= 0
-}
-
-// IsTampered tells whether somebody else has a hand in the status, as tests do on purpose.
-func (v Version) IsTampered() bool {
-	entries, _ := at(v.Object, "metadata", "managedFields").([]any)
-	for _, entry := range entries {
-		entry, _ := entry.(map[string]any)
-		if text(entry, "subresource") == "status" && text(entry, "manager") != operator {
-			return true
-		}
-	}
-	return false
 }
 
 func (v Version) ready() map[string]any {
