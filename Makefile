@@ -8,11 +8,13 @@ OPERATOR := target/$(TARGET)/release/acr-attach
 PROGRAMS := $(addprefix $(BIN)/,etcd kube-apiserver kube-controller-manager kubectl)
 # Those that no folder of ready-made programs holds.
 CHART_PROGRAMS := $(addprefix $(BIN)/,helm helm-docs)
+JUDGES := $(addprefix $(BIN)/,gitops-flux gitops-argocd)
+RECORDINGS := $(CURDIR)/target/gitops
 # Tests wait more than they work.
 CARGO_TEST := RUST_TEST_THREADS=8 cargo test --workspace --all-targets --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help tools build image sbom demo test bench soak format lint control-plane crds chart deny clean
+.PHONY: help tools gitops-tools build image sbom demo test gitops bench soak format lint control-plane crds chart deny clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +46,11 @@ $(BIN)/helm: tests/tools/helm/go.mod tests/tools/helm/go.sum
 $(BIN)/helm-docs: tests/tools/helm-docs/go.mod tests/tools/helm-docs/go.sum
 	@tests/tools/build tests/tools/helm-docs github.com/norwoodj/helm-docs/cmd/helm-docs $@
 
+gitops-tools: $(JUDGES) ## Builds what judges attachments by Flux's and Argo CD's own code
+
+$(BIN)/gitops-%: tests/gitops/build $(wildcard tests/gitops/*/*.go tests/gitops/*/go.*)
+	@tests/gitops/build $* $@
+
 # Both are programs of the Rust world, built once.
 $(BIN)/cargo-%:
 	@cargo install --quiet --locked --root target/tools --version $(VERSION) cargo-$*
@@ -68,11 +75,18 @@ demo: tools build ## Shows it at work on loopback; ARGS=--once ends by itself
 	@target/debug/demo --operator $(OPERATOR) --kubectl $(KUBECTL) $(ARGS)
 
 # What the operator asked in all tests is compared with the rules of the chart at the end.
-test: tools image format lint ## Checks format, lints and generated files, and runs all tests
+test: tools gitops-tools image format lint ## Checks format, lints and generated files, and runs all tests
 	@cargo build --quiet -p control-plane -p rights
+	@rm -rf $(RECORDINGS)
 	@target/debug/control-plane run --crd crds/registryattachments.yaml -- \
-		sh -c '$(CARGO_TEST) && target/debug/rights deploy/base/acr-attach.yaml'
+		sh -c 'GITOPS_RECORDINGS=$(RECORDINGS) $(CARGO_TEST) && target/debug/rights deploy/base/acr-attach.yaml'
+	@$(MAKE) --no-print-directory gitops
 	@cargo test --workspace --doc --quiet
+
+gitops: $(JUDGES) ## Judges every version of an attachment that the tests have recorded
+	@$(BIN)/gitops-flux judge $(RECORDINGS) --whole
+	@target/debug/control-plane run --crd crds/registryattachments.yaml -- \
+		$(BIN)/gitops-argocd judge deploy/argocd $(RECORDINGS)
 
 bench: tools image ## Measures, and prints ratios and counts; judges nothing
 	@cargo build --quiet -p control-plane
@@ -80,7 +94,7 @@ bench: tools image ## Measures, and prints ratios and counts; judges nothing
 	@target/debug/control-plane run --crd crds/registryattachments.yaml -- \
 		env ACR_ATTACH_PROGRAM=$(CURDIR)/$(OPERATOR) cargo bench --quiet -p acr-attach
 
-soak: tools ## Runs the tests that take minutes, one after the other
+soak: tools gitops-tools ## Runs the tests that take minutes, one after the other
 	@cargo build --quiet -p control-plane
 	@target/debug/control-plane run --crd crds/registryattachments.yaml -- env RUST_TEST_THREADS=1 \
 		cargo test -p acr-attach --test integration --quiet -- --ignored --nocapture

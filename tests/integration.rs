@@ -12,6 +12,8 @@
 
 #[path = "integration/admission.rs"]
 mod admission;
+#[path = "integration/argocd.rs"]
+mod argocd;
 #[path = "integration/assigned_roles.rs"]
 mod assigned_roles;
 #[path = "integration/attaching.rs"]
@@ -38,6 +40,8 @@ mod federation;
 mod fences;
 #[path = "integration/finding.rs"]
 mod finding;
+#[path = "integration/gitops.rs"]
+mod gitops;
 #[path = "integration/helm.rs"]
 mod helm;
 #[path = "integration/image.rs"]
@@ -84,6 +88,8 @@ mod throttling;
 mod tidy;
 #[path = "integration/two_clusters.rs"]
 mod two_clusters;
+#[path = "integration/uninstalling.rs"]
+mod uninstalling;
 #[path = "integration/unreadable.rs"]
 mod unreadable;
 #[path = "integration/upgrade.rs"]

@@ -1,46 +1,64 @@
 //! What attachments hold that ends only with a running operator's help.
 
 use kube::api::{Api, ListParams};
+use kube::core::{ApiResource, DynamicObject};
 use kube::{Client, ResourceExt};
 
 use super::kubernetes::within;
-use crate::api::RegistryAttachment;
+use crate::api::{ConditionType, RegistryAttachment};
 use crate::domain::plan::Finalizer;
 use crate::domain::problem::{Cause, Problem};
 
 /// How many are named: the line is read in a terminal.
 const SHOWN: usize = 20;
 
-/// One line that names the attachments which still hold something, and says how they let go;
-/// nothing if none does. A cluster without the definition has no attachments.
+/// One line that names the attachments which still hold something, or may at any moment, and says
+/// how they let go; nothing if none does. A cluster without the definition has no attachments.
 ///
 /// # Errors
 /// When the attachments cannot be listed.
 pub async fn held(client: &Client) -> Result<Option<String>, Problem> {
-    let attachments: Api<RegistryAttachment> = Api::all(client.clone());
+    // As they are stored: one that this version cannot read may hold something too.
+    let resource = ApiResource::erase::<RegistryAttachment>(&());
+    let attachments: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let doing = "listing attachments, to see what they hold";
-    let list = match within(doing, attachments.list_metadata(&ListParams::default())).await {
+    let list = match within(doing, attachments.list(&ListParams::default())).await {
         Err(problem) if problem.cause == Cause::NotFound => return Ok(None),
         list => list?,
     };
     let holding: Vec<_> = list
         .items
         .iter()
-        .map(|it| (it.name_any(), things(it.finalizers())))
+        .map(|it| (it.name_any(), things(it)))
         .filter(|(_, things)| !things.is_empty())
         .collect();
     Ok((!holding.is_empty()).then(|| sentence(&holding)))
 }
 
-fn things(finalizers: &[String]) -> Vec<&'static str> {
-    [Finalizer::RoleAssignments, Finalizer::ServiceAccounts]
+fn things(attachment: &DynamicObject) -> Vec<&'static str> {
+    let finalizers = attachment.finalizers();
+    let mut things: Vec<_> = [Finalizer::RoleAssignments, Finalizer::ServiceAccounts]
         .into_iter()
         .filter(|it| finalizers.iter().any(|name| name == it.name()))
         .map(|it| match it {
             Finalizer::RoleAssignments => "role assignments in Azure",
             Finalizer::ServiceAccounts => "entries in service accounts",
         })
-        .collect()
+        .collect();
+    if things.is_empty() && is_being_attached(attachment) {
+        things.push("being attached");
+    }
+    things
+}
+
+/// Whether an operator is at work on it, and may add a finalizer before it ends.
+fn is_being_attached(attachment: &DynamicObject) -> bool {
+    let status = &attachment.data["status"];
+    let is_new = status["observedGeneration"].as_i64() != attachment.metadata.generation;
+    let mut conditions = status["conditions"].as_array().into_iter().flatten();
+    let is_reconciling = conditions
+        .any(|it| it["type"] == ConditionType::Reconciling.as_str() && it["status"] == "True");
+    attachment.metadata.deletion_timestamp.is_none() && (is_new || is_reconciling)
 }
 
 fn sentence(holding: &[(String, Vec<&'static str>)]) -> String {
@@ -61,17 +79,47 @@ fn sentence(holding: &[(String, Vec<&'static str>)]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+
+    fn attachment(finalizers: &[&str], observed: i64, conditions: &Value) -> DynamicObject {
+        let object = json!({
+            "metadata": {"name": "a", "generation": 2, "finalizers": finalizers},
+            "status": {"observedGeneration": observed, "conditions": conditions},
+        });
+        serde_json::from_value(object).unwrap()
+    }
 
     #[test]
     fn it_names_who_holds_what_and_the_way_out() {
-        let [roles, accounts] = [Finalizer::RoleAssignments, Finalizer::ServiceAccounts];
-        let foreign = "example.com/other".to_owned();
-        assert!(things(std::slice::from_ref(&foreign)).is_empty());
-        let all = [foreign, accounts.name().to_owned(), roles.name().to_owned()];
-        let text =
-            sentence(&[("a".to_owned(), things(&all)), ("b".to_owned(), things(&all[1..2]))]);
+        let [roles, accounts] =
+            [Finalizer::RoleAssignments.name(), Finalizer::ServiceAccounts.name()];
+        let things = |finalizers: &[&str]| things(&attachment(finalizers, 2, &json!([])));
+        let foreign = "example.com/other";
+        assert!(things(&[foreign]).is_empty());
+        let all = things(&[foreign, accounts, roles]);
+        let text = sentence(&[("a".to_owned(), all), ("b".to_owned(), things(&[accounts]))]);
         assert!(text.contains("a (role assignments in Azure, entries in service accounts), b (entries in service accounts);"), "{text}");
         assert!(text.contains("kubectl delete registryattachments a b)"), "{text}");
+    }
+
+    #[test]
+    fn one_at_work_may_hold_something_in_a_moment() {
+        let settled = json!([{"type": "Ready", "status": "True"}]);
+        let retried = json!([{"type": "Reconciling", "status": "True"}]);
+        for (observed, conditions, is) in [
+            (-1, &Value::Null, true),
+            (1, &settled, true),
+            (2, &settled, false),
+            (2, &retried, true),
+        ] {
+            let mut object = attachment(&[], observed, conditions);
+            let told = !things(&object).is_empty();
+            assert_eq!(told, is, "{observed} {conditions}");
+            object.metadata.deletion_timestamp =
+                Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::now()));
+            assert!(things(&object).is_empty(), "nothing is added to one that is deleted");
+        }
     }
 }

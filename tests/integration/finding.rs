@@ -365,13 +365,14 @@ async fn where_nobody_can_tell_nothing_is_touched_and_it_says_what_is_missing() 
     let world = with_nodes(&[self_managed], reader_of_all, |_| {}).await;
     let one = world.namespace_with("one", json!({})).await;
     world.apply("a", auto(&world, &json!({"names": [one]}))).await;
-    let status = world.until_reason("a", "Ready", "Undetermined").await;
+    let status = world.until_reason("a", "Reconciling", "Undetermined").await;
     assert_eq!(find(&status, "Ready").unwrap().0, "Unknown");
     assert!(message(&status).contains("bears no label of AKS"), "{}", message(&status));
     assert!(message(&status).contains("clusterResourceId"), "{}", message(&status));
     assert!(world.secrets(&one).get_opt("acr-pull").await.unwrap().is_none());
     assert_eq!(world.azure_writes(), 0);
-    world.until_reason("a", "Stalled", "Undetermined").await;
+    let status = world.until_reason("a", "Stalled", "Undetermined").await;
+    assert_eq!(find(&status, "Ready").unwrap().0, "False");
 }
 
 #[tokio::test]

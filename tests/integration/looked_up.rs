@@ -82,6 +82,7 @@ async fn forgotten(settings: impl FnOnce(&mut acr_attach::settings::Settings)) -
     world.apply("a", spec).await;
     world.until_ready("a").await;
     world.stop().await;
+    world.stop_recording();
     let status = json!({"status": {"registry": null, "roleAssignments": null, "claim": null}});
     let (name, params) = (world.name("a"), PatchParams::default());
     world.attachments().patch_status(&name, &params, &Patch::Merge(&status)).await.unwrap();

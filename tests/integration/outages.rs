@@ -77,6 +77,7 @@ async fn an_answer_that_is_no_answer_is_an_outage() {
 async fn what_touches_the_whole_control_plane() {
     let mut world = World::alone().await;
     missing_rights_in_the_cluster_are_named(&mut world).await;
+    world.stop_recording();
     an_object_that_does_not_parse_disturbs_no_other(&mut world).await;
     the_api_server_may_restart(&mut world).await;
     world.expect_refusals().await;

@@ -23,6 +23,7 @@ async fn what_cannot_be_read_is_detached_all_the_same() {
     .await;
     define(&world, true).await;
     world.start().await;
+    world.stop_recording();
     world.put_client_secret(crate::world::secrets::CLIENT_SECRET).await;
     by_its_registry(&world).await;
     by_its_role_assignments(&world).await;

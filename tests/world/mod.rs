@@ -6,6 +6,7 @@ pub mod kubelet;
 mod look;
 pub mod programs;
 pub mod reader;
+pub mod recording;
 pub mod release;
 pub mod replica;
 mod rights;
@@ -36,10 +37,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use recording::Recording;
+
 pub use look::{find, message, operator};
 
 pub const SECRET: &str = "a-secret-of-the-operator";
-const LABEL: &str = "acr-attach.dev/world";
+/// The label by which an operator knows its attachments.
+pub const LABEL: &str = "acr-attach.dev/world";
 
 /// See above.
 pub struct World {
@@ -52,6 +56,7 @@ pub struct World {
     /// Whether this test causes refusals of the API server or requests unknown to Azure on purpose.
     expects_refusals: bool,
     operator: Option<Operator>,
+    recording: Option<Recording>,
     /// Only in a world that is alone.
     pub plane: Option<ControlPlane>,
 }
@@ -181,8 +186,9 @@ impl World {
         change: impl FnOnce(&mut Settings),
     ) -> Self {
         let id = Uuid::new_v4().simple().to_string()[..10].to_owned();
-        let world = Self::bare(cluster, azure, &id, change).await;
+        let mut world = Self::bare(cluster, azure, &id, change).await;
         world.grant_rights().await;
+        world.record().await;
         world
     }
 
@@ -230,6 +236,7 @@ impl World {
             id,
             expects_refusals: false,
             operator: None,
+            recording: None,
             plane: None,
         }
     }

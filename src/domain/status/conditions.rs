@@ -27,9 +27,10 @@ pub(super) fn conditions(
     let facts = match report.verdict {
         Verdict::Missed => return before,
         Verdict::Suspended if !before.is_empty() => return before,
+        // Unknown would promise that somebody is finding out.
         Verdict::Suspended => vec![fact(
             ConditionType::Ready,
-            "Unknown",
+            "False",
             Reason::Progressing,
             "suspended before it was attached; set spec.suspend to false to attach",
         )],
@@ -78,6 +79,8 @@ fn failed(problem: &Problem, kind: ConditionType, report: &Report<'_>) -> Vec<Fa
         cause => cause.reason(),
     };
     let ready = match problem.cause {
+        // Nobody is finding out any more.
+        _ if kind == ConditionType::Stalled => "False",
         Cause::Undetermined => "Unknown",
         cause if cause.is_waiting() => "Unknown",
         _ => "False",

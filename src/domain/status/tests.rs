@@ -200,7 +200,7 @@ fn suspending_keeps_the_conditions() {
         told(Some(&held), &Observed::default(), &Verdict::Suspended, "2026-11-22T12:30:00Z");
     assert_eq!(held.conditions, suspended.conditions);
     let fresh = told(None, &Observed::default(), &Verdict::Suspended, "2026-11-22T12:30:00Z");
-    assert_eq!(fresh.conditions.unwrap()[0].status, "Unknown");
+    assert_eq!(fresh.conditions.unwrap()[0].status, "False");
 }
 
 #[test]
