@@ -99,172 +99,163 @@ async fn take(client: &Client, writes: Vec<Write>) {
     }
 }
 
+const NAMED: &str = "write no Secrets but those named";
+
+#[tokio::test]
+async fn secrets_are_of_its_kind_or_not_written() {
+    let (world, apps, uid) = almighty().await;
+    let all = format!("/api/v1/namespaces/{apps}/secrets");
+    let ours = || pull_secret(&world, "acr-pull", &uid);
+    let apply = |object: Value| Write(Apply, format!("{all}/acr-pull"), object);
+    let foreign = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": uid}]);
+    let other = pull_secret(&world, "other", &uid);
+    let owner = "write no Secrets but with its labels and an owner reference";
+    let owners = |owners: Value| with(ours(), "/metadata/ownerReferences", owners);
+    let another = with(ours(), "/metadata/ownerReferences/0/uid", "another".into());
+    refuse(
+        &world.as_operator().await,
+        vec![
+            (apply(with(ours(), "/type", "Opaque".into())), "write no Secrets but of type"),
+            (Write(Apply, format!("{all}/other"), other.clone()), NAMED),
+            (Write(Create, all.clone(), other), NAMED),
+            (apply(owners(json!([]))), owner),
+            (apply(owners(foreign)), owner),
+            (apply(with(ours(), "/metadata/labels", json!({}))), owner),
+            (apply(another), owner),
+        ],
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn secrets_of_others_are_out_of_reach() {
     let (world, apps, uid) = almighty().await;
-    let operator = world.as_operator().await;
     let path = |name: &str| format!("/api/v1/namespaces/{apps}/secrets/{name}");
-    let ours = pull_secret(&world, "acr-pull", &uid);
-    let foreign = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": uid}]);
-    let opaque = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x"}, "stringData": {"x": "y"}});
-    let config = json!({".dockerconfigjson": "{}"});
-    let opaque_of_ours = with(with(ours.clone(), "/type", "Opaque".into()), "/stringData", config);
-    let owner = "write no Secrets but with its labels and an owner reference";
-    refuse(
-        &operator,
-        vec![
-            (Write(Apply, path("acr-pull"), opaque_of_ours), "write no Secrets but of type"),
-            (
-                Write(Apply, path("other"), pull_secret(&world, "other", &uid)),
-                "write no Secrets but those named",
-            ),
-            (
-                Write(Create, format!("/api/v1/namespaces/{apps}/secrets"), opaque.clone()),
-                "write no Secrets but those named",
-            ),
-            (
-                Write(
-                    Apply,
-                    path("acr-pull"),
-                    with(ours.clone(), "/metadata/ownerReferences", json!([])),
-                ),
-                owner,
-            ),
-            (
-                Write(
-                    Apply,
-                    path("acr-pull"),
-                    with(ours.clone(), "/metadata/ownerReferences", foreign),
-                ),
-                owner,
-            ),
-            (
-                Write(Apply, path("acr-pull"), with(ours.clone(), "/metadata/labels", json!({}))),
-                owner,
-            ),
-            (
-                Write(
-                    Apply,
-                    path("acr-pull"),
-                    with(ours.clone(), "/metadata/ownerReferences/0/uid", "another".into()),
-                ),
-                owner,
-            ),
-        ],
-    )
-    .await;
-    // Somebody else's.
-    let theirs = json!({
-        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/dockerconfigjson",
-        "metadata": {"name": "acr-pull"}, "stringData": {".dockerconfigjson": "{}"},
-    });
-    take(
-        &world.client,
-        vec![Write(Apply, path("acr-pull"), theirs), Write(Apply, path("x"), opaque)],
-    )
-    .await;
+    let theirs = |name: &str| {
+        let mut secret = pull_secret(&world, name, &uid);
+        secret["metadata"] = json!({"name": name});
+        Write(Apply, path(name), secret)
+    };
+    take(&world.client, vec![theirs("acr-pull"), theirs("x")]).await;
     let made = "neither change nor delete a Secret that it did not make";
     refuse(
-        &operator,
+        &world.as_operator().await,
         vec![
-            (Write(Apply, path("acr-pull"), ours.clone()), made),
+            (Write(Apply, path("acr-pull"), pull_secret(&world, "acr-pull", &uid)), made),
             (Write(Delete, path("acr-pull"), Value::Null), made),
-            (
-                Write(Merge, path("x"), json!({"stringData": {"x": "z"}})),
-                "write no Secrets but those named",
-            ),
-            (Write(Delete, path("x"), Value::Null), "write no Secrets but those named"),
+            (Write(Merge, path("x"), json!({"metadata": {"labels": {"x": "y"}}})), NAMED),
+            (Write(Delete, path("x"), Value::Null), NAMED),
         ],
     )
     .await;
-    take(&world.client, vec![Write(Delete, path("acr-pull"), Value::Null)]).await;
-    // What an attachment that is gone has left is nobody's, and may be taken over.
-    let mut orphan = ours.clone();
-    orphan["metadata"]["ownerReferences"] = json!([]);
+}
+
+#[tokio::test]
+async fn secrets_of_its_own_are_written_changed_and_deleted() {
+    let (world, apps, uid) = almighty().await;
+    let operator = world.as_operator().await;
+    let path = format!("/api/v1/namespaces/{apps}/secrets/acr-pull");
+    let ours = pull_secret(&world, "acr-pull", &uid);
+    let annotated = json!({"metadata": {"annotations": {"x": "y"}}});
     take(
         &operator,
         vec![
-            Write(Apply, path("acr-pull"), ours.clone()),
-            Write(Merge, path("acr-pull"), json!({"metadata": {"annotations": {"x": "y"}}})),
-            Write(Delete, path("acr-pull"), Value::Null),
+            Write(Apply, path.clone(), ours.clone()),
+            Write(Merge, path.clone(), annotated),
+            Write(Delete, path.clone(), Value::Null),
         ],
     )
     .await;
-    take(&world.client, vec![Write(Apply, path("acr-pull"), orphan)]).await;
-    take(&operator, vec![Write(Apply, path("acr-pull"), ours)]).await;
+    // What an attachment that is gone has left is nobody's, and may be taken over.
+    let orphan = with(ours.clone(), "/metadata/ownerReferences", json!([]));
+    take(&world.client, vec![Write(Apply, path.clone(), orphan)]).await;
+    take(&operator, vec![Write(Apply, path, ours)]).await;
+}
+
+/// A service account with an entry that is marked, of a name that was allowed once.
+fn account(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": name, "annotations": {"team": "x", "pull-secrets.acr-attach.dev/former": "a"}},
+        "imagePullSecrets": [{"name": "first"}, {"name": "former"}],
+    })
+}
+
+fn mark(name: &str) -> String {
+    format!("/metadata/annotations/pull-secrets.acr-attach.dev~1{name}")
+}
+
+/// Adds an entry at the end.
+fn entry(name: &str) -> Value {
+    json!({"op": "add", "path": "/imagePullSecrets/-", "value": {"name": name}})
+}
+
+/// The same with its mark.
+fn marked(name: &str) -> Value {
+    json!([entry(name), {"op": "add", "path": mark(name), "value": "a"}])
+}
+
+/// Takes out the entry at that place, with its mark.
+fn unmarked(at: usize, name: &str) -> Value {
+    json!([
+        {"op": "remove", "path": format!("/imagePullSecrets/{at}")},
+        {"op": "remove", "path": mark(name)},
+    ])
+}
+
+/// The path of all service accounts of that namespace, among them `default` and `builder`.
+async fn accounts(world: &World, namespace: &str) -> String {
+    let all = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
+    let apply = |name: &str| Write(Apply, format!("{all}/{name}"), account(name));
+    take(&world.client, vec![apply("default"), apply("builder")]).await;
+    all
 }
 
 #[tokio::test]
 async fn of_service_accounts_only_its_own_entries_are_its_business() {
-    let (world, apps, uid) = almighty().await;
-    let operator = world.as_operator().await;
-    let all = format!("/api/v1/namespaces/{apps}/serviceaccounts");
-    let path = |name: &str| format!("{all}/{name}");
-    let account = |name: &str, secrets: &[&str]| {
-        let secrets: Vec<_> = secrets.iter().map(|it| json!({"name": it})).collect();
-        json!({
-            "apiVersion": "v1", "kind": "ServiceAccount", "imagePullSecrets": secrets,
-            "metadata": {"name": name, "annotations": {"team": "x", "pull-secrets.acr-attach.dev/other": "theirs"}},
-        })
-    };
-    take(
-        &world.client,
-        vec![
-            Write(Apply, path("default"), account("default", &["first", "other"])),
-            Write(Apply, path("builder"), account("builder", &["first"])),
-        ],
-    )
-    .await;
-    let default = path("default");
-    let add =
-        |name: &str| json!([{"op": "add", "path": "/imagePullSecrets/-", "value": {"name": name}}]);
-    let mark = |name: &str| format!("/metadata/annotations/pull-secrets.acr-attach.dev~1{name}");
-    let marked = |name: &str| {
-        json!([
-            {"op": "add", "path": "/imagePullSecrets/-", "value": {"name": name}},
-            {"op": "add", "path": mark(name), "value": uid},
-        ])
-    };
-    let unmark = json!([{"op": "remove", "path": mark("other")}]);
-    let remove = |at: usize| json!([{"op": "remove", "path": format!("/imagePullSecrets/{at}")}]);
-    let (exist, fields) =
-        ("neither create nor delete service accounts", "change nothing of service accounts but");
+    let (world, apps, _) = almighty().await;
+    let all = accounts(&world, &apps).await;
+    let default = || format!("{all}/default");
+    let merge = |body: Value| Write(Merge, default(), body);
+    let json = |body: Value| Write(Json, default(), body);
+    let annotation = |key: &str| json!({"metadata": {"annotations": {key: "y"}}});
+    let exist = "neither create nor delete service accounts";
+    let fields = "change nothing of service accounts but";
     let entries = "add and remove no entries of imagePullSecrets but those that it marks";
     let marks = "mark no entries of imagePullSecrets but those named";
+    let again = json!([{"op": "replace", "path": mark("former"), "value": "b"}]);
+    let builder = Write(Json, format!("{all}/builder"), marked("acr-pull"));
     refuse(
-        &operator,
+        &world.as_operator().await,
         vec![
-            (Write(Create, all.clone(), account("third", &[])), exist),
-            (Write(Delete, default.clone(), Value::Null), exist),
-            (
-                Write(Json, path("builder"), marked("acr-pull")),
-                "change no service accounts but those named",
-            ),
-            (Write(Merge, default.clone(), json!({"automountServiceAccountToken": true})), fields),
-            (Write(Merge, default.clone(), json!({"metadata": {"labels": {"x": "y"}}})), fields),
-            (Write(Merge, default.clone(), json!({"secrets": [{"name": "x"}]})), fields),
-            (
-                Write(Merge, default.clone(), json!({"metadata": {"annotations": {"team": "y"}}})),
-                "change no annotations",
-            ),
-            (
-                Write(Merge, default.clone(), json!({"metadata": {"annotations": {"more": "y"}}})),
-                "change no annotations",
-            ),
-            (Write(Json, default.clone(), add("acr-pull")), entries),
-            (Write(Json, default.clone(), remove(0)), entries),
-            (Write(Json, default.clone(), marked("team")), marks),
-            (Write(Json, default.clone(), unmark), marks),
+            (Write(Create, all.clone(), account("third")), exist),
+            (Write(Delete, default(), Value::Null), exist),
+            (builder, "change no service accounts but those named"),
+            (merge(json!({"automountServiceAccountToken": true})), fields),
+            (merge(json!({"metadata": {"labels": {"x": "y"}}})), fields),
+            (merge(json!({"secrets": [{"name": "x"}]})), fields),
+            (merge(annotation("team")), "change no annotations"),
+            (merge(annotation("more")), "change no annotations"),
+            (json(json!([entry("acr-pull")])), entries),
+            (json(json!([{"op": "remove", "path": "/imagePullSecrets/0"}])), entries),
+            (json(marked("team")), marks),
+            (json(again), marks),
         ],
     )
     .await;
-    let taken_back = json!([
-        {"op": "remove", "path": "/imagePullSecrets/2"},
-        {"op": "remove", "path": mark("acr-pull")},
-    ]);
+}
+
+#[tokio::test]
+async fn entries_of_its_own_are_added_and_taken_back() {
+    let (world, apps, _) = almighty().await;
+    let default = format!("{}/default", accounts(&world, &apps).await);
     take(
-        &operator,
-        vec![Write(Json, default.clone(), marked("acr-pull")), Write(Json, default, taken_back)],
+        &world.as_operator().await,
+        vec![
+            Write(Json, default.clone(), marked("acr-pull")),
+            Write(Json, default.clone(), unmarked(2, "acr-pull")),
+            Write(Json, default, unmarked(1, "former")),
+        ],
     )
     .await;
 }

@@ -46,10 +46,8 @@ impl World {
         let own = self.namespace();
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": own}});
         self.install(&namespace).await;
-        let objects = match are_own(&self.settings) {
-            true => self.own_rights().await,
-            false => self.default_rights(),
-        };
+        let objects =
+            if are_own(&self.settings) { self.own_rights().await } else { self.default_rights() };
         join_all(objects.iter().map(|it| self.install(it))).await;
         self.until_may("get", "", "namespaces", true).await;
         self.until_may("create", "events.k8s.io", "events", true).await;

@@ -96,11 +96,10 @@ validations:
     message: acr-attach may add and remove no entries of imagePullSecrets but those that it marks
     reason: Forbidden
   {{- if not (include "acr-attach.anyName" .Values.pullSecrets.names) }}
+  # It may take back what it marked when other names were allowed.
   - expression: >-
       variables.now.all(it, !it.startsWith(variables.mark) ||
       it in variables.before && variables.before[it] == variables.now[it] ||
-      {{ toJson .Values.pullSecrets.names }}.exists(name, variables.mark + name == it)) &&
-      variables.before.all(it, !it.startsWith(variables.mark) || it in variables.now ||
       {{ toJson .Values.pullSecrets.names }}.exists(name, variables.mark + name == it))
     message: acr-attach may mark no entries of imagePullSecrets but those named in pullSecrets.names
     reason: Forbidden
