@@ -58,8 +58,10 @@ func judgeCases(overrides map[string]v1alpha1.ResourceOverride, scripts string) 
 			return 0, fmt.Errorf("health of %s is %v, expected %v", it.InputPath, found, it.HealthStatus)
 		}
 	}
-	if err := checkExample(filepath.Join(scripts, "application.yaml")); err != nil {
-		return 0, err
+	for _, example := range []string{"operator.yaml", "application.yaml"} {
+		if err := checkExample(filepath.Join(scripts, example)); err != nil {
+			return 0, err
+		}
 	}
 	actions, err := judgeActionCases(overrides, filepath.Join(scripts, "actions"))
 	if err == nil && (len(ofHealth.Tests) == 0 || actions == 0) {
