@@ -2,14 +2,19 @@
 
 SHELL := /bin/sh
 BIN := target/tools/bin
+# The program is static, so that it runs in an image that holds nothing else.
+TARGET := $(shell uname -m)-unknown-linux-musl
+OPERATOR := target/$(TARGET)/release/acr-attach
 PROGRAMS := $(addprefix $(BIN)/,etcd kube-apiserver kube-controller-manager kubectl)
+# Those that no folder of ready-made programs holds.
+CHART_PROGRAMS := $(addprefix $(BIN)/,helm helm-docs)
 JUDGES := $(addprefix $(BIN)/,gitops-flux gitops-argocd)
 RECORDINGS := $(CURDIR)/target/gitops
 # Tests wait more than they work.
 CARGO_TEST := RUST_TEST_THREADS=8 cargo test --workspace --all-targets --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help tools gitops-tools build demo test gitops bench soak format lint control-plane crds deny clean
+.PHONY: help tools gitops-tools build image sbom demo test gitops bench soak format lint control-plane crds chart deny clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,7 +27,7 @@ KUBECTL := $(BIN)/kubectl
 NEEDED := $(PROGRAMS)
 endif
 
-tools: $(NEEDED) ## Builds the real programs that are missing: etcd, the control plane, kubectl
+tools: $(NEEDED) $(CHART_PROGRAMS) ## Builds the real programs that are missing: etcd, the control plane, kubectl, helm
 	@echo "make tools: the programs are in $(or $(KUBEBUILDER_ASSETS),$(BIN))"
 
 $(BIN)/etcd: tests/tools/etcd/go.mod tests/tools/etcd/go.sum
@@ -35,23 +40,46 @@ $(BIN)/kube-%: tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum
 $(BIN)/kubectl: tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum
 	@tests/tools/build tests/tools/kubernetes k8s.io/kubernetes/cmd/kubectl $@
 
+$(BIN)/helm: tests/tools/helm/go.mod tests/tools/helm/go.sum
+	@tests/tools/build tests/tools/helm helm.sh/helm/v4/cmd/helm $@
+
+$(BIN)/helm-docs: tests/tools/helm-docs/go.mod tests/tools/helm-docs/go.sum
+	@tests/tools/build tests/tools/helm-docs github.com/norwoodj/helm-docs/cmd/helm-docs $@
+
 gitops-tools: $(JUDGES) ## Builds what judges attachments by Flux's and Argo CD's own code
 
 $(BIN)/gitops-%: tests/gitops/build $(wildcard tests/gitops/*/*.go tests/gitops/*/go.*)
 	@tests/gitops/build $* $@
 
-build: ## Builds the operator for release
-	@cargo build --release --bin acr-attach
+# Both are programs of the Rust world, built once.
+$(BIN)/cargo-%:
+	@cargo install --quiet --locked --root target/tools --version $(VERSION) cargo-$*
+
+$(BIN)/cargo-auditable: VERSION := 0.7.7
+$(BIN)/cargo-cyclonedx: VERSION := 0.5.9
+
+build: $(BIN)/cargo-auditable ## Builds the operator for release: static, with the list of its crates inside
+	@tests/tools/packages musl-gcc:musl-tools
+	@rustup --quiet target add $(TARGET)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo auditable build --release --locked --target $(TARGET) --bin acr-attach
+
+image: build ## Builds the image from that program, into target/image/oci
+	@tests/tools/packages buildah:buildah
+	@tests/tools/image $(OPERATOR) target/image
+
+sbom: $(BIN)/cargo-cyclonedx ## Writes what the operator is made of, as CycloneDX, to target/acr-attach.cdx.json
+	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/tools/sbom $(TARGET) target/acr-attach.cdx.json
 
 demo: tools build ## Shows it at work on loopback; ARGS=--once ends by itself
 	@cargo build -p demo
-	@target/debug/demo --operator target/release/acr-attach --kubectl $(KUBECTL) $(ARGS)
+	@target/debug/demo --operator $(OPERATOR) --kubectl $(KUBECTL) $(ARGS)
 
-test: tools gitops-tools format lint ## Checks format, lints and generated files, and runs all tests
-	@cargo build --quiet -p control-plane
+# What the operator asked in all tests is compared with the rules of the chart at the end.
+test: tools gitops-tools image format lint ## Checks format, lints and generated files, and runs all tests
+	@cargo build --quiet -p control-plane -p rights
 	@rm -rf $(RECORDINGS)
 	@target/debug/control-plane run --crd crds/registryattachments.yaml -- \
-		env GITOPS_RECORDINGS=$(RECORDINGS) $(CARGO_TEST)
+		sh -c 'GITOPS_RECORDINGS=$(RECORDINGS) $(CARGO_TEST) && target/debug/rights deploy/base/acr-attach.yaml'
 	@$(MAKE) --no-print-directory gitops
 	@cargo test --workspace --doc --quiet
 
@@ -60,10 +88,11 @@ gitops: $(JUDGES) ## Judges every version of an attachment that the tests have r
 	@target/debug/control-plane run --crd crds/registryattachments.yaml -- \
 		$(BIN)/gitops-argocd judge deploy/argocd $(RECORDINGS)
 
-bench: tools ## Measures, and prints ratios and counts; judges nothing
+bench: tools image ## Measures, and prints ratios and counts; judges nothing
 	@cargo build --quiet -p control-plane
 	@cargo bench --quiet -p acr-attach --no-run
-	@target/debug/control-plane run --crd crds/registryattachments.yaml -- cargo bench --quiet -p acr-attach
+	@target/debug/control-plane run --crd crds/registryattachments.yaml -- \
+		env ACR_ATTACH_PROGRAM=$(CURDIR)/$(OPERATOR) cargo bench --quiet -p acr-attach
 
 soak: tools gitops-tools ## Runs the tests that take minutes, one after the other
 	@cargo build --quiet -p control-plane
@@ -83,6 +112,12 @@ control-plane: tools ## Keeps a control plane up for trying things out, until Ct
 crds: ## Writes the definition of the custom resource to crds/
 	@cargo run --quiet -- crd > crds/registryattachments.yaml.new
 	@mv crds/registryattachments.yaml.new crds/registryattachments.yaml
+
+chart: $(CHART_PROGRAMS) ## Writes what is generated of the chart, and deploy/base from it
+	@cp crds/registryattachments.yaml charts/acr-attach/files/registryattachments.yaml
+	@$(BIN)/helm-docs --log-level warning --chart-search-root charts --sort-values-order file
+	@deploy/render $(BIN)/helm > deploy/base/acr-attach.yaml.new
+	@mv deploy/base/acr-attach.yaml.new deploy/base/acr-attach.yaml
 
 deny: ## Checks licences, sources and advisories of dependencies (needs cargo-deny and the network)
 	@cargo deny check

@@ -16,10 +16,10 @@
 mod bare;
 #[path = "pull_secrets/cold.rs"]
 mod cold;
+#[path = "memory.rs"]
+mod memory;
 #[path = "pull_secrets/namespaces.rs"]
 mod namespaces;
-#[path = "pull_secrets/program.rs"]
-mod program;
 #[path = "pull_secrets/serving.rs"]
 mod serving;
 #[path = "pull_secrets/unrelated.rs"]

@@ -39,9 +39,9 @@ use crate::metrics::Metrics;
 use crate::server::{Pages, Part};
 use crate::settings::Settings;
 
-/// How long passes at work may take to end after the operator was told to stop. Kubernetes gives
-/// 30 s; every step can be taken again, so there is no need to use them.
-const GRACE: Duration = Duration::from_secs(4);
+/// How long passes at work may take to end after the operator was told to stop. Another replica waits
+/// for the lease meanwhile, and takes up what was cut short: every step can be taken again.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// What connects the operator to the world.
 pub struct Connections {

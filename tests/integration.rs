@@ -22,18 +22,30 @@ mod attaching;
 mod budget;
 #[path = "integration/causes.rs"]
 mod causes;
+#[path = "integration/chart.rs"]
+mod chart;
+#[path = "integration/chart_objects.rs"]
+mod chart_objects;
 #[path = "integration/clouds.rs"]
 mod clouds;
 #[path = "integration/detaching.rs"]
 mod detaching;
 #[path = "integration/documents.rs"]
 mod documents;
+#[path = "integration/election.rs"]
+mod election;
 #[path = "integration/federation.rs"]
 mod federation;
+#[path = "integration/fences.rs"]
+mod fences;
 #[path = "integration/finding.rs"]
 mod finding;
 #[path = "integration/gitops.rs"]
 mod gitops;
+#[path = "integration/helm.rs"]
+mod helm;
+#[path = "integration/image.rs"]
+mod image;
 #[path = "integration/in_the_way.rs"]
 mod in_the_way;
 #[path = "integration/looked_up.rs"]
@@ -60,6 +72,8 @@ mod pull_secrets;
 mod readers;
 #[path = "integration/refusals.rs"]
 mod refusals;
+#[path = "integration/replicas.rs"]
+mod replicas;
 #[path = "integration/repositories.rs"]
 mod repositories;
 #[path = "integration/sharing.rs"]
@@ -78,6 +92,8 @@ mod two_clusters;
 mod uninstalling;
 #[path = "integration/unreadable.rs"]
 mod unreadable;
+#[path = "integration/upgrade.rs"]
+mod upgrade;
 #[path = "integration/versions.rs"]
 mod versions;
 mod world;

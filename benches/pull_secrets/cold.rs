@@ -7,10 +7,11 @@ use azure_sim::Call;
 use azure_sim::model::{ACR_PULL, DEFAULT_SUBSCRIPTION, READER, Throttling};
 use futures::StreamExt;
 use kube::api::ListParams;
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
+use super::memory::{Memory, megabytes};
 use super::namespaces::{AT_ONCE, clear};
-use super::program::{Program, megabytes};
 use super::world::secrets::{SERVER, puller};
 use super::world::{World, find, operator};
 
@@ -65,11 +66,11 @@ async fn measure(world: &World, names: &[String], what: &str, registry: impl Fn(
     world.azure.clear_journal();
     let read_before = reads(world);
     let start = Instant::now();
-    let program = Program::start(world, &[]).await;
+    let program = world.replica("cold", &[]).await;
     let count = |all: &[RegistryAttachment]| all.iter().filter(|it| is_ready(it)).count();
     until_all(world, |all| count(all) == names.len()).await;
     let took = start.elapsed().as_secs_f64();
-    let memory = program.memory();
+    let memory = Memory::of(program.id());
     let journal = world.azure.journal();
     let refused = journal.iter().filter(|it| it.status == Some(429)).count();
     println!("  to {what}");
@@ -79,7 +80,8 @@ async fn measure(world: &World, names: &[String], what: &str, registry: impl Fn(
     println!("    Secrets read        {:>5}", reads(world) - read_before);
     println!("    calls to Azure      {:>5}, and {refused} answers of 429", journal.len());
     detach(world, names).await;
-    program.stop().await;
+    program.signal(Signal::TERM);
+    program.ended().await;
 }
 
 /// How often the operator has read a Secret.

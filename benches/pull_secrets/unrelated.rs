@@ -5,12 +5,13 @@ use std::time::Duration;
 use acr_attach::settings::Settings;
 use futures::StreamExt;
 use kube::api::{Api, PostParams};
+use rustix::process::Signal;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use super::memory::{Memory, megabytes};
 use super::namespaces::AT_ONCE;
-use super::program::{Memory, Program, megabytes};
 use super::world::World;
 use super::world::secrets::{CLIENT_SECRET, with_puller};
 
@@ -57,14 +58,15 @@ pub async fn objects() {
 
 /// Of an operator that has read the cluster and served one namespace.
 async fn measure(world: &World, arguments: &[&str]) -> Memory {
-    let program = Program::start(world, arguments).await;
+    let program = world.replica("unrelated", arguments).await;
     world.apply("a", world.pull_spec(&json!({"names": [world.team("served")]}))).await;
     world.until_ready("a").await;
     tokio::time::sleep(REST).await;
-    let memory = program.memory();
+    let memory = Memory::of(program.id());
     world.delete("a").await;
     world.until_gone("a").await;
-    program.stop().await;
+    program.signal(Signal::TERM);
+    program.ended().await;
     memory
 }
 

@@ -213,7 +213,7 @@ fn problem(doing: &str, error: &kube::Error) -> Problem {
             };
             let remedy = match cause {
                 Cause::AccessDenied => {
-                    "; the operator's service account needs the rules of deploy/rbac.yaml"
+                    "; the operator's service account needs the rules of deploy/base/acr-attach.yaml"
                 }
                 _ => "",
             };

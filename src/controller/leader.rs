@@ -87,8 +87,18 @@ impl Candidate {
                 Ok(None) => work.leads(false),
                 Err(problem) => tracing::warn!(%problem, "the lease was not taken"),
             }
-            tokio::time::sleep(self.election.retry_period).await;
+            tokio::time::sleep(self.pause()).await;
         }
+    }
+
+    /// How long to wait before another attempt: not longer than until the lease runs out.
+    fn pause(&self) -> Duration {
+        let left = self
+            .seen
+            .as_ref()
+            .map(|it| record(&it.spec).duration.saturating_sub(it.since.elapsed()));
+        let left = left.filter(|it| !it.is_zero());
+        left.map_or(self.election.retry_period, |left| left.min(self.election.retry_period))
     }
 
     /// Renews the lease until that is not possible any more.

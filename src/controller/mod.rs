@@ -206,7 +206,7 @@ fn log_watch(error: Option<&watcher::Error>) {
             "; is the definition installed? (acr-attach crd | kubectl apply --server-side -f -)"
         }
         watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 403 => {
-            "; the operator's service account needs the rules of deploy/rbac.yaml"
+            "; the operator's service account needs the rules of deploy/base/acr-attach.yaml"
         }
         _ => "",
     };

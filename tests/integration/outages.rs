@@ -80,7 +80,7 @@ async fn what_touches_the_whole_control_plane() {
     world.stop_recording();
     an_object_that_does_not_parse_disturbs_no_other(&mut world).await;
     the_api_server_may_restart(&mut world).await;
-    world.expects_refusals = true;
+    world.expect_refusals().await;
 }
 
 async fn missing_rights_in_the_cluster_are_named(world: &mut World) {
@@ -94,7 +94,7 @@ async fn missing_rights_in_the_cluster_are_named(world: &mut World) {
     world.start().await;
     world.apply("early", world.spec()).await;
     let status = world.until_reason("early", "Ready", "AccessDenied").await;
-    assert!(message(&status).contains("deploy/rbac.yaml"), "{}", message(&status));
+    assert!(message(&status).contains("deploy/base/acr-attach.yaml"), "{}", message(&status));
     assert_eq!(world.azure.journal().len(), 0);
     let mut full = full;
     full.metadata.resource_version = None;

@@ -2,57 +2,16 @@
 
 use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
-use std::process::Stdio;
 use std::time::Duration;
 
-use azure_sim::model::DEFAULT_TENANT;
 use azure_sim::{Call, Effect, Fault};
 use kube::api::{Api, PostParams};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
+use crate::world::replica::{end, program};
 use crate::world::secrets::{CLIENT_SECRET, login, with_puller};
-use crate::world::{SECRET, World, operator};
-
-/// The program with an empty environment.
-pub fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_acr-attach"));
-    // Without HOME the user's own kubeconfig would be found by way of the password file.
-    command.args(arguments).env_clear().env("HOME", "/dev/null").kill_on_drop(true);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// The program in that world, through its proxy.
-pub async fn operator_program(world: &World, folder: &tempfile::TempDir) -> Command {
-    let account = world.cluster.service_account(&world.namespace(), "acr-attach").await.unwrap();
-    let kubeconfig = folder.path().join("kubeconfig");
-    std::fs::write(&kubeconfig, serde_json::to_string(&account).unwrap()).unwrap();
-    let ca = folder.path().join("ca.pem");
-    std::fs::write(&ca, world.azure.ca_pem()).unwrap();
-    let mut command = program(&["run", "--resync", "2s"]);
-    command
-        .env("ACR_ATTACH_LISTEN", "127.0.0.1:0")
-        .args(["--attachment-selector", &world.settings.attachment_selector])
-        .arg("--ca-file")
-        .arg(ca)
-        .env("KUBECONFIG", kubeconfig)
-        .env("POD_NAMESPACE", world.namespace())
-        .env("HTTPS_PROXY", world.azure.proxy_url())
-        .env("HTTP_PROXY", world.azure.proxy_url())
-        .env("AZURE_TENANT_ID", DEFAULT_TENANT)
-        .env("AZURE_CLIENT_ID", world.azure.read(|azure| operator(azure).client_id).unwrap());
-    command
-}
-
-/// Tells the program to stop, and waits until it has. It promises 5 s, and an Azure that hangs
-/// takes 20 s to give up.
-async fn end(mut child: Child) -> std::process::ExitStatus {
-    let id = i32::try_from(child.id().unwrap()).unwrap();
-    let pid = rustix::process::Pid::from_raw(id).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    tokio::time::timeout(Duration::from_secs(15), child.wait()).await.unwrap().unwrap()
-}
+use crate::world::{SECRET, World};
 
 /// Whether there is a JSON web token: each begins so. So does what the API server gives out to go on
 /// with a list, which is `{"v":"meta.k8s.io/v1",…}`.
@@ -67,7 +26,7 @@ async fn told_to_stop_it_does_not_wait_for_an_azure_that_hangs() {
     let mut world = World::new().await;
     world.stop().await;
     let folder = tempfile::tempdir().unwrap();
-    let mut command = operator_program(&world, &folder).await;
+    let mut command = world.program(&folder, &["--resync", "2s"]).await;
     world.azure.fault(Fault::new(Call::GetRegistry, Effect::Hang));
     let mut child = command.env("AZURE_CLIENT_SECRET", SECRET).spawn().unwrap();
     let mut stderr = child.stderr.take().unwrap();
@@ -89,7 +48,7 @@ async fn through_a_proxy_with_a_client_secret() {
     let mut world = World::new().await;
     world.stop().await;
     let folder = tempfile::tempdir().unwrap();
-    let mut command = operator_program(&world, &folder).await;
+    let mut command = world.program(&folder, &["--resync", "2s"]).await;
     let mut child = command.env("AZURE_CLIENT_SECRET", SECRET).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     world.apply("a", world.spec()).await;
@@ -129,7 +88,7 @@ async fn through_a_proxy_with_a_federated_token_and_without_a_word_about_secrets
     writeln!(file, "{token}").unwrap();
 
     let folder = tempfile::tempdir().unwrap();
-    let mut command = operator_program(&world, &folder).await;
+    let mut command = world.program(&folder, &["--resync", "2s"]).await;
     command.env("AZURE_FEDERATED_TOKEN_FILE", file.path()).args(["--log-level", "trace"]);
     let mut child = command.spawn().unwrap();
     let mut stderr = child.stderr.take().unwrap();
@@ -153,7 +112,7 @@ async fn a_client_secret_is_nowhere_but_in_secrets() {
     world.put_client_secret(CLIENT_SECRET).await;
     let namespace = world.namespace_with("apps", serde_json::json!({})).await;
     let folder = tempfile::tempdir().unwrap();
-    let mut command = operator_program(&world, &folder).await;
+    let mut command = world.program(&folder, &["--resync", "2s"]).await;
     let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     command.env("ACR_ATTACH_LISTEN", address.to_string()).env_remove("AZURE_CLIENT_ID");
     let mut child = command.args(["--log-level", "trace"]).spawn().unwrap();

@@ -134,7 +134,7 @@ async fn what_a_look_has_found_wrong_stays_so_until_the_next_whatever_happens_in
 #[tokio::test]
 async fn a_namespace_that_refuses_a_renewal_serves_on_and_costs_no_further_token() {
     let mut world = World::with_pull_secrets(|_| {}).await;
-    world.expects_refusals = true;
+    world.expect_refusals().await;
     world.azure.update(|azure| azure.settings.token_lifetimes.registry_refresh = 20);
     let one = world.namespace_with("one", json!({})).await;
     let two = world.namespace_with("two", json!({"frozen": world.id})).await;
@@ -343,7 +343,7 @@ async fn a_role_stays_while_the_pods_of_a_namespace_cannot_use_the_secret_instea
 #[tokio::test]
 async fn a_mode_switch_is_healed_even_where_the_first_namespace_was_quicker() {
     let mut world = World::with_pull_secrets(often).await;
-    world.expects_refusals = true;
+    world.expect_refusals().await;
     let one = world.namespace_with("one", json!({})).await;
     let two = world.namespace_with("two", json!({"frozen": world.id})).await;
     world.apply("a", world.pull_spec(&json!({"names": [one, two]}))).await;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use super::gitops::{manifest, run};
-use super::program::{operator_program, program};
+use crate::world::replica::program;
 use crate::world::secrets::{CLIENT_SECRET, with_puller};
 use crate::world::{SECRET, World};
 
@@ -33,7 +33,7 @@ async fn uninstallations_leave_no_attachment_stuck(rounds: u64) {
     // The guard asks about all attachments of the cluster.
     let mut world = World::alone_with(with_puller, |_| {}).await;
     // The operator's rights go while it runs.
-    world.expects_refusals = true;
+    world.expect_refusals().await;
     world.put_client_secret(CLIENT_SECRET).await;
     let namespace = world.namespace_with("apps", json!({})).await;
     let folder = tempfile::tempdir().unwrap();
@@ -98,7 +98,7 @@ impl Round<'_> {
         let operator = self.write("operator.yaml", &installation(self.world));
         let attachments = self.write("attachments.yaml", &attachments(self.world, namespace));
         self.flux("apply", &operator).await;
-        let mut command = operator_program(self.world, self.folder).await;
+        let mut command = self.world.program(self.folder, &["--resync", "2s"]).await;
         command.env("AZURE_CLIENT_SECRET", SECRET).stdout(Stdio::null()).stderr(Stdio::null());
         let process = command.spawn().unwrap();
         self.until_it_leads().await;

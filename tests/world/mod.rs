@@ -2,9 +2,13 @@
 //! account of its own, and attachments that only this operator serves. The control plane is
 //! shared, unless a test touches what worlds have in common.
 
+pub mod kubelet;
 mod look;
+pub mod programs;
 pub mod reader;
 pub mod recording;
+pub mod release;
+pub mod replica;
 mod rights;
 pub mod secrets;
 
@@ -23,6 +27,7 @@ use azure_sim::model::{DEFAULT_TENANT, READER, ROLE_BASED_ACCESS_CONTROL_ADMINIS
 use azure_sim::{AzureSim, Model};
 use control_plane::{Cluster, ControlPlane, Options};
 use jiff::SignedDuration;
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Client, Resource};
@@ -48,8 +53,8 @@ pub struct World {
     pub cluster: Cluster,
     pub settings: Settings,
     pub id: String,
-    /// Refusals of the API server or requests unknown to Azure that this test causes on purpose.
-    pub expects_refusals: bool,
+    /// Whether this test causes refusals of the API server or requests unknown to Azure on purpose.
+    expects_refusals: bool,
     operator: Option<Operator>,
     recording: Option<Recording>,
     /// Only in a world that is alone.
@@ -70,6 +75,22 @@ fn election() -> Election {
         renew_deadline: Duration::from_secs(10),
         retry_period: Duration::from_secs(2),
     }
+}
+
+/// An Azure as `World::new` tells, and the operator's identity in it.
+async fn azure(model: impl FnOnce(&mut Model)) -> (Arc<AzureSim>, Identity) {
+    let mut azure = Model::default_tenant();
+    let registry = azure.registry("contoso").add();
+    let prod = azure.cluster("prod").add();
+    let operator = azure.application("acr-attach").secret(SECRET).add();
+    azure.assign(&operator, READER, &registry.id());
+    azure.assign(&operator, READER, &prod.id());
+    azure.assign(&operator, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, &registry.id());
+    model(&mut azure);
+    let client = operator.client_id.unwrap();
+    let (tenant, secret) = (DEFAULT_TENANT.to_owned(), Secret::new(SECRET));
+    let azure = Arc::new(AzureSim::start(azure).await.unwrap());
+    (azure, Identity::ClientSecret { tenant, client, secret })
 }
 
 async fn plane() -> ControlPlane {
@@ -130,24 +151,30 @@ impl World {
         world
     }
 
+    /// A world with a control plane of its own in which nothing is installed. An operator with
+    /// default settings that is installed as README tells is this world's.
+    pub async fn fresh(settings: impl FnOnce(&mut Settings)) -> Self {
+        let options = Options::from_env().unwrap();
+        let plane = ControlPlane::start(&options).await.unwrap();
+        let (azure, identity) = azure(|_| {}).await;
+        let mut world = Self::bare(plane.cluster().clone(), azure, "system", |it| {
+            it.identity = identity;
+            it.attachment_selector = String::new();
+            settings(it);
+        })
+        .await;
+        world.plane = Some(plane);
+        world
+    }
+
     async fn in_cluster(
         cluster: Cluster,
         model: impl FnOnce(&mut Model),
         change: impl FnOnce(&mut Settings),
     ) -> Self {
-        let mut azure = Model::default_tenant();
-        let registry = azure.registry("contoso").add();
-        let prod = azure.cluster("prod").add();
-        let operator = azure.application("acr-attach").secret(SECRET).add();
-        azure.assign(&operator, READER, &registry.id());
-        azure.assign(&operator, READER, &prod.id());
-        azure.assign(&operator, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, &registry.id());
-        model(&mut azure);
-        let azure = Arc::new(AzureSim::start(azure).await.unwrap());
+        let (azure, identity) = azure(model).await;
         Self::of(cluster, azure, |settings| {
-            let (tenant, secret) = (DEFAULT_TENANT.to_owned(), Secret::new(SECRET));
-            let client = operator.client_id.clone().unwrap();
-            settings.identity = Identity::ClientSecret { tenant, client, secret };
+            settings.identity = identity;
             change(settings);
         })
         .await
@@ -159,6 +186,20 @@ impl World {
         change: impl FnOnce(&mut Settings),
     ) -> Self {
         let id = Uuid::new_v4().simple().to_string()[..10].to_owned();
+        let mut world = Self::bare(cluster, azure, &id, change).await;
+        world.grant_rights().await;
+        world.record().await;
+        world
+    }
+
+    /// Without rights in the cluster.
+    async fn bare(
+        cluster: Cluster,
+        azure: Arc<AzureSim>,
+        id: &str,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let mut id = id.to_owned();
         let mut settings = Settings {
             cloud: Cloud::Public,
             identity: Identity::None,
@@ -179,8 +220,15 @@ impl World {
             instance: "world".to_owned(),
         };
         change(&mut settings);
+        if rights::are_own(&settings) {
+            // The policies that worlds share leave this one alone.
+            let own = format!("x{}", &id[1..]);
+            settings.namespace = settings.namespace.replace(&id, &own);
+            settings.attachment_selector = settings.attachment_selector.replace(&id, &own);
+            id = own;
+        }
         let client = cluster.admin().await.unwrap();
-        let mut world = Self {
+        Self {
             azure,
             client,
             cluster,
@@ -190,10 +238,7 @@ impl World {
             operator: None,
             recording: None,
             plane: None,
-        };
-        world.grant_rights().await;
-        world.record().await;
-        world
+        }
     }
 
     /// Where the operator's service account lives.
@@ -252,6 +297,16 @@ impl World {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    /// Says that this test causes refusals of the API server on purpose, also to who compares the
+    /// rights with all calls afterwards.
+    pub async fn expect_refusals(&mut self) {
+        self.expects_refusals = true;
+        let namespaces: Api<Namespace> = Api::all(self.client.clone());
+        let label = json!({"metadata": {"labels": {"acr-attach.dev/expects-refusals": "true"}}});
+        let params = PatchParams::default();
+        namespaces.patch(&self.namespace(), &params, &Patch::Merge(label)).await.unwrap();
     }
 
     pub fn attachments(&self) -> Api<RegistryAttachment> {

@@ -1,91 +1,119 @@
-//! The operator's service account and its rights: those of `deploy/rbac.yaml`, and no others.
+//! The operator's service account and its rights: those of the chart, and no others.
 
+use acr_attach::settings::Settings;
+use futures::future::join_all;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
-use serde::de::DeserializeOwned;
+use kube::config::Kubeconfig;
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
 
 use super::World;
+use super::programs::rendered;
+
+/// What the chart renders by default.
+const BASE: &str = include_str!("../../deploy/base/acr-attach.yaml");
+const BASE_NAMESPACE: &str = "acr-attach-system";
+const BASE_USER: &str = "== 'system:serviceaccount:acr-attach-system:acr-attach'";
+/// All worlds with default settings share the policies, which the API server compiles.
+const ANY_WORLD: &str = ".matches('^system:serviceaccount:acr-attach-[0-9a-f]{10}:acr-attach$')";
+
+/// Who the operator is, and what it may do.
+const KINDS: [&str; 7] = [
+    "ServiceAccount",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Role",
+    "RoleBinding",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+];
+
+/// Whether these settings need other rights than those by default.
+pub(super) fn are_own(settings: &Settings) -> bool {
+    let default = acr_attach::domain::policy::Policy::default();
+    let policy = &settings.policy;
+    policy.pull_secrets != default.pull_secrets
+        || policy.secret_names.listed() != default.secret_names.listed()
+        || policy.account_names.listed() != default.account_names.listed()
+}
 
 impl World {
-    /// A service account with exactly the rights of `deploy/rbac.yaml`, for the names that the
-    /// settings allow.
+    /// A service account with exactly the rights that the chart gives for these settings.
     pub(super) async fn grant_rights(&self) {
-        let documents =
-            serde_saphyr::from_multiple::<Value>(include_str!("../../deploy/rbac.yaml"));
-        let documents = documents.unwrap();
-        let role = self.cluster_role(&documents[0]);
-        self.install::<ClusterRole>(&Api::all(self.client.clone()), &role).await;
-        self.install::<Role>(&Api::namespaced(self.client.clone(), "default"), &documents[2]).await;
-        let namespace = self.namespace();
-        let here = || Api::namespaced(self.client.clone(), &namespace);
-        self.install::<Namespace>(
-            &Api::all(self.client.clone()),
-            &json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
-        )
-        .await;
-        self.install::<ServiceAccount>(
-            &Api::namespaced(self.client.clone(), &namespace),
-            &json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "acr-attach", "namespace": namespace}}),
-        )
-        .await;
-        let binding = |kind: &str, role: &str, to: &str| {
-            json!({
-                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind,
-                "metadata": {"name": format!("{namespace}.{to}")},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": to},
-                "subjects": [{"kind": "ServiceAccount", "name": "acr-attach", "namespace": namespace}],
-            })
-        };
-        self.install::<ClusterRoleBinding>(
-            &Api::all(self.client.clone()),
-            &binding(
-                "ClusterRoleBinding",
-                "ClusterRole",
-                role["metadata"]["name"].as_str().unwrap(),
-            ),
-        )
-        .await;
-        self.install::<RoleBinding>(
-            &Api::namespaced(self.client.clone(), "default"),
-            &binding("RoleBinding", "Role", "acr-attach-events"),
-        )
-        .await;
-        for (role, name) in [
-            (&documents[1], "acr-attach-credentials"),
-            (&documents[3], "acr-attach-leader-election"),
-        ] {
-            let mut role = role.clone();
-            role["metadata"]["namespace"] = namespace.as_str().into();
-            self.install::<Role>(&here(), &role).await;
-            let bindings = Api::namespaced(self.client.clone(), &namespace);
-            self.install::<RoleBinding>(&bindings, &binding("RoleBinding", "Role", name)).await;
-        }
+        let own = self.namespace();
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": own}});
+        self.install(&namespace).await;
+        let objects =
+            if are_own(&self.settings) { self.own_rights().await } else { self.default_rights() };
+        join_all(objects.iter().map(|it| self.install(it))).await;
         self.until_may("get", "", "namespaces", true).await;
         self.until_may("create", "events.k8s.io", "events", true).await;
-        self.until_may("list", "", "secrets", true).await;
+        if self.settings.policy.pull_secrets {
+            self.until_may("list", "", "secrets", true).await;
+            self.until_fenced().await;
+        }
     }
 
-    /// The rules with the names that the settings allow, as README tells to write them.
-    fn cluster_role(&self, installed: &Value) -> Value {
-        let policy = &self.settings.policy;
-        let mut role = installed.clone();
-        for (kind, names) in
-            [("secrets", &policy.secret_names), ("serviceaccounts", &policy.account_names)]
-        {
-            let mut all = role["rules"].as_array_mut().unwrap().iter_mut();
-            let granted = all.find(|it| it["resources"] == json!([kind])).unwrap();
-            match names.listed() {
-                Some(names) => granted["resourceNames"] = json!(names),
-                None => drop(granted.as_object_mut().unwrap().remove("resourceNames")),
+    fn default_rights(&self) -> Vec<Value> {
+        let own = self.namespace();
+        assert!(BASE.contains(BASE_USER), "the policies name the operator otherwise");
+        let text = BASE.replace(&format!(" {BASE_USER}"), ANY_WORLD);
+        let mut objects = rights(&text.replace(BASE_NAMESPACE, &own));
+        for it in &mut objects {
+            let is_binding = it["kind"] == "ClusterRoleBinding" || it["kind"] == "RoleBinding";
+            if is_binding && it["metadata"]["namespace"] != own {
+                let name = it["metadata"]["name"].as_str().unwrap();
+                it["metadata"]["name"] = format!("{own}.{name}").into();
             }
         }
-        if role != *installed {
-            role["metadata"]["name"] = format!("acr-attach-{}", self.id).into();
-        }
-        role
+        objects
+    }
+
+    async fn own_rights(&self) -> Vec<Value> {
+        let policy = &self.settings.policy;
+        let any = || vec!["*".to_owned()].into_iter().collect();
+        let values = json!({
+            "image": {"repository": "unused"},
+            "serviceAccount": {"name": "acr-attach"},
+            "leaderElection": {"leaseName": "acr-attach"},
+            "pullSecrets": {
+                "enabled": policy.pull_secrets,
+                "names": policy.secret_names.listed().cloned().unwrap_or_else(any),
+                "serviceAccounts": policy.account_names.listed().cloned().unwrap_or_else(any),
+            },
+        });
+        let own = self.namespace();
+        rights(&rendered(&own, &own, &values, &[]).await)
+    }
+
+    /// Waits until the API server keeps the operator from what the policies forbid.
+    async fn until_fenced(&self) {
+        let secrets: Api<Secret> = Api::namespaced(self.as_operator().await, &self.namespace());
+        let names = self.settings.policy.secret_names.listed();
+        let name = names.and_then(|it| it.iter().next()).map_or("acr-pull", String::as_str);
+        let bare = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}});
+        let params = PatchParams::apply("world").dry_run();
+        self.until("the policies to be in force", || async {
+            let refused = secrets.patch(name, &params, &Patch::Apply(&bare)).await.err()?;
+            refused.to_string().contains("acr-attach may write no Secrets").then_some(())
+        })
+        .await;
+    }
+
+    /// A client that acts as the operator, whose calls do not count as the operator's.
+    pub async fn as_operator(&self) -> Client {
+        self.acting_as(&self.user()).await
+    }
+
+    /// A client of an administrator who acts as somebody else.
+    pub async fn acting_as(&self, user: &str) -> Client {
+        let mut kubeconfig = Kubeconfig::read_from(self.cluster.admin_kubeconfig()).unwrap();
+        let user = user.to_owned();
+        kubeconfig.auth_infos[0].auth_info.as_mut().unwrap().impersonate = Some(user);
+        self.cluster.client(kubeconfig).await.unwrap()
     }
 
     /// Waits until the API server's own view of the operator's rights has caught up.
@@ -110,12 +138,39 @@ impl World {
         .await;
     }
 
-    async fn install<K>(&self, api: &Api<K>, manifest: &Value)
-    where
-        K: Clone + DeserializeOwned + std::fmt::Debug,
-    {
-        let name = manifest["metadata"]["name"].as_str().unwrap();
+    async fn install(&self, manifest: &Value) {
         let params = PatchParams::apply("world").force();
-        api.patch(name, &params, &Patch::Apply(manifest)).await.unwrap();
+        self.apply_object(manifest, &params).await.unwrap();
     }
+
+    /// Applies any object, on the server's side.
+    pub async fn apply_object(
+        &self,
+        manifest: &Value,
+        params: &PatchParams,
+    ) -> kube::Result<DynamicObject> {
+        let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+        let version = text(&manifest["apiVersion"]);
+        let (group, version) = version.split_once('/').unwrap_or(("", &version));
+        let kind = GroupVersionKind::gvk(group, version, &text(&manifest["kind"]));
+        let resource = ApiResource::from_gvk(&kind);
+        let api: Api<DynamicObject> = match manifest["metadata"]["namespace"].as_str() {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        let name = text(&manifest["metadata"]["name"]);
+        api.patch(&name, params, &Patch::Apply(manifest)).await
+    }
+}
+
+/// What of rendered objects are the operator's rights.
+fn rights(text: &str) -> Vec<Value> {
+    let mut objects: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
+    // Roles for people are nobody's in these tests.
+    let for_people = |it: &Value| {
+        let name = it["metadata"]["name"].as_str().unwrap();
+        it["kind"] == "ClusterRole" && (name.ends_with("-view") || name.ends_with("-edit"))
+    };
+    objects.retain(|it| KINDS.iter().any(|kind| it["kind"] == *kind) && !for_people(it));
+    objects
 }

@@ -54,6 +54,15 @@ impl AuditEvent {
 
 /// The calls of one user, in the order of their first line in the log.
 pub(crate) fn calls_by(path: &Path, user: &str) -> Result<Vec<AuditEvent>, Error> {
+    calls_of(path, user, |it| it == user)
+}
+
+/// The calls of the users that are wanted, whose names all contain that text.
+pub(crate) fn calls_of(
+    path: &Path,
+    part: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<AuditEvent>, Error> {
     let mut log = BufReader::new(File::open(path).map_err(Error::file("open", path))?);
     let (mut calls, mut seen) = (Vec::new(), HashMap::new());
     let mut text = String::new();
@@ -65,7 +74,7 @@ pub(crate) fn calls_by(path: &Path, user: &str) -> Result<Vec<AuditEvent>, Error
             break;
         }
         // Most lines are somebody else's; reading them as JSON would take long.
-        if !text.contains(user) {
+        if !text.contains(part) {
             continue;
         }
         let event: Line = serde_json::from_str(&text).map_err(|source| Error::Audit {
@@ -73,7 +82,7 @@ pub(crate) fn calls_by(path: &Path, user: &str) -> Result<Vec<AuditEvent>, Error
             line,
             source,
         })?;
-        if event.user.username == user {
+        if wanted(&event.user.username) {
             // A watch is noted when it opens and again when it closes.
             let place = *seen.entry(event.audit_id.clone()).or_insert(calls.len());
             match calls.get_mut(place) {

@@ -172,6 +172,22 @@ impl Cluster {
         audit::calls_by(&self.audit_log(), user)
     }
 
+    /// All calls so far of the service accounts of that name in the namespaces whose names begin
+    /// so, as [`calls_by`](Self::calls_by) tells them.
+    ///
+    /// # Errors
+    ///
+    /// When the audit log cannot be read.
+    pub fn calls_by_service_accounts(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Vec<AuditEvent>, Error> {
+        let (begin, end) = (Self::service_account_user(namespace, ""), format!(":{name}"));
+        let begin = begin.trim_end_matches(':');
+        audit::calls_of(&self.audit_log(), begin, |it| it.starts_with(begin) && it.ends_with(&end))
+    }
+
     async fn token(
         &self,
         (namespace, name): (&str, &str),

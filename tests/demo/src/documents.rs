@@ -1,6 +1,6 @@
 //! README, the samples and the rights, held to what the demo does.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 use azure_sim::{
     Model,
@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use crate::{
     azure::{CLIENT_SECRET, PULLER, world},
-    operator::PULL_SECRET_NAMES,
+    operator::{ACCOUNT, NAMESPACE, PULL_SECRET_NAMES},
     pull_secret::{LABEL, LABELLED, NAME, NAMED, SAMPLE, SECRET},
-    world::BINDINGS,
+    rights::{FILES, rights},
 };
 
 /// The repository's root.
@@ -148,23 +148,23 @@ fn a_sample_with_a_name_of_its_own_tells_to_allow_it() {
     }
 }
 
-/// Verbs, with the names they are granted for.
-fn rule_on_secrets(text: &str) -> (Value, Vec<Value>) {
-    let objects = objects(text).into_iter().filter(|it| it["kind"] == "ClusterRole");
-    let rules = objects.flat_map(|it| it["rules"].as_array().unwrap().clone());
-    let [rule] = &rules.filter(|it| it["resources"] == json!(["secrets"])).collect::<Vec<_>>()[..]
-    else {
-        panic!("there should be one rule on Secrets")
-    };
-    (rule["verbs"].clone(), rule["resourceNames"].as_array().unwrap().clone())
-}
-
 #[test]
-fn the_operator_has_the_same_rights_on_each_name_that_it_allows() {
-    let (verbs, mut names) = rule_on_secrets(&read("deploy/rbac.yaml"));
-    let (added, others) = rule_on_secrets(BINDINGS);
-    assert_eq!(added, verbs);
-    names.extend(others);
-    let granted: BTreeSet<_> = names.iter().map(|it| it.as_str().unwrap()).collect();
-    assert_eq!(granted, PULL_SECRET_NAMES.split(',').collect());
+fn the_operator_has_rights_on_each_name_that_it_allows_and_no_fence_in_the_way() {
+    let texts: Vec<_> = FILES.iter().map(|it| read(it)).collect();
+    let rights = rights(&texts).unwrap();
+    let items = rights["items"].as_array().unwrap();
+    let find = |kind: &str, name: &str| {
+        let mut all = items.iter();
+        all.find(|it| it["kind"] == kind && it["metadata"]["name"] == name).unwrap()
+    };
+    find("Namespace", NAMESPACE);
+    find("ServiceAccount", ACCOUNT);
+    let allowed: Vec<_> = PULL_SECRET_NAMES.split(',').collect();
+    let rules = find("ClusterRole", "acr-attach")["rules"].as_array().unwrap();
+    let rule = rules.iter().find(|it| it["resources"] == json!(["secrets"])).unwrap();
+    assert_eq!(rule["resourceNames"], json!(allowed));
+    for kind in ["acr-attach-secrets", "acr-attach-service-accounts"] {
+        let fence = find("ValidatingAdmissionPolicy", kind).to_string();
+        assert!(fence.contains(&json!(allowed).to_string().replace('"', "\\\"")), "{fence}");
+    }
 }

@@ -18,6 +18,7 @@ mod play;
 mod pull_secret;
 mod pulls;
 mod registry;
+mod rights;
 mod somebody;
 mod stopwatch;
 mod story;

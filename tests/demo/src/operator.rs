@@ -27,8 +27,7 @@ pub const ACCOUNT: &str = "acr-attach";
 pub const RESYNC: Duration = Duration::from_secs(5);
 /// Short too, and long enough to see in status that something waits to be removed.
 pub const REMOVAL_DELAY: Duration = Duration::from_secs(10);
-/// The default name, which README's quick start uses, and that of Microsoft's guide. Its rules
-/// stand in deploy/rbac.yaml and in bindings.yaml.
+/// The default name, which README's quick start uses, and that of Microsoft's guide.
 pub const PULL_SECRET_NAMES: &str = "acr-pull,acr-secret";
 
 /// A kubelet would renew the token; here nobody does, and nobody plays longer than a day.

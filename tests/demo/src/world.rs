@@ -18,13 +18,10 @@ use crate::{
     Flags,
     azure::Azure,
     kubectl::{self, Kubectl},
+    rights::{FILES, rights},
     terminal::say_done,
 };
 
-/// The rights that the operator needs.
-const RIGHTS: &str = "deploy/rbac.yaml";
-/// Who gets them.
-pub const BINDINGS: &str = include_str!("bindings.yaml");
 /// What `kubectl get` takes for an attachment's own words.
 const MESSAGE: &str = r#"{.status.conditions[?(@.type=="Ready")].message}"#;
 
@@ -46,8 +43,8 @@ impl World {
     /// # Errors
     /// When something is missing or does not start.
     pub async fn start(flags: &Flags) -> Result<Self> {
-        if !Path::new(RIGHTS).is_file() {
-            bail!("there is no {RIGHTS} here; start the demo in the root of the repository");
+        if let Some(missing) = FILES.iter().find(|it| !Path::new(it).is_file()) {
+            bail!("there is no {missing} here; start the demo in the root of the repository");
         }
         let program = kubectl::find(&flags.kubectl)?;
         let start = Instant::now();
@@ -72,7 +69,7 @@ impl World {
         let kubectl = Kubectl::new(program, plane.admin_kubeconfig(), cache);
         let world = Self { plane, azure, kubectl, client };
         world.grant_rights().await.context("the operator was not given its rights")?;
-        say_done(&format!("rights of {RIGHTS} given to the operator"), start);
+        say_done("rights of deploy/base given to the operator", start);
         Ok(world)
     }
 
@@ -115,8 +112,12 @@ impl World {
     }
 
     async fn grant_rights(&self) -> Result<()> {
-        let bindings = self.write("bindings.yaml", BINDINGS)?;
-        self.kubectl.run(&format!("apply -f {} -f {RIGHTS}", bindings.display())).await?;
+        let texts = FILES
+            .iter()
+            .map(|file| fs::read_to_string(file).with_context(|| format!("cannot read {file}")));
+        let rights = rights(&texts.collect::<Result<Vec<_>>>()?)?;
+        let rights = self.write("rights.json", &rights.to_string())?;
+        self.kubectl.run(&format!("apply -f {}", rights.display())).await?;
         Ok(())
     }
 

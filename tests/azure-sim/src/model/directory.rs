@@ -138,6 +138,15 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// Lets tokens of that issuer about that subject stand in for a secret.
+    pub fn federate(&mut self, issuer: &str, subject: &str) {
+        self.federated_credentials.push(FederatedCredential {
+            issuer: issuer.into(),
+            subject: subject.into(),
+            audience: FederatedCredential::AUDIENCE.into(),
+        });
+    }
+
     /// The object ids whose role assignments count for this principal.
     pub(crate) fn identities(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.object_id.as_str()).chain(self.member_of.iter().map(String::as_str))

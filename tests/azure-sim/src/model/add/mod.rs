@@ -3,9 +3,9 @@
 mod clusters;
 
 use super::{
-    ClientSecret, DEFAULT_RESOURCE_GROUP, DEFAULT_SUBSCRIPTION, DEFAULT_TENANT,
-    FederatedCredential, Lock, LockLevel, Model, Principal, PrincipalType, Registry, Repository,
-    ResourceGroup, RoleAssignmentMode, Subscription, Tag, Tenant, TokenIssuer, scope::stable_guid,
+    ClientSecret, DEFAULT_RESOURCE_GROUP, DEFAULT_SUBSCRIPTION, DEFAULT_TENANT, Lock, LockLevel,
+    Model, Principal, PrincipalType, Registry, Repository, ResourceGroup, RoleAssignmentMode,
+    Subscription, Tag, Tenant, TokenIssuer, scope::stable_guid,
 };
 
 /// Something about to be put into a [`Model`]: set what matters, then call `add`.
@@ -168,13 +168,7 @@ impl Add<'_, Principal> {
 
     /// Adds a federated credential with the usual audience.
     pub fn federated(self, issuer: &str, subject: &str) -> Self {
-        self.with(|it| {
-            it.federated_credentials.push(FederatedCredential {
-                issuer: issuer.into(),
-                subject: subject.into(),
-                audience: FederatedCredential::AUDIENCE.into(),
-            });
-        })
+        self.with(|it| it.federate(issuer, subject))
     }
 
     /// Grants it an app role of Microsoft Graph, such as [`super::APPLICATION_READ_ALL`].
