@@ -10,13 +10,13 @@ import (
 	"github.com/fluxcd/cli-utils/pkg/object"
 	"github.com/fluxcd/pkg/ssa"
 	"github.com/fluxcd/pkg/ssa/utils"
+	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
-	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // Flux looks every 5 s. A status that is wrong for a moment shall not slip through.
@@ -40,7 +40,8 @@ func manifests(path string) ([]*unstructured.Unstructured, error) {
 
 // Manager returns Flux's own, as that controller sets it up.
 func manager(controller string) (*ssa.ResourceManager, error) {
-	ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr)))
+	// What goes wrong comes back as an error.
+	log.SetLogger(logr.Discard())
 	config, err := clientcmd.BuildConfigFromFlags("", os.Getenv("KUBECONFIG"))
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig that KUBECONFIG names: %w", err)
