@@ -32,8 +32,14 @@ mod federation;
 mod finding;
 #[path = "integration/in_the_way.rs"]
 mod in_the_way;
+#[path = "integration/liveness.rs"]
+mod liveness;
+#[path = "integration/logs.rs"]
+mod logs;
 #[path = "integration/looked_up.rs"]
 mod looked_up;
+#[path = "integration/metrics.rs"]
+mod metrics;
 #[path = "integration/outages.rs"]
 mod outages;
 #[path = "integration/program.rs"]

@@ -24,7 +24,7 @@ fn program(arguments: &[&str]) -> Command {
 }
 
 /// The program in that world, through its proxy.
-async fn operator_program(world: &World, folder: &tempfile::TempDir) -> Command {
+pub async fn operator_program(world: &World, folder: &tempfile::TempDir) -> Command {
     let account = world.cluster.service_account(&world.namespace(), "acr-attach").await.unwrap();
     let kubeconfig = folder.path().join("kubeconfig");
     std::fs::write(&kubeconfig, serde_json::to_string(&account).unwrap()).unwrap();
@@ -47,7 +47,7 @@ async fn operator_program(world: &World, folder: &tempfile::TempDir) -> Command 
 
 /// Tells the program to stop, and waits until it has. It promises 5 s, and an Azure that hangs
 /// takes 20 s to give up.
-async fn end(mut child: Child) -> std::process::ExitStatus {
+pub async fn end(mut child: Child) -> std::process::ExitStatus {
     let id = i32::try_from(child.id().unwrap()).unwrap();
     let pid = rustix::process::Pid::from_raw(id).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();

@@ -1,0 +1,55 @@
+//! The real programs that `make tools` builds, as a user runs them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use control_plane::Options;
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+/// No command takes longer, not even one that waits.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// The root of the repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// One of the real programs: beside the ready-made ones, else where `make tools` puts it.
+pub fn path(name: &str) -> PathBuf {
+    let given = Options::from_env().unwrap().programs.join(name);
+    let built = root().join("target/tools/bin").join(name);
+    let found = [given, built].into_iter().find(|it| it.is_file());
+    found.unwrap_or_else(|| panic!("there is no {name}; `make tools` builds it"))
+}
+
+/// A program in the root of the repository, with nothing of the user's own settings.
+pub fn command(name: &str) -> Command {
+    let mut command = Command::new(path(name));
+    command.current_dir(root()).env_clear().env("HOME", "/dev/null").kill_on_drop(true);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs a command with that input, and waits until it ends.
+pub async fn output(command: &mut Command, input: &str) -> Output {
+    let running = async {
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // Whoever reads no input may have ended already.
+        let _ = stdin.write_all(input.as_bytes()).await;
+        drop(stdin);
+        child.wait_with_output().await.unwrap()
+    };
+    let ended = tokio::time::timeout(DEADLINE, running).await;
+    ended.unwrap_or_else(|_| panic!("{command:?} took more than {DEADLINE:?}"))
+}
+
+/// What a command says that must succeed.
+pub async fn said(command: &mut Command, input: &str) -> String {
+    let output = output(command, input).await;
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {error}");
+    String::from_utf8(output.stdout).unwrap()
+}
