@@ -12,6 +12,8 @@
 
 #[path = "integration/admission.rs"]
 mod admission;
+#[path = "integration/alerts.rs"]
+mod alerts;
 #[path = "integration/assigned_roles.rs"]
 mod assigned_roles;
 #[path = "integration/attaching.rs"]
@@ -22,6 +24,8 @@ mod budget;
 mod causes;
 #[path = "integration/clouds.rs"]
 mod clouds;
+#[path = "integration/dashboard.rs"]
+mod dashboard;
 #[path = "integration/detaching.rs"]
 mod detaching;
 #[path = "integration/documents.rs"]

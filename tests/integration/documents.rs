@@ -249,7 +249,7 @@ fn the_pages_name_no_flag_that_there_is_not() {
     let command = Arguments::augment_args(clap::Command::new("run"));
     let there: BTreeSet<_> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
     let pages = [REFERENCE, "README.md", "docs/azure-permissions.md", "docs/credentials.md"];
-    for page in pages.into_iter().chain(["docs/metrics.md"]) {
+    for page in pages.into_iter().chain(["docs/metrics.md", "docs/alerts.md"]) {
         let text = read(page);
         for flag in code(&text).iter().filter_map(|it| it.strip_prefix("--")) {
             let name = flag.split(['=', ' ']).next().unwrap();
