@@ -3,6 +3,8 @@
 SHELL := /bin/sh
 BIN := target/tools/bin
 PROGRAMS := $(addprefix $(BIN)/,etcd kube-apiserver kube-controller-manager kubectl)
+# Those that judge metrics, alerts and the dashboard; no folder of ready-made programs holds them.
+MONITORING := $(addprefix $(BIN)/,promtool prometheus)
 # Tests wait more than they work.
 CARGO_TEST := RUST_TEST_THREADS=8 cargo test --workspace --all-targets --quiet
 
@@ -20,7 +22,7 @@ KUBECTL := $(BIN)/kubectl
 NEEDED := $(PROGRAMS)
 endif
 
-tools: $(NEEDED) ## Builds the real programs that are missing: etcd, the control plane, kubectl
+tools: $(NEEDED) $(MONITORING) ## Builds the real programs that are missing: etcd, the control plane, kubectl, Prometheus
 	@echo "make tools: the programs are in $(or $(KUBEBUILDER_ASSETS),$(BIN))"
 
 $(BIN)/etcd: tests/tools/etcd/go.mod tests/tools/etcd/go.sum
@@ -33,10 +35,16 @@ $(BIN)/kube-%: tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum
 $(BIN)/kubectl: tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum
 	@tests/tools/build tests/tools/kubernetes k8s.io/kubernetes/cmd/kubectl $@
 
-build: ## Builds the operator for release
-	@cargo build --release --bin acr-attach
+# One after the other too.
+$(BIN)/prometheus: $(BIN)/promtool
+$(BIN)/promtool $(BIN)/prometheus: tests/tools/prometheus/go.mod tests/tools/prometheus/go.sum
+	@tests/tools/build tests/tools/prometheus github.com/prometheus/prometheus/cmd/$(@F) $@
 
-demo: tools build ## Shows it at work on loopback; ARGS=--once ends by itself
+build: ## Builds the operator for release
+	@ACR_ATTACH_REVISION=$$(git rev-parse --short=12 HEAD 2>/dev/null) \
+		cargo build --release --bin acr-attach
+
+demo: $(NEEDED) build ## Shows it at work on loopback; ARGS=--once ends by itself
 	@cargo build -p demo
 	@target/debug/demo --operator target/release/acr-attach --kubectl $(KUBECTL) $(ARGS)
 
