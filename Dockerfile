@@ -7,8 +7,10 @@ RUN apk add --no-cache build-base ca-certificates-bundle cmake perl
 RUN cargo install --locked --version 0.7.7 cargo-auditable
 WORKDIR /source
 COPY . .
+# The commit that metric acr_attach_build_info names.
+ARG REVISION=
 # The list of crates goes into the program, where scanners look for it.
-RUN cargo auditable build --release --locked --bin acr-attach \
+RUN ACR_ATTACH_REVISION=$REVISION cargo auditable build --release --locked --bin acr-attach \
  && mkdir -p /image/etc/ssl/certs \
  && cp target/release/acr-attach /image/ \
  && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/

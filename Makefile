@@ -10,6 +10,8 @@ PROGRAMS := $(addprefix $(BIN)/,etcd kube-apiserver kube-controller-manager kube
 CHART_PROGRAMS := $(addprefix $(BIN)/,helm helm-docs)
 JUDGES := $(addprefix $(BIN)/,gitops-flux gitops-argocd)
 RECORDINGS := $(CURDIR)/target/gitops
+# Those that judge metrics, alerts and the dashboard; no folder of ready-made programs holds them.
+MONITORING := $(addprefix $(BIN)/,promtool prometheus)
 # Tests wait more than they work.
 CARGO_TEST := RUST_TEST_THREADS=8 cargo test --workspace --all-targets --quiet
 
@@ -27,7 +29,7 @@ KUBECTL := $(BIN)/kubectl
 NEEDED := $(PROGRAMS)
 endif
 
-tools: $(NEEDED) $(CHART_PROGRAMS) ## Builds the real programs that are missing: etcd, the control plane, kubectl, helm
+tools: $(NEEDED) $(CHART_PROGRAMS) $(MONITORING) ## Builds the real programs that are missing: etcd, the control plane, kubectl, helm, Prometheus
 	@echo "make tools: the programs are in $(or $(KUBEBUILDER_ASSETS),$(BIN))"
 
 $(BIN)/etcd: tests/tools/etcd/go.mod tests/tools/etcd/go.sum
@@ -51,6 +53,11 @@ gitops-tools: $(JUDGES) ## Builds what judges attachments by Flux's and Argo CD'
 $(BIN)/gitops-%: tests/gitops/build $(wildcard tests/gitops/*/*.go tests/gitops/*/go.*)
 	@tests/gitops/build $* $@
 
+# One after the other too.
+$(BIN)/prometheus: $(BIN)/promtool
+$(BIN)/promtool $(BIN)/prometheus: tests/tools/prometheus/go.mod tests/tools/prometheus/go.sum
+	@tests/tools/build tests/tools/prometheus github.com/prometheus/prometheus/cmd/$(@F) $@
+
 # Both are programs of the Rust world, built once.
 $(BIN)/cargo-%:
 	@cargo install --quiet --locked --root target/tools --version $(VERSION) cargo-$*
@@ -61,7 +68,8 @@ $(BIN)/cargo-cyclonedx: VERSION := 0.5.9
 build: $(BIN)/cargo-auditable ## Builds the operator for release: static, with the list of its crates inside
 	@tests/tools/packages musl-gcc:musl-tools
 	@rustup --quiet target add $(TARGET)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo auditable build --release --locked --target $(TARGET) --bin acr-attach
+	@PATH="$(CURDIR)/$(BIN):$$PATH" ACR_ATTACH_REVISION=$$(git rev-parse --short=12 HEAD 2>/dev/null) \
+		cargo auditable build --release --locked --target $(TARGET) --bin acr-attach
 
 image: build ## Builds the image from that program, into target/image/oci
 	@tests/tools/packages buildah:buildah
@@ -70,13 +78,13 @@ image: build ## Builds the image from that program, into target/image/oci
 sbom: $(BIN)/cargo-cyclonedx ## Writes what the operator is made of, as CycloneDX, to target/acr-attach.cdx.json
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/tools/sbom $(TARGET) target/acr-attach.cdx.json
 
-demo: tools build ## Shows it at work on loopback; ARGS=--once ends by itself
+demo: $(NEEDED) build ## Shows it at work on loopback; ARGS=--once ends by itself
 	@cargo build -p demo
 	@target/debug/demo --operator $(OPERATOR) --kubectl $(KUBECTL) $(ARGS)
 
 # What the operator asked in all tests is compared with the rules of the chart at the end.
 test: tools gitops-tools image format lint ## Checks format, lints and generated files, and runs all tests
-	@cargo build --quiet -p control-plane -p rights
+	@cargo build --quiet --workspace --all-targets
 	@rm -rf $(RECORDINGS)
 	@target/debug/control-plane run --crd crds/registryattachments.yaml -- \
 		sh -c 'GITOPS_RECORDINGS=$(RECORDINGS) $(CARGO_TEST) && target/debug/rights deploy/base/acr-attach.yaml'

@@ -19,13 +19,14 @@ pub mod azure;
 pub mod controller;
 pub mod domain;
 pub mod fence;
+pub mod life;
 pub mod metrics;
 pub mod server;
 pub mod settings;
 pub mod telemetry;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
@@ -35,6 +36,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::azure::{Azure, Configuration};
 use crate::controller::{Candidate, Context, Rules, Work};
 use crate::fence::Fence;
+use crate::life::Pulse;
 use crate::metrics::Metrics;
 use crate::server::{Pages, Part};
 use crate::settings::Settings;
@@ -67,12 +69,20 @@ pub async fn run(
     let Connections { http, kubernetes, listener, mut metrics } = connections;
     let counts = Metrics::new(&mut metrics);
     let part = Part::default();
-    let pages = Pages { part: part.clone(), metrics: counts.clone(), registry: Arc::new(metrics) };
-    let serve = axum::serve(listener, server::router(pages));
+    let pulse = Pulse::new(Instant::now());
+    let pages = Pages {
+        part: part.clone(),
+        pulse: pulse.clone(),
+        limits: settings.limits,
+        metrics: counts.clone(),
+        per_object: settings.metrics_per_object,
+        registry: Arc::new(Mutex::new(metrics)),
+    };
     let replica = Replica { settings, http, kubernetes, counts, part };
     tokio::select! {
         () = replica.run(stop) => Ok(()),
-        served = serve => served,
+        served = server::serve(listener, pages) => served,
+        () = pulse.tick() => Ok(()),
     }
 }
 
@@ -124,7 +134,7 @@ impl Work for Replica {
 
     fn leads(&self, leads: bool) {
         if let Some(election) = &self.settings.election {
-            self.counts.leads(&election.lease, leads);
+            self.counts.api_server.leads(&election.lease, leads);
         }
         if !leads {
             self.part.stands_by();

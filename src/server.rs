@@ -1,28 +1,40 @@
 //! `/livez`, `/readyz` and `/metrics`. None of them asks Azure or the API server: an outage
 //! there must not restart the operator.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use crate::controller::Attachments;
+use crate::life::{Limits, Pulse};
 use crate::metrics::Metrics;
+use crate::metrics::text::Format;
 
 /// What the three pages show.
 #[derive(Clone)]
 pub struct Pages {
     /// What this replica does.
     pub part: Part,
+    /// The executor that it does it on.
+    pub pulse: Pulse,
+    /// How long there may be no sign of life.
+    pub limits: Limits,
     /// Counts.
     pub metrics: Metrics,
-    /// Where the counts are kept.
-    pub registry: Arc<Registry>,
+    /// Whether each attachment is told of on its own.
+    pub per_object: bool,
+    /// Where the counts are kept. Who reads them first measures, and nobody else meanwhile.
+    pub registry: Arc<Mutex<Registry>>,
 }
 
 /// What a replica does: it starts, stands by while another one leads, or works on attachments.
@@ -57,13 +69,58 @@ impl Part {
     }
 }
 
-/// The pages as a service.
-pub fn router(pages: Pages) -> Router {
+/// Serves the pages until that is awaited no more, on a thread of its own: so they also tell that
+/// everything else is stuck.
+///
+/// # Errors
+/// When they cannot be served.
+pub async fn serve(listener: TcpListener, pages: Pages) -> io::Result<()> {
+    let stop = CancellationToken::new();
+    let _ends_with_this = stop.clone().drop_guard();
+    let listener = listener.into_std()?;
+    let (tell, told) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("pages".to_owned());
+    thread.spawn(move || {
+        // Nobody listens any more only when the operator ends.
+        let _ = tell.send(serve_here(listener, pages, &stop));
+    })?;
+    told.await.unwrap_or_else(|_| Err(io::Error::other("the thread of the pages has panicked")))
+}
+
+fn serve_here(
+    listener: std::net::TcpListener,
+    pages: Pages,
+    stop: &CancellationToken,
+) -> io::Result<()> {
+    let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    executor.block_on(async {
+        let serve = axum::serve(TcpListener::from_std(listener)?, router(pages));
+        tokio::select! {
+            served = serve => served,
+            () = stop.cancelled() => Ok(()),
+        }
+    })
+}
+
+fn router(pages: Pages) -> Router {
     Router::new()
-        .route("/livez", get(|| async { "ok\n" }))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(pages)
+}
+
+async fn livez(State(pages): State<Pages>) -> Response {
+    let Limits { executor, watch } = pages.limits;
+    let now = Instant::now();
+    let trouble = pages.pulse.trouble(now, executor).or_else(|| match pages.part.get() {
+        Doing::Works(attachments) => attachments.trouble(now, watch),
+        Doing::Starts | Doing::StandsBy => None,
+    });
+    match trouble {
+        None => "ok\n".into_response(),
+        Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, trouble).into_response(),
+    }
 }
 
 async fn readyz(State(pages): State<Pages>) -> Response {
@@ -76,15 +133,16 @@ async fn readyz(State(pages): State<Pages>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, waits).into_response()
 }
 
-async fn metrics(State(pages): State<Pages>) -> Response {
-    const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+async fn metrics(State(pages): State<Pages>, headers: HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let format = Format::for_accept(accept);
+    let registry = pages.registry.lock().unwrap_or_else(PoisonError::into_inner);
     match pages.part.get() {
-        Doing::Works(attachments) => attachments.count(&pages.metrics),
-        Doing::Starts | Doing::StandsBy => pages.metrics.attachments(std::iter::empty()),
+        Doing::Works(attachments) => attachments.count(&pages.metrics, pages.per_object),
+        Doing::Starts | Doing::StandsBy => pages.metrics.measure(&[], false, []),
     }
-    let mut text = String::new();
-    match encode(&mut text, &pages.registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+    match format.page(&registry) {
+        Ok(text) => ([(header::CONTENT_TYPE, format.content_type())], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
 }

@@ -1,8 +1,10 @@
 //! The log: one line an event, as JSON or as text, on standard error.
 
+use tracing::Span;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use uuid::Uuid;
 
 use crate::settings::{LogFormat, LogLevel};
 
@@ -14,7 +16,9 @@ pub fn start(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
     let registry = tracing_subscriber::registry().with(EnvFilter::new(directives(level)));
     match format {
         LogFormat::Json => {
-            let lines = tracing_subscriber::fmt::layer().json().flatten_event(true);
+            // What a line and what it is part of say are fields side by side: so they are found.
+            let lines = json_subscriber::layer().flatten_event(true).with_current_span(false);
+            let lines = lines.with_span_list(false).flatten_span_list_on_top_level(true);
             registry.with(lines.with_writer(std::io::stderr)).try_init()
         }
         LogFormat::Text => {
@@ -22,6 +26,12 @@ pub fn start(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
             registry.with(lines).try_init()
         }
     }
+}
+
+/// What the lines of one pass on an attachment have in common, whatever is logged.
+#[must_use]
+pub fn pass(name: &str, generation: Option<i64>) -> Span {
+    tracing::error_span!("pass", reconcile_id = %Uuid::new_v4(), name, generation)
 }
 
 /// Libraries speak one level lower than we do: their `info` is our `debug`.

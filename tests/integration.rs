@@ -12,6 +12,8 @@
 
 #[path = "integration/admission.rs"]
 mod admission;
+#[path = "integration/alerts.rs"]
+mod alerts;
 #[path = "integration/argocd.rs"]
 mod argocd;
 #[path = "integration/assigned_roles.rs"]
@@ -28,6 +30,8 @@ mod chart;
 mod chart_objects;
 #[path = "integration/clouds.rs"]
 mod clouds;
+#[path = "integration/dashboard.rs"]
+mod dashboard;
 #[path = "integration/detaching.rs"]
 mod detaching;
 #[path = "integration/documents.rs"]
@@ -48,8 +52,14 @@ mod helm;
 mod image;
 #[path = "integration/in_the_way.rs"]
 mod in_the_way;
+#[path = "integration/liveness.rs"]
+mod liveness;
+#[path = "integration/logs.rs"]
+mod logs;
 #[path = "integration/looked_up.rs"]
 mod looked_up;
+#[path = "integration/metrics.rs"]
+mod metrics;
 #[path = "integration/outages.rs"]
 mod outages;
 #[path = "integration/program.rs"]

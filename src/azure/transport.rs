@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use azure_core::error::ErrorKind;
-use azure_core::http::headers::{Headers, RETRY_AFTER};
+use azure_core::http::headers::{HeaderName, Headers, RETRY_AFTER};
 use azure_core::http::{AsyncRawResponse, HttpClient, Method, Request, StatusCode, Transport};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -19,6 +19,10 @@ use crate::metrics::Metrics;
 const DEADLINE: Duration = Duration::from_secs(20);
 /// How much one answer may hold. A list of role assignments can be megabytes.
 const MOST_BYTES: usize = 16 << 20;
+
+/// By these Microsoft's support finds a request, and those that it led to.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
+const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
 
 /// Why a request brought no answer that a caller could use.
 #[derive(Debug, Error)]
@@ -75,10 +79,24 @@ impl Bounded {
         let answer = answer.unwrap_or_else(|_| Err(Fault::TimedOut(host.to_owned())));
         let code =
             answer.as_ref().map_or_else(|_| "none".to_owned(), |(status, ..)| status.to_string());
-        self.metrics.azure(service, operation(request), &code, start.elapsed());
+        let (operation, took) = (operation(request), start.elapsed());
+        self.metrics.azure.asked(service, operation, &code, took);
+        let id =
+            |name| answer.as_ref().ok().and_then(|(_, headers, _)| headers.get_optional_str(name));
+        tracing::debug!(
+            service,
+            operation,
+            code,
+            milliseconds = took.as_millis(),
+            azure_request_id = id(&REQUEST_ID),
+            azure_correlation_id = id(&CORRELATION_ID),
+            "asked Azure"
+        );
         let (status, headers, body) = answer?;
         if status == StatusCode::TooManyRequests {
-            self.metrics.asked_to_wait(service, Timestamp::now() + wait(retry_after(&headers)));
+            self.metrics
+                .azure
+                .asked_to_wait(service, Timestamp::now() + wait(retry_after(&headers)));
         }
         match service {
             ENTRA | IMDS if !status.is_success() => Err(refusal(status, &headers, &body)),

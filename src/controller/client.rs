@@ -27,7 +27,7 @@ pub fn fenced(client: &Client, fence: Fence, metrics: Metrics) -> Client {
                 |_| "<error>".to_owned(),
                 |answer| answer.status().as_u16().to_string(),
             );
-            metrics.api_server(method.as_str(), &code, start.elapsed());
+            metrics.api_server.asked(method.as_str(), &code, start.elapsed());
             answer
         }
     });

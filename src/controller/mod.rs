@@ -3,6 +3,7 @@
 mod accounts;
 mod act;
 mod assignments;
+mod attachments;
 mod choice;
 mod client;
 mod context;
@@ -35,13 +36,13 @@ mod touched;
 mod unreadable;
 mod vanished;
 mod watches;
+mod watching;
 
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use futures::{FutureExt, Stream, StreamExt};
-use jiff::Timestamp;
+use futures::{Stream, StreamExt};
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Controller};
@@ -51,9 +52,12 @@ use kube::runtime::{PredicateConfig, WatchStreamExt};
 use kube::{Client, ResourceExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
-use crate::api::{MethodInUse, RegistryAttachment};
-use crate::metrics::{Metrics, Standing};
+use crate::api::RegistryAttachment;
+use crate::life::Signs;
+use crate::telemetry;
+pub use attachments::Attachments;
 pub use client::fenced;
 pub use context::{Context, Rules};
 pub use held::held;
@@ -63,13 +67,13 @@ use reconcile::reconcile;
 use touched::wakes;
 use vanished::{Vanished, let_go};
 use watches::Touch;
+use watching::Watching;
+
+/// What they are called in requests.
+const ATTACHMENTS: &str = "registryattachments";
 
 /// An attachment, or what is left of one that this version cannot read.
 pub type Guarded = DeserializeGuard<RegistryAttachment>;
-
-/// The attachments as the watch has shown them.
-#[derive(Clone)]
-pub struct Attachments(Store<Guarded>);
 
 /// Watches the attachments that the label selector chooses and reconciles them, `concurrency`
 /// at once, until told to stop. Passes at work are finished then.
@@ -81,12 +85,17 @@ pub fn run(
     stop: CancellationToken,
 ) -> (Attachments, impl Future<Output = ()> + use<>) {
     let (store, writer) = reflector::store();
-    let api: Api<Guarded> = Api::all(client.clone());
+    let signs = Signs::default();
+    let watching = Watching::new(client, signs.clone(), ctx.metrics.watches.clone());
+    let api: Api<Guarded> = Api::all(watching.client(ATTACHMENTS));
     let vanished = Arc::new(Vanished::default());
     let (tell_gone, gone) = mpsc::unbounded_channel();
     let watched = watcher(api, watcher::Config::default().labels(selector))
         .default_backoff()
-        .inspect(|event| log_watch(event.as_ref().err()))
+        .inspect({
+            let watching = watching.clone();
+            move |event| watch_failed(event.as_ref().err(), &watching)
+        })
         .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer)
         .inspect({
@@ -103,7 +112,8 @@ pub fn run(
         })
         .applied_objects()
         .predicate_filter(trigger, PredicateConfig::default());
-    let attachments = Attachments(store.clone());
+    let attachments = Attachments::new(store.clone(), signs);
+    ctx.metrics.passes.begin(concurrency);
     let config = controller::Config::default().concurrency(concurrency);
     let (tell, touches) = mpsc::unbounded_channel();
     let passes = Controller::for_stream(watched, store.clone())
@@ -114,21 +124,22 @@ pub fn run(
         .reconcile_on(received(gone).map(|name| ObjectRef::new(&name)))
         .graceful_shutdown_on(stop.cancelled_owned())
         .run(reconcile, never, Arc::clone(&ctx));
-    let (client, policy, namespace) = (client.clone(), ctx.policy.clone(), ctx.namespace.clone());
-    let mirrors = ctx.watches.clone();
     let passes = async move {
-        let follow = async {
-            if policy.pull_secrets {
-                mirrors.follow(client, policy, namespace, tell).await;
-            }
-            std::future::pending::<()>().await;
-        };
         tokio::select! {
-            () = forget_the_gone(passes, vanished, ctx) => {}
-            () = follow => {}
+            () = forget_the_gone(passes, vanished, Arc::clone(&ctx)) => {}
+            () = follow(watching, tell, &ctx) => {}
         }
     };
     (attachments, passes)
+}
+
+/// Follows what pull secrets depend on, if there may be any.
+async fn follow(watching: Watching, tell: mpsc::UnboundedSender<Touch>, ctx: &Context) {
+    if ctx.policy.pull_secrets {
+        let (policy, namespace) = (ctx.policy.clone(), ctx.namespace.clone());
+        ctx.watches.clone().follow(watching, policy, namespace, tell).await;
+    }
+    std::future::pending::<()>().await;
 }
 
 /// The attachments that changes in the cluster concern.
@@ -188,8 +199,9 @@ async fn forget_the_gone(
         let Err(controller::Error::ObjectNotFound(gone)) = pass else { continue };
         let before = ctx.memory.forget(&gone.name);
         if let Some(last) = vanished.take(&gone.name) {
+            let span = telemetry::pass(&gone.name, last.metadata.generation);
             // Beside the passes, which wait for nobody.
-            tokio::spawn(let_go(last, before, Arc::clone(&ctx)));
+            tokio::spawn(let_go(last, before, Arc::clone(&ctx)).instrument(span));
         }
     }
 }
@@ -199,8 +211,9 @@ fn never(_: Arc<Guarded>, error: &Infallible, _: Arc<Context>) -> Action {
     match *error {}
 }
 
-fn log_watch(error: Option<&watcher::Error>) {
+fn watch_failed(error: Option<&watcher::Error>, watching: &Watching) {
     let Some(error) = error else { return };
+    watching.failed(ATTACHMENTS, error);
     let hint = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
             "; is the definition installed? (acr-attach crd | kubectl apply --server-side -f -)"
@@ -211,35 +224,4 @@ fn log_watch(error: Option<&watcher::Error>) {
         _ => "",
     };
     tracing::warn!("watching attachments: {error}{hint}");
-}
-
-impl Attachments {
-    /// Whether all that exist have been seen.
-    #[must_use]
-    pub fn are_synced(&self) -> bool {
-        self.0.wait_until_ready().now_or_never().is_some_and(|it| it.is_ok())
-    }
-
-    /// Counts them, and tells how each stands.
-    pub fn count(&self, metrics: &Metrics) {
-        let all = self.0.state();
-        metrics.attachments(all.iter().filter_map(|it| it.0.as_ref().ok()).map(standing));
-    }
-}
-
-fn standing(object: &RegistryAttachment) -> Standing {
-    let status = object.status.as_ref();
-    let method = match status.and_then(|it| it.method) {
-        Some(MethodInUse::KubeletIdentity) => "KubeletIdentity",
-        Some(MethodInUse::PullSecret) => "PullSecret",
-        Some(MethodInUse::Unknown) | None => "unknown",
-    };
-    let conditions = status.and_then(|it| it.conditions.as_ref()).into_iter().flatten();
-    let expires = status.and_then(|it| it.pull_secret.as_ref()?.expires_at.as_ref());
-    Standing {
-        name: object.name_any(),
-        method,
-        conditions: conditions.map(|it| (it.type_.clone(), it.status.clone())).collect(),
-        expires: expires.and_then(|it| it.parse::<Timestamp>().ok()).map(Timestamp::as_second),
-    }
 }

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
-use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
+use kube::{Resource, ResourceExt};
+use tracing::Instrument;
 
 use super::act::{Acted, Actor, act, act_on_roles};
 use super::choice::{Choice, choose};
@@ -28,13 +29,15 @@ use crate::domain::pull_secret::PullSecret;
 use crate::domain::schedule::retry;
 use crate::domain::verdict::ready;
 use crate::metrics::Metrics;
+use crate::telemetry;
 
 /// When to look again if even telling how a pass ended has panicked.
 const AFTER_A_PANIC: SignedDuration = SignedDuration::from_mins(10);
 
 /// Brings one attachment to what it asks for, tells how it stands, and says when to look again.
 ///
-/// It never fails: what goes wrong is told in status and tried again by the schedule.
+/// It never fails: what goes wrong is told in status and tried again by the schedule. Every line of
+/// the log that comes of it bears the same id.
 ///
 /// # Errors
 /// None.
@@ -42,23 +45,30 @@ pub async fn reconcile(
     object: Arc<DeserializeGuard<RegistryAttachment>>,
     ctx: Arc<Context>,
 ) -> Result<Action, Infallible> {
+    let _worker = ctx.metrics.passes.worker();
+    let span = telemetry::pass(&object.name_any(), object.meta().generation);
+    let wait = taken_up(&object, &ctx).instrument(span).await;
+    Ok(Action::requeue(wait.unsigned_abs()))
+}
+
+/// Works on an attachment if that is due, and returns how long to wait until the next pass.
+async fn taken_up(object: &DeserializeGuard<RegistryAttachment>, ctx: &Context) -> SignedDuration {
     let name = object.name_any();
-    let trigger = Trigger::of_guarded(&object);
+    let trigger = Trigger::of_guarded(object);
     let before = ctx.memory.recall(&name, &trigger);
     let waits = before.as_ref().is_some_and(|it| it.known.wanted.is_some());
     let wake = ctx.memory.wake_of(&name).map(|it| it.for_one_that_waits(waits));
     let wait = before.as_ref().and_then(|it| it.wait(&trigger, Timestamp::now()));
     let due = wait.is_none();
     let by = Brought { trigger: &trigger, before: before.as_ref(), due, remains: None };
-    let wait = match (&object.0, wait, wake) {
+    match (&object.0, wait, wake) {
         (_, Some(wait), None) => wait,
-        (Ok(object), ..) => Box::pin(work(object, by, wake, None, &ctx)).await,
-        (Err(_), ..) if trigger.is_deleting() => detach(&name, by, &ctx).boxed().await,
+        (Ok(object), ..) => Box::pin(work(object, by, wake, None, ctx)).await,
+        (Err(_), ..) if trigger.is_deleting() => detach(&name, by, ctx).boxed().await,
         (Err(invalid), ..) => {
-            told_or_panicked(report_unreadable(invalid, before.as_ref(), &ctx), &ctx).await
+            told_or_panicked(report_unreadable(invalid, before.as_ref(), ctx), ctx).await
         }
-    };
-    Ok(requeue(wait))
+    }
 }
 
 /// Detaches an object that this version cannot read, by what it can read of it.
@@ -69,7 +79,7 @@ async fn detach(name: &str, by: Brought<'_>, ctx: &Context) -> SignedDuration {
             Box::pin(work(&remains.object, by, None, lost.as_ref(), ctx)).await
         }
         Err(problem) => {
-            tracing::warn!(attachment.name = name, %problem, "an attachment cannot be read");
+            tracing::warn!(%problem, "an attachment cannot be read");
             retry(problem.cause, 1, &ctx.intervals, fastrand::f64())
         }
     }
@@ -93,7 +103,6 @@ async fn work(
         _ => Occasion::Look,
     };
     let start = Instant::now();
-    let _active = ctx.metrics.pass();
     let mut known = before.map(|it| it.known.clone()).unwrap_or_default();
     let same = before.is_some_and(|it| it.trigger == *trigger);
     known.wanted = known.wanted.filter(|_| same).or(Some(now));
@@ -113,10 +122,6 @@ async fn work(
         return look.unwrap_or(AFTER_A_PANIC);
     };
     told_or_panicked(report(object, &outcome, by, start.elapsed(), ctx), ctx).await
-}
-
-fn requeue(wait: SignedDuration) -> Action {
-    Action::requeue(wait.unsigned_abs())
 }
 
 /// Whether status says that what is asked for holds, and the cluster alone can tell whether it
@@ -269,7 +274,7 @@ async fn told_or_panicked(
     ctx: &Context,
 ) -> SignedDuration {
     AssertUnwindSafe(report).catch_unwind().await.unwrap_or_else(|_| {
-        ctx.metrics.panicked();
+        ctx.metrics.passes.panicked();
         AFTER_A_PANIC
     })
 }
@@ -282,7 +287,7 @@ async fn survive(
 ) -> Option<Outcome> {
     let outcome = AssertUnwindSafe(pass).catch_unwind().await;
     outcome.unwrap_or_else(|_| {
-        metrics.panicked();
+        metrics.passes.panicked();
         let text = "working on the attachment: acr-attach has a fault and panicked; please report it with the operator's log";
         Some(Outcome::failed(Problem::new(Cause::Internal, text), known))
     })

@@ -15,7 +15,7 @@ use super::observe::Occasion;
 use super::outcome::Outcome;
 use super::remains::Remains;
 use crate::api::{FINALIZERS, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
-use crate::domain::problem::Problem;
+use crate::domain::problem::{Problem, Stalls};
 use crate::domain::status::{self, Report};
 use crate::domain::verdict::{self, History, Tried, Verdict, judge};
 use crate::metrics::PassResult;
@@ -48,7 +48,7 @@ pub async fn report(
     let ended = judged(object, outcome, due);
     let (verdict, mut history) =
         judge(&ended, &history, shown.as_ref(), now, ctx.intervals.patience);
-    log_and_count(object, outcome, &verdict, took, ctx);
+    log_and_count(outcome, &verdict, took, ctx);
     tell_deeds(object, outcome, shown.as_ref(), before, ctx).await;
 
     let is_new = before.is_none_or(|it| it.trigger != *trigger);
@@ -69,7 +69,7 @@ pub async fn report(
     }
     history.unreported = if written.is_err() { history.unreported.saturating_add(1) } else { 0 };
     if let Some(made) = rotated(outcome, before) {
-        ctx.metrics.rotated(made);
+        ctx.metrics.attachments.rotated(made);
     }
     let unreported = written.as_ref().err();
     let ended = Ended { outcome, history: &history, unreported, before, due };
@@ -150,7 +150,7 @@ async fn write(
 ) -> Result<(u64, RegistryAttachmentStatus), Problem> {
     let written = ctx.kubernetes.set_status(object, &status).await;
     let written = written.inspect_err(|problem| {
-        tracing::warn!(attachment.name = object.name_any(), %problem, "status was not written");
+        tracing::warn!(%problem, "status was not written");
     })?;
     for news in news::of_conditions(shown, &status) {
         ctx.events.tell(object, news).await;
@@ -173,7 +173,7 @@ async fn tell(
     if remains.has_status
         && let Err(problem) = ctx.kubernetes.set_status(object, &status).await
     {
-        tracing::warn!(attachment.name = object.name_any(), %problem, "status was refused");
+        tracing::warn!(%problem, "status was refused");
     }
     // Whatever the API server shows: it is what was told.
     (u64::MAX, status)
@@ -202,10 +202,10 @@ async fn tell_deeds(
             _ => false,
         };
         if drift {
-            ctx.metrics.corrected("role_assignment");
+            ctx.metrics.attachments.corrected("role_assignment");
         }
         if matches!(deed, Deed::Provided(target, _) if target.edited) {
-            ctx.metrics.corrected("secret");
+            ctx.metrics.attachments.corrected("secret");
         }
         if let Some(news) = news::of_deed(deed, shown, generation) {
             ctx.events.tell(object, news).await;
@@ -230,34 +230,29 @@ async fn tell_taken_over(
     }
 }
 
-fn log_and_count(
-    object: &RegistryAttachment,
-    outcome: &Outcome,
-    verdict: &Verdict,
-    took: Duration,
-    ctx: &Context,
-) {
-    let name = object.name_any();
-    let generation = object.metadata.generation;
+fn log_and_count(outcome: &Outcome, verdict: &Verdict, took: Duration, ctx: &Context) {
     let changes = outcome.deeds.len();
     let milliseconds = took.as_millis();
     let result = match (outcome.problem.as_ref().or(outcome.beside.as_ref()), verdict) {
         (None, _) => {
-            tracing::info!(attachment.name = name, generation, changes, milliseconds, "pass done");
+            tracing::info!(changes, milliseconds, "pass done");
             PassResult::Success
         }
-        (Some(problem), _) if problem.cause.is_waiting() => PassResult::Requeue,
+        (Some(problem), _) if problem.cause.is_waiting() => PassResult::RequeueAfter,
         (Some(problem), verdict) => {
             if *verdict == Verdict::Missed {
-                ctx.metrics.missed();
+                ctx.metrics.attachments.missed();
             }
             let cause = problem.cause.reason().as_str();
             tracing::warn!(
-                attachment.name = name, generation, changes, milliseconds, cause, %problem,
+                changes, milliseconds, cause, %problem,
                 "pass failed"
             );
-            PassResult::Error
+            match problem.cause.stalls() {
+                Stalls::AtOnce => PassResult::TerminalError,
+                Stalls::After(_) | Stalls::Never => PassResult::Error,
+            }
         }
     };
-    ctx.metrics.passed(result, took);
+    ctx.metrics.passes.ended(result, took);
 }

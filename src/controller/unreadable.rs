@@ -97,7 +97,7 @@ async fn tell(
     ctx: &Context,
 ) -> Result<(), Problem> {
     let name = object.name_any();
-    tracing::warn!(attachment.name = name, %problem, "an attachment cannot be read");
+    tracing::warn!(%problem, "an attachment cannot be read");
     let stored = ctx.kubernetes.stored(&name).await?;
     let before = Option::<RegistryAttachmentStatus>::deserialize(&stored.data["status"]);
     let verdict = Verdict::Stalled(problem.clone());
@@ -119,13 +119,13 @@ async fn tell(
     }
     if let Err(error) = before {
         // Writing would wipe what cannot be read.
-        tracing::warn!(attachment.name = name, %error, "its status cannot be read either");
+        tracing::warn!(%error, "its status cannot be read either");
         return Ok(());
     }
     // The API server answered a moment ago, so this is a refusal: 422, or 500 where applying to
     // what breaks the definition fails inside it.
     if let Err(problem) = ctx.kubernetes.set_status(object, &status).await {
-        tracing::warn!(attachment.name = name, %problem, "status was refused");
+        tracing::warn!(%problem, "status was refused");
     }
     Ok(())
 }

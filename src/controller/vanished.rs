@@ -71,7 +71,7 @@ pub async fn let_go(last: RegistryAttachment, before: Option<Recollection>, ctx:
     for failures in 1..=TRIES {
         let Err(problem) = detach(&last, &known, &ctx).await else { return };
         tracing::warn!(
-            attachment.name = last.name_any(), %problem, failures,
+            %problem, failures,
             "an attachment vanished before it was detached, and still holds something"
         );
         let wait = retry(problem.cause, failures, &ctx.intervals, fastrand::f64());
@@ -122,7 +122,6 @@ async fn detach(gone: &RegistryAttachment, known: &Known, ctx: &Context) -> Resu
         return Err(problem);
     }
     tracing::info!(
-        attachment.name = gone.name_any(),
         changes = outcome.deeds.len(),
         "an attachment vanished before it was detached, and holds nothing any more"
     );

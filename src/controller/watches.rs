@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use super::kubernetes::watch_failed;
 use super::memory::version;
 use super::mirror::{Change, Key, Mirror};
+use super::watching::Watching;
 use super::{accounts, secrets};
 use crate::domain::cluster::{ServiceAccount, StoredSecret};
 use crate::domain::policy::{AllowedNames, Policy};
@@ -98,50 +99,51 @@ impl Watches {
     /// Follows the cluster until it is dropped, and tells what changed.
     pub async fn follow(
         self,
-        client: Client,
+        watching: Watching,
         policy: Policy,
         namespace: String,
         touches: UnboundedSender<Touch>,
     ) {
+        let ends = Ends { watching, touches };
         let mut all = JoinSet::new();
         let namespaces = Feed {
+            resource: "namespaces",
             mirror: self.namespaces,
             reduce: namespace_seen,
-            touch: |change| {
-                let seen = [&change.before, &change.after].into_iter().flatten();
-                let labels = seen.map(|it| it.labels.clone()).collect();
-                Touch::Namespace(change.key.1.clone(), labels)
-            },
-            touches: touches.clone(),
+            touch: namespace_touch,
+            ends: ends.clone(),
         };
-        all.spawn(namespaces.follow(Api::all(client.clone()), 0, Config::default()));
+        all.spawn(namespaces.follow(Api::all(ends.client("namespaces")), 0, Config::default()));
         let secrets = Feed {
+            resource: "secrets",
             mirror: self.secrets,
             reduce: secrets::reduce,
             touch: |change| Touch::Secret(change.key.clone(), uids(change, StoredSecret::uids)),
-            touches: touches.clone(),
+            ends: ends.clone(),
         };
         let labelled = Config::default().labels(&secrets::selector());
         for (watch, config) in configs(&policy.secret_names, &labelled) {
-            all.spawn(secrets.clone().follow(Api::all(client.clone()), watch, config));
+            all.spawn(secrets.clone().follow(Api::all(ends.client("secrets")), watch, config));
         }
         let accounts = Feed {
+            resource: "serviceaccounts",
             mirror: self.accounts,
             reduce: accounts::reduce,
             touch: |change| Touch::Account(change.key.clone(), uids(change, ServiceAccount::uids)),
-            touches: touches.clone(),
+            ends: ends.clone(),
         };
         for (watch, config) in configs(&policy.account_names, &Config::default()) {
-            let api = Api::<StoredAccount>::all(client.clone());
+            let api = Api::<StoredAccount>::all(ends.client("serviceaccounts"));
             all.spawn(accounts.clone().follow(api, watch, config));
         }
+        let api = Api::namespaced(ends.client("secrets"), &namespace);
         let credentials = Feed {
+            resource: "secrets",
             mirror: self.credentials,
             reduce: credential_seen,
             touch: |change| Touch::Credential(change.key.1.clone()),
-            touches,
+            ends,
         };
-        let api = Api::namespaced(client, &namespace);
         all.spawn(credentials.follow(api, 0, Config::default()));
         all.join_all().await;
     }
@@ -183,24 +185,44 @@ fn namespace_seen(object: &Metadata<Namespace>) -> Option<(Key, NamespaceSeen)> 
     Some(((String::new(), name), seen))
 }
 
+fn namespace_touch(change: &Change<NamespaceSeen>) -> Touch {
+    let seen = [&change.before, &change.after].into_iter().flatten();
+    Touch::Namespace(change.key.1.clone(), seen.map(|it| it.labels.clone()).collect())
+}
+
 fn credential_seen(object: &Metadata<Secret>) -> Option<(Key, CredentialSeen)> {
     let name = object.name_any();
     let version = format!("{}/{}", object.uid()?, object.resource_version()?);
     Some(((object.namespace()?, name.clone()), CredentialSeen { name, version }))
 }
 
+/// Where watches come from, and where what they change is told.
+#[derive(Clone)]
+struct Ends {
+    watching: Watching,
+    touches: UnboundedSender<Touch>,
+}
+
+impl Ends {
+    /// For one watch of that resource.
+    fn client(&self, resource: &'static str) -> Client {
+        self.watching.client(resource)
+    }
+}
+
 /// What fills a mirror from watches of one kind.
 struct Feed<K, T> {
+    resource: &'static str,
     mirror: Arc<Mirror<T>>,
     reduce: fn(&K) -> Option<(Key, T)>,
     touch: fn(&Change<T>) -> Touch,
-    touches: UnboundedSender<Touch>,
+    ends: Ends,
 }
 
 impl<K, T> Clone for Feed<K, T> {
     fn clone(&self) -> Self {
-        let (mirror, touches) = (Arc::clone(&self.mirror), self.touches.clone());
-        Self { mirror, reduce: self.reduce, touch: self.touch, touches }
+        let (mirror, ends) = (Arc::clone(&self.mirror), self.ends.clone());
+        Self { resource: self.resource, mirror, reduce: self.reduce, touch: self.touch, ends }
     }
 }
 
@@ -232,6 +254,7 @@ where
                     );
                 }
                 Err(error) => {
+                    self.ends.watching.failed(self.resource, &error);
                     let problem = watch_failed(self.mirror.what(), &error);
                     tracing::warn!(%problem, "a watch failed");
                     self.mirror.fail(watch, problem);
@@ -249,7 +272,7 @@ where
         let (changes, first) = self.mirror.replace(watch, list);
         if first {
             // Nobody listens any more only when the operator ends.
-            let _ = self.touches.send(Touch::Everything);
+            let _ = self.ends.touches.send(Touch::Everything);
         } else {
             for change in changes {
                 self.tell(Some(change));
@@ -259,7 +282,7 @@ where
 
     fn tell(&self, change: Option<Change<T>>) {
         if let Some(change) = change {
-            let _ = self.touches.send((self.touch)(&change));
+            let _ = self.ends.touches.send((self.touch)(&change));
         }
     }
 }

@@ -120,6 +120,10 @@ pub struct Arguments {
     #[arg(long, env = "ACR_ATTACH_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
+    /// Whether metrics tell of each attachment, by its name. Without it they count them.
+    #[arg(long, env = "ACR_ATTACH_METRICS_PER_OBJECT", default_value = "true", action = clap::ArgAction::Set)]
+    pub metrics_per_object: bool,
+
     /// How much is logged.
     #[arg(long, env = "ACR_ATTACH_LOG_LEVEL", value_enum, default_value = "info")]
     pub log_level: LogLevel,

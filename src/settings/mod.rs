@@ -13,6 +13,7 @@ use crate::azure::{Budget, Cloud, Identity};
 use crate::domain::lease::Election;
 use crate::domain::policy::Policy;
 use crate::domain::schedule::Intervals;
+use crate::life::Limits;
 
 /// What the operator works with.
 #[derive(Clone, Debug)]
@@ -43,6 +44,10 @@ pub struct Settings {
     pub election: Option<Election>,
     /// This replica's name, such as that of its pod.
     pub instance: String,
+    /// Whether metrics tell of each attachment.
+    pub metrics_per_object: bool,
+    /// How long there may be no sign of life.
+    pub limits: Limits,
 }
 
 impl Settings {
@@ -89,6 +94,8 @@ impl Settings {
             budget: Budget::default(),
             election: arguments.leader_election.then(|| arguments.election()).transpose()?,
             instance: instance.unwrap_or_else(|| "acr-attach".to_owned()),
+            metrics_per_object: arguments.metrics_per_object,
+            limits: Limits::default(),
         })
     }
 }

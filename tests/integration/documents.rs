@@ -16,12 +16,12 @@ use serde_json::Value;
 
 const REFERENCE: &str = "docs/reference.md";
 
-fn read(path: &str) -> String {
+pub fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
 /// The cells of the first table below a heading of a page, row by row, without its head.
-fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
+pub fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
     let text = read(page);
     let lines = text.lines().skip_while(|it| *it != heading);
     let rows = lines.skip_while(|it| !it.starts_with('|')).take_while(|it| it.starts_with('|'));
@@ -35,7 +35,7 @@ fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
 }
 
 /// What stands between backticks.
-fn code(text: &str) -> Vec<&str> {
+pub fn code(text: &str) -> Vec<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
@@ -249,7 +249,9 @@ fn the_pages_name_no_flag_that_there_is_not() {
     let command = Arguments::augment_args(clap::Command::new("run"));
     let there: BTreeSet<_> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
     let pages = ["README.md", "docs/azure-permissions.md", "docs/credentials.md", "docs/gitops.md"];
-    for page in pages.into_iter().chain([REFERENCE]) {
+    let more =
+        ["docs/metrics.md", "docs/alerts.md", "docs/operations.md", "docs/troubleshooting.md"];
+    for page in pages.into_iter().chain(more).chain([REFERENCE]) {
         let text = read(page);
         for flag in code(&text).iter().filter_map(|it| it.strip_prefix("--")) {
             let name = flag.split(['=', ' ']).next().unwrap();

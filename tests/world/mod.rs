@@ -21,6 +21,7 @@ use acr_attach::azure::{Budget, Cloud, Identity};
 use acr_attach::domain::lease::Election;
 use acr_attach::domain::policy::Policy;
 use acr_attach::domain::schedule::Intervals;
+use acr_attach::life::Limits;
 use acr_attach::settings::Settings;
 use azure_core::credentials::Secret;
 use azure_sim::model::{DEFAULT_TENANT, READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
@@ -55,6 +56,8 @@ pub struct World {
     pub id: String,
     /// Whether this test causes refusals of the API server or requests unknown to Azure on purpose.
     expects_refusals: bool,
+    /// What stands between the operator and the API server, if something does.
+    pub through: Option<Box<dyn Fn(Client) -> Client + Send + Sync>>,
     operator: Option<Operator>,
     recording: Option<Recording>,
     /// Only in a world that is alone.
@@ -218,6 +221,8 @@ impl World {
             budget: Budget::default(),
             election: Some(election()),
             instance: "world".to_owned(),
+            metrics_per_object: true,
+            limits: Limits::default(),
         };
         change(&mut settings);
         if rights::are_own(&settings) {
@@ -235,6 +240,7 @@ impl World {
             settings,
             id,
             expects_refusals: false,
+            through: None,
             operator: None,
             recording: None,
             plane: None,
@@ -255,6 +261,10 @@ impl World {
     pub async fn start(&mut self) {
         let kubeconfig = self.cluster.service_account(&self.namespace(), "acr-attach").await;
         let kubernetes = self.cluster.client(kubeconfig.unwrap()).await.unwrap();
+        let kubernetes = match &self.through {
+            Some(through) => through(kubernetes),
+            None => kubernetes,
+        };
         let certificate = reqwest::Certificate::from_pem(self.azure.ca_pem().as_bytes()).unwrap();
         let http = reqwest::Client::builder()
             .proxy(reqwest::Proxy::all(self.azure.proxy_url()).unwrap())
@@ -291,9 +301,14 @@ impl World {
         former.task.await.unwrap();
     }
 
+    /// Where the operator's pages are.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.operator.as_ref().unwrap().address
+    }
+
     /// One of the operator's pages.
     pub async fn page(&self, path: &str) -> (u16, String) {
-        let address = self.operator.as_ref().unwrap().address;
+        let address = self.address();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let answer = client.get(format!("http://{address}{path}")).send().await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())

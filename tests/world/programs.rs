@@ -1,4 +1,4 @@
-//! The real helm and kubectl, as a user runs them.
+//! The real programs that `make tools` builds, as a user runs them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};

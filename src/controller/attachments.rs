@@ -1,0 +1,82 @@
+//! The attachments as the watch has shown them, for those who want to know how they are.
+
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use jiff::Timestamp;
+use kube::runtime::reflector::Store;
+use kube::{Resource, ResourceExt};
+
+use super::Guarded;
+use super::memory::Trigger;
+use crate::api::{MethodInUse, RegistryAttachment};
+use crate::life::Signs;
+use crate::metrics::{Metrics, Standing};
+
+/// See above. Clones show the same.
+#[derive(Clone)]
+pub struct Attachments {
+    store: Store<Guarded>,
+    signs: Signs,
+}
+
+impl Attachments {
+    /// Those in that store, with the signs of life of all watches.
+    #[must_use]
+    pub(super) fn new(store: Store<Guarded>, signs: Signs) -> Self {
+        Self { store, signs }
+    }
+
+    /// Whether all that exist have been seen.
+    #[must_use]
+    pub fn are_synced(&self) -> bool {
+        self.store.wait_until_ready().now_or_never().is_some_and(|it| it.is_ok())
+    }
+
+    /// Why nobody sees how they change, if a watch has been silent for longer than that.
+    #[must_use]
+    pub fn trouble(&self, now: Instant, limit: Duration) -> Option<String> {
+        self.signs.trouble(now, limit)
+    }
+
+    /// Counts them, and tells how `each` stands if that is wanted.
+    pub fn count(&self, metrics: &Metrics, each: bool) {
+        let all: Vec<_> = self.store.state().iter().map(|it| standing(it)).collect();
+        metrics.measure(&all, each, self.signs.shown());
+    }
+}
+
+fn standing(object: &Guarded) -> Standing {
+    let ours = !Trigger::of(object).finalizers().is_empty();
+    let deleted = object.meta().deletion_timestamp.as_ref().map(|it| it.0);
+    let pending = deleted.filter(|_| ours);
+    match &object.0 {
+        Ok(object) => Standing { pending, ..told(object) },
+        // This version cannot read it, and knows no more than that it is there.
+        Err(_) => {
+            Standing { name: object.name_any(), method: UNKNOWN, pending, ..Standing::default() }
+        }
+    }
+}
+
+const UNKNOWN: &str = "unknown";
+
+/// What its spec and its status tell.
+fn told(object: &RegistryAttachment) -> Standing {
+    let status = object.status.as_ref();
+    let method = match status.and_then(|it| it.method) {
+        Some(MethodInUse::KubeletIdentity) => "KubeletIdentity",
+        Some(MethodInUse::PullSecret) => "PullSecret",
+        Some(MethodInUse::Unknown) | None => UNKNOWN,
+    };
+    let conditions = status.and_then(|it| it.conditions.as_ref()).into_iter().flatten();
+    let expires = status.and_then(|it| it.pull_secret.as_ref()?.expires_at.as_ref());
+    Standing {
+        name: object.name_any(),
+        method,
+        suspended: object.spec.suspend,
+        conditions: conditions.map(|it| (it.type_.clone(), it.status.clone())).collect(),
+        expires: expires.and_then(|it| it.parse::<Timestamp>().ok()),
+        pending: None,
+    }
+}

@@ -1,0 +1,192 @@
+//! Passes, in the words of controller-runtime and of client-go's work queue.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::seconds;
+
+const CONTROLLER: &str = "registryattachment";
+
+/// What they came to, and how long they took.
+#[derive(Clone, Debug)]
+pub struct Passes {
+    total: Family<ResultLabels, Counter>,
+    errors: Family<ControllerLabels, Counter>,
+    terminal_errors: Family<ControllerLabels, Counter>,
+    panics: Family<ControllerLabels, Counter>,
+    seconds: Family<ControllerLabels, Histogram>,
+    most: Family<ControllerLabels, Gauge>,
+    active: Family<ControllerLabels, Gauge>,
+    unfinished: Family<QueueLabels, Gauge<f64, AtomicU64>>,
+    longest: Family<QueueLabels, Gauge<f64, AtomicU64>>,
+    work_seconds: Family<QueueLabels, Histogram>,
+    at_work: Arc<AtWork>,
+}
+
+/// How a pass ended, in controller-runtime's words. What comes back for the periodic look alone is
+/// a success, as it would be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PassResult {
+    /// What is asked for holds.
+    Success,
+    /// Something failed, and is tried again.
+    Error,
+    /// Something failed that trying again does not cure.
+    TerminalError,
+    /// Nothing was wrong, and the pass comes back when its turn is there.
+    RequeueAfter,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ControllerLabels {
+    controller: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ResultLabels {
+    controller: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct QueueLabels {
+    name: &'static str,
+}
+
+impl Passes {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let passes = Self {
+            total: Family::default(),
+            errors: Family::default(),
+            terminal_errors: Family::default(),
+            panics: Family::default(),
+            seconds: Family::new_with_constructor(seconds),
+            most: Family::default(),
+            active: Family::default(),
+            unfinished: Family::default(),
+            longest: Family::default(),
+            work_seconds: Family::new_with_constructor(seconds),
+            at_work: Arc::default(),
+        };
+        let text = "Seconds that the controller worked on an item, due or not";
+        let name = "workqueue_work_duration_seconds";
+        registry.register(name, text, passes.work_seconds.clone());
+        let text = "Seconds of work in hand, of all workers together";
+        registry.register("workqueue_unfinished_work_seconds", text, passes.unfinished.clone());
+        let text = "Seconds that the slowest worker has its item in hand";
+        let name = "workqueue_longest_running_processor_seconds";
+        registry.register(name, text, passes.longest.clone());
+        let registry = registry.sub_registry_with_prefix("controller_runtime");
+        registry.register("reconcile", "Passes by result", passes.total.clone());
+        registry.register("reconcile_errors", "Passes that failed", passes.errors.clone());
+        let text = "Passes that failed for a reason that trying again does not cure";
+        registry.register("terminal_reconcile_errors", text, passes.terminal_errors.clone());
+        registry.register("reconcile_panics", "Passes that panicked", passes.panics.clone());
+        let text = "Seconds that passes took";
+        registry.register("reconcile_time_seconds", text, passes.seconds.clone());
+        let text = "How many passes may be at work at once";
+        registry.register("max_concurrent_reconciles", text, passes.most.clone());
+        let text = "Workers with an item in hand";
+        registry.register("active_workers", text, passes.active.clone());
+        passes
+    }
+
+    /// The controller begins, with so many workers. What can be counted is there from then on, so
+    /// that the first of each kind is a change.
+    pub fn begin(&self, workers: u16) {
+        self.most.get_or_create(&CONTROLLER_LABELS).set(workers.into());
+        for result in ["success", "error", "requeue", "requeue_after"] {
+            let _ = self.total.get_or_create(&ResultLabels { controller: CONTROLLER, result });
+        }
+        for counter in [&self.errors, &self.terminal_errors, &self.panics] {
+            let _ = counter.get_or_create(&CONTROLLER_LABELS);
+        }
+    }
+
+    /// The controller takes up an item; it puts it down when the value is dropped.
+    #[must_use]
+    pub fn worker(&self) -> Worker {
+        Worker { passes: self.clone(), id: self.at_work.add(Instant::now()) }
+    }
+
+    /// A pass has ended.
+    pub fn ended(&self, result: PassResult, took: Duration) {
+        let word = match result {
+            PassResult::Success => "success",
+            PassResult::Error | PassResult::TerminalError => "error",
+            PassResult::RequeueAfter => "requeue_after",
+        };
+        self.total.get_or_create(&ResultLabels { controller: CONTROLLER, result: word }).inc();
+        if word == "error" {
+            self.errors.get_or_create(&CONTROLLER_LABELS).inc();
+        }
+        if result == PassResult::TerminalError {
+            self.terminal_errors.get_or_create(&CONTROLLER_LABELS).inc();
+        }
+        self.seconds.get_or_create(&CONTROLLER_LABELS).observe(took.as_secs_f64());
+    }
+
+    /// Measures what workers have in hand now.
+    pub(super) fn measure(&self) {
+        let seconds = self.at_work.seconds();
+        let count = seconds.len().try_into().unwrap_or(i64::MAX);
+        self.active.get_or_create(&CONTROLLER_LABELS).set(count);
+        self.unfinished.get_or_create(&QUEUE_LABELS).set(seconds.iter().sum());
+        let longest = seconds.into_iter().fold(0.0, f64::max);
+        self.longest.get_or_create(&QUEUE_LABELS).set(longest);
+    }
+
+    /// A pass has panicked.
+    pub fn panicked(&self) {
+        self.panics.get_or_create(&CONTROLLER_LABELS).inc();
+    }
+}
+
+const CONTROLLER_LABELS: ControllerLabels = ControllerLabels { controller: CONTROLLER };
+const QUEUE_LABELS: QueueLabels = QueueLabels { name: CONTROLLER };
+
+/// A worker with an item in hand.
+#[derive(Debug)]
+pub struct Worker {
+    passes: Passes,
+    id: u64,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let took = self.passes.at_work.remove(self.id);
+        self.passes.work_seconds.get_or_create(&QUEUE_LABELS).observe(took.as_secs_f64());
+    }
+}
+
+/// When each worker took up the item that it has in hand.
+#[derive(Debug, Default)]
+struct AtWork(Mutex<(u64, BTreeMap<u64, Instant>)>);
+
+impl AtWork {
+    fn add(&self, now: Instant) -> u64 {
+        let (last, begun) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last += 1;
+        begun.insert(*last, now);
+        *last
+    }
+
+    fn remove(&self, id: u64) -> Duration {
+        let (_, begun) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.remove(&id).map(|it| it.elapsed()).unwrap_or_default()
+    }
+
+    fn seconds(&self) -> Vec<f64> {
+        let (_, begun) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.values().map(|it| it.elapsed().as_secs_f64()).collect()
+    }
+}

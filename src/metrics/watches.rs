@@ -1,0 +1,89 @@
+//! What the watches have shown.
+
+use jiff::Timestamp;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// Counts by the resource that is watched.
+#[derive(Clone, Debug)]
+pub struct Watches {
+    restarts: Family<RestartLabels, Counter>,
+    last_events: Family<ResourceLabels, Gauge>,
+}
+
+/// Why a watch was begun anew. That the API server ends each after some minutes is no reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// The watch said that what it should go on from is too old. All is listed again.
+    Gone,
+    /// The same, by the HTTP status with which the watch should have begun.
+    HttpGone,
+    /// It showed nothing for longer than it may, no bookmark either.
+    Idle,
+    /// It broke, or could not be had.
+    Error,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RestartLabels {
+    resource: &'static str,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ResourceLabels {
+    resource: &'static str,
+}
+
+impl Restart {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Gone, Self::HttpGone, Self::Idle, Self::Error];
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gone => "gone",
+            Self::HttpGone => "http_gone",
+            Self::Idle => "idle",
+            Self::Error => "error",
+        }
+    }
+}
+
+impl Watches {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let watches = Self { restarts: Family::default(), last_events: Family::default() };
+        let registry = registry.sub_registry_with_prefix("acr_attach_watch");
+        let text = "Watches that were begun anew, by reason";
+        registry.register("restarts", text, watches.restarts.clone());
+        let text = "When a watch of the resource last showed something, bookmarks included; of several the one that is silent longest";
+        registry.register("last_event_timestamp_seconds", text, watches.last_events.clone());
+        watches
+    }
+
+    /// A resource is watched from now on, and nothing has gone wrong yet.
+    pub fn begin(&self, resource: &'static str) {
+        for reason in Restart::ALL {
+            let labels = RestartLabels { resource, reason: reason.as_str() };
+            let _ = self.restarts.get_or_create(&labels);
+        }
+    }
+
+    /// A watch is begun anew.
+    pub fn restarted(&self, resource: &'static str, reason: Restart) {
+        let labels = RestartLabels { resource, reason: reason.as_str() };
+        self.restarts.get_or_create(&labels).inc();
+    }
+
+    /// Sets when each has last shown something.
+    pub(super) fn set(&self, all: impl IntoIterator<Item = (&'static str, Timestamp)>) {
+        self.last_events.clear();
+        for (resource, at) in all {
+            self.last_events.get_or_create(&ResourceLabels { resource }).set(at.as_second());
+        }
+    }
+}
