@@ -66,7 +66,7 @@ impl Kubelet {
     fn logs(&self) -> String {
         let files = std::fs::read_dir(self.folder.path()).unwrap().map(|it| it.unwrap().path());
         let logs = files.filter(|it| it.extension().is_some_and(|it| it == "log"));
-        logs.map(|it| format!("{}\n", std::fs::read_to_string(it).unwrap())).collect()
+        logs.map(|it| std::fs::read_to_string(it).unwrap()).collect::<Vec<_>>().join("\n")
     }
 
     async fn run(&self) {
@@ -204,11 +204,15 @@ impl Kubelet {
         if let Some(source) = &volume.config_map {
             let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &self.namespace);
             let map = maps.get(&source.name).await.unwrap();
-            map.data.iter().flatten().for_each(|(name, text)| write(name, text.as_bytes()));
+            for (name, text) in map.data.iter().flatten() {
+                write(name, text.as_bytes());
+            }
         }
         if let Some(name) = volume.secret.as_ref().and_then(|it| it.secret_name.as_ref()) {
             let data = self.secret(name).await.data.unwrap();
-            data.iter().for_each(|(name, bytes)| write(name, &bytes.0));
+            for (name, bytes) in &data {
+                write(name, &bytes.0);
+            }
         }
         let sources = volume.projected.iter().flat_map(|it| it.sources.iter().flatten());
         for token in sources.filter_map(|it| it.service_account_token.as_ref()) {
