@@ -5,6 +5,8 @@ BIN := target/tools/bin
 # The program is static, so that it runs in an image that holds nothing else.
 TARGET := $(shell uname -m)-unknown-linux-musl
 OPERATOR := target/$(TARGET)/release/acr-attach
+# A release sets this to its commit, for metric acr_attach_build_info. Every other value builds it anew.
+REVISION ?=
 PROGRAMS := $(addprefix $(BIN)/,etcd kube-apiserver kube-controller-manager kubectl)
 # Those that no folder of ready-made programs holds.
 CHART_PROGRAMS := $(addprefix $(BIN)/,helm helm-docs)
@@ -68,7 +70,7 @@ $(BIN)/cargo-cyclonedx: VERSION := 0.5.9
 build: $(BIN)/cargo-auditable ## Builds the operator for release: static, with the list of its crates inside
 	@tests/tools/packages musl-gcc:musl-tools
 	@rustup --quiet target add $(TARGET)
-	@PATH="$(CURDIR)/$(BIN):$$PATH" ACR_ATTACH_REVISION=$$(git rev-parse --short=12 HEAD 2>/dev/null) \
+	@PATH="$(CURDIR)/$(BIN):$$PATH" ACR_ATTACH_REVISION=$(REVISION) \
 		cargo auditable build --release --locked --target $(TARGET) --bin acr-attach
 
 image: build ## Builds the image from that program, into target/image/oci
