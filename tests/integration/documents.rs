@@ -244,6 +244,39 @@ fn the_reference_names_what_stands_in_objects_and_in_azure() {
     assert!(read.is_some(), "the example is none of ours");
 }
 
+/// Verb by verb, in the order of the chart, with what the rule is about.
+#[test]
+fn the_page_on_security_tells_every_rule_of_the_chart() {
+    let told = table("docs/security.md", "## Rights in the cluster, line by line");
+    let told: BTreeSet<_> = told
+        .iter()
+        .map(|row| {
+            let (verbs, about) = row[0].split_once(" on ").unwrap();
+            (code(verbs).join(" "), about.to_lowercase().replace(' ', ""))
+        })
+        .collect();
+    let installed = super::chart::objects(&read("deploy/base/acr-attach.yaml"));
+    let of_people = ["acr-attach-view", "acr-attach-edit"];
+    let roles = installed.iter().filter(|it| {
+        (it["kind"] == "ClusterRole" || it["kind"] == "Role")
+            && !of_people.contains(&it["metadata"]["name"].as_str().unwrap())
+    });
+    let text = |it: &Value| it.as_str().unwrap().to_owned();
+    let mut rules = 0;
+    for rule in roles.flat_map(|it| it["rules"].as_array().unwrap()) {
+        rules += 1;
+        let verbs: Vec<_> = rule["verbs"].as_array().unwrap().iter().map(text).collect();
+        // The page speaks of one: namespace, Lease.
+        let resource = text(&rule["resources"][0]);
+        let resource = resource.trim_end_matches('s');
+        let is_told = told.iter().any(|(told, about)| {
+            *told == verbs.join(" ") && about.contains(resource.trim_end_matches("/statu"))
+        });
+        assert!(is_told, "no row tells {verbs:?} on {resource}");
+    }
+    assert_eq!(told.len(), rules, "rows and rules");
+}
+
 #[test]
 fn the_pages_name_no_flag_that_there_is_not() {
     let command = Arguments::augment_args(clap::Command::new("run"));
