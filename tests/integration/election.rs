@@ -1,14 +1,21 @@
-//! Three candidates for one Lease on the real API server, whose answers are slow: never two leaders.
+//! Who may write: three candidates for one Lease on the real API server, whose answers are slow, and never
+//! two leaders; and what is let through to whoever does not lead.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use acr_attach::controller::{Candidate, Work};
+use acr_attach::api::RegistryAttachment;
+use acr_attach::azure::{Azure, Budget, Cloud, Configuration};
+use acr_attach::controller::{Candidate, Work, fenced};
 use acr_attach::domain::lease::Election;
 use acr_attach::fence::Fence;
+use acr_attach::metrics::Metrics;
 use fastrand::Rng;
 use kube::Client;
+use kube::api::{Api, Patch, PatchParams};
 use kube::client::Body;
+use prometheus_client::registry::Registry;
+use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -136,4 +143,40 @@ async fn there_are_never_two_leaders_with_twenty_seeds() {
     for seed in 0..20 {
         never_two_leaders(1_000 * seed).await;
     }
+}
+
+#[tokio::test]
+async fn behind_a_closed_fence_reads_pass_and_no_write_does() {
+    let mut world = World::new().await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    world.stop().await;
+    let closed = || (Fence::until(Instant::now()), Metrics::new(&mut Registry::default()));
+    let (api_writes, azure_writes) = (world.api_writes(), world.azure_writes());
+
+    let account = world.cluster.service_account(&world.namespace(), "acr-attach").await.unwrap();
+    let client = world.cluster.client(account).await.unwrap();
+    let (fence, metrics) = closed();
+    let attachments: Api<RegistryAttachment> = Api::all(fenced(&client, fence, metrics));
+    let name = world.name("a");
+    attachments.get(&name).await.unwrap();
+    let (params, forged) = (PatchParams::default(), json!({"status": {"method": "PullSecret"}}));
+    let patch = Patch::Merge(forged);
+    let error = attachments.patch_status(&name, &params, &patch).await.unwrap_err();
+    assert!(format!("{error:?}").contains("NotLeading"), "{error:?}");
+
+    let (fence, metrics) = closed();
+    let identity = world.settings.identity.clone();
+    let (cloud, acr_audience, budget) = (Cloud::Public, None, Budget::default());
+    let configuration = Configuration { cloud, identity, acr_audience, budget };
+    let azure = Azure::new(world.http(), configuration, fence, metrics);
+    let session = azure.session(None).unwrap();
+    let id = world.spec()["registry"]["resourceId"].as_str().unwrap().parse().unwrap();
+    let found = session.reader.role_assignments(&id).await.unwrap();
+    let ours = found.iter().find(|it| it.description.is_some()).unwrap();
+    let error = session.writer.unassign(ours).await.unwrap_err();
+    assert!(error.to_string().contains("does not lead"), "{error}");
+
+    assert_eq!((world.api_writes(), world.azure_writes()), (api_writes, azure_writes));
+    assert_eq!(world.pull_assignments().len(), 1);
 }

@@ -265,13 +265,7 @@ impl World {
             Some(through) => through(kubernetes),
             None => kubernetes,
         };
-        let certificate = reqwest::Certificate::from_pem(self.azure.ca_pem().as_bytes()).unwrap();
-        let http = reqwest::Client::builder()
-            .proxy(reqwest::Proxy::all(self.azure.proxy_url()).unwrap())
-            .tls_certs_only([certificate])
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap();
+        let http = self.http();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let connections = Connections {
@@ -284,6 +278,17 @@ impl World {
         let run = acr_attach::run(self.settings.clone(), connections, stop.clone());
         let task = tokio::spawn(async move { run.await.unwrap() });
         self.operator = Some(Operator { stop, task, address });
+    }
+
+    /// For all of Azure.
+    pub fn http(&self) -> reqwest::Client {
+        let certificate = reqwest::Certificate::from_pem(self.azure.ca_pem().as_bytes()).unwrap();
+        reqwest::Client::builder()
+            .proxy(reqwest::Proxy::all(self.azure.proxy_url()).unwrap())
+            .tls_certs_only([certificate])
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap()
     }
 
     /// Tells the operator to stop, and waits until it has.
