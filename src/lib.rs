@@ -99,6 +99,8 @@ impl Replica {
     async fn run(&self, stop: CancellationToken) {
         let Settings { election, namespace, instance, .. } = &self.settings;
         let Some(election) = election else { return self.work(Fence::open(), stop).await };
+        // Also where the lease can never be read: that nobody leads must be seen.
+        self.counts.api_server.leads(&election.lease, false);
         let client = self.client(Fence::open());
         // Who starts anew is somebody else: what it did before, it does not know.
         let name = format!("{instance}_{}", uuid::Uuid::new_v4());

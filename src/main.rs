@@ -33,7 +33,11 @@ enum Command {
     Crd,
     /// Fails while attachments hold what only a running operator can let go, and names them. Run it
     /// before the operator is removed.
-    UninstallGuard,
+    UninstallGuard {
+        /// The label selector of the attachments that the operator serves. Empty: all.
+        #[arg(long, env = "ACR_ATTACH_ATTACHMENT_SELECTOR", default_value = "")]
+        attachment_selector: String,
+    },
 }
 
 #[tokio::main]
@@ -41,7 +45,9 @@ async fn main() -> ExitCode {
     let result = match Cli::try_parse() {
         Ok(Cli { command: Command::Crd }) => crd(),
         Ok(Cli { command: Command::Run(arguments) }) => run(*arguments).await,
-        Ok(Cli { command: Command::UninstallGuard }) => uninstall_guard().await,
+        Ok(Cli { command: Command::UninstallGuard { attachment_selector } }) => {
+            uninstall_guard(&attachment_selector).await
+        }
         Err(error) => return usage(&error),
     };
     match result {
@@ -79,9 +85,10 @@ fn crd() -> Result<()> {
     Ok(())
 }
 
-async fn uninstall_guard() -> Result<()> {
+async fn uninstall_guard(selector: &str) -> Result<()> {
     let (kubernetes, _) = kubernetes().await?;
-    match controller::held(&kubernetes).await.map_err(|problem| anyhow!(problem.message))? {
+    let held = controller::held(&kubernetes, selector).await;
+    match held.map_err(|problem| anyhow!(problem.message))? {
         None => {
             println!("acr-attach: no attachment holds anything; the operator can go");
             Ok(())

@@ -125,7 +125,7 @@ async fn livez(State(pages): State<Pages>) -> Response {
 
 async fn readyz(State(pages): State<Pages>) -> Response {
     let waits = match pages.part.get() {
-        Doing::StandsBy => return "ok: another replica leads\n".into_response(),
+        Doing::StandsBy => return "ok: waiting for the lease\n".into_response(),
         Doing::Works(attachments) if attachments.are_synced() => return "ok\n".into_response(),
         Doing::Works(_) => "attachments have not been read yet\n",
         Doing::Starts => "the lease has not been read yet\n",

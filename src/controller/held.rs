@@ -12,17 +12,18 @@ use crate::domain::problem::{Cause, Problem};
 /// How many are named: the line is read in a terminal.
 const SHOWN: usize = 20;
 
-/// One line that names the attachments which still hold something, or may at any moment, and says
+/// One line that names those of the attachments that the label selector chooses which still hold something, or may at any moment, and says
 /// how they let go; nothing if none does. A cluster without the definition has no attachments.
 ///
 /// # Errors
 /// When the attachments cannot be listed.
-pub async fn held(client: &Client) -> Result<Option<String>, Problem> {
+pub async fn held(client: &Client, selector: &str) -> Result<Option<String>, Problem> {
     // As they are stored: one that this version cannot read may hold something too.
     let resource = ApiResource::erase::<RegistryAttachment>(&());
     let attachments: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let doing = "listing attachments, to see what they hold";
-    let list = match within(doing, attachments.list(&ListParams::default())).await {
+    let list = match within(doing, attachments.list(&ListParams::default().labels(selector))).await
+    {
         Err(problem) if problem.cause == Cause::NotFound => return Ok(None),
         list => list?,
     };

@@ -60,7 +60,8 @@ impl Candidate {
         loop {
             let fence = tokio::select! {
                 fence = self.elected(work) => fence,
-                () = stop.cancelled() => return,
+                // It may have been taking the lease in this moment.
+                () = stop.cancelled() => return self.resign().await,
             };
             tracing::info!(lease = self.election.lease, candidate = self.name, "leading");
             work.leads(true);
@@ -191,22 +192,30 @@ impl Candidate {
         within(&doing, self.leases.patch(&self.election.lease, &params, &body)).await.map(drop)
     }
 
-    /// Gives the lease back, so that another replica need not wait until it runs out.
+    /// Gives the lease back if it holds it, so that another replica need not wait until it runs out.
     async fn resign(&self) {
         let resign = async {
-            let lease = self.read().await?;
-            let spec = lease.spec.clone().unwrap_or_default();
-            if record(&spec).holder != self.name {
-                return Ok(());
+            // A renewal that was cut short may still arrive between reading and writing.
+            while let Err(problem) = self.try_to_resign().await {
+                tracing::warn!(%problem, "the lease was not given back yet");
+                tokio::time::sleep(RESIGNING / 10).await;
             }
-            let now = MicroTime(Timestamp::now());
-            self.write(&lease, &json!({"holderIdentity": "", "renewTime": now})).await
         };
-        match tokio::time::timeout(RESIGNING, resign).await {
-            Ok(Ok(())) => tracing::info!(lease = self.election.lease, "gave the lease back"),
-            Ok(Err(problem)) => tracing::warn!(%problem, "the lease was not given back"),
-            Err(_) => tracing::warn!("the lease was not given back: no answer"),
+        if tokio::time::timeout(RESIGNING, resign).await.is_err() {
+            tracing::warn!("the lease was not given back; it runs out by itself");
         }
+    }
+
+    async fn try_to_resign(&self) -> Result<(), Problem> {
+        let lease = self.read().await?;
+        let spec = lease.spec.clone().unwrap_or_default();
+        if record(&spec).holder != self.name {
+            return Ok(());
+        }
+        let now = MicroTime(Timestamp::now());
+        self.write(&lease, &json!({"holderIdentity": "", "renewTime": now})).await?;
+        tracing::info!(lease = self.election.lease, "gave the lease back");
+        Ok(())
     }
 }
 

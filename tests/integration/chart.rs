@@ -93,6 +93,7 @@ async fn it_makes_no_namespace_no_secret_and_no_attachment() {
 #[case(json!({"serviceMonitor": {"enabled": true}, "podMonitor": {"enabled": true}}), "keep one")]
 #[case(json!({"podDisruptionBudget": {"minAvailable": 2}}), "podDisruptionBudget.minAvailable is not less than replicaCount")]
 #[case(json!({"leaderElection": {"enabled": false}}), "leaderElection.enabled is false: enable it")]
+#[case(json!({"replicaCount": 1, "leaderElection": {"enabled": false}, "strategy": {"type": "RollingUpdate"}}), "strategy is set and leaderElection.enabled is false")]
 #[case(json!({"azure": {"auth": "workloadIdentity"}}), "azure.auth is workloadIdentity and azure.clientId is empty")]
 #[case(json!({"azure": {"auth": "workloadIdentity", "clientId": ID}}), "azure.tenantId is empty")]
 #[case(json!({"azure": {"auth": "clientSecret", "clientId": ID}}), "azure.auth is clientSecret and azure.tenantId is empty")]

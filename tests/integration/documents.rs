@@ -262,9 +262,9 @@ fn the_page_on_security_tells_every_rule_of_the_chart() {
             && !of_people.contains(&it["metadata"]["name"].as_str().unwrap())
     });
     let text = |it: &Value| it.as_str().unwrap().to_owned();
-    let mut rules = 0;
+    let mut count = 0;
     for rule in roles.flat_map(|it| it["rules"].as_array().unwrap()) {
-        rules += 1;
+        count += 1;
         let verbs: Vec<_> = rule["verbs"].as_array().unwrap().iter().map(text).collect();
         // The page speaks of one: namespace, Lease.
         let resource = text(&rule["resources"][0]);
@@ -274,7 +274,7 @@ fn the_page_on_security_tells_every_rule_of_the_chart() {
         });
         assert!(is_told, "no row tells {verbs:?} on {resource}");
     }
-    assert_eq!(told.len(), rules, "rows and rules");
+    assert_eq!(told.len(), count, "rows and rules");
 }
 
 #[test]

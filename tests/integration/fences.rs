@@ -246,6 +246,19 @@ async fn of_service_accounts_only_its_own_entries_are_its_business() {
 }
 
 #[tokio::test]
+async fn an_entry_of_somebody_else_is_not_its_own_for_being_marked_now() {
+    let (world, apps, _) = almighty().await;
+    let default = format!("{}/default", accounts(&world, &apps).await);
+    take(&world.client, vec![Write(Json, default.clone(), json!([entry("acr-pull")]))]).await;
+    let steal = json!([
+        {"op": "remove", "path": "/imagePullSecrets/2"},
+        {"op": "add", "path": mark("acr-pull"), "value": "a"},
+    ]);
+    let entries = "add and remove no entries of imagePullSecrets but those that it marks";
+    refuse(&world.as_operator().await, vec![(Write(Json, default, steal), entries)]).await;
+}
+
+#[tokio::test]
 async fn entries_of_its_own_are_added_and_taken_back() {
     let (world, apps, _) = almighty().await;
     let default = format!("{}/default", accounts(&world, &apps).await);

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use acr_attach::settings::Settings;
 use azure_sim::{Call, Effect, Fault};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -141,6 +142,25 @@ async fn a_leader_that_slept_past_its_lease_writes_nothing_when_it_wakes() {
     assert_eq!((world.azure_writes(), world.api_writes()), (azure, cluster), "{log}");
     assert_eq!(world.pull_assignments().len(), 0, "{log}");
     assert!(until_led_by(&world, "two").await.holder_identity.is_some());
+}
+
+/// What an alert looks at: that nobody leads must be seen, also where no lease can be read.
+#[tokio::test]
+async fn a_replica_that_may_not_read_its_lease_says_that_it_does_not_lead() {
+    let not_allowed = |settings: &mut Settings| {
+        settings.election.as_mut().unwrap().lease = "other".to_owned();
+    };
+    let mut world = World::with(|_| {}, not_allowed).await;
+    world.expect_refusals().await;
+    world
+        .until("the refusal", || async {
+            let calls = world.cluster.calls_by(&world.user()).unwrap();
+            calls.iter().any(|it| it.resource == "leases" && it.code == Some(403)).then_some(())
+        })
+        .await;
+    let (_, metrics) = world.page("/metrics").await;
+    assert!(metrics.contains(r#"leader_election_master_status{name="other"} 0"#), "{metrics}");
+    assert_eq!(world.page("/readyz").await.0, 503);
 }
 
 /// For so long, in one process that must not end.

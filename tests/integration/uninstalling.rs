@@ -52,6 +52,8 @@ async fn one_that_is_new_holds_the_guard_back(world: &World) {
     world.apply("new", world.spec()).await;
     let told = guard(world).await.unwrap_err();
     assert!(told.contains(&format!("{} (being attached)", world.name("new"))), "{told}");
+    // An operator that serves others is not held back by it.
+    guard_of(world, "team=another").await.unwrap();
     world.delete("new").await;
     world.until_gone("new").await;
     guard(world).await.unwrap();
@@ -59,7 +61,11 @@ async fn one_that_is_new_holds_the_guard_back(world: &World) {
 
 /// As Helm asks before it deletes anything.
 async fn guard(world: &World) -> Result<(), String> {
-    let mut guard: Command = program(&["uninstall-guard"]);
+    guard_of(world, &world.settings.attachment_selector).await
+}
+
+async fn guard_of(world: &World, selector: &str) -> Result<(), String> {
+    let mut guard: Command = program(&["uninstall-guard", "--attachment-selector", selector]);
     let output = guard.env("KUBECONFIG", world.cluster.admin_kubeconfig()).output().await.unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     if output.status.success() { Ok(()) } else { Err(told) }

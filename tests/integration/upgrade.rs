@@ -47,6 +47,12 @@ async fn look_again(world: &World, release: &Release, token: &str) {
     }
 }
 
+/// What the pods run. Helm has waited until there are no others.
+async fn image(release: &Release) -> String {
+    let spec = release.deployment().await.unwrap().spec.unwrap().template.spec.unwrap();
+    spec.containers[0].image.clone().unwrap()
+}
+
 /// Watches for ever; panics when Ready is anything but True.
 async fn always_ready(world: &World) {
     let attachments: Api<RegistryAttachment> = world.attachments();
@@ -65,7 +71,7 @@ async fn to_this_version_and_back_nothing_changes() {
     // Pods start before the API server has heard of their rights.
     world.expect_refusals().await;
     let story = async {
-        said(&mut release.apply("install", BEFORE, &[]), "").await;
+        said(&mut release.apply("install", BEFORE, &["--set", "image.tag=before"]), "").await;
         release.quick_starts().await;
         look_again(&world, &release, "installed").await;
         let before = held(&world).await;
@@ -73,9 +79,12 @@ async fn to_this_version_and_back_nothing_changes() {
             said(&mut release.apply("upgrade", NOW, &[]), "").await;
             look_again(&world, &release, "upgraded").await;
             assert_eq!(held(&world).await, before);
+            // Other pods did that: these have the image of the version after.
+            assert!(!image(&release).await.ends_with(":before"));
             said(&mut release.helm("rollback acr-attach 1 --wait"), "").await;
             look_again(&world, &release, "rolled-back").await;
             assert_eq!(held(&world).await, before);
+            assert!(image(&release).await.ends_with(":before"));
         };
         tokio::select! {
             () = there_and_back => {}

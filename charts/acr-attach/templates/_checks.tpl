@@ -8,6 +8,9 @@
 {{- if and (gt (int .Values.replicaCount) 1) (not .Values.leaderElection.enabled) }}
 {{- fail "replicaCount is greater than 1 and leaderElection.enabled is false: enable it, or all pods work at once" }}
 {{- end }}
+{{- if and (not .Values.leaderElection.enabled) .Values.strategy }}
+{{- fail "strategy is set and leaderElection.enabled is false: leave strategy out, since the new pod must not start before the old one has ended" }}
+{{- end }}
 {{- $budget := .Values.podDisruptionBudget }}
 {{- if and $budget.enabled (gt (int .Values.replicaCount) 1) (ge (int $budget.minAvailable) (int .Values.replicaCount)) }}
 {{- fail "podDisruptionBudget.minAvailable is not less than replicaCount: set it lower, or no node can be drained" }}

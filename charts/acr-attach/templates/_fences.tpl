@@ -86,13 +86,12 @@ validations:
       variables.before.all(it, it.startsWith(variables.mark) || it in variables.now)
     message: acr-attach may change no annotations of service accounts but its own
     reason: Forbidden
-  # What it adds it marks, and what it removes was marked.
+  # What it adds it marks, and what it removes was marked before: entries of others are the same, one by one.
   - expression: >-
       request.operation != 'UPDATE' ||
       object.?imagePullSecrets.orValue([]).filter(it, !((variables.mark + it.?name.orValue('')) in variables.before) &&
-      !((variables.mark + it.?name.orValue('')) in variables.now)) ==
-      oldObject.?imagePullSecrets.orValue([]).filter(it, !((variables.mark + it.?name.orValue('')) in variables.before) &&
-      !((variables.mark + it.?name.orValue('')) in variables.now))
+      !((variables.mark + it.?name.orValue('')) in variables.now && !(it in oldObject.?imagePullSecrets.orValue([])))) ==
+      oldObject.?imagePullSecrets.orValue([]).filter(it, !((variables.mark + it.?name.orValue('')) in variables.before))
     message: acr-attach may add and remove no entries of imagePullSecrets but those that it marks
     reason: Forbidden
   {{- if not (include "acr-attach.anyName" .Values.pullSecrets.names) }}
