@@ -13,7 +13,7 @@ use k8s_openapi::api::{
 };
 use kube::{Api, Client, api::PostParams, config::Kubeconfig};
 
-use crate::{Error, audit, audit::AuditEvent, flags, kubeconfig, layout::Layout};
+use crate::{Error, NodeFiles, audit, audit::AuditEvent, flags, kubeconfig, layout::Layout};
 
 /// Names the folder of the control plane in the environment of a command that
 /// `control-plane run` runs.
@@ -71,6 +71,12 @@ impl Cluster {
     #[must_use]
     pub fn audit_log(&self) -> PathBuf {
         self.layout.audit_log()
+    }
+
+    /// The files with which a node joins. They exist where the control plane was started for one.
+    #[must_use]
+    pub fn node_files(&self) -> NodeFiles {
+        NodeFiles::of(&self.layout)
     }
 
     /// The key that verifies service account tokens (RSA, they are RS256), as PEM.

@@ -12,11 +12,11 @@ use kube::{Api, Client};
 use crate::{
     Cluster, Error, Options,
     certificates::{self, Authority},
-    flags::{self, API_SERVER, CONTROLLER_MANAGER, ETCD},
+    flags::{self, API_SERVER, CONTROLLER_MANAGER, ETCD, SCHEDULER},
     janitor::Janitor,
     kubeconfig,
     layout::{Layout, Ports},
-    manifests,
+    manifests, node,
     program::Program,
     wait::until,
 };
@@ -41,6 +41,7 @@ pub struct ControlPlane {
     etcd: Option<Program>,
     api_server: Option<Program>,
     controller_manager: Option<Program>,
+    scheduler: Option<Program>,
 }
 
 impl ControlPlane {
@@ -166,6 +167,7 @@ impl ControlPlane {
             etcd: None,
             api_server: None,
             controller_manager: None,
+            scheduler: None,
         })
     }
 
@@ -178,28 +180,34 @@ impl ControlPlane {
         let client = self.cluster.admin().await?;
         manifests::install(&client, &definitions, &mut self.running()).await?;
         self.controller_manager = Some(self.spawn(CONTROLLER_MANAGER)?);
+        if self.options.node.is_some() {
+            self.scheduler = Some(self.spawn(SCHEDULER)?);
+        }
         let goal = "the controllers make the ServiceAccount default/default";
         until(goal, &mut self.running(), || default_account(client.clone())).await
     }
 
     fn write_files(&self) -> Result<(), Error> {
-        let (layout, server) = (&self.layout, flags::server_url(self.ports));
+        let (layout, node) = (&self.layout, self.options.node.as_ref());
+        let server = flags::server_url(node, self.ports);
         let policy = layout.audit_policy();
         fs::write(&policy, flags::AUDIT_POLICY).map_err(Error::file("write", &policy))?;
         let authority = Authority::new()?;
-        certificates::write(layout, &authority)?;
+        certificates::write(layout, &authority, node::address(node))?;
         let admin = authority.client("admin", Some("system:masters"))?;
         let controllers = authority.client("system:kube-controller-manager", None)?;
-        let authority = &authority.certificate;
-        kubeconfig::write(&layout.admin_kubeconfig(), &server, authority, &admin)?;
-        let path = layout.controller_manager_kubeconfig();
-        kubeconfig::write(&path, &server, authority, &controllers)
+        let certificate = &authority.certificate;
+        kubeconfig::write(&layout.admin_kubeconfig(), &server, certificate, &admin)?;
+        let path = layout.kubeconfig(CONTROLLER_MANAGER);
+        kubeconfig::write(&path, &server, certificate, &controllers)?;
+        node.map_or(Ok(()), |node| node::write(layout, &server, &authority, node))
     }
 
     fn spawn(&self, name: &'static str) -> Result<Program, Error> {
         let arguments = match name {
             ETCD => flags::etcd(&self.layout, self.ports),
-            API_SERVER => flags::api_server(&self.layout, self.ports),
+            API_SERVER => flags::api_server(&self.layout, self.ports, self.options.node.as_ref()),
+            SCHEDULER => flags::scheduler(&self.layout),
             _ => flags::controller_manager(&self.layout),
         };
         let path = self.options.program(name)?;
@@ -208,7 +216,8 @@ impl ControlPlane {
 
     /// The programs that run, in the order in which they were started.
     fn running(&mut self) -> Vec<&mut Program> {
-        let all = [&mut self.etcd, &mut self.api_server, &mut self.controller_manager];
+        let Self { etcd, api_server, controller_manager, scheduler, .. } = self;
+        let all = [etcd, api_server, controller_manager, scheduler];
         all.into_iter().flatten().collect()
     }
 }

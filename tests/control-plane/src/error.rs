@@ -68,7 +68,7 @@ pub enum Error {
     #[error("cannot make the certificate of {name}: {source}")]
     Certificate {
         /// The common name in the certificate, or the key's purpose.
-        name: &'static str,
+        name: String,
         /// What rcgen said.
         source: rcgen::Error,
     },

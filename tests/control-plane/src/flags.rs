@@ -1,12 +1,16 @@
 //! The command line of each program.
 
-use std::path::Path;
+use std::{net::SocketAddr, path::Path};
 
-use crate::layout::{Layout, Ports};
+use crate::{
+    layout::{Layout, Ports},
+    node::{self, Node},
+};
 
 pub(crate) const ETCD: &str = "etcd";
 pub(crate) const API_SERVER: &str = "kube-apiserver";
 pub(crate) const CONTROLLER_MANAGER: &str = "kube-controller-manager";
+pub(crate) const SCHEDULER: &str = "kube-scheduler";
 
 /// Issuer of service account tokens; the value most clusters have.
 pub(crate) const ISSUER: &str = "https://kubernetes.default.svc.cluster.local";
@@ -34,8 +38,8 @@ pub(crate) fn etcd_url(ports: Ports) -> String {
 }
 
 /// The URL of the API server.
-pub(crate) fn server_url(ports: Ports) -> String {
-    format!("https://127.0.0.1:{}", ports.api_server)
+pub(crate) fn server_url(node: Option<&Node>, ports: Ports) -> String {
+    format!("https://{}", SocketAddr::new(node::address(node), ports.api_server))
 }
 
 /// etcd without fsync: nothing in it outlives the control plane.
@@ -54,14 +58,13 @@ pub(crate) fn etcd(layout: &Layout, ports: Ports) -> Vec<String> {
 }
 
 /// The API server with RBAC and the admission plugins that are on by default.
-pub(crate) fn api_server(layout: &Layout, ports: Ports) -> Vec<String> {
-    vec![
+pub(crate) fn api_server(layout: &Layout, ports: Ports, node: Option<&Node>) -> Vec<String> {
+    let address = node::address(node);
+    let mut flags = vec![
         format!("--etcd-servers={}", etcd_url(ports)),
-        "--bind-address=127.0.0.1".into(),
-        "--advertise-address=127.0.0.1".into(),
+        format!("--bind-address={address}"),
+        format!("--advertise-address={address}"),
         format!("--secure-port={}", ports.api_server),
-        // A loopback address is not valid in Endpoints.
-        "--endpoint-reconciler-type=none".into(),
         "--service-cluster-ip-range=10.0.0.0/24".into(),
         "--authorization-mode=Node,RBAC".into(),
         // Whether a Pod may be privileged is left to admission, as in real clusters.
@@ -76,6 +79,32 @@ pub(crate) fn api_server(layout: &Layout, ports: Ports) -> Vec<String> {
         flag("audit-log-path", &layout.audit_log()),
         // No rotation: whoever counts requests reads one file.
         "--audit-log-maxsize=0".into(),
+    ];
+    match node {
+        Some(_) => flags.extend(kubelets(layout)),
+        // A loopback address is not valid in Endpoints.
+        None => flags.push("--endpoint-reconciler-type=none".into()),
+    }
+    flags
+}
+
+/// How the API server turns to kubelets, for logs and the like.
+fn kubelets(layout: &Layout) -> [String; 4] {
+    let [certificate, key] = layout.kubelet_client();
+    [
+        flag("kubelet-client-certificate", &certificate),
+        flag("kubelet-client-key", &key),
+        flag("kubelet-certificate-authority", &layout.pki("ca.crt")),
+        "--kubelet-preferred-address-types=InternalIP".into(),
+    ]
+}
+
+/// The scheduler. No other one competes with it.
+pub(crate) fn scheduler(layout: &Layout) -> Vec<String> {
+    vec![
+        flag("kubeconfig", &layout.kubeconfig(SCHEDULER)),
+        "--leader-elect=false".into(),
+        "--secure-port=0".into(),
     ]
 }
 
@@ -83,7 +112,7 @@ pub(crate) fn api_server(layout: &Layout, ports: Ports) -> Vec<String> {
 /// tokens takes five seconds at the default rate of requests.
 pub(crate) fn controller_manager(layout: &Layout) -> Vec<String> {
     vec![
-        flag("kubeconfig", &layout.controller_manager_kubeconfig()),
+        flag("kubeconfig", &layout.kubeconfig(CONTROLLER_MANAGER)),
         "--leader-elect=false".into(),
         "--secure-port=0".into(),
         "--use-service-account-credentials=true".into(),

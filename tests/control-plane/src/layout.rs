@@ -57,11 +57,16 @@ impl Layout {
     }
 
     pub fn admin_kubeconfig(&self) -> PathBuf {
-        self.root.join("admin.kubeconfig")
+        self.kubeconfig("admin")
     }
 
-    pub fn controller_manager_kubeconfig(&self) -> PathBuf {
-        self.root.join("controller-manager.kubeconfig")
+    pub fn kubeconfig(&self, program: &str) -> PathBuf {
+        self.root.join(format!("{program}.kubeconfig"))
+    }
+
+    /// The certificate with which the API server turns to kubelets, and its key.
+    pub fn kubelet_client(&self) -> [PathBuf; 2] {
+        ["kubelet-client.crt", "kubelet-client.key"].map(|name| self.pki(name))
     }
 
     pub fn audit_policy(&self) -> PathBuf {

@@ -6,7 +6,8 @@
 //! process or from another one. The `control-plane` binary owns one for as
 //! long as a command runs.
 //!
-//! There is no kubelet and no scheduler: Pods are stored and never run.
+//! Pods are stored and never run, unless it is started for a [`Node`], whose programs somebody else
+//! brings.
 
 pub mod audit;
 mod certificates;
@@ -19,6 +20,7 @@ mod janitor;
 mod kubeconfig;
 mod layout;
 mod manifests;
+mod node;
 mod options;
 mod program;
 mod wait;
@@ -26,4 +28,5 @@ mod wait;
 pub use cluster::{Cluster, DIRECTORY_VARIABLE};
 pub use control_plane::ControlPlane;
 pub use error::Error;
+pub use node::{Node, NodeFiles};
 pub use options::{ASSETS_VARIABLE, Options};

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{Error, error::Error::MissingProgram};
+use crate::{Error, Node, error::Error::MissingProgram};
 
 /// Names a folder of ready-made programs, as in controller-runtime's envtest.
 pub const ASSETS_VARIABLE: &str = "KUBEBUILDER_ASSETS";
@@ -29,6 +29,8 @@ pub struct Options {
     /// collector learns kinds that come later only every 30 s
     /// (`NewGarbageCollector … Sync(30*time.Second)` in its source).
     pub crds: Vec<String>,
+    /// The node that is to join, if one is.
+    pub node: Option<Node>,
 }
 
 impl Options {
@@ -43,7 +45,7 @@ impl Options {
             Some(named) => absolute(&named)?,
             None => built_programs()?,
         };
-        Ok(Self { programs, crds: Vec::new() })
+        Ok(Self { programs, ..Self::default() })
     }
 
     /// Adds a manifest that stands in a file.
@@ -65,7 +67,8 @@ impl Options {
 
     /// Says which program is missing before anything is started.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        NEEDED.iter().try_for_each(|name| self.program(name).map(drop))
+        let scheduler = self.node.as_ref().map(|_| &crate::flags::SCHEDULER);
+        NEEDED.iter().chain(scheduler).try_for_each(|name| self.program(name).map(drop))
     }
 }
 
