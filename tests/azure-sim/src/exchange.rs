@@ -1,14 +1,14 @@
 //! One request from arrival to answer: journal, latency, faults, then the face.
 
-use std::{future::pending, net::IpAddr, time::Duration};
+use std::{future::pending, time::Duration};
 
 use axum::body::Body;
-use hyper::{Response, StatusCode, body::Incoming};
-use jiff::Timestamp;
+use hyper::{HeaderMap, Response, StatusCode, body::Incoming, header::USER_AGENT};
 use tokio::time::sleep;
 
 use crate::{
     azure::{Azure, Failure},
+    endpoint::Endpoint,
     fault::Effect,
     hosts::Face,
     http::{Reply, Request},
@@ -19,14 +19,6 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[error("the connection was dropped on purpose")]
 pub(crate) struct Dropped;
-
-/// Where a connection leads, and who is at its other end.
-#[derive(Clone, Debug)]
-pub(crate) struct Endpoint {
-    pub(crate) face: Face,
-    pub(crate) host: String,
-    pub(crate) client: IpAddr,
-}
 
 /// Answers one request.
 pub(crate) async fn exchange(
@@ -58,19 +50,19 @@ fn begin(azure: &Azure, face: Face, request: &Request) -> u64 {
     let call = face.call(request);
     let principal = face.caller(azure, request);
     azure.journal().begin(Entry {
-        sequence: 0,
-        time: Timestamp::now(),
-        host: request.host.clone(),
-        method: request.method.to_string(),
         path: request.path.clone(),
         query: request.query.clone(),
+        user_agent: user_agent(&request.headers),
         call,
         principal,
-        status: None,
-        code: None,
         known: call.is_some(),
-        fault: None,
+        ..Entry::new(&request.host, request.method.as_str())
     })
+}
+
+/// What a client says it is.
+pub(crate) fn user_agent(headers: &HeaderMap) -> Option<String> {
+    headers.get(USER_AGENT).map(|it| String::from_utf8_lossy(it.as_bytes()).into_owned())
 }
 
 /// The answer after the fault that strikes the request, if one does.

@@ -15,12 +15,14 @@ pub struct Entry {
     pub time: Timestamp,
     /// The host it was for.
     pub host: String,
-    /// HTTP method; `CONNECT` only where a host was refused.
+    /// HTTP method; `CONNECT` only where a host was refused, by the proxy or in a TLS handshake.
     pub method: String,
     /// The path without the query.
     pub path: String,
     /// The query without `?`; empty if there is none.
     pub query: String,
+    /// The header `User-Agent` as sent; absent where a TLS handshake was refused.
+    pub user_agent: Option<String>,
     /// What it was understood as.
     pub call: Option<Call>,
     /// Object id of the caller, if its credential names one.
@@ -33,6 +35,27 @@ pub struct Entry {
     pub known: bool,
     /// The fault that struck it.
     pub fault: Option<String>,
+}
+
+impl Entry {
+    /// A request that arrives now, of which no more is known yet.
+    pub(crate) fn new(host: &str, method: &str) -> Self {
+        Self {
+            sequence: 0,
+            time: Timestamp::now(),
+            host: host.into(),
+            method: method.into(),
+            path: String::new(),
+            query: String::new(),
+            user_agent: None,
+            call: None,
+            principal: None,
+            status: None,
+            code: None,
+            known: false,
+            fault: None,
+        }
+    }
 }
 
 /// The journal.

@@ -1,10 +1,14 @@
-//! Azure, simulated behind an HTTPS forward proxy.
+//! Azure, simulated behind an HTTPS forward proxy or at the addresses of its hosts.
 //!
 //! An unchanged client whose proxy is [`AzureSim::proxy_url`] and who trusts [`AzureSim::ca_pem`]
 //! speaks to `login.microsoftonline.com`, `management.azure.com`, `graph.microsoft.com`, the login
 //! servers of the model's registries and instance metadata under their real names. Behind them is
 //! a [`Model`]: a token is good and a request is allowed for what the model says at that moment.
 //! The journal holds every request; a [`Fault`] makes requests go wrong.
+//!
+//! A client that cannot be given a proxy, such as a node of a cluster, comes to
+//! [`Options::direct`] and [`Options::instance_metadata`]: there every host answers by itself, if
+//! name resolution leads the client there.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), azure_sim::StartError> {
@@ -29,7 +33,10 @@ mod azure;
 mod ca;
 mod call;
 mod condition;
+mod connections;
 mod control;
+mod direct;
+mod endpoint;
 mod entra;
 mod exchange;
 mod fault;

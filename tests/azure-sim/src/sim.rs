@@ -1,17 +1,21 @@
 //! A running simulator.
 
 use std::{
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
 };
 
-use tokio::{
-    net::TcpListener,
-    task::{AbortHandle, JoinHandle},
-};
+use tokio::{net::TcpStream, task::JoinSet};
 
 use crate::{
-    azure::Azure, ca::CaError, control, fault::Fault, journal::Entry, model::Model, proxy,
+    azure::Azure,
+    ca::CaError,
+    connections::{accept, listen},
+    control, direct,
+    fault::Fault,
+    journal::Entry,
+    model::Model,
+    proxy,
 };
 
 /// Where a simulator listens; port 0 takes any free port.
@@ -21,12 +25,17 @@ pub struct Options {
     pub listen: SocketAddr,
     /// The control port.
     pub control: SocketAddr,
+    /// Every host of Azure itself, over TLS, for clients whose names lead here instead of to a
+    /// proxy; which host it is, the client says in its hello. Azure has them on port 443.
+    pub direct: Option<SocketAddr>,
+    /// Instance metadata itself, over plain HTTP. A host in Azure has it on 169.254.169.254:80.
+    pub instance_metadata: Option<SocketAddr>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Self { listen: any, control: any }
+        Self { listen: any, control: any, direct: None, instance_metadata: None }
     }
 }
 
@@ -55,13 +64,16 @@ impl From<CaError> for StartError {
 /// Azure behind a proxy of its own; ends when dropped.
 ///
 /// A client needs [`AzureSim::proxy_url`] as its proxy for HTTP and HTTPS, and
-/// [`AzureSim::ca_pem`] among its trusted certificates.
+/// [`AzureSim::ca_pem`] among its trusted certificates. With [`Options::direct`] and
+/// [`Options::instance_metadata`] it can do without the proxy.
 pub struct AzureSim {
     azure: Arc<Azure>,
     proxy_url: String,
     control_url: String,
+    direct: Option<SocketAddr>,
+    instance_metadata: Option<SocketAddr>,
     ca_pem: String,
-    tasks: [AbortHandle; 2],
+    tasks: JoinSet<()>,
 }
 
 impl AzureSim {
@@ -79,20 +91,20 @@ impl AzureSim {
     /// [`StartError`], if an address cannot be used.
     pub async fn start_with(model: Model, options: Options) -> Result<Self, StartError> {
         let azure = Arc::new(Azure::new(model)?);
-        let (proxy, proxy_url) = listen(options.listen).await?;
-        let (control, control_url) = listen(options.control).await?;
-        let serve_proxy = tokio::spawn(proxy::serve(proxy, Arc::clone(&azure)));
-        let router = control::router(Arc::clone(&azure));
-        let serve_control: JoinHandle<()> = tokio::spawn(async move {
-            // Serving ends only with the task.
-            let _ = axum::serve(control, router).await;
-        });
+        let mut listeners = Listeners { azure: Arc::clone(&azure), tasks: JoinSet::new() };
+        let proxy = listeners.open(options.listen, proxy::serve).await?;
+        let control = listeners.open_control(options.control).await?;
+        let direct = listeners.open_if(options.direct, direct::serve).await?;
+        let instance_metadata =
+            listeners.open_if(options.instance_metadata, direct::serve_instance_metadata).await?;
         Ok(Self {
             ca_pem: azure.ca.pem(),
             azure,
-            proxy_url,
-            control_url,
-            tasks: [serve_proxy.abort_handle(), serve_control.abort_handle()],
+            proxy_url: format!("http://{proxy}"),
+            control_url: format!("http://{control}"),
+            direct,
+            instance_metadata,
+            tasks: listeners.tasks,
         })
     }
 
@@ -106,6 +118,18 @@ impl AzureSim {
     #[must_use]
     pub fn control_url(&self) -> &str {
         &self.control_url
+    }
+
+    /// Where every host is answered over TLS, if [`Options::direct`] asks for it.
+    #[must_use]
+    pub fn direct_address(&self) -> Option<SocketAddr> {
+        self.direct
+    }
+
+    /// Where instance metadata is answered, if [`Options::instance_metadata`] asks for it.
+    #[must_use]
+    pub fn instance_metadata_address(&self) -> Option<SocketAddr> {
+        self.instance_metadata
     }
 
     /// The certificate to trust, as PEM.
@@ -153,15 +177,51 @@ impl AzureSim {
 
 impl Drop for AzureSim {
     fn drop(&mut self) {
-        for task in &self.tasks {
-            task.abort();
-        }
+        self.tasks.abort_all();
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, String), StartError> {
-    let failed = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let url = format!("http://{}", listener.local_addr().map_err(failed)?);
-    Ok((listener, url))
+/// What listens for one simulator.
+struct Listeners {
+    azure: Arc<Azure>,
+    tasks: JoinSet<()>,
+}
+
+impl Listeners {
+    async fn open<S>(
+        &mut self,
+        address: SocketAddr,
+        serve: fn(TcpStream, IpAddr, Arc<Azure>) -> S,
+    ) -> Result<SocketAddr, StartError>
+    where
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let (listener, address) = listen(address).await?;
+        self.tasks.spawn(accept(listener, Arc::clone(&self.azure), serve));
+        Ok(address)
+    }
+
+    async fn open_if<S>(
+        &mut self,
+        address: Option<SocketAddr>,
+        serve: fn(TcpStream, IpAddr, Arc<Azure>) -> S,
+    ) -> Result<Option<SocketAddr>, StartError>
+    where
+        S: Future<Output = ()> + Send + 'static,
+    {
+        match address {
+            Some(address) => self.open(address, serve).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn open_control(&mut self, address: SocketAddr) -> Result<SocketAddr, StartError> {
+        let (listener, address) = listen(address).await?;
+        let router = control::router(Arc::clone(&self.azure));
+        self.tasks.spawn(async move {
+            // Serving ends only with the task.
+            let _ = axum::serve(listener, router).await;
+        });
+        Ok(address)
+    }
 }

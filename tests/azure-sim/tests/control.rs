@@ -6,7 +6,7 @@ use std::{
 };
 
 use azure_sim::{Entry, Model};
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Certificate, Client, Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -96,6 +96,7 @@ async fn the_program_serves_the_example_until_it_is_told_to_end() {
     std::fs::write(&model, EXAMPLE).unwrap();
     let mut program = Command::new(env!("CARGO_BIN_EXE_azure-sim"))
         .args(["--model".as_ref(), model.as_os_str(), "--ca-file".as_ref(), ca.as_os_str()])
+        .args(["--direct", "127.0.0.1:0", "--instance-metadata", "127.0.0.1:0"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -110,6 +111,15 @@ async fn the_program_serves_the_example_until_it_is_told_to_end() {
     let response = reqwest::get(format!("{}/model", value("control="))).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.json::<Model>().await.unwrap().registries[0].name, "contoso");
+
+    let certificate = Certificate::from_pem(&std::fs::read(&ca).unwrap()).unwrap();
+    let address = value("direct=").parse().unwrap();
+    let client = Client::builder().no_proxy().tls_certs_only([certificate]);
+    let client = client.resolve("contoso.azurecr.io", address).build().unwrap();
+    let response = client.get("https://contoso.azurecr.io/v2/").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    let url = format!("http://{}/metadata/identity/oauth2/token", value("instance-metadata="));
+    assert_eq!(client.get(url).send().await.unwrap().status(), StatusCode::BAD_REQUEST);
 
     let id = program.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());

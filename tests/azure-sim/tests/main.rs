@@ -5,6 +5,7 @@ mod access;
 mod clusters;
 mod control;
 mod delegation;
+mod direct;
 mod entra;
 mod faults;
 mod gone;
