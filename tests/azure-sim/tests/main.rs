@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a broken expectation is how a test fails")]
 
 mod access;
+mod backend;
 mod clusters;
 mod control;
 mod delegation;
