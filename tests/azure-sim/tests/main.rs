@@ -13,6 +13,7 @@ mod gone;
 mod graph;
 mod id_case;
 mod instance_metadata;
+mod node;
 mod proxy;
 mod registry;
 mod resources;
