@@ -6,6 +6,7 @@ use crate::{
     Call,
     acr::{self, RegistryTokens},
     arm::{self, Throttle},
+    backend::Backend,
     ca::{CaError, CertificateAuthority},
     entra,
     fault::Faults,
@@ -21,6 +22,7 @@ use crate::{
 /// Everything that connections share.
 pub(crate) struct Azure {
     pub(crate) ca: CertificateAuthority,
+    pub(crate) backend: Backend,
     model: Mutex<Model>,
     tokens: Mutex<Tokens>,
     registry_tokens: Mutex<RegistryTokens>,
@@ -33,6 +35,7 @@ impl Azure {
     pub(crate) fn new(model: Model) -> Result<Self, CaError> {
         Ok(Self {
             ca: CertificateAuthority::new()?,
+            backend: Backend::default(),
             model: Mutex::new(model),
             tokens: Mutex::new(Tokens::new()?),
             registry_tokens: Mutex::new(RegistryTokens::new()?),

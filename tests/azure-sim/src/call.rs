@@ -41,6 +41,8 @@ pub enum Call {
     RegistryToken,
     /// Registry: GET or HEAD of a manifest.
     RegistryManifest,
+    /// Registry: GET or HEAD of a blob.
+    RegistryBlob,
     /// Registry: tags of a repository.
     RegistryTags,
     /// Registry: the list of repositories.

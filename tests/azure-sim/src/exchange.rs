@@ -34,7 +34,8 @@ pub(crate) async fn exchange(
         sleep(latency).await;
     }
     let reply = if complete {
-        struck(azure, face, &request, sequence).await?
+        let reply = struck(azure, face, &request, sequence).await?;
+        completed(azure, face, &request, reply).await
     } else {
         let (status, code) = (StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLarge");
         face.error(&request, &Failure { status, code, message: "The request body is too large." })
@@ -100,4 +101,17 @@ async fn struck(
             }
         }
     })
+}
+
+/// The answer with what a backend knows of it. This takes a while: the face has let go of the
+/// model by then.
+async fn completed(azure: &Azure, face: Face, request: &Request, reply: Reply) -> Reply {
+    let Some(base) = &reply.backend else { return reply };
+    match azure.backend.fetch(base, request).await {
+        Ok(answer) => reply.completed(answer),
+        Err(error) => {
+            let (status, code) = (StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE");
+            face.error(request, &Failure { status, code, message: &format!("{error:#}") })
+        }
+    }
 }

@@ -117,6 +117,8 @@ pub(crate) struct Reply {
     pub(crate) headers: HeaderMap,
     /// The error code, for the journal.
     pub(crate) code: Option<String>,
+    /// Who knows the rest of the answer: the base URL of a backend.
+    pub(crate) backend: Option<String>,
     body: ReplyBody,
 }
 
@@ -124,6 +126,7 @@ pub(crate) struct Reply {
 enum ReplyBody {
     Whole(Bytes),
     Huge(u64),
+    Streamed(Body),
 }
 
 impl Reply {
@@ -134,7 +137,8 @@ impl Reply {
 
     /// An answer without a body.
     pub(crate) fn empty(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), code: None, body: ReplyBody::Whole(Bytes::new()) }
+        let body = ReplyBody::Whole(Bytes::new());
+        Self { status, headers: HeaderMap::new(), code: None, backend: None, body }
     }
 
     /// An answer with any body.
@@ -154,6 +158,18 @@ impl Reply {
         reply.header("content-type", "application/json")
     }
 
+    /// An answer that a backend gives.
+    pub(crate) fn from_backend(base: &str) -> Self {
+        Self { backend: Some(base.into()), ..Self::empty(StatusCode::OK) }
+    }
+
+    /// Adds what the backend answered.
+    pub(crate) fn completed(mut self, answer: Response<Body>) -> Self {
+        let (parts, body) = answer.into_parts();
+        self.headers.extend(parts.headers);
+        Self { status: parts.status, backend: None, body: ReplyBody::Streamed(body), ..self }
+    }
+
     /// Adds a header; one that HTTP does not allow is left out.
     pub(crate) fn header(mut self, name: &'static str, value: impl AsRef<str>) -> Self {
         if let Ok(value) = HeaderValue::from_str(value.as_ref()) {
@@ -171,6 +187,7 @@ impl Reply {
         let body = match self.body {
             ReplyBody::Whole(bytes) => Body::from(bytes),
             ReplyBody::Huge(bytes) => huge_body(bytes),
+            ReplyBody::Streamed(body) => body,
         };
         let mut response = Response::new(body);
         *response.status_mut() = self.status;

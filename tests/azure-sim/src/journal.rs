@@ -29,7 +29,7 @@ pub struct Entry {
     pub principal: Option<String>,
     /// HTTP status of the answer; absent while there is none, and where none was given.
     pub status: Option<u16>,
-    /// The error code of the answer.
+    /// The error code of the answer, unless a backend gave it.
     pub code: Option<String>,
     /// Whether the simulator knows such a request at all.
     pub known: bool,

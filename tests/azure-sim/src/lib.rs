@@ -8,7 +8,8 @@
 //!
 //! A client that cannot be given a proxy, such as a node of a cluster, comes to
 //! [`Options::direct`] and [`Options::instance_metadata`]: there every host answers by itself, if
-//! name resolution leads the client there.
+//! name resolution leads the client there. The images that a node pulls are those of a real
+//! registry behind the simulated one: [`model::Registry::content`].
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), azure_sim::StartError> {
@@ -30,6 +31,7 @@ mod access;
 mod acr;
 mod arm;
 mod azure;
+mod backend;
 mod ca;
 mod call;
 mod condition;

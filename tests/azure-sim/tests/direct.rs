@@ -10,7 +10,8 @@ use reqwest::{Certificate, Client};
 
 use crate::world::{ARM, LOGIN, TENANT, answer};
 
-const USER_AGENT: &str = "kubernetes-credentialprovider-acr";
+/// What the kubelet's credential provider for this registry says it is.
+pub const USER_AGENT: &str = "kubernetes-credentialprovider-acr";
 
 /// A registry, and a client whose names lead to the simulator.
 pub struct Direct {
@@ -53,7 +54,7 @@ fn client(sim: &AzureSim) -> Client {
         "contoso.azurecr.us",
         "example.com",
     ];
-    let client = Client::builder().no_proxy().tls_certs_only([certificate]).user_agent(USER_AGENT);
+    let client = Client::builder().no_proxy().tls_certs_only([certificate]);
     let address = sim.direct_address().unwrap();
     names.iter().fold(client, |client, name| client.resolve(name, address)).build().unwrap()
 }
@@ -67,7 +68,8 @@ async fn every_host_is_told_by_its_name() {
         ("https://graph.microsoft.com/v1.0/servicePrincipals(appId='a')".into(), 401),
         ("https://contoso.azurecr.io/v2/".into(), 401),
     ] {
-        answer(direct.client.get(&url)).await.unwrap().expect(status);
+        let get = direct.client.get(&url).header("User-Agent", USER_AGENT);
+        answer(get).await.unwrap().expect(status);
         let entry = direct.sim.journal().pop().unwrap();
         assert_eq!(entry.user_agent.as_deref(), Some(USER_AGENT), "{url}");
         let host = url.split('/').nth(2).unwrap();
@@ -158,7 +160,7 @@ async fn instance_metadata_has_an_address_of_its_own() {
     let seen: Vec<_> = entries.iter().map(|it| (&*it.host, it.known)).collect();
     let host = "169.254.169.254";
     assert_eq!(seen, [(host, true), (host, false), (host, false)]);
-    assert!(entries.iter().all(|it| it.user_agent.as_deref() == Some(USER_AGENT)));
+    assert!(entries.iter().all(|it| it.user_agent.is_none()));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a broken expectation is how a test fails")]
 
 mod access;
+mod backend;
 mod clusters;
 mod control;
 mod delegation;
@@ -12,6 +13,7 @@ mod gone;
 mod graph;
 mod id_case;
 mod instance_metadata;
+mod node;
 mod proxy;
 mod registry;
 mod resources;

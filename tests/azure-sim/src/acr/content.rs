@@ -1,11 +1,16 @@
-//! What a registry holds, as far as the model says (distribution, `docs/content/spec/api.md`).
+//! What a registry holds (distribution, `docs/content/spec/api.md`): what its backend says, or else
+//! what the model says, with manifests that are made up. Azure redirects clients that ask for a
+//! blob to a storage host; here they get it at once.
 
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Context, error::Refusal, route::Route};
-use crate::{http::Reply, model::Tag};
+use super::{Context, error::Refusal, route::Api};
+use crate::{
+    http::Reply,
+    model::{Repository, Tag},
+};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// The digest of `{}`: the empty config of the OCI image specification.
@@ -13,33 +18,55 @@ const EMPTY: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c0
 /// Names per page where the request does not say.
 const PAGE: usize = 100;
 
-pub(super) fn ping(context: &Context<'_>) -> Result<Reply, Refusal> {
-    context.authorize(&[])?;
-    Ok(Reply::json(StatusCode::OK, &json!({})))
+/// Answers what the credential allows.
+///
+/// # Errors
+/// 401 with a challenge, or 404.
+pub(super) fn answer(context: &Context<'_>, api: &Api) -> Result<Reply, Refusal> {
+    context.authorize(&api.wanted())?;
+    match (api, &context.registry.content) {
+        (Api::Ping, _) => Ok(Reply::json(StatusCode::OK, &json!({}))),
+        (_, Some(backend)) => Ok(Reply::from_backend(backend)),
+        (Api::Manifest { repository, reference }, None) => manifest(context, repository, reference),
+        (Api::Blob { repository, digest }, None) => blob(context, repository, digest),
+        (Api::Tags { repository }, None) => tags(context, repository),
+        (Api::Catalog, None) => Ok(catalog(context)),
+    }
 }
 
-pub(super) fn manifest(
-    context: &Context<'_>,
-    route: &Route,
-    name: &str,
-    reference: &str,
-) -> Result<Reply, Refusal> {
-    context.authorize(&route.wanted())?;
-    let repository =
-        context.registry.repository(name).ok_or_else(|| Refusal::name_unknown(name))?;
+fn manifest(context: &Context<'_>, name: &str, reference: &str) -> Result<Reply, Refusal> {
+    let repository = repository(context, name)?;
     let found = repository.tags.iter().find_map(|tag| {
         let body = made_up_manifest(name, tag);
         let digest = tag.digest.clone().unwrap_or_else(|| digest(&body));
         (tag.name == reference || digest == reference).then_some((body, digest))
     });
     let (body, digest) = found.ok_or_else(|| Refusal::manifest_unknown(reference))?;
+    Ok(entity(context, MANIFEST, body, &digest))
+}
+
+/// The config of the made-up manifests; there is no other blob.
+fn blob(context: &Context<'_>, name: &str, digest: &str) -> Result<Reply, Refusal> {
+    repository(context, name)?;
+    if digest != EMPTY {
+        return Err(Refusal::blob_unknown(digest));
+    }
+    Ok(entity(context, "application/octet-stream", "{}".into(), digest))
+}
+
+fn repository<'a>(context: &Context<'a>, name: &str) -> Result<&'a Repository, Refusal> {
+    context.registry.repository(name).ok_or_else(|| Refusal::name_unknown(name))
+}
+
+/// The answer to GET, and to HEAD of the same.
+fn entity(context: &Context<'_>, content_type: &'static str, body: String, digest: &str) -> Reply {
     let length = body.len().to_string();
     let reply = if context.request.method == Method::HEAD {
-        Reply::empty(StatusCode::OK).header("content-type", MANIFEST)
+        Reply::empty(StatusCode::OK).header("content-type", content_type)
     } else {
-        Reply::text(StatusCode::OK, MANIFEST, body)
+        Reply::text(StatusCode::OK, content_type, body)
     };
-    Ok(reply.header("content-length", length).header("docker-content-digest", digest))
+    reply.header("content-length", length).header("docker-content-digest", digest)
 }
 
 /// A manifest without layers that no other tag has.
@@ -64,18 +91,15 @@ fn digest(body: &str) -> String {
     format!("sha256:{}", digits.collect::<String>())
 }
 
-pub(super) fn tags(context: &Context<'_>, route: &Route, name: &str) -> Result<Reply, Refusal> {
-    context.authorize(&route.wanted())?;
-    let repository =
-        context.registry.repository(name).ok_or_else(|| Refusal::name_unknown(name))?;
+fn tags(context: &Context<'_>, name: &str) -> Result<Reply, Refusal> {
+    let repository = repository(context, name)?;
     let all = repository.tags.iter().map(|it| it.name.clone()).collect();
     Ok(page(context, all, |tags| json!({"name": name, "tags": tags})))
 }
 
-pub(super) fn catalog(context: &Context<'_>, route: &Route) -> Result<Reply, Refusal> {
-    context.authorize(&route.wanted())?;
+fn catalog(context: &Context<'_>) -> Reply {
     let all = context.registry.repositories.iter().map(|it| it.name.clone()).collect();
-    Ok(page(context, all, |names| json!({"repositories": names})))
+    page(context, all, |names| json!({"repositories": names}))
 }
 
 /// The names after `last`, `n` at most, with a `Link` to the rest

@@ -123,6 +123,13 @@ impl Refusal {
         Self { detail: Some(detail), ..refusal }
     }
 
+    /// As `distribution` has it; what the registry says was not seen.
+    pub(super) fn blob_unknown(digest: &str) -> Self {
+        let message = "blob unknown to registry";
+        let refusal = Self::new(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", message);
+        Self { detail: Some(json!(digest)), ..refusal }
+    }
+
     pub(super) fn internal(cause: &str) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", cause)
     }

@@ -73,12 +73,7 @@ fn respond(azure: &Azure, request: &Request) -> Result<Reply, Refusal> {
     match &route {
         Route::Exchange => exchange::exchange(&context),
         Route::Token => token::token(&context),
-        Route::Ping => content::ping(&context),
-        Route::Manifest { repository, reference } => {
-            content::manifest(&context, &route, repository, reference)
-        }
-        Route::Tags { repository } => content::tags(&context, &route, repository),
-        Route::Catalog => content::catalog(&context, &route),
+        Route::Api(api) => content::answer(&context, api),
     }
 }
 

@@ -131,6 +131,6 @@ impl Context<'_> {
         self.registry.anonymous_pull_enabled
             && kind == REPOSITORY
             && matches!(action, "pull" | "metadata_read")
-            && self.registry.repository(name).is_some()
+            && self.registry.may_have(name)
     }
 }

@@ -91,6 +91,10 @@ pub struct Registry {
     pub network_rule_set: NetworkRuleSet,
     /// What it holds.
     pub repositories: Vec<Repository>,
+    /// Base URL of a `distribution` registry without authentication, such as
+    /// `http://127.0.0.1:5000`. If there is one, it says what [`Registry::repositories`] says
+    /// otherwise and has the images: whatever a client may read is answered from there.
+    pub content: Option<String>,
     /// Its tags.
     pub tags: BTreeMap<String, String>,
 }
@@ -111,6 +115,7 @@ impl Default for Registry {
             arm_audience_allowed: true,
             network_rule_set: NetworkRuleSet::default(),
             repositories: Vec::new(),
+            content: None,
             tags: BTreeMap::new(),
         }
     }
@@ -129,6 +134,11 @@ impl Registry {
     /// The repository with this name.
     pub(crate) fn repository(&self, name: &str) -> Option<&Repository> {
         self.repositories.iter().find(|it| it.name == name)
+    }
+
+    /// Whether there is such a repository, as far as the model knows.
+    pub(crate) fn may_have(&self, repository: &str) -> bool {
+        self.content.is_some() || self.repository(repository).is_some()
     }
 
     /// Whether a client with this address gets past the firewall.

@@ -85,6 +85,24 @@ async fn a_manifest_can_be_had_by_tag_and_by_digest() {
 }
 
 #[tokio::test]
+async fn the_config_that_a_made_up_manifest_names_is_the_only_blob() {
+    let bench = Bench::pulling().await;
+    let manifest = bench.get(MANIFEST, bench.secret()).await.expect(200).json();
+    let digest = manifest["config"]["digest"].as_str().unwrap();
+    let path = format!("/v2/team/app/blobs/{digest}");
+    let got = bench.get(&path, bench.secret()).await.expect(200);
+    assert_eq!((got.text.as_str(), got.header("docker-content-digest")), ("{}", digest));
+    let head = bench.send(Method::HEAD, &path, bench.secret()).await.expect(200);
+    assert_eq!((head.header("content-length"), head.text.as_str()), ("2", ""));
+    let other = bench.get("/v2/team/app/blobs/sha256:99", bench.secret()).await;
+    assert_eq!(other.json()["errors"][0]["detail"], "sha256:99");
+    refused(other, 404, "BLOB_UNKNOWN");
+    let invented = format!("/v2/invented/blobs/{digest}");
+    refused(bench.get(&invented, bench.secret()).await, 404, "NAME_UNKNOWN");
+    bench.get(&path, By::Nobody).await.expect(401);
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_404_for_those_who_may_look() {
     let bench = Bench::pulling().await;
     let answer = bench.get("/v2/team/app/manifests/v9", bench.secret()).await;

@@ -1,5 +1,6 @@
 //! A registry's own endpoints.
 
+mod backend;
 mod content;
 mod credentials;
 mod exchange;
