@@ -43,8 +43,10 @@ pub(super) enum Fault {
     TimedOut(Duration),
     #[error("the answer is larger than {} KiB", MOST_BYTES >> 10)]
     TooLarge,
-    #[error("the answer breaks off: {0}")]
-    Broken(String),
+    #[error("the answer breaks off")]
+    BreaksOff,
+    #[error("{0}")]
+    Other(String),
 }
 
 impl Fault {
@@ -59,7 +61,7 @@ impl Fault {
 
 /// Sends a request and takes the whole answer.
 pub(super) async fn send(request: RequestBuilder, deadline: Duration) -> Result<Answer, Fault> {
-    let answer = async { receive(request.send().await.map_err(fault)?).await };
+    let answer = async { receive(request.send().await.map_err(|it| fault(&it))?).await };
     let answer = tokio::time::timeout(deadline, answer).await;
     answer.unwrap_or(Err(Fault::TimedOut(deadline)))
 }
@@ -68,7 +70,7 @@ async fn receive(mut response: Response) -> Result<Answer, Fault> {
     let status = response.status().as_u16();
     let headers = std::mem::take(response.headers_mut());
     let mut body = Vec::new();
-    while let Some(part) = response.chunk().await.map_err(fault)? {
+    while let Some(part) = response.chunk().await.map_err(|it| fault(&it))? {
         body.extend_from_slice(&part);
         if body.len() > MOST_BYTES {
             return Err(Fault::TooLarge);
@@ -77,26 +79,29 @@ async fn receive(mut response: Response) -> Result<Answer, Fault> {
     Ok(Answer { status, headers, body })
 }
 
-fn fault(error: reqwest::Error) -> Fault {
+fn fault(error: &reqwest::Error) -> Fault {
     if error.is_connect() {
-        return Fault::Connection(connection(&error));
+        return Fault::Connection(connection(error));
     }
-    // Its own text names the URL, which holds what was sent.
-    Fault::Broken(innermost(&error))
+    let is_end = |it: &io::Error| it.kind() == io::ErrorKind::UnexpectedEof;
+    if causes(error).filter_map(|it| it.downcast_ref()).any(is_end) {
+        return Fault::BreaksOff;
+    }
+    // Its own text names the URL.
+    Fault::Other(innermost(error))
 }
 
 fn connection(error: &reqwest::Error) -> ConnectionFault {
-    let mut next = error.source();
-    while let Some(error) = next {
-        let io = error.downcast_ref::<io::Error>();
+    for cause in causes(error) {
+        let io = cause.downcast_ref::<io::Error>();
         let tls = io.and_then(|it| it.get_ref()?.downcast_ref::<rustls::Error>());
-        if let Some(tls) = tls.or_else(|| error.downcast_ref()) {
+        if let Some(tls) = tls.or_else(|| cause.downcast_ref()) {
             return certificate(tls);
         }
         match io.map(io::Error::kind) {
             Some(io::ErrorKind::ConnectionRefused) => return ConnectionFault::Refused,
             Some(io::ErrorKind::TimedOut) => return ConnectionFault::TimedOut,
-            _ => next = error.source(),
+            _ => {}
         }
     }
     let text = innermost(error);
@@ -128,9 +133,10 @@ fn certificate(error: &rustls::Error) -> ConnectionFault {
 
 /// What was the matter in the end: the first errors of a chain only say that something was.
 fn innermost(error: &reqwest::Error) -> String {
-    let mut last: &dyn std::error::Error = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    last.to_string()
+    causes(error).last().map_or_else(|| "no answer".to_owned(), ToString::to_string)
+}
+
+/// What an error goes back to, one after the other.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+    std::iter::successors(error.source(), |it| (*it).source())
 }

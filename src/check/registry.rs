@@ -53,9 +53,9 @@ impl Registry<'_> {
         let request = self.http.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         let answer = send(request.body(body), DEADLINE).await.map_err(|it| no_answer(&it))?;
         match answer.status {
-            200 => {
-                answer.text("refresh_token").ok_or_else(|| no_answer(&"there is no token in it"))
-            }
+            200 => answer
+                .text("refresh_token")
+                .ok_or_else(|| no_answer(&"there is no token in its answer")),
             401 => Err(Answer::NotExchanged),
             status => Err(Answer::Other(status)),
         }
@@ -97,7 +97,9 @@ impl Registry<'_> {
         }
         let answer = send(request, DEADLINE).await.map_err(|it| no_answer(&it))?;
         match answer.status {
-            200 => answer.text("access_token").ok_or_else(|| no_answer(&"there is no token in it")),
+            200 => answer
+                .text("access_token")
+                .ok_or_else(|| no_answer(&"there is no token in its answer")),
             // The words of Azure/docker-login issue 46. What a registry says is not repeated: it may be what
             // it was sent.
             401 => Err(Answer::Refused {

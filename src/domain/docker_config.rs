@@ -192,7 +192,7 @@ impl WireEntry {
 /// What does not fit may be a password, so that only the place of the mistake is told.
 fn parse<T: DeserializeOwned>(data: &[u8]) -> Result<T, String> {
     serde_json::from_slice(data).map_err(|error| {
-        format!("is not as it should be at line {}, column {}", error.line(), error.column())
+        format!("it is not what it should be at line {}, column {}", error.line(), error.column())
     })
 }
 

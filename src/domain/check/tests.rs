@@ -69,7 +69,7 @@ fn bearer(realm: &str) -> Challenge {
 
 fn check(image: &str, found: &Found, code: u8, expected: &Expect) {
     let report = report(&target(image), found, &Manifest::Found(None));
-    expected.assert_eq(&&(report.text() + "\n"));
+    expected.assert_eq(&(report.text() + "\n"));
     assert_eq!(report.exit_code(), code);
 }
 
@@ -79,7 +79,7 @@ fn a_pull_secret_that_works_is_named() {
         missing: vec![Missing::NoSecret("former".into())],
         trials: vec![pull_secret(TOKEN_USER, refused()), pull_secret(CLIENT, Answer::Pulls)],
     };
-    let text = expect![[r#"
+    let text = expect![[r"
         contoso.azurecr.io/team/app:v1, as a pod of service account default in namespace apps
 
         ok       name        contoso.azurecr.io is 10.99.0.1 (private)
@@ -88,14 +88,14 @@ fn a_pull_secret_that_works_is_named() {
         ok       credential  pull secret acr-pull of service account default, a registry token, then pull secret acr-pull of service account default, user c0000000-0000-4000-8000-000000000001; Secret former, which service account default names, does not exist
         ok       token       pull secret acr-pull (user c0000000-0000-4000-8000-000000000001) may pull team/app; pull secret acr-pull (a registry token): refused (401): it is not valid any more, or has no role there
         ok       manifest    team/app:v1 is there
-    "#]];
+    "]];
     check("team/app:v1", &found, 0, &text);
 }
 
 #[test]
 fn without_an_image_it_is_said_what_was_not_asked() {
     let found = Found { missing: vec![Missing::NoneNamed], trials: vec![node(Answer::Accepted)] };
-    let text = expect![[r#"
+    let text = expect![[r"
         contoso.azurecr.io, as a pod of service account default in namespace apps
 
         ok       name        contoso.azurecr.io is 10.99.0.1 (private)
@@ -104,7 +104,7 @@ fn without_an_image_it_is_said_what_was_not_asked() {
         ok       credential  the node's identity 0b000000-0000-4000-8000-000000000001
         ok       token       contoso.azurecr.io accepts the node's identity 0b000000-0000-4000-8000-000000000001; --image asks what it may pull
         skipped  manifest    no image is named; --image names one
-    "#]];
+    "]];
     check("", &found, 0, &text);
 }
 
@@ -114,7 +114,7 @@ fn a_registry_that_is_open_to_anybody_needs_no_credential() {
         missing: vec![Missing::NoneNamed, unreachable()],
         trials: vec![nobody(Answer::Pulls)],
     };
-    let text = expect![[r#"
+    let text = expect![[r"
         contoso.azurecr.io/app:latest, as a pod of service account default in namespace apps
 
         ok       name        contoso.azurecr.io is 10.99.0.1 (private)
@@ -123,7 +123,7 @@ fn a_registry_that_is_open_to_anybody_needs_no_credential() {
         ok       credential  nobody's: contoso.azurecr.io lets anybody pull; service account default names no pull secret; the node's identity cannot be asked from this pod (no answer within 3 s), and may still be what the kubelet uses
         ok       token       anybody may pull app
         ok       manifest    app:latest is there
-    "#]];
+    "]];
     check("app", &found, 0, &text);
 }
 
@@ -186,7 +186,7 @@ fn a_good_credential_without_the_right_is_told_apart() {
 
 #[test]
 fn what_the_kubelet_cannot_read_ends_it() {
-    let reason = "is not as it should be at line 1, column 3".to_owned();
+    let reason = "it is not what it should be at line 1, column 3".to_owned();
     let found = Found {
         missing: vec![Missing::Unreadable { secret: "acr-pull".into(), reason }],
         trials: Vec::new(),
@@ -203,7 +203,7 @@ fn what_the_kubelet_cannot_read_ends_it() {
 #[case(Missing::NoEntry { secret: "x".into(), places: vec!["*.io".into()] }, "only for *.io", "Add an entry")]
 #[case(Missing::NoEntry { secret: "x".into(), places: vec![] }, "none at all", "Add an entry")]
 #[case(Missing::Node(NodeFault::OtherDomain), "Azure's registries alone", "")]
-#[case(Missing::Node(NodeFault::Unknown(None)), "no identity in Azure", "pull secret")]
+#[case(Missing::Node(NodeFault::Unknown(None)), "no managed identity", "pull secret")]
 #[case(Missing::Node(NodeFault::Unknown(Some(CLIENT.into()))), CLIENT, "--kubelet-identity")]
 #[case(Missing::Node(NodeFault::Several), "several identities", "--kubelet-identity")]
 #[case(Missing::Node(NodeFault::Answered(500)), "answers 500", "again")]

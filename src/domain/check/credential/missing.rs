@@ -54,7 +54,9 @@ pub enum NodeFault {
 impl Missing {
     /// Whether it is worth saying beside a credential that there is.
     pub(super) fn is_odd(&self) -> bool {
-        !matches!(self, Self::NoneNamed | Self::Node(NodeFault::OtherDomain))
+        let ordinary = [NodeFault::OtherDomain, NodeFault::Unknown(None)];
+        !matches!(self, Self::NoneNamed)
+            && !matches!(self, Self::Node(fault) if ordinary.contains(fault))
     }
 
     pub(super) fn told(&self, target: &Target) -> String {
@@ -72,7 +74,7 @@ impl Missing {
                 told(found)
             ),
             Self::Unreadable { secret, reason } => format!(
-                "{} {}, so that the kubelet gives up, whatever other credential there is",
+                "{} cannot be read ({}), so that the kubelet gives up, whatever other credential there is",
                 named(secret, target),
                 told(reason)
             ),
@@ -143,7 +145,7 @@ impl NodeFault {
                 "the node's identity cannot be asked from this pod ({}), and may still be what the kubelet uses",
                 told(reason)
             ),
-            Self::Unknown(None) => "the node has no identity in Azure".to_owned(),
+            Self::Unknown(None) => "the node has no managed identity".to_owned(),
             Self::Unknown(Some(id)) => format!("the node has no identity {id}"),
             Self::Several => {
                 "the node has several identities, and it is not said which one the kubelet uses"
@@ -160,7 +162,7 @@ impl NodeFault {
         let text = match self {
             Self::OtherDomain => return None,
             Self::Unreachable(_) => "On a node in Azure, let the pod reach 169.254.169.254 without a proxy (NO_PROXY, network policies, restrictions of instance metadata), or ask from the node itself by az aks check-acr; on other nodes there is no such identity".to_owned(),
-            Self::Unknown(None) => "On AKS, update the cluster to a managed identity; elsewhere use a pull secret".to_owned(),
+            Self::Unknown(None) => "Use a pull secret; an AKS cluster that has a service principal pulls as that one, which az aks check-acr can ask and a pod cannot".to_owned(),
             Self::Unknown(Some(_)) => format!("Correct --kubelet-identity: {ID}"),
             Self::Several => format!("Give the kubelet's by --kubelet-identity: {ID}"),
             Self::Answered(_) => "Run the check again; where it stays so, this is not Azure's instance metadata".to_owned(),
