@@ -16,6 +16,7 @@
 
 pub mod api;
 pub mod azure;
+pub mod check;
 pub mod controller;
 pub mod domain;
 pub mod fence;

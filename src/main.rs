@@ -4,10 +4,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use acr_attach::settings::{Arguments, Settings};
+use acr_attach::check::Check;
+use acr_attach::domain::check::exit_codes;
+use acr_attach::settings::{Arguments, CheckArguments, Output, Settings};
 use acr_attach::{Connections, api, controller, telemetry};
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, Subcommand};
+use hyper_util::client::proxy::matcher::Matcher;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,6 +32,9 @@ struct Cli {
 enum Command {
     /// Runs the operator.
     Run(Box<Arguments>),
+    /// Finds out from inside the cluster whether a pod can pull from a registry, step by step.
+    #[command(after_help = exit_codes())]
+    Check(Box<CheckArguments>),
     /// Prints the definition of the custom resource.
     Crd,
     /// Fails while attachments hold what only a running operator can let go, and names them. Run it
@@ -43,20 +49,20 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let result = match Cli::try_parse() {
-        Ok(Cli { command: Command::Crd }) => crd(),
-        Ok(Cli { command: Command::Run(arguments) }) => run(*arguments).await,
+        Ok(Cli { command: Command::Crd }) => crd().map(|()| ExitCode::SUCCESS),
+        Ok(Cli { command: Command::Run(arguments) }) => {
+            run(*arguments).await.map(|()| ExitCode::SUCCESS)
+        }
+        Ok(Cli { command: Command::Check(arguments) }) => check(*arguments).await,
         Ok(Cli { command: Command::UninstallGuard { attachment_selector } }) => {
-            uninstall_guard(&attachment_selector).await
+            uninstall_guard(&attachment_selector).await.map(|()| ExitCode::SUCCESS)
         }
         Err(error) => return usage(&error),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("acr-attach: {}", one_sentence(&format!("{error:#}")));
-            ExitCode::FAILURE
-        }
-    }
+    result.unwrap_or_else(|error| {
+        eprintln!("acr-attach: {}", one_sentence(&format!("{error:#}")));
+        ExitCode::FAILURE
+    })
 }
 
 /// The first line of a text; what follows shows excerpts of files and repeats itself.
@@ -75,7 +81,9 @@ fn usage(error: &clap::Error) -> ExitCode {
         let _ = error.print();
     } else {
         let text = error.to_string();
-        eprintln!("acr-attach: {}", one_sentence(text.trim_start_matches("error: ")));
+        // What follows the first blank line is about usage; names of flags and values stand before it.
+        let told = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
+        eprintln!("acr-attach: {}", told.split_whitespace().collect::<Vec<_>>().join(" "));
     }
     if asked_for { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -95,6 +103,33 @@ async fn uninstall_guard(selector: &str) -> Result<()> {
         }
         Some(held) => Err(anyhow!(held)),
     }
+}
+
+/// Says what it found, and by the exit code where it ended.
+async fn check(arguments: CheckArguments) -> Result<ExitCode> {
+    // What is no image of the registry is told before anybody is asked anything.
+    arguments.target("").map_err(|text| anyhow!(text))?;
+    let http = http(arguments.ca_file.as_deref())?;
+    let (kubernetes, namespace) = kubernetes().await?;
+    let target = arguments.target(&namespace).map_err(|text| anyhow!(text))?;
+    let proxy = proxy(target.registry.as_str())?;
+    let kubelet_identity = arguments.kubelet_identity;
+    let report = Check { target, kubelet_identity, http, proxy, kubernetes }.run().await;
+    println!(
+        "{}",
+        match arguments.output {
+            Output::Text => report.text(),
+            Output::Json => report.json()?,
+        }
+    );
+    Ok(ExitCode::from(report.exit_code()))
+}
+
+/// The proxy that stands before a host, without the password that it may want.
+fn proxy(host: &str) -> Result<Option<String>> {
+    let destination = format!("https://{host}/").parse()?;
+    let proxy = Matcher::from_system().intercept(&destination);
+    Ok(proxy.map(|it| it.uri().to_string().trim_end_matches('/').to_owned()))
 }
 
 async fn run(arguments: Arguments) -> Result<()> {

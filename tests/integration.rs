@@ -28,6 +28,8 @@ mod causes;
 mod chart;
 #[path = "integration/chart_objects.rs"]
 mod chart_objects;
+#[path = "integration/check.rs"]
+mod check;
 #[path = "integration/clouds.rs"]
 mod clouds;
 #[path = "integration/dashboard.rs"]

@@ -2,6 +2,8 @@
 
 use azure_core::cloud::CloudConfiguration;
 
+use crate::domain::names::LoginServer;
+
 /// An Azure cloud. Hosts and audiences are those of the Azure cloud provider for Kubernetes
 /// (kubernetes-sigs/cloud-provider-azure, pkg/azclient/cloud.go).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -47,6 +49,16 @@ impl Cloud {
         }
     }
 
+    /// The cloud that a registry is in, by its login server. `None` for a host of no cloud.
+    #[must_use]
+    pub fn of(server: &LoginServer) -> Option<Self> {
+        let is_in = |it: &Self| {
+            let below = server.as_str().strip_suffix(it.login_server_suffix());
+            below.is_some_and(|it| it.ends_with('.'))
+        };
+        [Self::Public, Self::UsGovernment, Self::China].into_iter().find(is_in)
+    }
+
     /// The domain of login servers.
     #[must_use]
     pub fn login_server_suffix(self) -> &'static str {
@@ -63,5 +75,21 @@ impl Cloud {
             Self::UsGovernment => CloudConfiguration::AzureGovernment,
             Self::China => CloudConfiguration::AzureChina,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("contoso.azurecr.io", Some(Cloud::Public))]
+    #[case("contoso.eastus.geo.azurecr.io", Some(Cloud::Public))]
+    #[case("contoso.azurecr.us", Some(Cloud::UsGovernment))]
+    #[case("contoso.azurecr.cn", Some(Cloud::China))]
+    #[case("contosoazurecr.io", None)]
+    #[case("contoso.azurecr.io.example.com", None)]
+    fn a_login_server_tells_its_cloud(#[case] server: &str, #[case] cloud: Option<Cloud>) {
+        assert_eq!(Cloud::of(&server.parse().unwrap()), cloud);
     }
 }

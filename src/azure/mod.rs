@@ -33,15 +33,18 @@ use crate::fence::Fence;
 use crate::metrics::Metrics;
 
 use acr::Registries;
+pub(crate) use acr::{AUDIENCE, form};
 pub use acr::{Credential, Minted, RegistrySession};
 use arm::Arm;
 pub use assignments::NewAssignment;
 pub use cloud::Cloud;
+pub(crate) use entra::claims;
 pub use entra::{ClientCredential, Identity, ServicePrincipal};
 pub use error::Error;
 use gate::Gates;
 pub use gate::{Budget, Rate};
 use places::{Place, Places};
+pub(crate) use refusal::Refusal;
 use shared::Shared;
 
 /// How many passes may speak to Azure Resource Manager at once. Each makes one call at a time.

@@ -10,7 +10,7 @@ use super::transport::retry_after;
 
 /// What a refusing answer holds.
 #[derive(Debug, Default)]
-pub(in crate::azure) struct Refusal {
+pub(crate) struct Refusal {
     pub status: u16,
     pub code: String,
     pub message: String,
@@ -25,17 +25,21 @@ impl Refusal {
     /// message contains an escape.
     pub(super) fn read(answer: &RawResponse) -> Self {
         const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
-        let body: Value = serde_json::from_slice(answer.body().as_ref()).unwrap_or_default();
-        let detail = body.get("error").unwrap_or(&body["errors"][0]);
-        let text = |name: &str| detail[name].as_str().unwrap_or_default().to_owned();
         Self {
-            status: u16::from(answer.status()),
-            code: text("code"),
-            message: text("message"),
             retry_after: retry_after(answer.headers()),
             correlation_id: answer.headers().get_optional_string(&CORRELATION_ID),
+            ..Self::of(u16::from(answer.status()), answer.body().as_ref())
         }
     }
+
+    /// The same without what stands in headers.
+    pub(crate) fn of(status: u16, body: &[u8]) -> Self {
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let detail = body.get("error").unwrap_or(&body["errors"][0]);
+        let text = |name: &str| detail[name].as_str().unwrap_or_default().to_owned();
+        Self { status, code: text("code"), message: text("message"), ..Self::default() }
+    }
+
     /// Who Azure says was refused.
     pub(super) fn object_id(&self) -> Option<String> {
         let id = self.quoted_after("object id '")?;
@@ -43,7 +47,7 @@ impl Refusal {
     }
 
     /// The address that a registry's firewall refused.
-    pub(super) fn address(&self) -> Option<String> {
+    pub(crate) fn address(&self) -> Option<String> {
         let address: std::net::IpAddr = self.quoted_after("client with IP '")?.parse().ok()?;
         Some(address.to_string())
     }

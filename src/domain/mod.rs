@@ -4,9 +4,12 @@
 //! the clock or the environment or writes a log line: `now` is an argument.
 
 pub mod attachment;
+pub mod check;
 pub mod claims;
 pub mod cluster;
+pub mod docker_config;
 pub mod facts;
+pub mod image;
 pub mod kubelet_identity;
 pub mod lease;
 pub mod names;

@@ -1,6 +1,7 @@
 //! Settings: what was typed, and what it means. Parsed once, at the start.
 
 mod arguments;
+mod check;
 
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use azure_core::credentials::Secret;
 use uuid::Uuid;
 
 pub use arguments::{Arguments, LogFormat, LogLevel};
+pub use check::{CheckArguments, Output};
 
 use crate::azure::{Budget, Cloud, Identity};
 use crate::domain::lease::Election;

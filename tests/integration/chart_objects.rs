@@ -22,7 +22,7 @@ fn is_served(object: &Value) -> bool {
     !object["apiVersion"].as_str().unwrap().starts_with("monitoring.coreos.com/")
 }
 
-async fn accept(world: &World, what: &str, objects: &[Value]) {
+pub async fn accept(world: &World, what: &str, objects: &[Value]) {
     let params = dry_run();
     for it in objects.iter().filter(|it| is_served(it)) {
         let name = &it["metadata"]["name"];
@@ -96,7 +96,7 @@ async fn pods_are_admitted_where_pod_security_is_restricted() {
 }
 
 /// A Deployment that violates Pod Security only draws a warning; its pods are refused.
-fn pod_of(owner: &Value) -> Value {
+pub fn pod_of(owner: &Value) -> Value {
     let template = owner["spec"]["template"].clone();
     let mut spec = template["spec"].clone();
     // Not part of the cluster here.

@@ -50,6 +50,15 @@ fn layers_use_only_what_is_below_them() {
         &["crate::api", "crate::controller", "crate::settings", "kube::", "k8s_openapi"],
     );
     forbid("src/controller", &["crate::settings", "reqwest"]);
+    forbid("src/check", &["crate::api", "crate::controller", "crate::settings", "crate::metrics"]);
+    for folder in ["src/api", "src/domain", "src/azure", "src/controller", "src/settings"] {
+        forbid(folder, &["crate::check"]);
+    }
+}
+
+#[test]
+fn the_check_only_reads_in_the_cluster() {
+    forbid("src/check", &[".create(", ".patch(", ".replace(", ".delete(", ".list("]);
 }
 
 #[test]

@@ -17,17 +17,18 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+pub(crate) use sign_in::AUDIENCE;
+
 use super::entra::claims;
-use wire::form;
+pub(crate) use wire::form;
 
 use super::cloud::Cloud;
 use super::entra::{Identity, ServicePrincipal};
 use super::error::{Attempt, Error, Refusal, Subject};
 use crate::domain::names::LoginServer;
 use crate::domain::proof::{Doubt, Probe, Proof};
+use crate::domain::pull_secret::TOKEN_USER;
 
-/// The user name that goes with a token instead of a password.
-const TOKEN_USER: &str = "00000000-0000-0000-0000-000000000000";
 /// How many passes may speak to one registry at once.
 const PLACES: usize = 8;
 

@@ -10,7 +10,7 @@ use crate::azure::error::Error;
 
 /// The audience of registries, the same in all clouds (cloud-provider-azure,
 /// pkg/credentialprovider).
-const AUDIENCE: &str = "https://containerregistry.azure.net";
+pub(crate) const AUDIENCE: &str = "https://containerregistry.azure.net";
 
 impl RegistrySession {
     /// Signs the principal in, for the audience of registries where its tenant knows that.

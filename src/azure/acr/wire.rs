@@ -3,7 +3,7 @@
 use azure_core::http::Url;
 
 /// The body of a form. A query is encoded in the same way (WHATWG URL, section 5).
-pub(super) fn form(url: &Url, fields: &[(&str, &str)]) -> String {
+pub(crate) fn form(url: &Url, fields: &[(&str, &str)]) -> String {
     let mut url = url.clone();
     url.query_pairs_mut().extend_pairs(fields);
     url.query().unwrap_or_default().to_owned()

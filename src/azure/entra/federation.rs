@@ -9,7 +9,7 @@ use azure_identity::ClientAssertion;
 use serde_json::Value;
 
 /// The payload of a token. Its signature is the business of whom it is for.
-pub(in crate::azure) fn claims(token: &str) -> Option<Value> {
+pub(crate) fn claims(token: &str) -> Option<Value> {
     let payload = azure_core::base64::decode_url_safe(token.split('.').nth(1)?).ok()?;
     serde_json::from_slice(&payload).ok()
 }

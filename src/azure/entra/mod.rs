@@ -15,8 +15,9 @@ use azure_identity::{
     UserAssignedId,
 };
 
+pub(super) use federation::Federation;
 use federation::TokenFile;
-pub(super) use federation::{Federation, claims};
+pub(crate) use federation::claims;
 pub use principal::{ClientCredential, ServicePrincipal};
 
 /// Who signs in: the operator, or a service principal for which it does.

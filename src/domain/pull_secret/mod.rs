@@ -19,6 +19,9 @@ use super::repositories::Repositories;
 pub use crate::api::{CredentialForm, SecretKeyRef};
 pub use served::{Delivered, Served};
 
+/// The user name that goes with a token of a registry instead of a password (Azure/acr,
+/// docs/AAD-OAuth.md).
+pub const TOKEN_USER: &str = "00000000-0000-0000-0000-000000000000";
 /// Namespaces that the empty selector does not mean.
 const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 

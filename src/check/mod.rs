@@ -1,0 +1,194 @@
+//! `acr-attach check`: finds out from inside the cluster whether a pod can pull, as far as a pod can find out.
+//!
+//! It observes, one step after the other, and `domain::check` judges and tells. It writes nothing: not to the
+//! registry, not to Azure, not to the cluster. Every call has a deadline and a bound on what it brings.
+
+mod http;
+mod instance_metadata;
+mod pull_secrets;
+mod registry;
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::Client;
+use uuid::Uuid;
+
+use crate::azure::{AUDIENCE, Cloud, claims};
+use crate::domain::check::credential::{Answer, Found, Holder, Missing, NodeFault, Trial};
+use crate::domain::check::manifest::{manifest, not_named};
+use crate::domain::check::network::{self, Resolved};
+use crate::domain::check::{Report, Step, Target};
+use crate::domain::docker_config::{Login, logins};
+use crate::domain::pull_secret::TOKEN_USER;
+use instance_metadata::{InstanceMetadata, NodeToken};
+use pull_secrets::PullSecrets;
+use registry::Registry;
+
+/// How long a name may take to be resolved.
+const RESOLVING: Duration = Duration::from_secs(10);
+
+/// A check that can be made.
+pub struct Check {
+    /// What is checked, and for which pods.
+    pub target: Target,
+    /// The client id or object id of the kubelet's identity, where the node has several.
+    pub kubelet_identity: Option<Uuid>,
+    /// For the registry and for instance metadata.
+    pub http: reqwest::Client,
+    /// Where the proxy is that stands before the registry, if one does.
+    pub proxy: Option<String>,
+    /// For the cluster.
+    pub kubernetes: Client,
+}
+
+impl Check {
+    /// Takes the steps until one fails.
+    pub async fn run(&self) -> Report {
+        let mut report = Report::new(self.target.clone());
+        // What broke off is in the report.
+        let _ = self.steps(&mut report).await;
+        report.finished()
+    }
+
+    async fn steps(&self, report: &mut Report) -> ControlFlow<()> {
+        let (target, proxy) = (&self.target, self.proxy.as_deref());
+        report.add(network::name(target, self.resolved().await))?;
+        let registry = Registry { http: &self.http, server: &target.registry };
+        let answer = registry.challenge().await;
+        let connected = answer.as_ref().map(drop).or_else(|it| it.connection().map_or(Ok(()), Err));
+        report.add(network::tls(target, proxy, connected))?;
+        let challenge = answer.as_ref().map_err(ToString::to_string);
+        report.add(network::challenge(target, challenge.as_ref().copied().map_err(|it| &**it)))?;
+        let (found, token) = match self.credentials(&registry).await {
+            Ok(found) => found,
+            Err(step) => return report.add(step),
+        };
+        report.works(found.works().cloned());
+        report.add(found.credential(target))?;
+        report.add(found.token(target))?;
+        report.add(match &target.image {
+            Some(image) => manifest(target, image, &registry.manifest(image, &token).await),
+            None => not_named(),
+        })
+    }
+
+    async fn resolved(&self) -> Result<Resolved, String> {
+        if let Some(proxy) = &self.proxy {
+            return Ok(Resolved::ByProxy(proxy.clone()));
+        }
+        let lookup = tokio::net::lookup_host((self.target.registry.as_str(), 443));
+        let found = tokio::time::timeout(RESOLVING, lookup).await;
+        let found = found.map_err(|_| format!("no answer within {} s", RESOLVING.as_secs()))?;
+        let mut addresses: Vec<_> = found.map_err(|it| it.to_string())?.map(|it| it.ip()).collect();
+        addresses.sort();
+        addresses.dedup();
+        Ok(Resolved::Here(addresses))
+    }
+
+    /// Tries what a pod has, in the kubelet's order, until something works. With the access token that it
+    /// gives, if it gives one.
+    async fn credentials(&self, registry: &Registry<'_>) -> Result<(Found, String), Step> {
+        let target = &self.target;
+        let mut tried = Tried { registry, target, found: Found::default(), token: String::new() };
+        let pull_secrets = PullSecrets { client: &self.kubernetes, target };
+        let (secrets, missing) = pull_secrets.read().await?;
+        tried.found.missing = missing;
+        let is_fatal = |it: &Missing| matches!(it, Missing::Unreadable { .. });
+        if tried.found.missing.iter().any(is_fatal) {
+            return Ok(tried.end());
+        }
+        let logins = logins(&secrets, &target.registry, target.repository());
+        for (secret, login) in &logins {
+            if tried.login(secret, login).await.is_break() {
+                return Ok(tried.end());
+            }
+        }
+        let mut anonymous = logins.is_empty();
+        match self.node_token().await {
+            Ok(token) => match tried.node(&token).await {
+                ControlFlow::Break(()) => return Ok(tried.end()),
+                // With a credential for the node, its provider gives an anonymous one.
+                ControlFlow::Continue(exchanged) => anonymous |= exchanged,
+            },
+            Err(fault) => tried.found.missing.push(Missing::Node(fault)),
+        }
+        // Without a repository nothing says what anybody may pull.
+        if anonymous && target.image.is_some() && tried.anonymous().await.is_break() {
+            return Ok(tried.end());
+        }
+        tried.found.missing.extend(pull_secrets.not_named().await);
+        Ok(tried.end())
+    }
+
+    async fn node_token(&self) -> Result<NodeToken, NodeFault> {
+        // As its provider on the node does: an identity is shown to no other host.
+        let cloud = Cloud::of(&self.target.registry).ok_or(NodeFault::OtherDomain)?;
+        let metadata = InstanceMetadata { http: &self.http, identity: self.kubelet_identity };
+        metadata.token(&[AUDIENCE, cloud.arm()]).await
+    }
+}
+
+/// What was tried so far.
+struct Tried<'a> {
+    registry: &'a Registry<'a>,
+    target: &'a Target,
+    found: Found,
+    token: String,
+}
+
+impl Tried<'_> {
+    fn end(self) -> (Found, String) {
+        (self.found, self.token)
+    }
+
+    /// Breaks off where that works.
+    async fn login(&mut self, secret: &str, login: &Login) -> ControlFlow<()> {
+        let Login { user, password } = login;
+        let holder = Holder::PullSecret { secret: secret.to_owned(), user: user.clone() };
+        let (mut answer, token) = self.access(Some((user, password.reveal()))).await;
+        if let Answer::Refused { ended, .. } = &mut answer {
+            *ended = end(password.reveal());
+        }
+        self.note(holder, answer, token)
+    }
+
+    /// Goes on with whether the registry has exchanged the token.
+    async fn node(&mut self, node: &NodeToken) -> ControlFlow<(), bool> {
+        let holder = Holder::NodeIdentity { object_id: node.object_id.clone() };
+        match self.registry.exchange(node).await {
+            Ok(refresh) => {
+                let (answer, token) = self.access(Some((TOKEN_USER, &refresh))).await;
+                self.note(holder, answer, token)?;
+                ControlFlow::Continue(true)
+            }
+            Err(answer) => {
+                self.note(holder, answer, None)?;
+                ControlFlow::Continue(false)
+            }
+        }
+    }
+
+    async fn anonymous(&mut self) -> ControlFlow<()> {
+        let (answer, token) = self.access(None).await;
+        self.note(Holder::Nobody, answer, token)
+    }
+
+    async fn access(&self, login: Option<(&str, &str)>) -> (Answer, Option<String>) {
+        self.registry.access(login, self.target.repository()).await
+    }
+
+    fn note(&mut self, holder: Holder, answer: Answer, token: Option<String>) -> ControlFlow<()> {
+        let works = answer.works();
+        self.found.trials.push(Trial { holder, answer });
+        self.token = token.unwrap_or_default();
+        if works { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// When a token has ended, if that is one and it has.
+fn end(password: &str) -> Option<Timestamp> {
+    let end = Timestamp::from_second(claims(password)?["exp"].as_i64()?).ok()?;
+    (end <= Timestamp::now()).then_some(end)
+}

@@ -1,0 +1,136 @@
+//! What a pod could show to the registry, in the order in which a kubelet tries it, and what the registry makes
+//! of it: pull secrets, then the node's identity, then nothing at all.
+
+mod missing;
+mod trial;
+
+pub use missing::{Missing, NodeFault};
+pub use trial::{Answer, Trial};
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{PullSecretsOf, Step, StepName, Target, told};
+use crate::domain::pull_secret::TOKEN_USER;
+
+/// Whose credential it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Holder {
+    /// A user name and password in a pull secret.
+    PullSecret {
+        /// The name of the Secret.
+        secret: String,
+        /// The user name.
+        user: String,
+    },
+    /// An identity of the node, which instance metadata speaks for.
+    NodeIdentity {
+        /// Its object id.
+        object_id: String,
+    },
+    /// Nobody's: there is none, and none is needed.
+    Nobody,
+}
+
+impl Holder {
+    /// With where a pod has it from.
+    fn from(&self, target: &Target) -> String {
+        match (self, &target.pull_secrets) {
+            (Self::PullSecret { secret, user }, PullSecretsOf::ServiceAccount(account)) => {
+                format!("pull secret {secret} of service account {account}, {}", login(user))
+            }
+            _ => self.to_string(),
+        }
+    }
+}
+
+/// What a pull secret holds, by the user name in it.
+fn login(user: &str) -> String {
+    if user == TOKEN_USER { "a registry token".to_owned() } else { format!("user {}", told(user)) }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PullSecret { secret, user } => {
+                write!(f, "pull secret {secret} ({})", login(user))
+            }
+            Self::NodeIdentity { object_id } => write!(f, "the node's identity {object_id}"),
+            Self::Nobody => f.write_str("anybody"),
+        }
+    }
+}
+
+/// What was found of credentials.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What a pod does not have, or could not use.
+    pub missing: Vec<Missing>,
+    /// What the registry was shown, in that order. The first that works is the last.
+    pub trials: Vec<Trial>,
+}
+
+impl Found {
+    /// Whose credential works.
+    #[must_use]
+    pub fn works(&self) -> Option<&Holder> {
+        self.trials.iter().find(|it| it.answer.works()).map(|it| &it.holder)
+    }
+
+    /// The step that says what a pod has.
+    #[must_use]
+    pub fn credential(&self, target: &Target) -> Step {
+        let missing: Vec<_> = self.missing.iter().map(|it| it.told(target)).collect();
+        let besides: Vec<_> =
+            self.missing.iter().filter(|it| it.is_odd()).map(|it| it.told(target)).collect();
+        let had: Vec<_> = self.shown().map(|it| it.holder.from(target)).collect();
+        if self.works() == Some(&Holder::Nobody) && had.is_empty() {
+            let text = format!("nobody's: {} lets anybody pull", target.registry);
+            return Step::ok(StepName::Credential, sentence(text, &missing));
+        }
+        if !had.is_empty() {
+            return Step::ok(StepName::Credential, sentence(had.join(", then "), &besides));
+        }
+        let anonymous = self.trials.iter().any(|it| it.holder == Holder::Nobody);
+        let without =
+            anonymous.then(|| format!("{} lets nobody pull without a credential", target.registry));
+        let reasons: Vec<_> = missing.into_iter().chain(without).collect();
+        let mut advice: Vec<_> = self.missing.iter().filter_map(|it| it.advice(target)).collect();
+        if target.image.is_none() {
+            advice.push(format!(
+                "Name an image with --image to find out whether {} lets anybody pull it",
+                target.registry
+            ));
+        }
+        Step::failed(StepName::Credential, format!("none: {}", reasons.join("; ")), advice)
+    }
+
+    /// The step that says what the registry makes of it.
+    #[must_use]
+    pub fn token(&self, target: &Target) -> Step {
+        let refused = |it: &&Trial| !it.answer.works();
+        let told = |it: &Trial| format!("{}: {}", it.holder, it.answer.told(target));
+        if let Some(it) = self.trials.iter().find(|it| it.answer.works()) {
+            let before: Vec<_> = self.trials.iter().filter(refused).map(told).collect();
+            return Step::ok(StepName::Token, sentence(it.accepted(target), &before));
+        }
+        let reasons: Vec<_> = self.shown().map(told).collect();
+        let advice = self.shown().filter_map(|it| it.advice(target));
+        // Something that is missing may be what should have worked.
+        let missing = self.missing.iter().filter(|it| it.is_odd());
+        let mut advice: Vec<_> = advice.chain(missing.filter_map(|it| it.advice(target))).collect();
+        advice.dedup();
+        Step::failed(StepName::Token, reasons.join("; "), advice)
+    }
+
+    /// The credentials among what was tried.
+    fn shown(&self) -> impl Iterator<Item = &Trial> {
+        self.trials.iter().filter(|it| it.holder != Holder::Nobody)
+    }
+}
+
+fn sentence(text: String, besides: &[String]) -> String {
+    std::iter::once(text).chain(besides.iter().cloned()).collect::<Vec<_>>().join("; ")
+}

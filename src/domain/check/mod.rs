@@ -1,0 +1,83 @@
+//! What `acr-attach check` finds out, and how it is told: step by step, as a pull goes.
+//!
+//! The steps are what a kubelet and a container runtime do, up to where the image's layers would follow.
+
+pub mod credential;
+pub mod manifest;
+pub mod network;
+mod report;
+
+pub use report::{Report, Step, StepName, StepResult, exit_codes};
+
+use std::fmt;
+
+use super::image::Image;
+use super::names::LoginServer;
+
+/// What is checked, and for which pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The registry.
+    pub registry: LoginServer,
+    /// The image, if one is named.
+    pub image: Option<Image>,
+    /// The namespace of the pods.
+    pub namespace: String,
+    /// Where the pods have their pull secrets from.
+    pub pull_secrets: PullSecretsOf,
+}
+
+/// Where pods have their pull secrets from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PullSecretsOf {
+    /// The list of that service account, which a pod without a list of its own is given when it is created.
+    ServiceAccount(String),
+    /// The pods name these themselves.
+    Pods(Vec<String>),
+}
+
+impl Target {
+    /// The repository of the image, if one is named.
+    #[must_use]
+    pub fn repository(&self) -> Option<&str> {
+        self.image.as_ref().map(|it| it.repository.as_str())
+    }
+
+    /// What Azure's commands call the registry: the login server up to the first dot, without the hash that
+    /// may follow (learn.microsoft.com, "Registry endpoints": names hold no dash).
+    fn registry_name(&self) -> &str {
+        let host = self.registry.as_str();
+        host.split(['.', '-']).next().unwrap_or(host)
+    }
+}
+
+/// For the head of a report.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.registry)?;
+        if let Some(image) = &self.image {
+            write!(f, "/{image}")?;
+        }
+        match &self.pull_secrets {
+            PullSecretsOf::ServiceAccount(name) => {
+                write!(f, ", as a pod of service account {name}")?;
+            }
+            PullSecretsOf::Pods(names) => {
+                write!(f, ", as a pod that names pull secret {}", names.join(", "))?;
+            }
+        }
+        write!(f, " in namespace {}", self.namespace)
+    }
+}
+
+/// A text of somebody else's as it can be told: one line of printable characters, and not long.
+#[must_use]
+pub fn told(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told: String = line.chars().filter(|it| !it.is_control()).take(LONGEST).collect();
+    if line.chars().count() > LONGEST { format!("{told}…") } else { told }
+}
+
+#[cfg(test)]
+mod tests;

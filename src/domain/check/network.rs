@@ -1,0 +1,215 @@
+//! The way to the registry: its name, a connection, and whether a registry answers.
+
+use std::net::IpAddr;
+
+use super::{Step, StepName, Target, told};
+
+/// Who resolves the registry's name, and to what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    /// The pod, to these addresses.
+    Here(Vec<IpAddr>),
+    /// A proxy at that address does it by itself.
+    ByProxy(String),
+}
+
+/// The step that resolves the name.
+#[must_use]
+pub fn name(target: &Target, resolved: Result<Resolved, String>) -> Step {
+    let host = &target.registry;
+    match resolved {
+        Ok(Resolved::ByProxy(proxy)) => {
+            Step::skipped(StepName::Name, format!("the proxy {proxy} resolves {host}"))
+        }
+        Ok(Resolved::Here(addresses)) if !addresses.is_empty() => {
+            let list: Vec<_> = addresses.iter().map(|it| address(*it)).collect();
+            Step::ok(StepName::Name, format!("{host} is {}", list.join(", ")))
+        }
+        Ok(Resolved::Here(_)) => unresolved(target, "no address"),
+        Err(reason) => unresolved(target, &told(&reason)),
+    }
+}
+
+fn unresolved(target: &Target, reason: &str) -> Step {
+    let host = &target.registry;
+    Step::failed(
+        StepName::Name,
+        format!("{host} cannot be resolved: {reason}"),
+        vec![
+            login_server(target),
+            "Where that is it, the cluster's DNS does not know it: for a private endpoint, link the zone privatelink.azurecr.io to the cluster's network".to_owned(),
+        ],
+    )
+}
+
+/// An address in a private network is that of a private endpoint.
+fn address(address: IpAddr) -> String {
+    let private = match address {
+        IpAddr::V4(it) => it.is_private(),
+        IpAddr::V6(it) => it.is_unique_local(),
+    };
+    if private { format!("{address} (private)") } else { address.to_string() }
+}
+
+fn login_server(target: &Target) -> String {
+    format!(
+        "Compare it with what az acr show --name {} --query loginServer prints",
+        target.registry_name()
+    )
+}
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConnectionFault {
+    /// Nobody that is trusted vouches for the certificate.
+    Untrusted,
+    /// The certificate is another host's.
+    OtherHost,
+    /// The certificate is not valid at this time.
+    Expired,
+    /// Something else about TLS.
+    Tls(String),
+    /// Nobody listens.
+    Refused,
+    /// No answer.
+    TimedOut,
+    /// The proxy did not connect.
+    Proxy(String),
+    /// Something else.
+    Other(String),
+}
+
+/// The step that connects, through a proxy or not.
+#[must_use]
+pub fn tls(target: &Target, proxy: Option<&str>, connected: Result<(), &ConnectionFault>) -> Step {
+    let host = &target.registry;
+    let through = proxy.map_or_else(String::new, |it| format!(" through the proxy {it}"));
+    let Err(fault) = connected else {
+        let text = format!("connected to {host}{through}, and its certificate is trusted");
+        return Step::ok(StepName::Tls, text);
+    };
+    let (reason, advice) = fault.told(target);
+    Step::failed(StepName::Tls, format!("connecting to {host}{through}: {reason}"), advice)
+}
+
+impl ConnectionFault {
+    fn told(&self, target: &Target) -> (String, Vec<String>) {
+        let route = "Let the pod reach port 443 there: network policies, the cluster's firewall and routes; through a proxy, set HTTPS_PROXY".to_owned();
+        let (reason, advice) = match self {
+            Self::Untrusted => (
+                "nobody that is trusted here vouches for the certificate",
+                "Where a proxy or firewall of yours opens TLS, give its certificate by --ca-file, and to the nodes too".to_owned(),
+            ),
+            Self::OtherHost => (
+                "the certificate is another host's",
+                "Something answers in the registry's place: check the cluster's DNS and the address of its private endpoint".to_owned(),
+            ),
+            Self::Expired => (
+                "the certificate is not valid at this time",
+                "Check the clock of the node".to_owned(),
+            ),
+            Self::Tls(text) => return (format!("no TLS: {}", told(text)), vec![
+                "Something on the way does not speak TLS on port 443, or not as a registry does: check proxy and firewall".to_owned(),
+            ]),
+            Self::Refused => ("nobody listens there", route),
+            Self::TimedOut => ("no answer", route),
+            Self::Proxy(text) => return (format!("the proxy does not connect: {}", told(text)), vec![
+                login_server(target),
+                "Where that is it, let the proxy connect there, or add the host to NO_PROXY".to_owned(),
+            ]),
+            Self::Other(text) => return (told(text), vec![route]),
+        };
+        (reason.to_owned(), vec![advice])
+    }
+}
+
+/// What came back for a request without a credential.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Challenge {
+    /// HTTP status.
+    pub status: u16,
+    /// The header `WWW-Authenticate`.
+    pub authenticate: Option<String>,
+    /// The first code of the error, such as `DENIED`.
+    pub code: String,
+    /// The address that a firewall says it does not admit.
+    pub address: Option<String>,
+}
+
+/// The step that finds out whether that is a registry, and lets us in.
+#[must_use]
+pub fn challenge(target: &Target, answer: Result<&Challenge, &str>) -> Step {
+    let host = &target.registry;
+    let failed =
+        |detail: String, advice: Vec<String>| Step::failed(StepName::Challenge, detail, advice);
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(reason) => {
+            return failed(format!("GET https://{host}/v2/: {}", told(reason)), vec![again()]);
+        }
+    };
+    let Challenge { status, authenticate, code, address } = answer;
+    match status {
+        401 => match realm(authenticate.as_deref().unwrap_or_default()) {
+            Some(realm) if is_at(&realm, target) => {
+                Step::ok(StepName::Challenge, format!("{host} asks for a token, as a registry does"))
+            }
+            Some(realm) => failed(
+                format!("{host} sends for tokens to {}, which no registry of Azure does, so that no credential is shown", told(&realm)),
+                vec![login_server(target)],
+            ),
+            None => failed(
+                format!("{host} answers 401 without saying where to get a token, which no registry does"),
+                vec![login_server(target)],
+            ),
+        },
+        403 if code == "DENIED" => firewall(target, address.as_deref()),
+        403 => failed(format!("{host} answers 403"), vec![
+            "It, or something on the way there, forbids the request: check the registry's network rules and the proxy".to_owned(),
+        ]),
+        429 | 500.. => failed(format!("{host} answers {status}"), vec![again()]),
+        _ => failed(
+            format!("{host} answers {status}, which no registry does"),
+            vec![login_server(target)],
+        ),
+    }
+}
+
+fn again() -> String {
+    "Run the check again; where it stays so, look at https://azure.status.microsoft".to_owned()
+}
+
+fn firewall(target: &Target, address: Option<&str>) -> Step {
+    let host = &target.registry;
+    let (whom, rule) = match address {
+        Some(it) => (format!("address {it}"), format!(" --ip-address {it}")),
+        None => {
+            ("this pod's address".to_owned(), " --ip-address <the cluster's address>".to_owned())
+        }
+    };
+    Step::failed(
+        StepName::Challenge,
+        format!("the firewall of {host} does not admit {whom} (403 DENIED)"),
+        vec![
+            format!(
+                "Admit it (az acr network-rule add --name {}{rule}), or give the cluster a private endpoint; no right and no credential helps here",
+                target.registry_name()
+            ),
+            "Nodes may leave the cluster by another address than pods".to_owned(),
+        ],
+    )
+}
+
+/// Where a Bearer challenge sends for tokens (RFC 6750 section 3; distribution, `token.md`).
+fn realm(authenticate: &str) -> Option<String> {
+    let (scheme, parameters) = authenticate.split_once(' ')?;
+    let (_, rest) = parameters.split_once("realm=\"")?;
+    let (realm, _) = rest.split_once('"')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| realm.to_owned())
+}
+
+/// Whether that is the registry itself, where credentials may go.
+fn is_at(realm: &str, target: &Target) -> bool {
+    let at = format!("https://{}/", target.registry);
+    realm.get(..at.len()).is_some_and(|it| it.eq_ignore_ascii_case(&at))
+}

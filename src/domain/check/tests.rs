@@ -1,0 +1,324 @@
+//! What is said of what was found.
+
+use std::ops::ControlFlow;
+
+use expect_test::{Expect, expect};
+
+use super::credential::{Answer, Found, Holder, Missing, NodeFault, Trial};
+use super::manifest::{Manifest, manifest, not_named};
+use super::network::{Challenge, ConnectionFault, Resolved, challenge, name, tls};
+use super::*;
+use crate::domain::pull_secret::TOKEN_USER;
+
+const CLIENT: &str = "c0000000-0000-4000-8000-000000000001";
+const OBJECT: &str = "0b000000-0000-4000-8000-000000000001";
+
+fn target(image: &str) -> Target {
+    let registry = "contoso.azurecr.io".parse().unwrap();
+    let image = (!image.is_empty()).then(|| Image::parse(image, &registry).unwrap());
+    let pull_secrets = PullSecretsOf::ServiceAccount("default".into());
+    Target { registry, image, namespace: "apps".into(), pull_secrets }
+}
+
+fn pull_secret(user: &str, answer: Answer) -> Trial {
+    Trial { holder: Holder::PullSecret { secret: "acr-pull".into(), user: user.into() }, answer }
+}
+
+fn node(answer: Answer) -> Trial {
+    Trial { holder: Holder::NodeIdentity { object_id: OBJECT.into() }, answer }
+}
+
+fn nobody(answer: Answer) -> Trial {
+    Trial { holder: Holder::Nobody, answer }
+}
+
+fn refused() -> Answer {
+    Answer::Refused { ended: None, wrong_secret: false }
+}
+
+fn unreachable() -> Missing {
+    Missing::Node(NodeFault::Unreachable("no answer within 3 s".into()))
+}
+
+/// The whole report where the way to the registry is free.
+fn report(target: &Target, found: &Found, image: &Manifest) -> Report {
+    fn steps(
+        report: &mut Report,
+        target: &Target,
+        found: &Found,
+        image: &Manifest,
+    ) -> ControlFlow<()> {
+        let address = "10.99.0.1".parse().unwrap();
+        report.add(name(target, Ok(Resolved::Here(vec![address]))))?;
+        report.add(tls(target, None, Ok(())))?;
+        report.add(challenge(target, Ok(&bearer("https://contoso.azurecr.io/oauth2/token"))))?;
+        report.works(found.works().cloned());
+        report.add(found.credential(target))?;
+        report.add(found.token(target))?;
+        report.add(target.image.as_ref().map_or_else(not_named, |it| manifest(target, it, image)))
+    }
+    let mut report = Report::new(target.clone());
+    let _ = steps(&mut report, target, found, image);
+    report.finished()
+}
+
+fn bearer(realm: &str) -> Challenge {
+    let authenticate = Some(format!("Bearer realm=\"{realm}\",service=\"contoso.azurecr.io\""));
+    Challenge { status: 401, authenticate, ..Challenge::default() }
+}
+
+fn check(image: &str, found: &Found, code: u8, expected: &Expect) {
+    let report = report(&target(image), found, &Manifest::Found(None));
+    expected.assert_eq(&(report.text() + "\n"));
+    assert_eq!(report.exit_code(), code);
+}
+
+#[test]
+fn a_pull_secret_that_works_is_named() {
+    let found = Found {
+        missing: vec![Missing::NoSecret("former".into())],
+        trials: vec![pull_secret(TOKEN_USER, refused()), pull_secret(CLIENT, Answer::Pulls)],
+    };
+    let text = expect![[r"
+        contoso.azurecr.io/team/app:v1, as a pod of service account default in namespace apps
+
+        ok       name        contoso.azurecr.io is 10.99.0.1 (private)
+        ok       tls         connected to contoso.azurecr.io, and its certificate is trusted
+        ok       challenge   contoso.azurecr.io asks for a token, as a registry does
+        ok       credential  pull secret acr-pull of service account default, a registry token, then pull secret acr-pull of service account default, user c0000000-0000-4000-8000-000000000001; Secret former, which service account default names, does not exist
+        ok       token       pull secret acr-pull (user c0000000-0000-4000-8000-000000000001) may pull team/app; pull secret acr-pull (a registry token): refused (401): it is not valid any more, or has no role there
+        ok       manifest    team/app:v1 is there
+    "]];
+    check("team/app:v1", &found, 0, &text);
+}
+
+#[test]
+fn without_an_image_it_is_said_what_was_not_asked() {
+    let found = Found { missing: vec![Missing::NoneNamed], trials: vec![node(Answer::Accepted)] };
+    let text = expect![[r"
+        contoso.azurecr.io, as a pod of service account default in namespace apps
+
+        ok       name        contoso.azurecr.io is 10.99.0.1 (private)
+        ok       tls         connected to contoso.azurecr.io, and its certificate is trusted
+        ok       challenge   contoso.azurecr.io asks for a token, as a registry does
+        ok       credential  the node's identity 0b000000-0000-4000-8000-000000000001
+        ok       token       contoso.azurecr.io accepts the node's identity 0b000000-0000-4000-8000-000000000001; --image asks what it may pull
+        skipped  manifest    no image is named; --image names one
+    "]];
+    check("", &found, 0, &text);
+}
+
+#[test]
+fn a_registry_that_is_open_to_anybody_needs_no_credential() {
+    let found = Found {
+        missing: vec![Missing::NoneNamed, unreachable()],
+        trials: vec![nobody(Answer::Pulls)],
+    };
+    let text = expect![[r"
+        contoso.azurecr.io/app:latest, as a pod of service account default in namespace apps
+
+        ok       name        contoso.azurecr.io is 10.99.0.1 (private)
+        ok       tls         connected to contoso.azurecr.io, and its certificate is trusted
+        ok       challenge   contoso.azurecr.io asks for a token, as a registry does
+        ok       credential  nobody's: contoso.azurecr.io lets anybody pull; service account default names no pull secret; the node's identity cannot be asked from this pod (no answer within 3 s), and may still be what the kubelet uses
+        ok       token       anybody may pull app
+        ok       manifest    app:latest is there
+    "]];
+    check("app", &found, 0, &text);
+}
+
+#[test]
+fn without_any_credential_every_way_to_one_is_told() {
+    let found = Found {
+        missing: vec![Missing::NoneNamed, unreachable(), Missing::NotNamed("acr-pull".into())],
+        trials: vec![nobody(refused())],
+    };
+    let text = expect![[r#"
+        contoso.azurecr.io/app:v1, as a pod of service account default in namespace apps
+
+        ok       name        contoso.azurecr.io is 10.99.0.1 (private)
+        ok       tls         connected to contoso.azurecr.io, and its certificate is trusted
+        ok       challenge   contoso.azurecr.io asks for a token, as a registry does
+        FAILED   credential  none: service account default names no pull secret; the node's identity cannot be asked from this pod (no answer within 3 s), and may still be what the kubelet uses; Secret acr-pull is there, and service account default does not name it; contoso.azurecr.io lets nobody pull without a credential
+                             For pull secrets, let a RegistryAttachment serve namespace apps (docs/credentials.md); pods copy the list of their service account when they are created
+                             On a node in Azure, let the pod reach 169.254.169.254 without a proxy (NO_PROXY, network policies, restrictions of instance metadata), or ask from the node itself by az aks check-acr; on other nodes there is no such identity
+                             kubectl patch serviceaccount default --namespace apps --patch '{"imagePullSecrets":[{"name":"acr-pull"}]}' lets the account name it; pods that are there need to be created anew
+        skipped  token       since credential failed
+        skipped  manifest    since credential failed
+    "#]];
+    check("app:v1", &found, 5, &text);
+}
+
+#[test]
+fn every_credential_that_is_refused_is_told_with_its_way_out() {
+    let ended = Some("2026-01-02T03:04:05Z".parse().unwrap());
+    let found = Found {
+        missing: Vec::new(),
+        trials: vec![
+            pull_secret(TOKEN_USER, Answer::Refused { ended, wrong_secret: false }),
+            pull_secret(CLIENT, Answer::Refused { ended: None, wrong_secret: true }),
+            node(Answer::NotExchanged),
+        ],
+    };
+    let text = expect![[r#"
+        contoso.azurecr.io/app:v1, as a pod of service account default in namespace apps
+
+        ok       name        contoso.azurecr.io is 10.99.0.1 (private)
+        ok       tls         connected to contoso.azurecr.io, and its certificate is trusted
+        ok       challenge   contoso.azurecr.io asks for a token, as a registry does
+        ok       credential  pull secret acr-pull of service account default, a registry token, then pull secret acr-pull of service account default, user c0000000-0000-4000-8000-000000000001, then the node's identity 0b000000-0000-4000-8000-000000000001
+        FAILED   token       pull secret acr-pull (a registry token): refused (401): the token in it ended at 2026-01-02T03:04:05Z; pull secret acr-pull (user c0000000-0000-4000-8000-000000000001): refused (401): the client id or its secret is wrong, or the secret has expired; the node's identity 0b000000-0000-4000-8000-000000000001: gets no token (401): it has no role there, or the registry is of another tenant
+                             Let it be renewed: the condition CredentialFresh of the RegistryAttachment that serves namespace apps tells why it was not (kubectl describe registryattachments); where none does, make Secret acr-pull anew
+                             Put a valid client secret into Secret acr-pull (az ad app credential reset --append --id c0000000-0000-4000-8000-000000000001 makes one); a RegistryAttachment does it by itself once the Secret of its clientSecretRef holds one
+                             Give it a role: az role assignment create --assignee-object-id 0b000000-0000-4000-8000-000000000001 --assignee-principal-type ServicePrincipal --role AcrPull --scope <registry id>, with role "Container Registry Repository Reader" where the registry is in ABAC mode, or attach the registry by a RegistryAttachment of method KubeletIdentity; a new role takes up to 10 minutes
+        skipped  manifest    since token failed
+    "#]];
+    check("app:v1", &found, 6, &text);
+}
+
+#[test]
+fn a_good_credential_without_the_right_is_told_apart() {
+    let found = Found { missing: Vec::new(), trials: vec![pull_secret(CLIENT, Answer::NoRight)] };
+    let step = found.token(&target("team-b/app:v1"));
+    expect!["pull secret acr-pull (user c0000000-0000-4000-8000-000000000001): accepted, and may not pull team-b/app"].assert_eq(&step.detail);
+    assert!(step.advice[0].contains("`repositories`"), "{:?}", step.advice);
+}
+
+#[test]
+fn what_the_kubelet_cannot_read_ends_it() {
+    let reason = "it is not what it should be at line 1, column 3".to_owned();
+    let found = Found {
+        missing: vec![Missing::Unreadable { secret: "acr-pull".into(), reason }],
+        trials: Vec::new(),
+    };
+    let step = found.credential(&target("app:v1"));
+    assert_eq!(step.result, StepResult::Failed);
+    expect!["none: Secret acr-pull, which service account default names, is not as it should be at line 1, column 3, so that the kubelet gives up, whatever other credential there is"].assert_eq(&step.detail);
+}
+
+#[rstest::rstest]
+#[case(Missing::NoneNamed, "names no pull secret", "RegistryAttachment")]
+#[case(Missing::NoSecret("x".into()), "Secret x, which service account default names, does not exist", "Create Secret x")]
+#[case(Missing::OtherType { secret: "x".into(), found: "Opaque".into() }, "of type Opaque", "docker-registry")]
+#[case(Missing::NoEntry { secret: "x".into(), places: vec!["*.io".into()] }, "only for *.io", "Add an entry")]
+#[case(Missing::NoEntry { secret: "x".into(), places: vec![] }, "none at all", "Add an entry")]
+#[case(Missing::Node(NodeFault::OtherDomain), "Azure's registries alone", "")]
+#[case(Missing::Node(NodeFault::Unknown(None)), "no managed identity", "pull secret")]
+#[case(Missing::Node(NodeFault::Unknown(Some(CLIENT.into()))), CLIENT, "--kubelet-identity")]
+#[case(Missing::Node(NodeFault::Several), "several identities", "--kubelet-identity")]
+#[case(Missing::Node(NodeFault::Answered(500)), "answers 500", "again")]
+fn what_is_missing_is_told_with_its_way_out(
+    #[case] missing: Missing,
+    #[case] words: &str,
+    #[case] way_out: &str,
+) {
+    let found = Found { missing: vec![missing], trials: Vec::new() };
+    let step = found.credential(&target("app"));
+    let advice = step.advice.join(" ");
+    assert!(step.detail.contains(words), "{}", step.detail);
+    assert!(advice.contains(way_out) && advice.is_empty() == way_out.is_empty(), "{advice}");
+}
+
+#[rstest::rstest]
+#[case(Ok(Resolved::ByProxy("http://proxy:3128".into())), StepResult::Skipped, "the proxy http://proxy:3128 resolves")]
+#[case(Ok(Resolved::Here(vec!["20.1.2.3".parse().unwrap(), "fd00::1".parse().unwrap()])), StepResult::Ok, "is 20.1.2.3, fd00::1 (private)")]
+#[case(Ok(Resolved::Here(Vec::new())), StepResult::Failed, "no address")]
+#[case(Err("no such\nhost".into()), StepResult::Failed, "cannot be resolved: no such host")]
+fn a_name_is_resolved_here_or_by_a_proxy(
+    #[case] resolved: Result<Resolved, String>,
+    #[case] result: StepResult,
+    #[case] words: &str,
+) {
+    let step = name(&target(""), resolved);
+    assert_eq!(step.result, result);
+    assert!(step.detail.contains(words), "{}", step.detail);
+}
+
+#[rstest::rstest]
+#[case(ConnectionFault::Untrusted, "vouches", "--ca-file")]
+#[case(ConnectionFault::OtherHost, "another host's", "DNS")]
+#[case(ConnectionFault::Expired, "not valid at this time", "clock")]
+#[case(ConnectionFault::Tls("bad record".into()), "no TLS: bad record", "proxy")]
+#[case(ConnectionFault::Refused, "nobody listens", "port 443")]
+#[case(ConnectionFault::TimedOut, "no answer", "port 443")]
+#[case(ConnectionFault::Proxy("unsuccessful".into()), "the proxy does not connect", "az acr show --name contoso")]
+#[case(ConnectionFault::Other("no route".into()), "no route", "port 443")]
+fn why_there_is_no_connection_is_told(
+    #[case] fault: ConnectionFault,
+    #[case] words: &str,
+    #[case] way_out: &str,
+) {
+    let step = tls(&target(""), Some("http://proxy:3128"), Err(&fault));
+    assert!(step.detail.starts_with("connecting to contoso.azurecr.io through the proxy"));
+    assert!(step.detail.contains(words), "{}", step.detail);
+    assert!(step.advice[0].contains(way_out), "{:?}", step.advice);
+}
+
+#[rstest::rstest]
+#[case(bearer("https://contoso.azurecr.io/oauth2/token"), None)]
+#[case(bearer("https://CONTOSO.azurecr.io/oauth2/token"), None)]
+#[case(
+    bearer("https://contoso.azurecr.io.example.com/token"),
+    Some("sends for tokens to https://contoso.azurecr.io.example.com")
+)]
+#[case(bearer("http://contoso.azurecr.io/oauth2/token"), Some("sends for tokens"))]
+#[case(Challenge { status: 401, authenticate: Some("Basic realm=\"x\"".into()), ..Challenge::default() }, Some("without saying where"))]
+#[case(Challenge { status: 401, ..Challenge::default() }, Some("without saying where"))]
+#[case(Challenge { status: 403, code: "DENIED".into(), address: Some("203.0.113.7".into()), ..Challenge::default() }, Some("does not admit address 203.0.113.7"))]
+#[case(Challenge { status: 403, code: "DENIED".into(), ..Challenge::default() }, Some("does not admit this pod's address"))]
+#[case(Challenge { status: 403, ..Challenge::default() }, Some("answers 403"))]
+#[case(Challenge { status: 503, ..Challenge::default() }, Some("answers 503"))]
+#[case(Challenge { status: 302, ..Challenge::default() }, Some("answers 302, which no registry does"))]
+#[case(Challenge { status: 200, ..Challenge::default() }, Some("answers 200, which no registry does"))]
+fn only_a_registry_that_lets_us_in_passes(#[case] answer: Challenge, #[case] words: Option<&str>) {
+    let step = challenge(&target(""), Ok(&answer));
+    assert_eq!(step.result == StepResult::Failed, words.is_some(), "{}", step.detail);
+    assert!(step.detail.contains(words.unwrap_or_default()), "{}", step.detail);
+    assert_eq!(step.advice.is_empty(), words.is_none());
+}
+
+#[rstest::rstest]
+#[case(
+    Manifest::Refused(404),
+    "has no image app:v1",
+    "az acr repository show-tags --name contoso --repository app"
+)]
+#[case(Manifest::Refused(401), "answers 401 to its own token", "again")]
+#[case(Manifest::NoAnswer("no answer within 10 s".into()), "no answer within 10 s", "again")]
+fn an_image_that_cannot_be_had_is_told(
+    #[case] found: Manifest,
+    #[case] words: &str,
+    #[case] way_out: &str,
+) {
+    let target = target("app:v1");
+    let step = manifest(&target, target.image.as_ref().unwrap(), &found);
+    assert_eq!(step.result, StepResult::Failed);
+    assert!(step.detail.contains(words), "{}", step.detail);
+    assert!(step.advice[0].contains(way_out), "{:?}", step.advice);
+}
+
+#[test]
+fn json_is_one_object_in_one_line() {
+    let found = Found { missing: Vec::new(), trials: vec![pull_secret(CLIENT, Answer::Pulls)] };
+    let report = report(&target("app:v1"), &found, &Manifest::Refused(404));
+    let json = report.json().unwrap();
+    assert_eq!(json.lines().count(), 1, "{json}");
+    let (head, steps) = json.split_once("\"steps\":[").unwrap();
+    expect![[r#"{"registry":"contoso.azurecr.io","image":"app:v1","namespace":"apps","serviceAccount":"default","credential":{"kind":"pullSecret","secret":"acr-pull","user":"c0000000-0000-4000-8000-000000000001"},"ok":false,"exitCode":7,"#]].assert_eq(head);
+    let last = steps.rsplit_once("},{").unwrap().1;
+    expect![[r#""step":"manifest","result":"failed","detail":"contoso.azurecr.io has no image app:v1","advice":["Push it, or correct its name: az acr repository show-tags --name contoso --repository app lists the tags"]}]}"#]].assert_eq(last);
+}
+
+#[test]
+fn a_check_that_could_not_be_made_ends_with_1() {
+    let mut report = Report::new(target(""));
+    let step = Step::unchecked(StepName::Credential, "forbidden", vec!["give the rule".into()]);
+    assert_eq!(report.add(step), ControlFlow::Break(()));
+    assert_eq!(report.finished().exit_code(), 1);
+}
+
+#[test]
+fn what_others_say_is_one_short_line() {
+    assert_eq!(told("a\nb\u{1b}[31m  c"), "a b[31m c");
+    assert!(told(&"x".repeat(1000)).len() < 300);
+}

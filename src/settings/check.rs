@@ -1,0 +1,85 @@
+//! The flags of `acr-attach check`, and what they mean.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use uuid::Uuid;
+
+use crate::domain::check::{PullSecretsOf, Target};
+use crate::domain::image::Image;
+use crate::domain::names::LoginServer;
+
+/// The flags of `acr-attach check`. Each has an environment twin.
+#[derive(Args, Clone, Debug)]
+pub struct CheckArguments {
+    /// The registry's login server, such as myregistry.azurecr.io.
+    #[arg(long, env = "ACR_ATTACH_CHECK_REGISTRY", value_name = "HOST")]
+    pub registry: LoginServer,
+
+    /// An image of the registry: REPOSITORY:TAG or REPOSITORY@DIGEST, with the registry's host before it or
+    /// without. Without an image, the check ends where the registry has accepted a credential.
+    #[arg(long, env = "ACR_ATTACH_CHECK_IMAGE")]
+    pub image: Option<String>,
+
+    /// The namespace of the pods in question. Without it, that of the check itself.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub namespace: Option<String>,
+
+    /// The service account of those pods, whose pull secrets they are given.
+    #[arg(long, env = "ACR_ATTACH_CHECK_SERVICE_ACCOUNT", default_value = "default")]
+    pub service_account: String,
+
+    /// A pull secret that those pods name themselves; may be given several times. The list of the service
+    /// account then does not count, as for pods.
+    #[arg(
+        long = "pull-secret",
+        env = "ACR_ATTACH_CHECK_PULL_SECRETS",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    pub pull_secrets: Vec<String>,
+
+    /// The client id or the object id of the kubelet's identity, where a node has several.
+    #[arg(long, env = "ACR_ATTACH_CHECK_KUBELET_IDENTITY", value_name = "ID")]
+    pub kubelet_identity: Option<Uuid>,
+
+    /// How the report is printed.
+    #[arg(long, env = "ACR_ATTACH_CHECK_OUTPUT", value_enum, default_value = "text")]
+    pub output: Output,
+
+    /// A file of certificates (PEM) to trust beside the system's.
+    #[arg(long, env = "ACR_ATTACH_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+impl CheckArguments {
+    /// What is to be checked. `namespace` is that of the check's own service account.
+    ///
+    /// # Errors
+    /// One sentence when the image is none of the registry.
+    pub fn target(&self, namespace: &str) -> Result<Target, String> {
+        let Self { registry, image, service_account, pull_secrets, .. } = self;
+        let image = image.as_deref().filter(|it| !it.is_empty());
+        let image = image.map(|it| Image::parse(it, registry)).transpose();
+        let named: Vec<_> = pull_secrets.iter().filter(|it| !it.is_empty()).cloned().collect();
+        Ok(Target {
+            registry: registry.clone(),
+            image: image.map_err(|text| format!("{text} (--image)"))?,
+            namespace: self.namespace.clone().unwrap_or_else(|| namespace.to_owned()),
+            pull_secrets: if named.is_empty() {
+                PullSecretsOf::ServiceAccount(service_account.clone())
+            } else {
+                PullSecretsOf::Pods(named)
+            },
+        })
+    }
+}
