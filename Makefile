@@ -14,11 +14,15 @@ JUDGES := $(addprefix $(BIN)/,gitops-flux gitops-argocd)
 RECORDINGS := $(CURDIR)/target/gitops
 # Those that judge metrics, alerts and the dashboard; no folder of ready-made programs holds them.
 MONITORING := $(addprefix $(BIN)/,promtool prometheus)
+# What a node runs. No folder of ready-made programs holds all of these.
+NODE_PROGRAMS := $(addprefix $(BIN)/,kube-scheduler kube-proxy kubelet containerd containerd-shim-runc-v2 ctr registry acr-credential-provider)
+# What it takes from the distribution: commands, and Debian's packages for them.
+NODE_PACKAGES := unshare:util-linux mount:mount ip:iproute2 iptables:iptables runc:runc dnsmasq:dnsmasq-base /usr/lib/cni/bridge:containernetworking-plugins musl-gcc:musl-tools buildah:buildah
 # Tests wait more than they work.
 CARGO_TEST := RUST_TEST_THREADS=8 cargo test --workspace --all-targets --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help tools gitops-tools build image sbom demo test gitops bench soak format lint control-plane crds chart deny clean
+.PHONY: help tools node-tools gitops-tools build image sbom demo test e2e gitops bench soak format lint control-plane crds chart deny clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +53,22 @@ $(BIN)/helm: tests/tools/helm/go.mod tests/tools/helm/go.sum
 
 $(BIN)/helm-docs: tests/tools/helm-docs/go.mod tests/tools/helm-docs/go.sum
 	@tests/tools/build tests/tools/helm-docs github.com/norwoodj/helm-docs/cmd/helm-docs $@
+
+# One after the other too.
+$(BIN)/kubelet: tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum
+	@tests/tools/build tests/tools/kubernetes k8s.io/kubernetes/cmd/kubelet $@
+
+$(BIN)/containerd $(BIN)/containerd-shim-runc-v2 $(BIN)/ctr: tests/tools/containerd/go.mod tests/tools/containerd/go.sum
+	@tests/tools/build tests/tools/containerd github.com/containerd/containerd/v2/cmd/$(@F) $@
+
+$(BIN)/registry: tests/tools/registry/go.mod tests/tools/registry/go.sum
+	@tests/tools/build tests/tools/registry github.com/distribution/distribution/v3/cmd/registry $@
+
+$(BIN)/acr-credential-provider: tests/tools/acr-credential-provider/go.mod tests/tools/acr-credential-provider/go.sum
+	@tests/tools/build tests/tools/acr-credential-provider sigs.k8s.io/cloud-provider-azure/cmd/acr-credential-provider $@
+
+node-tools: $(PROGRAMS) $(NODE_PROGRAMS) $(BIN)/helm ## Builds what a node runs: kubelet, containerd, a registry, Microsoft's credential provider
+	@echo "make node-tools: the programs are in $(BIN)"
 
 gitops-tools: $(JUDGES) ## Builds what judges attachments by Flux's and Argo CD's own code
 
@@ -97,6 +117,19 @@ gitops: $(JUDGES) ## Judges every version of an attachment that the tests have r
 	@$(BIN)/gitops-flux judge $(RECORDINGS) --whole
 	@target/debug/control-plane run --crd crds/registryattachments.yaml -- \
 		$(BIN)/gitops-argocd judge deploy/argocd $(RECORDINGS)
+
+# The programs of the control plane are those that are pinned here.
+e2e: e2e-needs node-tools image ## Pulls for real: kubelet, containerd, a registry, the operator in pods (Linux, root)
+	@tests/node/images target/node/images
+	@cargo build --quiet -p node
+	@env -u KUBEBUILDER_ASSETS target/debug/node
+	@RUST_TEST_THREADS=1 cargo test --quiet -p node --test ends -- --ignored
+
+# Before anything is built.
+.PHONY: e2e-needs
+e2e-needs:
+	@tests/node/needs
+	@tests/tools/packages $(NODE_PACKAGES)
 
 bench: tools image ## Measures, and prints ratios and counts; judges nothing
 	@cargo build --quiet -p control-plane

@@ -1,0 +1,3 @@
+module acr-attach.dev/node/web
+
+go 1.26.0
