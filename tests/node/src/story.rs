@@ -6,6 +6,7 @@ mod older_pods;
 mod operator;
 mod pull_secret;
 mod restarts;
+mod uninstalling;
 mod wrong;
 
 use std::{
@@ -29,6 +30,20 @@ use crate::{
     terminal::{say, say_done, say_part, say_seen},
     until::until,
 };
+
+// What the kubelet says. docs/troubleshooting.md tells what each means.
+/// Nobody that it knows may pull.
+const UNAUTHORIZED: &str = "401 Unauthorized";
+/// In ABAC mode: somebody is known, and may not pull that.
+const OUTSIDE: &str = "insufficient_scope";
+/// The firewall does not let the node in.
+const FIREWALL: &str = "403 Forbidden";
+/// The registry has no such image.
+const NOT_FOUND: &str = "not found";
+/// Nobody knows the host.
+const NO_HOST: &str = "no such host";
+/// In an event: a pod names a pull secret that is not there.
+const MISSING_SECRETS: &str = "Unable to retrieve some image pull secrets";
 
 /// How long the operator may take to do what it does.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -99,7 +114,8 @@ impl Story {
         self.pull_secret().await?;
         self.restarts().await?;
         self.older_pods().await?;
-        self.what_is_wrong().await
+        self.what_is_wrong().await?;
+        self.uninstalling().await
     }
 
     fn pods(&self, namespace: &str, label: &str) -> Pods {
@@ -122,6 +138,20 @@ impl Story {
         (code, text): (i32, &str),
     ) -> Result<()> {
         Check { namespace, registry, image }.expect(&self.bed, code, text).await
+    }
+
+    /// Waits until an event of the namespace says that.
+    async fn told(&self, namespace: &str, text: &str) -> Result<()> {
+        let messages = "-o=jsonpath={.items[*].message}";
+        let line = format!("kubectl get events --namespace {namespace} {messages}");
+        until(&format!("an event says: {text}"), LIMIT, async || {
+            let all = self.bed.commands.quietly(&line).await?;
+            anyhow::ensure!(all.contains(text), all);
+            Ok(())
+        })
+        .await?;
+        say_seen(format_args!("event: {text}"));
+        Ok(())
     }
 
     async fn delete_pods(&self, namespace: &str, names: &str) -> Result<()> {
@@ -174,5 +204,18 @@ impl Story {
         let lines: Vec<_> = journal.iter().map(|it| format!("{it:?}")).collect();
         let _ = fs::write(folder.join("azure.txt"), lines.join("\n"));
         say_seen("written down: pods, events, attachments, the operator's log, Azure's journal");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_on_troubleshooting_knows_what_the_kubelet_says() {
+        let page = include_str!("../../../docs/troubleshooting.md");
+        for text in [UNAUTHORIZED, OUTSIDE, FIREWALL, NOT_FOUND, NO_HOST, MISSING_SECRETS] {
+            assert!(page.contains(text), "{text}");
+        }
     }
 }

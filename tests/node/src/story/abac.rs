@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::Story;
+use super::{OUTSIDE, Story};
 use crate::{
     azure::ABAC_REGISTRY,
     figures::Wait,
@@ -16,7 +16,7 @@ impl Story {
         say_part("3. KubeletIdentity in ABAC mode: repositories samples/* and no other");
         let image = format!("{ABAC_REGISTRY}/samples/nginx:v1");
         let inside = self.start_pod("default", "inside", &image).await?;
-        say_refused(&inside.refused(1, "401 Unauthorized").await?);
+        say_refused(&inside.refused(1, OUTSIDE).await?);
         let (ready, start) = (self.attach("myabacregistry").await?, Instant::now());
         inside.running(1).await?;
         say_done("samples/nginx runs", start);
@@ -28,7 +28,7 @@ impl Story {
         ));
         let image = format!("{ABAC_REGISTRY}/other/nginx:v1");
         let outside = self.start_pod("default", "outside", &image).await?;
-        say_refused(&outside.refused(1, "401 Unauthorized").await?);
+        say_refused(&outside.refused(1, OUTSIDE).await?);
         self.check("default", (ABAC_REGISTRY, "samples/nginx:v1"), (0, "node's identity")).await?;
         self.check("default", (ABAC_REGISTRY, "other/nginx:v1"), (6, "other/nginx")).await?;
         self.delete_pods("default", "inside outside").await?;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use jiff::Timestamp;
 
-use super::Story;
+use super::{Story, UNAUTHORIZED};
 use crate::{
     azure::REGISTRY,
     figures::Wait,
@@ -27,7 +27,7 @@ impl Story {
         commands.show("kubectl apply -f tests/node/manifests/acr-nginx.yaml").await?;
         let pods = self.pods("default", "app=acr-nginx");
         let start = Instant::now();
-        say_refused(&pods.refused(2, "401 Unauthorized").await?);
+        say_refused(&pods.refused(2, UNAUTHORIZED).await?);
         say_done("both pods wait: the kubelet is refused", start);
         ensure!(
             self.bed.azure.provider_exchanges(begin, 401) > 0,
@@ -46,9 +46,8 @@ impl Story {
         self.waits.push(Wait::of_waiting("kubelet identity, pods that waited", ready, pull));
         let count = self.bed.azure.provider_exchanges(ready, 200);
         ensure!(count > 0, "Microsoft's credential provider got no token");
-        say_seen(format_args!(
-            "Microsoft's credential provider has exchanged the node's token at {REGISTRY}: {count}"
-        ));
+        let who = "Microsoft's credential provider";
+        say_seen(format_args!("{who} has exchanged a token of the node at {REGISTRY}"));
         ensure!(self.bed.azure.blobs("samples/nginx", ready) > 0, "nobody has fetched content");
         self.check("default", IMAGE, (0, "node's identity")).await?;
         let made = Timestamp::now();
@@ -68,7 +67,7 @@ impl Story {
         say_seen("kubelet started again: it keeps the provider's answers for 5 minutes");
         let image = format!("{REGISTRY}/samples/nginx:v2");
         let pods = self.start_pod("default", "detached", &image).await?;
-        say_refused(&pods.refused(1, "401 Unauthorized").await?);
+        say_refused(&pods.refused(1, UNAUTHORIZED).await?);
         self.delete_pods("default", "detached").await
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::Story;
+use super::{Story, UNAUTHORIZED};
 use crate::{
     azure::REGISTRY,
     terminal::{say_part, say_refused, say_seen},
@@ -20,7 +20,7 @@ impl Story {
         let line = format!("kubectl create deployment older --namespace olderapps {image}");
         commands.show(&line).await?;
         let pods = self.pods("olderapps", "app=older");
-        pods.refused(1, "401 Unauthorized").await?;
+        pods.refused(1, UNAUTHORIZED).await?;
         commands.show("kubectl label namespace olderapps acr-pull=myregistry").await?;
         self.served("olderapps", "acr-pull").await?;
         // It copied an empty list when it was made, and no try of it can succeed.
@@ -28,7 +28,7 @@ impl Story {
         let line = format!("kubectl get pods --namespace olderapps {list}");
         let names = commands.quietly(&line).await?;
         ensure!(names.is_empty(), "the pod has pull secrets: {names}");
-        say_refused(&pods.refused(1, "401 Unauthorized").await?);
+        say_refused(&pods.refused(1, UNAUTHORIZED).await?);
         say_seen(
             "the namespace is served, and the pod, which has no pull secret, is still refused",
         );

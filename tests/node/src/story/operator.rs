@@ -42,9 +42,11 @@ impl Story {
         let client = &self.bed.azure.operator;
         [
             &format!("helm install acr-attach charts/acr-attach --namespace {NAMESPACE} --wait"),
-            &format!("--set image.repository={OPERATOR_IMAGE},image.tag={OPERATOR_TAG}"),
+            &format!("--set image.repository={OPERATOR_IMAGE}"),
+            &format!("--set image.tag={OPERATOR_TAG}"),
             "--set azure.auth=workloadIdentity",
-            &format!("--set azure.clientId={client},azure.tenantId={DEFAULT_TENANT}"),
+            &format!("--set azure.clientId={client}"),
+            &format!("--set azure.tenantId={DEFAULT_TENANT}"),
             "--set caBundle.configMap=azure-ca",
             "--set pullSecrets.names={acr-pull,acr-secret}",
         ]

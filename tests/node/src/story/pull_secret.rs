@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 
-use super::{LIMIT, Story, operator::NAMESPACE};
+use super::{LIMIT, MISSING_SECRETS, Story, UNAUTHORIZED, operator::NAMESPACE};
 use crate::{
     azure::{CLIENT_SECRET, REGISTRY},
     figures::Wait,
@@ -33,11 +33,12 @@ impl Story {
         commands.show(&line).await?;
         let named = self.pod_that_names("acr-secret").await?;
         let other = self.start_pod("otherapps", "web", &image("v2")).await?;
-        named.refused(1, "401 Unauthorized").await?;
-        say_refused(&other.refused(1, "401 Unauthorized").await?);
+        named.refused(1, UNAUTHORIZED).await?;
+        self.told("awesomeapps", &format!("{MISSING_SECRETS} (acr-secret)")).await?;
+        say_refused(&other.refused(1, UNAUTHORIZED).await?);
         self.registry_token(&named).await?;
         self.client_secret().await?;
-        other.refused(1, "401 Unauthorized").await?;
+        other.refused(1, UNAUTHORIZED).await?;
         say_seen("namespace otherapps, which no attachment names, is still refused");
         for (namespace, result) in [
             ("awesomeapps", (0, "pull secret acr-secret")),

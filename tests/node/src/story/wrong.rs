@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::Story;
+use super::{FIREWALL, NO_HOST, NOT_FOUND, Story, UNAUTHORIZED};
 use crate::{
     azure::{NO_REGISTRY, REGISTRY},
     terminal::{say_part, say_refused, say_seen},
@@ -16,20 +16,20 @@ impl Story {
         say_part(
             "7. A wrong host, a firewall, an image that is not there, an expired client secret",
         );
-        self.refused((NO_REGISTRY, "samples/nginx:v1"), "no such host", (2, "name")).await?;
+        self.refused((NO_REGISTRY, "samples/nginx:v1"), NO_HOST, (2, "name")).await?;
 
         self.bed.azure.set_firewall_closed(true);
         let image = (REGISTRY, "samples/nginx:v1");
-        self.refused(image, "403 Forbidden", (4, "firewall")).await?;
+        self.refused(image, FIREWALL, (4, "firewall")).await?;
         self.bed.azure.set_firewall_closed(false);
 
         let image = (REGISTRY, "samples/nginx:v0");
-        self.refused(image, "not found", (7, "samples/nginx:v0")).await?;
+        self.refused(image, NOT_FOUND, (7, "samples/nginx:v0")).await?;
 
         self.bed.azure.expire_client_secret();
         say_seen("the client secret of the service principal has expired");
         let image = (REGISTRY, "samples/nginx:v1");
-        self.refused(image, "401 Unauthorized", (6, "acr-pull")).await
+        self.refused(image, UNAUTHORIZED, (6, "acr-pull")).await
     }
 
     /// Runs a pod, which the kubelet refuses with that text, and the check beside it.
