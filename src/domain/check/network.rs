@@ -88,13 +88,16 @@ pub fn tls(target: &Target, proxy: Option<&str>, connected: Result<(), &Connecti
         let text = format!("connected to {host}{through}, and its certificate is trusted");
         return Step::ok(StepName::Tls, text);
     };
-    let (reason, advice) = fault.told(target);
+    let (reason, advice) = fault.told(target, proxy);
     Step::failed(StepName::Tls, format!("connecting to {host}{through}: {reason}"), advice)
 }
 
 impl ConnectionFault {
-    fn told(&self, target: &Target) -> (String, Vec<String>) {
-        let route = "Let the pod reach port 443 there: network policies, the cluster's firewall and routes; through a proxy, set HTTPS_PROXY".to_owned();
+    fn told(&self, target: &Target, proxy: Option<&str>) -> (String, Vec<String>) {
+        let route = proxy.map_or_else(
+            || "Let the pod reach port 443 there: network policies, the cluster's firewall and routes; through a proxy, set HTTPS_PROXY".to_owned(),
+            |it| format!("Let the pod reach the proxy {it}, or correct HTTPS_PROXY"),
+        );
         let (reason, advice) = match self {
             Self::Untrusted => (
                 "nobody that is trusted here vouches for the certificate",
@@ -108,7 +111,7 @@ impl ConnectionFault {
                 "the certificate is not valid at this time",
                 "Check the clock of the node".to_owned(),
             ),
-            Self::Tls(text) => return (format!("no TLS: {}", told(text)), vec![
+            Self::Tls(text) => return (format!("TLS fails: {}", told(text)), vec![
                 "Something on the way does not speak TLS on port 443, or not as a registry does: check proxy and firewall".to_owned(),
             ]),
             Self::Refused => ("nobody listens there", route),
