@@ -185,6 +185,19 @@ fn a_good_credential_without_the_right_is_told_apart() {
 }
 
 #[test]
+fn no_answer_without_a_credential_is_no_refusal() {
+    for (answer, words) in [
+        (refused(), "lets nobody pull without a credential"),
+        (Answer::NoRight, "lets nobody pull without a credential"),
+        (Answer::Other(503), "asked without a credential, contoso.azurecr.io answers 503"),
+    ] {
+        let found = Found { missing: vec![Missing::NoneNamed], trials: vec![nobody(answer)] };
+        let detail = found.credential(&target("app")).detail;
+        assert!(detail.contains(words), "{detail}");
+    }
+}
+
+#[test]
 fn what_the_kubelet_cannot_read_ends_it() {
     let reason = "it is not what it should be at line 1, column 3".to_owned();
     let found = Found {
