@@ -11,6 +11,7 @@
 //!
 //! `api` is the custom resource and uses nothing of ours. `domain` decides, and is pure. `azure`
 //! speaks to Azure and uses `domain`. `controller` speaks to the API server and uses all three.
+//! `check` takes one look from inside, and uses `azure` and `domain`.
 //! Of several replicas one works, and what it writes passes a `fence`. Only the program reads the
 //! environment.
 

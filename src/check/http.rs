@@ -1,6 +1,6 @@
 //! One request over HTTP: bounded in time and in size, and its failure told without what was sent.
 
-use std::error::Error as _;
+use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
 
@@ -93,12 +93,10 @@ fn fault(error: &reqwest::Error) -> Fault {
 
 fn connection(error: &reqwest::Error) -> ConnectionFault {
     for cause in causes(error) {
-        let io = cause.downcast_ref::<io::Error>();
-        let tls = io.and_then(|it| it.get_ref()?.downcast_ref::<rustls::Error>());
-        if let Some(tls) = tls.or_else(|| cause.downcast_ref()) {
+        if let Some(tls) = cause.downcast_ref() {
             return certificate(tls);
         }
-        match io.map(io::Error::kind) {
+        match cause.downcast_ref().map(io::Error::kind) {
             Some(io::ErrorKind::ConnectionRefused) => return ConnectionFault::Refused,
             Some(io::ErrorKind::TimedOut) => return ConnectionFault::TimedOut,
             _ => {}
@@ -132,11 +130,22 @@ fn certificate(error: &rustls::Error) -> ConnectionFault {
 }
 
 /// What was the matter in the end: the first errors of a chain only say that something was.
-fn innermost(error: &reqwest::Error) -> String {
-    causes(error).last().map_or_else(|| "no answer".to_owned(), ToString::to_string)
+pub(super) fn innermost(error: &(dyn StdError + 'static)) -> String {
+    causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// What an error goes back to, one after the other.
-fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
-    std::iter::successors(error.source(), |it| (*it).source())
+/// What an error goes back to, one after the other. An [`io::Error`] does not give the one within it as its
+/// source, only the source of that.
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(error.source(), |&it| {
+        match it.downcast_ref().and_then(io::Error::get_ref) {
+            Some(within) => Some(within),
+            None => it.source(),
+        }
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::Client;
 use kube::api::Api;
 
+use super::http::innermost;
 use crate::domain::check::credential::Missing;
 use crate::domain::check::{PullSecretsOf, Step, StepName, Target, told};
 use crate::domain::docker_config::{DockerConfig, Form};
@@ -137,6 +138,9 @@ async fn within<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Unr
             reason: format!("the API server answers {} {}", status.code, told(&status.message)),
             forbidden: status.code == 403,
         },
-        error => Unread { reason: told(&error.to_string()), forbidden: false },
+        error => {
+            let reason = format!("no answer from the API server: {}", told(&innermost(&error)));
+            Unread { reason, forbidden: false }
+        }
     })
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use acr_attach::domain::repositories::Repositories;
 use azure_sim::model::{
-    ACR_PULL, DEFAULT_TENANT, NetworkDefaultAction, OutsideRights, Principal, REPOSITORY_READER,
-    Registry, Repository, RoleAssignmentMode, Tag,
+    ACR_PULL, DEFAULT_TENANT, LegacyRoleCheck, NetworkDefaultAction, OutsideRights, Principal,
+    REPOSITORY_READER, Registry, Repository, RoleAssignmentMode, Tag,
 };
 use azure_sim::{Call, Effect, Fault, Model};
 use base64::Engine as _;
@@ -405,6 +405,23 @@ async fn where_anybody_may_pull_a_pull_secret_that_is_refused_still_is_in_the_wa
     bench.check(&[]).await.ended(5, "credential", &words);
     bench.login(&bench.client(), WRONG).await;
     bench.check(&["--image", "app:v1"]).await.ended(6, "token", &["refused (401)"]);
+}
+
+#[tokio::test]
+async fn with_a_credential_of_the_node_an_anonymous_one_is_tried_too() {
+    let bench = Bench::with(|azure| {
+        registry(azure).anonymous_pull_enabled = true;
+        // Exchanged, and refused afterwards.
+        azure.settings.legacy_role_check = LegacyRoleCheck::Token;
+        node(azure, "kubelet", None);
+    })
+    .await;
+    bench.login(&bench.client(), WRONG).await;
+    let checked = bench.check(&["--image", "app:v1"]).await;
+    checked.well("then the node's identity");
+    let token = checked.step("token");
+    assert!(token.contains("anybody may pull app"), "{token}");
+    assert_eq!(token.matches("refused (401)").count(), 2, "{token}");
 }
 
 #[tokio::test]

@@ -6,15 +6,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use acr_attach::api::{FINALIZERS, REQUESTED_AT, crd};
+use acr_attach::domain::check::credential::Holder;
+use acr_attach::domain::check::manifest::{Manifest, manifest};
+use acr_attach::domain::check::{PullSecretsOf, Report, StepName, Target};
 use acr_attach::domain::claims;
+use acr_attach::domain::image::Image;
 use acr_attach::domain::problem::{Cause, Stalls};
 use acr_attach::domain::schedule::{Intervals, retry};
-use acr_attach::settings::Arguments;
+use acr_attach::settings::{Arguments, CheckArguments};
 use clap::Args;
 use jiff::SignedDuration;
 use serde_json::Value;
 
 const REFERENCE: &str = "docs/reference.md";
+const CHECK: &str = "docs/check.md";
 
 pub fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -279,12 +284,13 @@ fn the_page_on_security_tells_every_rule_of_the_chart() {
 
 #[test]
 fn the_pages_name_no_flag_that_there_is_not() {
-    let command = Arguments::augment_args(clap::Command::new("run"));
-    let there: BTreeSet<_> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
+    let commands = [run(), check()];
+    let arguments = commands.iter().flat_map(clap::Command::get_arguments);
+    let there: BTreeSet<_> = arguments.filter_map(clap::Arg::get_long).collect();
     let pages = ["README.md", "docs/azure-permissions.md", "docs/credentials.md", "docs/gitops.md"];
     let more =
         ["docs/metrics.md", "docs/alerts.md", "docs/operations.md", "docs/troubleshooting.md"];
-    for page in pages.into_iter().chain(more).chain([REFERENCE]) {
+    for page in pages.into_iter().chain(more).chain([REFERENCE, CHECK]) {
         let text = read(page);
         for flag in code(&text).iter().filter_map(|it| it.strip_prefix("--")) {
             let name = flag.split(['=', ' ']).next().unwrap();
@@ -293,10 +299,23 @@ fn the_pages_name_no_flag_that_there_is_not() {
     }
 }
 
+fn run() -> clap::Command {
+    Arguments::augment_args(clap::Command::new("run"))
+}
+
+fn check() -> clap::Command {
+    CheckArguments::augment_args(clap::Command::new("check"))
+}
+
 #[test]
-fn readme_tells_every_flag_with_its_variable_and_its_default() {
+fn every_flag_is_told_with_its_variable_and_its_default() {
+    tells_every_flag("README.md", &run());
+    tells_every_flag(CHECK, &check());
+}
+
+fn tells_every_flag(page: &str, command: &clap::Command) {
     let mut told = Vec::new();
-    for row in table("README.md", "## Flags") {
+    for row in table(page, "## Flags") {
         let flags = code(&row[0]).into_iter().filter_map(|it| it.strip_prefix("--"));
         let flags: Vec<_> = flags.map(str::to_owned).collect();
         let defaults: Vec<_> = row[2].split(", ").map(str::to_owned).collect();
@@ -304,7 +323,6 @@ fn readme_tells_every_flag_with_its_variable_and_its_default() {
         assert_eq!(flags.len(), defaults.len(), "{row:?}");
         told.extend(flags.into_iter().zip(variables).zip(defaults));
     }
-    let command = Arguments::augment_args(clap::Command::new("run"));
     let flags = command.get_arguments().filter_map(clap::Arg::get_long);
     assert_same(&told.iter().map(|((flag, _), _)| flag.clone()).collect::<Vec<_>>(), flags);
     for ((flag, variable), default) in told {
@@ -313,4 +331,34 @@ fn readme_tells_every_flag_with_its_variable_and_its_default() {
         let is = argument.get_default_values().first().filter(|it| !it.is_empty());
         assert!(is.is_none_or(|it| *it == *default), "--{flag} is {is:?} by default");
     }
+}
+
+#[test]
+fn the_page_on_the_check_names_every_step_and_its_exit_code() {
+    let steps = StepName::ALL.map(StepName::as_str);
+    assert_eq!(column(&table(CHECK, "## The steps"), 0), steps);
+    let told = table(CHECK, "## Exit codes");
+    let told: Vec<_> = told.iter().map(|it| (it[0].parse().unwrap(), code(&it[1]))).collect();
+    let steps = StepName::ALL.map(|it| (it.exit_code(), vec![it.as_str()]));
+    let all: Vec<_> = [(0, vec![]), (1, vec![])].into_iter().chain(steps).collect();
+    assert_eq!(told, all);
+}
+
+#[test]
+fn the_page_on_the_check_shows_the_json_as_it_is() {
+    let page = read(CHECK);
+    let (_, example) = page.split_once("```json\n").unwrap();
+    let (example, _) = example.split_once("```").unwrap();
+    let registry = "contoso.azurecr.io".parse().unwrap();
+    let image = Image::parse("team/app:v1", &registry).unwrap();
+    let pull_secrets = PullSecretsOf::ServiceAccount("default".to_owned());
+    let namespace = "apps".to_owned();
+    let target = Target { registry, image: Some(image.clone()), namespace, pull_secrets };
+    let mut report = Report::new(target.clone());
+    let object_id = "0b000000-0000-4000-8000-000000000001".to_owned();
+    report.works(Some(Holder::NodeIdentity { object_id }));
+    let _ = report.add(manifest(&target, &image, &Manifest::Refused(404)));
+    let [example, is]: [Value; 2] =
+        [example, &report.json().unwrap()].map(|it| serde_json::from_str(it).unwrap());
+    assert_eq!(example, is);
 }

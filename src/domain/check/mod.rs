@@ -44,7 +44,7 @@ impl Target {
     }
 
     /// What Azure's commands call the registry: the login server up to the first dot, without the hash that
-    /// may follow (learn.microsoft.com, "Registry endpoints": names hold no dash).
+    /// may follow (azure-docs, container-registry-endpoint-reference.md: names hold no dash).
     fn registry_name(&self) -> &str {
         let host = self.registry.as_str();
         host.split(['.', '-']).next().unwrap_or(host)

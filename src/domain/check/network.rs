@@ -88,38 +88,51 @@ pub fn tls(target: &Target, proxy: Option<&str>, connected: Result<(), &Connecti
         let text = format!("connected to {host}{through}, and its certificate is trusted");
         return Step::ok(StepName::Tls, text);
     };
-    let (reason, advice) = fault.told(target);
-    Step::failed(StepName::Tls, format!("connecting to {host}{through}: {reason}"), advice)
+    let detail = format!("connecting to {host}{through}: {}", fault.reason());
+    Step::failed(StepName::Tls, detail, fault.advice(target, proxy))
 }
 
 impl ConnectionFault {
-    fn told(&self, target: &Target) -> (String, Vec<String>) {
-        let route = "Let the pod reach port 443 there: network policies, the cluster's firewall and routes; through a proxy, set HTTPS_PROXY".to_owned();
-        let (reason, advice) = match self {
-            Self::Untrusted => (
-                "nobody that is trusted here vouches for the certificate",
-                "Where a proxy or firewall of yours opens TLS, give its certificate by --ca-file, and to the nodes too".to_owned(),
-            ),
-            Self::OtherHost => (
-                "the certificate is another host's",
-                "Something answers in the registry's place: check the cluster's DNS and the address of its private endpoint".to_owned(),
-            ),
-            Self::Expired => (
-                "the certificate is not valid at this time",
-                "Check the clock of the node".to_owned(),
-            ),
-            Self::Tls(text) => return (format!("no TLS: {}", told(text)), vec![
-                "Something on the way does not speak TLS on port 443, or not as a registry does: check proxy and firewall".to_owned(),
-            ]),
-            Self::Refused => ("nobody listens there", route),
-            Self::TimedOut => ("no answer", route),
-            Self::Proxy(text) => return (format!("the proxy does not connect: {}", told(text)), vec![
-                login_server(target),
-                "Where that is it, let the proxy connect there, or add the host to NO_PROXY".to_owned(),
-            ]),
-            Self::Other(text) => return (told(text), vec![route]),
+    fn reason(&self) -> String {
+        match self {
+            Self::Untrusted => "nobody that is trusted here vouches for the certificate".to_owned(),
+            Self::OtherHost => "the certificate is another host's".to_owned(),
+            Self::Expired => "the certificate is not valid at this time".to_owned(),
+            Self::Tls(text) => format!("TLS fails: {}", told(text)),
+            Self::Refused => "nobody listens there".to_owned(),
+            Self::TimedOut => "no answer".to_owned(),
+            Self::Proxy(text) => format!("the proxy does not connect: {}", told(text)),
+            Self::Other(text) => told(text),
+        }
+    }
+
+    fn advice(&self, target: &Target, proxy: Option<&str>) -> Vec<String> {
+        let text = match (self, proxy) {
+            (Self::Untrusted, _) => {
+                "Where a proxy or firewall of yours opens TLS, give its certificate by --ca-file, and to the nodes too"
+            }
+            (Self::OtherHost, _) => {
+                "Something answers in the registry's place: check the cluster's DNS and the address of its private endpoint"
+            }
+            (Self::Expired, _) => "Check the clock of the node",
+            (Self::Tls(_), _) => {
+                "Something on the way does not speak TLS on port 443, or not as a registry does: check proxy and firewall"
+            }
+            (Self::Proxy(_), _) => {
+                let connect =
+                    "Where that is it, let the proxy connect there, or add the host to NO_PROXY";
+                return vec![login_server(target), connect.to_owned()];
+            }
+            (Self::Refused | Self::TimedOut | Self::Other(_), Some(proxy)) => {
+                return vec![format!(
+                    "Let the pod reach the proxy {proxy}, or correct HTTPS_PROXY"
+                )];
+            }
+            (Self::Refused | Self::TimedOut | Self::Other(_), None) => {
+                "Let the pod reach port 443 there: network policies, the cluster's firewall and routes; through a proxy, set HTTPS_PROXY"
+            }
         };
-        (reason.to_owned(), vec![advice])
+        vec![text.to_owned()]
     }
 }
 

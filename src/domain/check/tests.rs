@@ -185,6 +185,19 @@ fn a_good_credential_without_the_right_is_told_apart() {
 }
 
 #[test]
+fn no_answer_without_a_credential_is_no_refusal() {
+    for (answer, words) in [
+        (refused(), "lets nobody pull without a credential"),
+        (Answer::NoRight, "lets nobody pull without a credential"),
+        (Answer::Other(503), "asked without a credential, contoso.azurecr.io answers 503"),
+    ] {
+        let found = Found { missing: vec![Missing::NoneNamed], trials: vec![nobody(answer)] };
+        let detail = found.credential(&target("app")).detail;
+        assert!(detail.contains(words), "{detail}");
+    }
+}
+
+#[test]
 fn what_the_kubelet_cannot_read_ends_it() {
     let reason = "it is not what it should be at line 1, column 3".to_owned();
     let found = Found {
@@ -193,7 +206,7 @@ fn what_the_kubelet_cannot_read_ends_it() {
     };
     let step = found.credential(&target("app:v1"));
     assert_eq!(step.result, StepResult::Failed);
-    expect!["none: Secret acr-pull, which service account default names, is not as it should be at line 1, column 3, so that the kubelet gives up, whatever other credential there is"].assert_eq(&step.detail);
+    expect!["none: Secret acr-pull, which service account default names, cannot be read (it is not what it should be at line 1, column 3), so that the kubelet gives up, whatever other credential there is"].assert_eq(&step.detail);
 }
 
 #[rstest::rstest]
@@ -238,11 +251,11 @@ fn a_name_is_resolved_here_or_by_a_proxy(
 #[case(ConnectionFault::Untrusted, "vouches", "--ca-file")]
 #[case(ConnectionFault::OtherHost, "another host's", "DNS")]
 #[case(ConnectionFault::Expired, "not valid at this time", "clock")]
-#[case(ConnectionFault::Tls("bad record".into()), "no TLS: bad record", "proxy")]
-#[case(ConnectionFault::Refused, "nobody listens", "port 443")]
-#[case(ConnectionFault::TimedOut, "no answer", "port 443")]
+#[case(ConnectionFault::Tls("bad record".into()), "TLS fails: bad record", "proxy")]
+#[case(ConnectionFault::Refused, "nobody listens", "reach the proxy")]
+#[case(ConnectionFault::TimedOut, "no answer", "reach the proxy")]
 #[case(ConnectionFault::Proxy("unsuccessful".into()), "the proxy does not connect", "az acr show --name contoso")]
-#[case(ConnectionFault::Other("no route".into()), "no route", "port 443")]
+#[case(ConnectionFault::Other("no route".into()), "no route", "reach the proxy")]
 fn why_there_is_no_connection_is_told(
     #[case] fault: ConnectionFault,
     #[case] words: &str,
@@ -252,6 +265,13 @@ fn why_there_is_no_connection_is_told(
     assert!(step.detail.starts_with("connecting to contoso.azurecr.io through the proxy"));
     assert!(step.detail.contains(words), "{}", step.detail);
     assert!(step.advice[0].contains(way_out), "{:?}", step.advice);
+}
+
+#[test]
+fn without_a_proxy_the_way_to_the_host_is_told() {
+    let step = tls(&target(""), None, Err(&ConnectionFault::Refused));
+    assert_eq!(step.detail, "connecting to contoso.azurecr.io: nobody listens there");
+    assert!(step.advice[0].contains("port 443"), "{:?}", step.advice);
 }
 
 #[rstest::rstest]

@@ -82,29 +82,37 @@ impl Found {
     /// The step that says what a pod has.
     #[must_use]
     pub fn credential(&self, target: &Target) -> Step {
-        let missing: Vec<_> = self.missing.iter().map(|it| it.told(target)).collect();
-        let besides: Vec<_> =
-            self.missing.iter().filter(|it| it.is_odd()).map(|it| it.told(target)).collect();
         let had: Vec<_> = self.shown().map(|it| it.holder.from(target)).collect();
-        if self.works() == Some(&Holder::Nobody) && had.is_empty() {
-            let text = format!("nobody's: {} lets anybody pull", target.registry);
-            return Step::ok(StepName::Credential, sentence(text, &missing));
+        if had.is_empty() {
+            return self.nothing(target);
         }
-        if !had.is_empty() {
-            return Step::ok(StepName::Credential, sentence(had.join(", then "), &besides));
+        let odd = self.missing.iter().filter(|it| it.is_odd()).map(|it| it.told(target));
+        Step::ok(StepName::Credential, sentence(had.join(", then "), odd))
+    }
+
+    /// The same where it has nothing, which may be enough.
+    fn nothing(&self, target: &Target) -> Step {
+        let registry = &target.registry;
+        let missing = self.missing.iter().map(|it| it.told(target));
+        if self.works().is_some() {
+            let text = format!("nobody's: {registry} lets anybody pull");
+            return Step::ok(StepName::Credential, sentence(text, missing));
         }
-        let anonymous = self.trials.iter().any(|it| it.holder == Holder::Nobody);
-        let without =
-            anonymous.then(|| format!("{} lets nobody pull without a credential", target.registry));
-        let reasons: Vec<_> = missing.into_iter().chain(without).collect();
-        let mut advice: Vec<_> = self.missing.iter().filter_map(|it| it.advice(target)).collect();
-        if target.image.is_none() {
-            advice.push(format!(
-                "Name an image with --image to find out whether {} lets anybody pull it",
-                target.registry
-            ));
-        }
-        Step::failed(StepName::Credential, format!("none: {}", reasons.join("; ")), advice)
+        let anonymous = self.trials.iter().map(|it| match &it.answer {
+            Answer::Refused { .. } | Answer::NoRight => {
+                format!("{registry} lets nobody pull without a credential")
+            }
+            other => format!("asked without a credential, {}", other.told(target)),
+        });
+        let reasons: Vec<_> = missing.chain(anonymous).collect();
+        let without_image = target.image.is_none().then(|| {
+            format!(
+                "Name an image with --image to find out whether {registry} lets anybody pull it"
+            )
+        });
+        let advice = self.missing.iter().filter_map(|it| it.advice(target)).chain(without_image);
+        let detail = format!("none: {}", reasons.join("; "));
+        Step::failed(StepName::Credential, detail, advice.collect())
     }
 
     /// The step that says what the registry makes of it.
@@ -113,8 +121,8 @@ impl Found {
         let refused = |it: &&Trial| !it.answer.works();
         let told = |it: &Trial| format!("{}: {}", it.holder, it.answer.told(target));
         if let Some(it) = self.trials.iter().find(|it| it.answer.works()) {
-            let before: Vec<_> = self.trials.iter().filter(refused).map(told).collect();
-            return Step::ok(StepName::Token, sentence(it.accepted(target), &before));
+            let before = self.trials.iter().filter(refused).map(told);
+            return Step::ok(StepName::Token, sentence(it.accepted(target), before));
         }
         let reasons: Vec<_> = self.shown().map(told).collect();
         let advice = self.shown().filter_map(|it| it.advice(target));
@@ -131,6 +139,6 @@ impl Found {
     }
 }
 
-fn sentence(text: String, besides: &[String]) -> String {
-    std::iter::once(text).chain(besides.iter().cloned()).collect::<Vec<_>>().join("; ")
+fn sentence(text: String, besides: impl Iterator<Item = String>) -> String {
+    std::iter::once(text).chain(besides).collect::<Vec<_>>().join("; ")
 }
