@@ -177,6 +177,17 @@ fn every_credential_that_is_refused_is_told_with_its_way_out() {
 }
 
 #[test]
+fn beside_a_node_that_is_refused_it_is_said_that_no_pull_secret_is_named() {
+    let found = Found { missing: vec![Missing::NoneNamed], trials: vec![node(refused())] };
+    let text = report(&target("team/app:v1"), &found, &Manifest::Found(None)).text();
+    assert!(text.contains("service account default names no pull secret"), "{text}");
+    assert!(text.contains("let a RegistryAttachment serve namespace apps"), "{text}");
+    let found = Found { trials: vec![node(Answer::Pulls)], ..found };
+    let text = report(&target("team/app:v1"), &found, &Manifest::Found(None)).text();
+    assert!(!text.contains("names no pull secret"), "{text}");
+}
+
+#[test]
 fn a_good_credential_without_the_right_is_told_apart() {
     let found = Found { missing: Vec::new(), trials: vec![pull_secret(CLIENT, Answer::NoRight)] };
     let step = found.token(&target("team-b/app:v1"));

@@ -86,8 +86,8 @@ impl Found {
         if had.is_empty() {
             return self.nothing(target);
         }
-        let odd = self.missing.iter().filter(|it| it.is_odd()).map(|it| it.told(target));
-        Step::ok(StepName::Credential, sentence(had.join(", then "), odd))
+        let besides = self.besides().map(|it| it.told(target));
+        Step::ok(StepName::Credential, sentence(had.join(", then "), besides))
     }
 
     /// The same where it has nothing, which may be enough.
@@ -126,11 +126,17 @@ impl Found {
         }
         let reasons: Vec<_> = self.shown().map(told).collect();
         let advice = self.shown().filter_map(|it| it.advice(target));
-        // Something that is missing may be what should have worked.
-        let missing = self.missing.iter().filter(|it| it.is_odd());
-        let mut advice: Vec<_> = advice.chain(missing.filter_map(|it| it.advice(target))).collect();
+        let besides = self.besides().filter_map(|it| it.advice(target));
+        let mut advice: Vec<_> = advice.chain(besides).collect();
         advice.dedup();
         Step::failed(StepName::Token, reasons.join("; "), advice)
+    }
+
+    /// What is missing, and worth saying beside a credential that there is. Where none works, what is missing
+    /// may be what should have.
+    fn besides(&self) -> impl Iterator<Item = &Missing> {
+        let works = self.works().is_some();
+        self.missing.iter().filter(move |it| it.is_odd() || !works)
     }
 
     /// The credentials among what was tried.
