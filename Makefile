@@ -118,18 +118,17 @@ gitops: $(JUDGES) ## Judges every version of an attachment that the tests have r
 	@target/debug/control-plane run --crd crds/registryattachments.yaml -- \
 		$(BIN)/gitops-argocd judge deploy/argocd $(RECORDINGS)
 
-# The programs of the control plane are those that are pinned here.
-e2e: e2e-needs node-tools image ## Pulls for real: kubelet, containerd, a registry, the operator in pods (Linux, root)
-	@tests/node/images target/node/images
-	@cargo build --quiet -p node
-	@env -u KUBEBUILDER_ASSETS target/debug/node
-	@RUST_TEST_THREADS=1 cargo test --quiet -p node --test ends -- --ignored
-
-# Before anything is built.
-.PHONY: e2e-needs
-e2e-needs:
+# What the machine lacks is said before anything is built. The programs of the control plane are those
+# that are pinned here.
+e2e: export PATH := $(PATH):/usr/sbin:/sbin
+e2e: ## Pulls for real: kubelet, containerd, a registry, the operator in pods (Linux, root)
 	@tests/node/needs
 	@tests/tools/packages $(NODE_PACKAGES)
+	@$(MAKE) --no-print-directory node-tools image
+	@tests/node/images target/node/images
+	@cargo build --quiet -p node
+	@target/debug/node
+	@RUST_TEST_THREADS=1 cargo test --quiet -p node --test ends -- --ignored
 
 bench: tools image ## Measures, and prints ratios and counts; judges nothing
 	@cargo build --quiet -p control-plane

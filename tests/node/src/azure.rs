@@ -1,7 +1,7 @@
 //! The Azure that the node sees: what it holds before anything is attached, and how it changes.
 
 use std::{
-    fs,
+    fmt, fs,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
@@ -36,6 +36,30 @@ const OPERATOR: (&str, &str) = ("acr-attach-system", "acr-attach");
 const INSTANCE_METADATA: &str = "169.254.169.254:80";
 /// How Microsoft's credential provider calls itself.
 const PROVIDER: &str = "kubernetes-credentialprovider-acr";
+
+/// An image of one of the registries.
+#[derive(Clone, Copy, Debug)]
+pub struct Image {
+    /// The login server.
+    pub registry: &'static str,
+    /// The repository.
+    pub repository: &'static str,
+    /// The tag.
+    pub tag: &'static str,
+}
+
+impl Image {
+    /// That version of `samples/nginx` in the registry of the guides.
+    pub const fn nginx(tag: &'static str) -> Self {
+        Self { registry: REGISTRY, repository: "samples/nginx", tag }
+    }
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}:{}", self.registry, self.repository, self.tag)
+    }
+}
 
 /// A running Azure.
 pub struct Azure {
@@ -114,12 +138,12 @@ impl Azure {
         self.since(since).iter().filter(is).count()
     }
 
-    /// When containerd began the last of its pulls from a repository.
-    pub fn last_pull(&self, repository: &str, since: Timestamp) -> Option<Timestamp> {
-        let path = format!("/v2/{repository}/manifests/");
+    /// When containerd began the last of its pulls of an image since then.
+    pub fn last_pull(&self, image: Image, since: Timestamp) -> Option<Timestamp> {
+        let path = format!("/v2/{}/manifests/{}", image.repository, image.tag);
         let begins = |it: &&Entry| {
             it.method == "HEAD"
-                && it.path.starts_with(&path)
+                && (it.host.as_str(), &it.path) == (image.registry, &path)
                 && it.user_agent.as_deref().is_some_and(|it| it.starts_with("containerd/"))
                 // The first request of a pull has no token yet.
                 && it.status == Some(401)
@@ -127,10 +151,12 @@ impl Azure {
         self.since(since).iter().filter(begins).map(|it| it.time).max()
     }
 
-    /// How often somebody has fetched content of a repository since then.
-    pub fn blobs(&self, repository: &str, since: Timestamp) -> usize {
-        let path = format!("/v2/{repository}/blobs/");
-        self.since(since).iter().filter(|it| it.path.starts_with(&path)).count()
+    /// Who has asked for content of an image's repository since then.
+    pub fn content_asked(&self, image: Image, since: Timestamp) -> Vec<Entry> {
+        let path = format!("/v2/{}/blobs/", image.repository);
+        let mut all = self.since(since);
+        all.retain(|it| it.host == image.registry && it.path.starts_with(&path));
+        all
     }
 
     /// How long registries' tokens live that are given out from now on.

@@ -84,7 +84,7 @@ impl Bed {
     ///
     /// # Errors
     /// When that takes too long, or a program of it has ended.
-    pub async fn node_is_ready(&mut self) -> Result<String> {
+    async fn node_is_ready(&mut self) -> Result<String> {
         let nodes: Api<NodeObject> = Api::all(self.client.clone());
         let look = async || {
             let status = nodes.get(NAME).await?.status.context("it has no status")?;
@@ -97,9 +97,17 @@ impl Bed {
             Ok(format!("kubelet {}, {}", info.kubelet_version, info.container_runtime_version))
         };
         let ready = until("the node is ready", LIMIT, look).await;
-        self.machine.expect_running()?;
-        self.others.iter_mut().try_for_each(Program::expect_running)?;
+        self.expect_running()?;
         ready
+    }
+
+    /// Fails when a program has ended by itself.
+    ///
+    /// # Errors
+    /// With the end of its log.
+    pub fn expect_running(&mut self) -> Result<()> {
+        self.machine.expect_running()?;
+        self.others.iter_mut().try_for_each(Program::expect_running)
     }
 }
 

@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, api::ListParams};
 
 use crate::{
+    azure::Image,
     bed::{Bed, OPERATOR_IMAGE, OPERATOR_TAG},
     terminal::{say_lines, say_seen},
 };
@@ -31,10 +32,8 @@ const EDITED: [&str; 6] = [
 pub struct Check<'a> {
     /// The namespace of the pods in question.
     pub namespace: &'a str,
-    /// The login server.
-    pub registry: &'a str,
-    /// Repository and tag.
-    pub image: &'a str,
+    /// The image.
+    pub image: Image,
 }
 
 impl Check<'_> {
@@ -43,8 +42,8 @@ impl Check<'_> {
     /// # Errors
     /// When it ends with another code, or does not say that.
     pub async fn expect(self, bed: &Bed, code: i32, text: &str) -> Result<()> {
-        let Self { namespace, registry, image } = self;
-        say_seen(format_args!("check of {registry}/{image} in namespace {namespace}:"));
+        let Self { namespace, image } = self;
+        say_seen(format_args!("check of {image} in namespace {namespace}:"));
         let folder = self.edit(&bed.folder)?;
         let (report, ended) = self.run(bed, &folder).await?;
         say_lines(&format!("{}\nexit code {ended}", told(&report, ended == 0)));
@@ -67,7 +66,9 @@ impl Check<'_> {
         bed.commands.quietly(&format!("kubectl wait {ended} {job}")).await?;
         let report = bed.commands.quietly(&format!("kubectl logs {job}")).await?;
         let code = exit_code(&bed.client, namespace).await?;
-        bed.commands.quietly(&format!("kubectl delete -k {folder}")).await?;
+        // The next one's pod is not to be taken for this one's.
+        let delete = format!("kubectl delete -k {folder} --cascade=foreground");
+        bed.commands.quietly(&delete).await?;
         let ca = format!("kubectl delete configmap my-ca --namespace {namespace}");
         bed.commands.quietly(&ca).await?;
         Ok((report, code))
@@ -75,7 +76,8 @@ impl Check<'_> {
 
     /// Edits a copy of the files as docs/check.md tells.
     fn edit(self, within: &Path) -> Result<PathBuf> {
-        let Self { namespace, registry, image } = self;
+        let Self { namespace, image } = self;
+        let Image { registry, repository, tag } = image;
         let folder = within.join("check");
         fs::create_dir_all(&folder)?;
         let edits = [
@@ -83,7 +85,9 @@ impl Check<'_> {
             format!("newName: {OPERATOR_IMAGE}"),
             format!("newTag: {OPERATOR_TAG}"),
             format!("- --registry={registry}"),
-            format!("- --image={image}\n                  - --ca-file=/etc/acr-attach/ca.pem"),
+            format!(
+                "- --image={repository}:{tag}\n                  - --ca-file=/etc/acr-attach/ca.pem"
+            ),
             "resourceNames: [acr-pull, acr-secret]".into(),
         ];
         let mut left: Vec<_> = EDITED.into_iter().zip(edits).collect();

@@ -13,20 +13,21 @@ pub struct Wait {
     /// Which pods, and by which method they pull.
     what: &'static str,
     whole: Duration,
-    back_off: Duration,
+    /// Not for pods that were made afterwards, which wait for nothing.
+    back_off: Option<Duration>,
 }
 
 impl Wait {
     /// Of pods that waited already, now that they run: since when it was Ready, and when the kubelet
     /// began its last try.
     pub fn of_waiting(what: &'static str, ready: Timestamp, pull: Option<Timestamp>) -> Self {
-        let back_off = pull.map(|it| between(ready, it)).unwrap_or_default();
+        let back_off = pull.map(|it| between(ready, it));
         Self { what, whole: between(ready, Timestamp::now()), back_off }
     }
 
     /// Of pods that were made afterwards, now that they run.
     pub fn of_new(what: &'static str, made: Timestamp) -> Self {
-        Self { what, whole: between(made, Timestamp::now()), back_off: Duration::ZERO }
+        Self { what, whole: between(made, Timestamp::now()), back_off: None }
     }
 }
 
@@ -43,6 +44,7 @@ pub fn say_waits(waits: &[Wait]) {
     say(format_args!("  {:<56}{:>8}{:>22}", "", "whole", "of it back-off"));
     let seconds = |it: Duration| format!("{:.1} s", it.as_secs_f64());
     for Wait { what, whole, back_off } in waits {
-        say(format_args!("  {what:<56}{:>8}{:>22}", seconds(*whole), seconds(*back_off)));
+        let back_off = back_off.map_or_else(|| "-".into(), seconds);
+        say(format_args!("  {what:<56}{:>8}{back_off:>22}", seconds(*whole)));
     }
 }

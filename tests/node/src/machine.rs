@@ -21,6 +21,8 @@ use crate::{
 pub const NAME: &str = "node-1";
 /// Its address.
 pub const ADDRESS: &str = "10.99.0.1";
+/// The network device that joins the pods.
+pub const BRIDGE: &str = "pods0";
 /// What pods get their addresses from.
 const PODS: &str = "10.98.0.0/24";
 /// The address under which pods find the API server: the first of the range of services.
@@ -42,6 +44,8 @@ sandbox = "PAUSE"
 [plugins."io.containerd.cri.v1.runtime"]
 # Without the right to lower it, no pod would start.
 restrict_oom_score_adj = true
+# A profile would stay in the kernel.
+disable_apparmor = true
 [plugins."io.containerd.cri.v1.runtime".cni]
 bin_dirs = ["/usr/lib/cni"]
 conf_dir = "FOLDER/cni"
@@ -263,7 +267,7 @@ impl Machine {
 /// The network of pods: a bridge and a range of addresses.
 fn network() -> Value {
     json!({"cniVersion": "1.0.0", "name": "pods", "plugins": [{
-        "type": "bridge", "bridge": "pods0", "isGateway": true, "ipMasq": false, "hairpinMode": true,
+        "type": "bridge", "bridge": BRIDGE, "isGateway": true, "ipMasq": false, "hairpinMode": true,
         "ipam": {
             "type": "host-local",
             "ranges": [[{"subnet": PODS}]],

@@ -8,6 +8,7 @@ mod azure;
 mod bed;
 mod check;
 mod commands;
+mod control_groups;
 mod figures;
 mod machine;
 mod needs;
@@ -35,9 +36,6 @@ struct Flags {
     /// The folder of the images.
     #[arg(long, default_value = "target/node/images")]
     images: PathBuf,
-    /// Where the log of every program goes when something does not go well.
-    #[arg(long, default_value = "target/node/logs")]
-    logs: PathBuf,
     /// The folder of the private world, in which this process is. For the program's own use.
     #[arg(long, hide = true)]
     inside: Option<PathBuf>,

@@ -28,8 +28,9 @@ done
 for mount in $(cut -d ' ' -f 2 /proc/mounts | grep -E '^/(run|var/lib)/.' | sort -r); do
 	umount -l "$mount"
 done
-for device in /sys/class/net/*; do
-	[ "${device##*/}" = lo ] || ip link delete "${device##*/}" 2>/dev/null
+# /sys is the machine's, and shows the devices of its network. One end of a pair takes the other along.
+ip -o link | while IFS=': @' read -r _ device _; do
+	[ "$device" = lo ] || ip link delete "$device" 2>/dev/null
 done
 # A kubelet would ask for the containers of each for seconds.
 find /sys/fs/cgroup -depth -path "*/$group/*" -type d -exec rmdir {} \;

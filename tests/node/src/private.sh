@@ -17,16 +17,20 @@ ip addr add 169.254.169.254/32 dev lo
 # Nothing leads out.
 ip route add default dev lo
 
+# Where a node's programs keep what they have. These hold nothing of the machine's here.
+for each in /run /var/log /var/lib; do
+	mount -t tmpfs tmpfs "$each"
+done
+
 mkdir "$folder/etc"
 printf 'nameserver %s\n' "$address" >"$folder/etc/resolv.conf"
 printf '127.0.0.1 localhost\n%s %s\n' "$address" "$name" >"$folder/etc/hosts"
 for file in resolv.conf hosts; do
-	mount --bind "$folder/etc/$file" "/etc/$file"
-done
-
-# Where a node's programs keep what they have. /run and /var hold nothing of the machine's here.
-for each in /run /var/log /var/lib; do
-	mount -t tmpfs tmpfs "$each"
+	# It may be a link to below /run, which is empty now.
+	target=$(readlink -m "/etc/$file")
+	mkdir -p "${target%/*}"
+	[ -e "$target" ] || : >"$target"
+	mount --bind "$folder/etc/$file" "$target"
 done
 
 # What a kubelet sets for the whole machine is set in files instead.

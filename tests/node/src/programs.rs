@@ -4,12 +4,18 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::process::{Child, Command};
+use tokio::{
+    process::{Child, Command},
+    time::timeout,
+};
 
+/// How long a program may take to end.
+const LIMIT: Duration = Duration::from_secs(30);
 /// How much of a log goes into an error.
 const LAST_LINES: usize = 15;
 
@@ -55,7 +61,8 @@ impl Program {
     /// # Errors
     /// When it cannot be waited for.
     pub async fn kill(mut self) -> Result<()> {
-        self.child.kill().await.with_context(|| format!("cannot kill {}", self.name))
+        let killed = timeout(LIMIT, self.child.kill()).await;
+        killed.with_context(|| format!("{} does not die", self.name))?.map_err(Into::into)
     }
 
     /// Tells it to end, and waits until it has.
@@ -67,7 +74,10 @@ impl Program {
         if let Some(id) = self.child.id().and_then(|it| Pid::from_raw(it.cast_signed())) {
             kill_process(id, Signal::TERM)?;
         }
-        self.child.wait().await.with_context(|| format!("cannot wait for {}", self.name))
+        let ended = timeout(LIMIT, self.child.wait()).await;
+        ended
+            .with_context(|| format!("{} does not end when told to", self.name))?
+            .map_err(Into::into)
     }
 
     /// The end of its log.

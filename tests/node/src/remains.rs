@@ -1,4 +1,4 @@
-//! What is on the machine that a run could leave behind.
+//! What on the machine a run could leave behind, and nothing that others change meanwhile.
 
 use std::{
     collections::BTreeSet,
@@ -6,24 +6,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 
-/// Everything of the machine that the private world could have changed.
-#[derive(Debug, Eq, PartialEq)]
-pub struct Remains {
-    /// Mount points.
-    mounts: BTreeSet<String>,
-    /// Network devices.
-    devices: BTreeSet<String>,
-    /// Control groups, two levels deep.
-    groups: BTreeSet<String>,
-    /// Folders in which a node's programs keep what they have.
-    folders: BTreeSet<String>,
-    /// What a kubelet sets for the whole machine.
-    settings: Vec<String>,
-}
+use crate::machine::BRIDGE;
 
-/// Settings that a kubelet writes.
+/// Where a node's programs keep what they have.
+const FOLDERS: [&str; 7] = [
+    "/run/containerd",
+    "/run/netns",
+    "/var/lib/containerd",
+    "/var/lib/cni",
+    "/var/lib/kubelet",
+    "/var/log/containers",
+    "/var/log/pods",
+];
+
+/// What a kubelet sets for the whole machine.
 const SETTINGS: [&str; 6] = [
     "vm/overcommit_memory",
     "vm/panic_on_oom",
@@ -33,86 +31,58 @@ const SETTINGS: [&str; 6] = [
     "kernel/keys/root_maxbytes",
 ];
 
+/// Everything of the machine that a private world could have changed, each in words.
+#[derive(Debug)]
+pub struct Remains(BTreeSet<String>);
+
 impl Remains {
-    /// Looks at the machine.
-    pub fn look() -> Self {
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        let point = |line: &str| line.split(' ').nth(1).map(str::to_owned);
-        let roots = ["/run", "/var/lib", "/var/log", "/etc/cni"];
-        Self {
-            mounts: mounts.lines().filter_map(point).collect(),
-            devices: names("/sys/class/net".as_ref()),
-            groups: groups(),
-            folders: roots.iter().flat_map(|it| kubernetes(it.as_ref())).collect(),
-            settings: SETTINGS.iter().map(|it| read(&Path::new("/proc/sys").join(it))).collect(),
-        }
+    /// Looks at the machine, for the world of that name, in that folder.
+    pub fn look(name: &str, folder: &Path) -> Self {
+        let devices = Path::new("/sys/class/net").join(BRIDGE);
+        let folders = FOLDERS.iter().map(PathBuf::from).chain(groups(name));
+        let paths = folders.chain([folder.to_owned(), devices]).filter(|it| it.exists());
+        let paths = paths.map(|it| it.display().to_string());
+        let settings = SETTINGS.iter().map(|it| format!("{it} is {}", read("/proc/sys", it)));
+        Self(paths.chain(settings).chain(mounts(name)).chain(processes(name)).collect())
     }
 
-    /// Compares with what was there before, and with the processes that know of the private
-    /// world.
+    /// Compares with what was there before.
     ///
     /// # Errors
     /// When something is left; the error names it.
-    pub fn expect_none_since(&self, before: &Self, folder: &Path, group: &str) -> Result<()> {
-        let pairs = [
-            (&self.mounts, &before.mounts),
-            (&self.devices, &before.devices),
-            (&self.groups, &before.groups),
-            (&self.folders, &before.folders),
-        ];
-        let more = pairs.iter().flat_map(|(now, then)| now.difference(then));
-        let mut left: Vec<_> = more.cloned().chain(processes(folder, group)).collect();
-        if folder.exists() {
-            left.push(folder.display().to_string());
-        }
-        if self.settings != before.settings {
-            left.push(format!("settings in /proc/sys: {:?}", self.settings));
-        }
-        if left.is_empty() { Ok(()) } else { bail!("something is left: {}", left.join(", ")) }
+    pub fn expect_none_since(&self, before: &Self) -> Result<()> {
+        let left: Vec<_> = self.0.difference(&before.0).cloned().collect();
+        ensure!(left.is_empty(), "something is left: {}", left.join(", "));
+        Ok(())
     }
 }
 
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+/// Where the control groups of a world are: one in version 2, else one for each controller.
+fn groups(name: &str) -> Vec<PathBuf> {
+    let root = Path::new("/sys/fs/cgroup");
+    paths(root).into_iter().chain([root.to_owned()]).map(|it| it.join(name)).collect()
 }
 
-fn names(folder: &Path) -> BTreeSet<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.map(|it| it.file_name().to_string_lossy().into_owned()).collect()
+fn mounts(name: &str) -> Vec<String> {
+    let all = read("/proc", "self/mounts");
+    all.lines().filter(|it| it.contains(name)).map(|it| format!("mount {it}")).collect()
+}
+
+/// Processes whose command line or control group names the world. This one's does not.
+fn processes(name: &str) -> Vec<String> {
+    let named = paths("/proc".as_ref()).into_iter().filter_map(|process| {
+        let process = process.display().to_string();
+        let line = read(&process, "cmdline").replace('\0', " ");
+        let knows = line.contains(name) || read(&process, "cgroup").contains(name);
+        knows.then(|| format!("process {process} ({line})"))
+    });
+    named.collect()
+}
+
+fn read(folder: &str, name: &str) -> String {
+    fs::read_to_string(Path::new(folder).join(name)).unwrap_or_default().trim().to_owned()
 }
 
 fn paths(folder: &Path) -> Vec<PathBuf> {
     fs::read_dir(folder).into_iter().flatten().flatten().map(|it| it.path()).collect()
-}
-
-/// Control groups of either version.
-fn groups() -> BTreeSet<String> {
-    let roots = paths("/sys/fs/cgroup".as_ref()).into_iter().filter(|it| it.is_dir());
-    let deeper = roots.flat_map(|it| paths(&it)).filter(|it| it.is_dir());
-    deeper.map(|it| it.display().to_string()).collect()
-}
-
-/// Folders there that containers or Kubernetes use.
-fn kubernetes(folder: &Path) -> Vec<String> {
-    let is = |name: &String| {
-        ["containerd", "kube", "cni", "netns", "calico", "pods"].iter().any(|it| name.contains(it))
-    };
-    let found = names(folder).into_iter().filter(is);
-    found.map(|it| folder.join(it).display().to_string()).collect()
-}
-
-/// Processes whose command line or control group names the private world.
-fn processes(folder: &Path, group: &str) -> Vec<String> {
-    let folder = folder.display().to_string();
-    let own = std::process::id().to_string();
-    let others = paths("/proc".as_ref()).into_iter().filter(|it| !it.ends_with(&own));
-    let knows = |it: &PathBuf| {
-        let line = read(&it.join("cmdline"));
-        (line.contains(&folder) || read(&it.join("cgroup")).contains(group)).then_some(line)
-    };
-    let named = others.filter(|it| it.join("cmdline").exists()).filter_map(|it| {
-        let line = knows(&it)?;
-        Some(format!("process {} ({})", it.display(), line.replace('\0', " ")))
-    });
-    named.collect()
 }

@@ -17,12 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use control_plane::Cluster;
 use jiff::Timestamp;
 
 use crate::{
     Flags,
+    azure::Image,
     bed::{Bed, control_plane},
     check::Check,
     figures::{Wait, say_waits},
@@ -47,6 +48,8 @@ const MISSING_SECRETS: &str = "Unable to retrieve some image pull secrets";
 
 /// How long the operator may take to do what it does.
 const LIMIT: Duration = Duration::from_secs(60);
+/// How long the kubelet may take to try again.
+const TRY_LIMIT: Duration = Duration::from_secs(150);
 
 /// A story as it goes on.
 pub struct Story {
@@ -123,7 +126,7 @@ impl Story {
     }
 
     /// Runs a pod that pulls an image whatever the node holds.
-    async fn start_pod(&self, namespace: &str, name: &str, image: &str) -> Result<Pods> {
+    async fn start_pod(&self, namespace: &str, name: &str, image: Image) -> Result<Pods> {
         let flags = "--image-pull-policy=Always";
         let line = format!("kubectl run {name} --namespace {namespace} --image={image} {flags}");
         self.bed.commands.show(&line).await?;
@@ -131,13 +134,8 @@ impl Story {
     }
 
     /// Runs the check in a namespace, and compares its exit code and a part of what it says.
-    async fn check(
-        &self,
-        namespace: &str,
-        (registry, image): (&str, &str),
-        (code, text): (i32, &str),
-    ) -> Result<()> {
-        Check { namespace, registry, image }.expect(&self.bed, code, text).await
+    async fn check(&self, namespace: &str, image: Image, (code, text): (i32, &str)) -> Result<()> {
+        Check { namespace, image }.expect(&self.bed, code, text).await
     }
 
     /// Waits until an event of the namespace says that.
@@ -152,6 +150,15 @@ impl Story {
         .await?;
         say_seen(format_args!("event: {text}"));
         Ok(())
+    }
+
+    /// Waits until the kubelet has tried to pull an image once more.
+    async fn tried_since(&self, image: Image, since: Timestamp) -> Result<()> {
+        until(&format!("the kubelet tries {image} again"), TRY_LIMIT, async || {
+            self.bed.azure.last_pull(image, since).context("it has not")
+        })
+        .await
+        .map(drop)
     }
 
     async fn delete_pods(&self, namespace: &str, names: &str) -> Result<()> {

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
+/// One look takes no longer.
+const LOOK: Duration = Duration::from_secs(20);
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -18,7 +20,8 @@ where
 {
     let start = Instant::now();
     loop {
-        match look().await {
+        let looked = timeout(LOOK, look()).await.context("no answer");
+        match looked.flatten() {
             Ok(value) => return Ok(value),
             Err(error) if start.elapsed() > limit => {
                 let late = format!("waited {} s for this: {goal}", limit.as_secs());

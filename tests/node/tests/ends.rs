@@ -1,13 +1,18 @@
 //! Whatever ends it in the middle, nothing of it is left. `make e2e` runs this, one after the other.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic, in its own functions too")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test may panic, in its own functions too"
+)]
 
 use std::{
     collections::BTreeSet,
     env, fs,
-    io::{BufRead as _, BufReader, Lines},
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
     time::{Duration, Instant},
 };
 
@@ -21,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 fn ctrl_c_takes_everything_along() {
     let (mut child, lines) = started();
     kill_process(id(&child), Signal::INT).unwrap();
-    let said = lines.map_while(Result::ok).collect::<Vec<_>>().join("\n");
+    let said = rest(&lines);
     assert!(said.contains("no process, mount, network device, control group or file"), "{said}");
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }
@@ -35,8 +40,7 @@ fn what_is_killed_leaves_nothing_either() {
     assert_eq!(mine.len(), 1, "{mine:?}");
     kill_process(id(&child), Signal::KILL).unwrap();
     child.wait().unwrap();
-    // Its end of the pipe is closed when the last process of the private world has ended.
-    lines.map_while(Result::ok).for_each(drop);
+    rest(&lines);
     let start = Instant::now();
     while !left(&mine[0]).is_empty() {
         assert!(start.elapsed() < LIMIT, "{:?} are left", left(&mine[0]));
@@ -45,7 +49,7 @@ fn what_is_killed_leaves_nothing_either() {
 }
 
 /// Starts it and waits until its node is ready.
-fn started() -> (Child, Lines<BufReader<ChildStdout>>) {
+fn started() -> (Child, Receiver<String>) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut child = Command::new(env!("CARGO_BIN_EXE_node"))
         .current_dir(root)
@@ -53,10 +57,25 @@ fn started() -> (Child, Lines<BufReader<ChildStdout>>) {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let ready = lines.by_ref().map_while(Result::ok).any(|it| it.contains("is Ready"));
-    assert!(ready, "it ended before its node was ready");
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let (sender, lines) = channel();
+    std::thread::spawn(move || {
+        output.lines().map_while(Result::ok).try_for_each(|it| sender.send(it))
+    });
+    while !lines.recv_timeout(LIMIT).unwrap().contains("is Ready") {}
     (child, lines)
+}
+
+/// What it says until the last process of the private world has ended, which holds the other end.
+fn rest(lines: &Receiver<String>) -> String {
+    let mut said = String::new();
+    loop {
+        match lines.recv_timeout(LIMIT) {
+            Ok(line) => said = said + &line + "\n",
+            Err(RecvTimeoutError::Disconnected) => return said,
+            Err(RecvTimeoutError::Timeout) => panic!("it does not end, and has said: {said}"),
+        }
+    }
 }
 
 fn id(child: &Child) -> Pid {

@@ -7,13 +7,13 @@ use jiff::Timestamp;
 
 use super::{Story, UNAUTHORIZED};
 use crate::{
-    azure::REGISTRY,
+    azure::{Image, REGISTRY},
     figures::Wait,
     terminal::{say_done, say_part, say_refused, say_seen},
 };
 
-/// What the pods pull.
-const IMAGE: (&str, &str) = (REGISTRY, "samples/nginx:v1");
+/// What the pods of the manifest pull.
+const IMAGE: Image = Image::nginx("v1");
 
 impl Story {
     pub(super) async fn kubelet_identity(&mut self) -> Result<()> {
@@ -34,7 +34,7 @@ impl Story {
             "nobody was refused an exchange"
         );
         let before = names(&pods.list().await?);
-        self.check("default", IMAGE, (6, "FAILED")).await?;
+        self.check("default", IMAGE, (6, "has no role there")).await?;
 
         let (ready, start) = (self.attach("myregistry").await?, Instant::now());
         ensure!(self.bed.azure.kubelet_roles() == 1, "there is no role assignment");
@@ -42,19 +42,19 @@ impl Story {
         say_done("both pods run, and nobody has touched them", start);
         now.sort();
         ensure!(now == before, "they are other pods: {now:?}, and not {before:?}");
-        let pull = self.bed.azure.last_pull("samples/nginx", ready);
+        let pull = self.bed.azure.last_pull(IMAGE, ready);
         self.waits.push(Wait::of_waiting("kubelet identity, pods that waited", ready, pull));
         let count = self.bed.azure.provider_exchanges(ready, 200);
         ensure!(count > 0, "Microsoft's credential provider got no token");
         let who = "Microsoft's credential provider";
         say_seen(format_args!("{who} has exchanged a token of the node at {REGISTRY}"));
-        ensure!(self.bed.azure.blobs("samples/nginx", ready) > 0, "nobody has fetched content");
+        ensure!(
+            !self.bed.azure.content_asked(IMAGE, ready).is_empty(),
+            "nobody has fetched content"
+        );
         self.check("default", IMAGE, (0, "node's identity")).await?;
         let made = Timestamp::now();
-        self.start_pod("default", "new", &format!("{REGISTRY}/samples/nginx:v8"))
-            .await?
-            .running(1)
-            .await?;
+        self.start_pod("default", "new", Image::nginx("v8")).await?.running(1).await?;
         self.waits.push(Wait::of_new("kubelet identity, a pod made afterwards", made));
         Ok(())
     }
@@ -65,8 +65,7 @@ impl Story {
         say_seen("the role assignment is gone");
         self.bed.machine.restart_kubelet().await?;
         say_seen("kubelet started again: it keeps the provider's answers for 5 minutes");
-        let image = format!("{REGISTRY}/samples/nginx:v2");
-        let pods = self.start_pod("default", "detached", &image).await?;
+        let pods = self.start_pod("default", "detached", Image::nginx("v2")).await?;
         say_refused(&pods.refused(1, UNAUTHORIZED).await?);
         self.delete_pods("default", "detached").await
     }

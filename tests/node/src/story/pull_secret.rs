@@ -9,13 +9,17 @@ use kube::Api;
 
 use super::{LIMIT, MISSING_SECRETS, Story, UNAUTHORIZED, operator::NAMESPACE};
 use crate::{
-    azure::{CLIENT_SECRET, REGISTRY},
+    azure::{CLIENT_SECRET, Image},
     figures::Wait,
     pods::Pods,
     terminal::{say_done, say_part, say_refused, say_seen, say_took},
     until::until,
 };
 
+/// What pods pull that the attachments serve, what one does that none serves, and what is new.
+const IMAGE: Image = Image::nginx("v2");
+const OTHER: Image = Image::nginx("v9");
+const RENEWED: Image = Image::nginx("v3");
 /// How long registries' tokens live meanwhile. They are renewed at half of it.
 const TOKEN_LIFE: Duration = Duration::from_secs(30);
 
@@ -32,22 +36,24 @@ impl Story {
         let line = format!("kubectl create secret generic acr-sp --namespace {NAMESPACE} {secret}");
         commands.show(&line).await?;
         let named = self.pod_that_names("acr-secret").await?;
-        let other = self.start_pod("otherapps", "web", &image("v2")).await?;
+        let other = self.start_pod("otherapps", "web", OTHER).await?;
         named.refused(1, UNAUTHORIZED).await?;
         self.told("awesomeapps", &format!("{MISSING_SECRETS} (acr-secret)")).await?;
         say_refused(&other.refused(1, UNAUTHORIZED).await?);
         self.registry_token(&named).await?;
         self.client_secret().await?;
-        other.refused(1, UNAUTHORIZED).await?;
-        say_seen("namespace otherapps, which no attachment names, is still refused");
+        let served = Timestamp::now();
         for (namespace, result) in [
             ("awesomeapps", (0, "pull secret acr-secret")),
             ("moreapps", (0, "pull secret acr-pull")),
-            ("otherapps", (6, "has no role")),
+            ("otherapps", (6, "default names no pull secret")),
         ] {
-            self.check(namespace, (REGISTRY, "samples/nginx:v2"), result).await?;
+            self.check(namespace, IMAGE, result).await?;
         }
         self.renewals().await?;
+        self.tried_since(OTHER, served).await?;
+        say_refused(&other.refused(1, UNAUTHORIZED).await?);
+        say_seen("namespace otherapps, which no attachment names, is still refused");
         // Longer than the kubelet keeps what its credential provider gives it, as in Azure.
         self.bed.azure.set_registry_token_life(Duration::from_secs(3 * 60 * 60));
         Ok(())
@@ -56,13 +62,13 @@ impl Story {
     async fn registry_token(&mut self, named: &Pods) -> Result<()> {
         let (ready, start) = (self.attach("awesomeapps").await?, Instant::now());
         let made = Timestamp::now();
-        let plain = self.start_pod("awesomeapps", "plain", &image("v2")).await?;
+        let plain = self.start_pod("awesomeapps", "plain", IMAGE).await?;
         plain.running(1).await?;
         say_done("a pod under service account default runs", start);
         self.waits.push(Wait::of_new("pull secret, a pod made afterwards", made));
         named.running(1).await?;
         say_done("the pod that names acr-secret, and waited for it, runs", start);
-        let pull = self.bed.azure.last_pull("samples/nginx", ready);
+        let pull = self.bed.azure.last_pull(IMAGE, ready);
         self.waits.push(Wait::of_waiting(
             "pull secret, a pod that names it and waited",
             ready,
@@ -77,7 +83,7 @@ impl Story {
         commands.show("kubectl label namespace moreapps acr-pull=myregistry").await?;
         self.served("moreapps", "acr-pull").await?;
         let start = Instant::now();
-        self.start_pod("moreapps", "web", &image("v2")).await?.running(1).await?;
+        self.start_pod("moreapps", "web", IMAGE).await?.running(1).await?;
         say_done("a pod of a namespace with the label runs, by client id and secret", start);
         Ok(())
     }
@@ -96,8 +102,11 @@ impl Story {
         }
         say_took("the pull secret was renewed twice", start.elapsed());
         let begin = Timestamp::now();
-        self.start_pod("awesomeapps", "renewed", &image("v3")).await?.running(1).await?;
-        ensure!(self.bed.azure.blobs("samples/nginx", begin) > 0, "nobody has fetched content");
+        self.start_pod("awesomeapps", "renewed", RENEWED).await?.running(1).await?;
+        ensure!(
+            !self.bed.azure.content_asked(RENEWED, begin).is_empty(),
+            "nobody has fetched content"
+        );
         say_seen("a pod with a new image runs");
         Ok(())
     }
@@ -105,8 +114,7 @@ impl Story {
     /// A pod that names a pull secret itself, whether or not it is there.
     async fn pod_that_names(&self, secret: &str) -> Result<Pods> {
         let overrides = format!(r#"{{"spec":{{"imagePullSecrets":[{{"name":"{secret}"}}]}}}}"#);
-        let flags =
-            format!("--namespace awesomeapps --image={} --overrides={overrides}", image("v2"));
+        let flags = format!("--namespace awesomeapps --image={IMAGE} --overrides={overrides}");
         self.bed.commands.show(&format!("kubectl run named {flags}")).await?;
         Ok(self.pods("awesomeapps", "run=named"))
     }
@@ -129,9 +137,4 @@ impl Story {
         let data = secrets.get(name).await?.data.unwrap_or_default();
         Ok(data.get(".dockerconfigjson").context("it holds nothing")?.0.clone())
     }
-}
-
-/// One of the images of samples/nginx.
-fn image(tag: &str) -> String {
-    format!("{REGISTRY}/samples/nginx:{tag}")
 }

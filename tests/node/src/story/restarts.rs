@@ -11,7 +11,7 @@ use super::{
     operator::{LABEL, NAMESPACE},
 };
 use crate::{
-    azure::REGISTRY,
+    azure::Image,
     terminal::{say_done, say_part, say_seen},
     until::until,
 };
@@ -29,7 +29,7 @@ impl Story {
     }
 
     async fn operator_is_killed(&self) -> Result<()> {
-        let pods = self.slow_pull("killed", "v4").await?;
+        let pods = self.slow_pull("killed", Image::nginx("v4")).await?;
         let start = Instant::now();
         self.pods(NAMESPACE, LABEL).kill().await?;
         say_seen("both pods of the operator are killed while the node pulls");
@@ -40,7 +40,7 @@ impl Story {
     }
 
     async fn kubelet_restarts(&mut self) -> Result<()> {
-        let pods = self.slow_pull("kubelet", "v5").await?;
+        let pods = self.slow_pull("kubelet", Image::nginx("v5")).await?;
         let start = Instant::now();
         self.bed.machine.restart_kubelet().await?;
         say_seen("kubelet restarts while the node pulls");
@@ -50,7 +50,7 @@ impl Story {
     }
 
     async fn node_restarts(&mut self) -> Result<()> {
-        let pods = self.slow_pull("node", "v6").await?;
+        let pods = self.slow_pull("node", Image::nginx("v6")).await?;
         let (start, off) = (Instant::now(), Timestamp::now());
         self.bed.machine.restart().await?;
         say_seen("the node is switched off and on while it pulls");
@@ -59,21 +59,21 @@ impl Story {
         self.pods("default", "app=acr-nginx").running_since(2, off).await?;
         self.pods("awesomeapps", "run=plain").running_since(1, off).await?;
         self.pods(NAMESPACE, LABEL).running_since(2, off).await?;
-        self.bed.node_is_ready().await?;
+        self.bed.expect_running()?;
         say_done("it runs, and so do those that ran before, and the operator", start);
         Ok(())
     }
 
     /// Runs a pod whose image takes long, and returns when the registry has begun to send it.
-    async fn slow_pull(&self, name: &str, tag: &str) -> Result<crate::pods::Pods> {
+    async fn slow_pull(&self, name: &str, image: Image) -> Result<crate::pods::Pods> {
         let azure = &self.bed.azure;
         let milliseconds = u64::try_from(SLOW.as_millis())?;
         let begin = Timestamp::now();
         azure.sim.fault(Fault::new(Call::RegistryBlob, Effect::Delay { milliseconds }));
-        let pods =
-            self.start_pod("default", name, &format!("{REGISTRY}/samples/nginx:{tag}")).await?;
-        until("the node pulls", LIMIT, async || {
-            ensure!(azure.blobs("samples/nginx", begin) > 0, "it has not asked for content");
+        let pods = self.start_pod("default", name, image).await?;
+        until("the node waits for content", LIMIT, async || {
+            let asked = azure.content_asked(image, begin);
+            ensure!(asked.iter().any(|it| it.fault.is_some()), "it has not asked for any");
             Ok(())
         })
         .await?;

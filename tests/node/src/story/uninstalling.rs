@@ -4,9 +4,12 @@ use anyhow::{Result, ensure};
 
 use super::{Story, UNAUTHORIZED, operator::NAMESPACE};
 use crate::{
-    azure::REGISTRY,
-    terminal::{say_command, say_part, say_refused, say_seen},
+    azure::Image,
+    terminal::{say_command, say_lines, say_part, say_refused, say_seen},
 };
+
+/// What the guard says while attachments hold something.
+const HELD: &str = "hold what only a running operator lets go";
 
 impl Story {
     pub(super) async fn uninstalling(&mut self) -> Result<()> {
@@ -16,11 +19,13 @@ impl Story {
         say_command(&uninstall);
         let refusal = commands.quietly(&uninstall).await.err();
         ensure!(refusal.is_some(), "the operator went although attachments hold something");
-        say_seen("helm fails: the guard, a Job, finds attachments that hold something");
+        let guard = "kubectl logs job/acr-attach-uninstall-guard";
+        let told = commands.quietly(&format!("{guard} --namespace {NAMESPACE}")).await?;
+        ensure!(told.contains(HELD), "the guard says something else: {told}");
+        say_seen("helm fails, and its Job says why:");
+        say_lines(&told);
         commands.show("kubectl delete regatt --all --timeout=60s").await?;
-        let pods = self
-            .start_pod("awesomeapps", "afterwards", &format!("{REGISTRY}/samples/nginx:v3"))
-            .await?;
+        let pods = self.start_pod("awesomeapps", "afterwards", Image::nginx("v3")).await?;
         say_refused(&pods.refused(1, UNAUTHORIZED).await?);
         let names = "-o=jsonpath={.items[*].metadata.name}";
         let line = format!("kubectl get secrets --all-namespaces {names}");

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{FIREWALL, NO_HOST, NOT_FOUND, Story, UNAUTHORIZED};
 use crate::{
-    azure::{NO_REGISTRY, REGISTRY},
+    azure::{Image, NO_REGISTRY},
     terminal::{say_part, say_refused, say_seen},
 };
 
@@ -16,26 +16,23 @@ impl Story {
         say_part(
             "7. A wrong host, a firewall, an image that is not there, an expired client secret",
         );
-        self.refused((NO_REGISTRY, "samples/nginx:v1"), NO_HOST, (2, "name")).await?;
+        let nowhere = Image { registry: NO_REGISTRY, ..Image::nginx("v1") };
+        self.refused(nowhere, NO_HOST, (2, "cannot be resolved")).await?;
 
         self.bed.azure.set_firewall_closed(true);
-        let image = (REGISTRY, "samples/nginx:v1");
-        self.refused(image, FIREWALL, (4, "firewall")).await?;
+        self.refused(Image::nginx("v1"), FIREWALL, (4, "does not admit address")).await?;
         self.bed.azure.set_firewall_closed(false);
 
-        let image = (REGISTRY, "samples/nginx:v0");
-        self.refused(image, NOT_FOUND, (7, "samples/nginx:v0")).await?;
+        self.refused(Image::nginx("v0"), NOT_FOUND, (7, "has no image samples/nginx:v0")).await?;
 
         self.bed.azure.expire_client_secret();
         say_seen("the client secret of the service principal has expired");
-        let image = (REGISTRY, "samples/nginx:v1");
-        self.refused(image, UNAUTHORIZED, (6, "acr-pull")).await
+        self.refused(Image::nginx("v1"), UNAUTHORIZED, (6, "the secret has expired")).await
     }
 
     /// Runs a pod, which the kubelet refuses with that text, and the check beside it.
-    async fn refused(&self, image: (&str, &str), text: &str, result: (i32, &str)) -> Result<()> {
-        let full = format!("{}/{}", image.0, image.1);
-        let pods = self.start_pod(NAMESPACE, "wrong", &full).await?;
+    async fn refused(&self, image: Image, text: &str, result: (i32, &str)) -> Result<()> {
+        let pods = self.start_pod(NAMESPACE, "wrong", image).await?;
         say_refused(&pods.refused(1, text).await?);
         self.check(NAMESPACE, image, result).await?;
         self.delete_pods(NAMESPACE, "wrong").await
