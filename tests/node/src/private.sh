@@ -26,10 +26,14 @@ mkdir "$folder/etc"
 printf 'nameserver %s\n' "$address" >"$folder/etc/resolv.conf"
 printf '127.0.0.1 localhost\n%s %s\n' "$address" "$name" >"$folder/etc/hosts"
 for file in resolv.conf hosts; do
-	# It may be a link to below /run, which is empty now.
 	target=$(readlink -m "/etc/$file")
-	mkdir -p "${target%/*}"
-	[ -e "$target" ] || : >"$target"
+	case $target in
+	# The link of a resolver leads to where nothing is now.
+	/run/* | /var/lib/*)
+		mkdir -p "${target%/*}"
+		: >"$target"
+		;;
+	esac
 	mount --bind "$folder/etc/$file" "$target"
 done
 
