@@ -18,7 +18,9 @@ const DEADLINE: Duration = Duration::from_secs(3);
 /// Instance metadata, asked for one identity.
 pub(super) struct InstanceMetadata<'a> {
     pub http: &'a Client,
-    /// Its client id or its object id; without one, the only one there is.
+    /// Its client id or its object id. Without one, instance metadata chooses the system-assigned one, where
+    /// there is none the only user-assigned one, and refuses where there are several (learn.microsoft.com,
+    /// "Managed identities for Azure resources frequently asked questions").
     pub identity: Option<Uuid>,
 }
 

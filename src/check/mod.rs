@@ -33,7 +33,7 @@ const RESOLVING: Duration = Duration::from_secs(10);
 pub struct Check {
     /// What is checked, and for which pods.
     pub target: Target,
-    /// The client id or object id of the kubelet's identity, where the node has several.
+    /// The client id or object id of the kubelet's identity; without one, instance metadata chooses.
     pub kubelet_identity: Option<Uuid>,
     /// For the registry and for instance metadata.
     pub http: reqwest::Client,
@@ -95,23 +95,31 @@ impl Check {
         let pull_secrets = PullSecrets { client: &self.kubernetes, target };
         let (secrets, missing) = pull_secrets.read().await?;
         tried.found.missing = missing;
-        let is_fatal = |it: &Missing| matches!(it, Missing::Unreadable { .. });
-        if tried.found.missing.iter().any(is_fatal) {
+        if tried.found.missing.iter().any(|it| matches!(it, Missing::Unreadable { .. })) {
             return Ok(tried.end());
         }
         let logins = logins(&secrets, &target.registry, target.repository());
+        let (nameless, logins): (Vec<_>, Vec<_>) =
+            logins.into_iter().partition(|(_, it)| it.is_anonymous());
+        tried.found.missing.extend(nameless.iter().map(|(it, _)| Missing::NoUser((*it).into())));
         for (secret, login) in &logins {
             if tried.login(secret, login).await.is_break() {
                 return Ok(tried.end());
             }
         }
-        let mut anonymous = logins.is_empty();
+        let mut anonymous = logins.is_empty() || !nameless.is_empty();
         match self.node_token().await {
-            Ok(token) => match tried.node(&token).await {
-                ControlFlow::Break(()) => return Ok(tried.end()),
-                // With a credential for the node, its provider gives an anonymous one.
-                ControlFlow::Continue(exchanged) => anonymous |= exchanged,
-            },
+            Ok(token) => {
+                // Told first, right after the identity that it is about.
+                if self.kubelet_identity.is_none() {
+                    tried.found.missing.insert(0, Missing::IdentityNotNamed);
+                }
+                match tried.node(&token).await {
+                    ControlFlow::Break(()) => return Ok(tried.end()),
+                    // With a credential for the node, its provider gives an anonymous one.
+                    ControlFlow::Continue(exchanged) => anonymous |= exchanged,
+                }
+            }
             Err(fault) => tried.found.missing.push(Missing::Node(fault)),
         }
         // Without a repository nothing says what anybody may pull.

@@ -3,8 +3,6 @@
 //! The rules are those of the kubelet (kubernetes/kubernetes, pkg/credentialprovider, `config.go`,
 //! `keyring.go` and `secrets/secrets.go`; in its documentation: "Interpretation of config.json").
 
-mod glob;
-
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -85,6 +83,15 @@ pub struct Login {
     pub password: Password,
 }
 
+impl Login {
+    /// Whether nothing is shown for it: without a user name containerd pulls as anybody, whatever the password
+    /// (containerd/containerd v2.4.2, `internal/cri/server/images/image_pull.go`, `ParseAuth`).
+    #[must_use]
+    pub fn is_anonymous(&self) -> bool {
+        self.user.is_empty()
+    }
+}
+
 /// The entries of one pull secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DockerConfig(Vec<Entry>);
@@ -115,8 +122,9 @@ impl DockerConfig {
         };
         let entry = |(key, entry): (String, Option<WireEntry>)| {
             let login = entry.unwrap_or_default().login();
-            let login = login.map_err(|what| format!("the entry for {key} {what}"))?;
-            Ok(Entry { place: Place::new(&key), login })
+            let place = Place::new(&key);
+            let login = login.map_err(|what| format!("the entry for {} {what}", place.0))?;
+            Ok(Entry { place, login })
         };
         Ok(Self(entries.into_iter().map(entry).collect::<Result<_, String>>()?))
     }
@@ -152,7 +160,10 @@ impl Place {
     fn new(key: &str) -> Self {
         let scheme = |it| key.strip_prefix(it);
         let text = scheme("https://").or_else(|| scheme("http://")).unwrap_or(key);
+        // The kubelet parses it as a URL and leaves out query, fragment and user.
+        let text = text.split(['?', '#']).next().unwrap_or_default();
         let (host, path) = text.find('/').map_or((text, ""), |at| text.split_at(at));
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
         let version = ["/v1/", "/v2/"].iter().any(|it| path.starts_with(it));
         let path = if version { &path[3..] } else { path };
         Self(format!("{host}{}", if path == "/" { "" } else { path }))
@@ -164,8 +175,19 @@ impl Place {
         let below = repository.map(|it| format!("/{it}")).unwrap_or_default();
         globs.clone().count() == labels.clone().count()
             && below.starts_with(path)
-            && globs.zip(labels).all(|(glob, label)| glob::matches(glob, label))
+            && globs.zip(labels).all(|(glob, label)| is_label(glob, label))
     }
+}
+
+/// Whether a glob means that label of a host. Stars alone count: the kubelet ignores entries whose host is none
+/// of a URL, as with brackets and backslashes, and these fit no label here either.
+fn is_label(glob: &str, label: &str) -> bool {
+    let mut parts = glob.split('*');
+    let Some(rest) = parts.next().and_then(|first| label.strip_prefix(first)) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    // After a star the first place that fits leaves most for what follows.
+    let rest = parts.try_fold(rest, |rest, part| rest.split_once(part).map(|(_, rest)| rest));
+    rest.is_some_and(|rest| rest.ends_with(last))
 }
 
 #[derive(Default, Deserialize)]

@@ -39,7 +39,8 @@ pub struct CheckArguments {
     )]
     pub pull_secrets: Vec<String>,
 
-    /// The client id or the object id of the kubelet's identity, where a node has several.
+    /// The client id or the object id of the kubelet's identity. Without it, instance metadata chooses the
+    /// system-assigned one of the node, else the only one.
     #[arg(long, env = "ACR_ATTACH_CHECK_KUBELET_IDENTITY", value_name = "ID")]
     pub kubelet_identity: Option<Uuid>,
 

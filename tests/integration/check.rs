@@ -378,6 +378,34 @@ async fn of_several_identities_of_a_node_one_is_named() {
 }
 
 #[tokio::test]
+async fn an_identity_that_nobody_named_may_be_another_than_the_kubelet_s() {
+    let bench = Bench::with(|azure| _ = node(azure, "addon", None)).await;
+    let addon = Model::default_tenant().managed_identity("addon").add();
+    let image = ["--image", "app:v1"];
+    let checked = bench.check(&image).await;
+    checked.ended(6, "token", &["gets no token (401)", "else name that one by --kubelet-identity"]);
+    let chosen = format!("{}; instance metadata chose that identity", addon.object_id);
+    assert!(checked.step("credential").contains(&chosen), "{}", checked.text);
+
+    let checked =
+        bench.check(&[&image[..], &["--kubelet-identity", &addon.object_id]].concat()).await;
+    checked.ended(6, "token", &["gets no token (401)"]);
+    assert!(!checked.text.contains("--kubelet-identity"), "{}", checked.text);
+}
+
+#[tokio::test]
+async fn an_entry_without_a_user_name_is_nobody_s() {
+    let bench = Bench::new().await;
+    bench.login("", WRONG).await;
+    let words =
+        ["an entry for contoso.azurecr.io without a user name", "lets nobody pull", "Put the user"];
+    bench.check(&["--image", "app:v1"]).await.ended(5, "credential", &words);
+    bench.world.azure.update(|azure| registry(azure).anonymous_pull_enabled = true);
+    let checked = bench.check(&["--image", "app:v1"]).await;
+    checked.well("nobody's: contoso.azurecr.io lets anybody pull");
+}
+
+#[tokio::test]
 async fn a_tenant_that_does_not_know_registries_gets_a_token_for_azure_resource_manager() {
     let bench = Bench::with(|azure| {
         node(azure, "kubelet", Some(ACR_PULL));
@@ -444,6 +472,15 @@ async fn a_pull_secret_is_read_as_the_kubelet_reads_it() {
     )
     .await;
     let words = ["has no entry for contoso.azurecr.io, only for *.*.azurecr.io"];
+    bench.check(&["--image", "app:v1"]).await.ended(5, "credential", &words);
+
+    replace(
+        &bench,
+        "kubernetes.io/dockerconfigjson",
+        &json!({"auths": {"[c]ontoso.azurecr.io": entry(CLIENT_SECRET)}}),
+    )
+    .await;
+    let words = ["only for [c]ontoso.azurecr.io", "a * in it stays between two dots"];
     bench.check(&["--image", "app:v1"]).await.ended(5, "credential", &words);
 
     let broken = json!({"auths": {"other.example": {"auth": WRONG}, SERVER: entry(CLIENT_SECRET)}});

@@ -187,6 +187,30 @@ fn beside_a_node_that_is_refused_it_is_said_that_no_pull_secret_is_named() {
     assert!(!text.contains("names no pull secret"), "{text}");
 }
 
+#[rstest::rstest]
+#[case(Answer::Pulls, StepResult::Ok)]
+#[case(Answer::NotExchanged, StepResult::Failed)]
+#[case(Answer::NoRight, StepResult::Failed)]
+fn an_identity_that_instance_metadata_chose_may_be_another_than_the_kubelet_s(
+    #[case] answer: Answer,
+    #[case] result: StepResult,
+) {
+    let target = target("app:v1");
+    let trials = vec![node(answer)];
+    let missing = vec![Missing::IdentityNotNamed, Missing::NoneNamed];
+    let found = Found { missing, trials: trials.clone() };
+    let words = format!("the node's identity {OBJECT}; instance metadata chose that identity");
+    let credential = found.credential(&target);
+    assert!(credential.detail.starts_with(&words), "{credential:?}");
+    let token = found.token(&target);
+    assert_eq!(token.result, result);
+    let is_told = |it: &String| it.contains("else name that one by --kubelet-identity");
+    assert_eq!(token.advice.iter().any(is_told), result == StepResult::Failed, "{token:?}");
+    let named = Found { missing: Vec::new(), trials };
+    let steps = [named.credential(&target), named.token(&target)];
+    assert!(!format!("{steps:?}").contains("--kubelet-identity"), "{steps:?}");
+}
+
 #[test]
 fn a_good_credential_without_the_right_is_told_apart() {
     let found = Found { missing: Vec::new(), trials: vec![pull_secret(CLIENT, Answer::NoRight)] };
@@ -226,6 +250,7 @@ fn what_the_kubelet_cannot_read_ends_it() {
 #[case(Missing::OtherType { secret: "x".into(), found: "Opaque".into() }, "of type Opaque", "docker-registry")]
 #[case(Missing::NoEntry { secret: "x".into(), places: vec!["*.io".into()] }, "only for *.io", "Add an entry")]
 #[case(Missing::NoEntry { secret: "x".into(), places: vec![] }, "none at all", "Add an entry")]
+#[case(Missing::NoUser("x".into()), "without a user name", "Put the user name")]
 #[case(Missing::Node(NodeFault::OtherDomain), "Azure's registries alone", "")]
 #[case(Missing::Node(NodeFault::Unknown(None)), "no managed identity", "pull secret")]
 #[case(Missing::Node(NodeFault::Unknown(Some(CLIENT.into()))), CLIENT, "--kubelet-identity")]

@@ -31,9 +31,25 @@ fn config(entries: &[(&str, &str)]) -> DockerConfig {
 #[case("*.azurecr.*", true)]
 #[case("con*.azurecr.io", true)]
 #[case("*.azurecr.io/team", true)]
+#[case("**.azurecr.io", true)]
+#[case("c*t*o.azurecr.io", true)]
+#[case("contoso*.azurecr.io", true)]
+#[case("c*x*o.azurecr.io", false)]
+#[case("contos*oso.azurecr.io", false)]
 #[case("*.io", false)]
 #[case("*", false)]
 #[case("*.*.azurecr.io", false)]
+#[case("contos?.azurecr.io", false)]
+#[case("contoso.azurecr.io?x/other", true)]
+#[case("contoso.azurecr.io/te?other", true)]
+#[case("contoso.azurecr.io#x", true)]
+#[case("user:marker@contoso.azurecr.io", true)]
+#[case("[c]ontoso.azurecr.io", false)]
+#[case("c[a-z]ntoso.azurecr.io", false)]
+#[case("c[^a]ntoso.azurecr.io", false)]
+#[case("con\\toso.azurecr.io", false)]
+#[case("*^.azurecr.io", false)]
+#[case("contoso.azurecr.io/te*", false)]
 #[case("contoso.azurecr.io:443", false)]
 #[case("Contoso.azurecr.io", false)]
 #[case("fabrikam.azurecr.io", false)]
@@ -43,6 +59,22 @@ fn an_entry_is_for_a_host_label_by_label_and_for_paths_that_begin_so(
     #[case] expected: bool,
 ) {
     assert_eq!(config(&[(place, "u")]).is_for(&server(), Some("team/app")), expected, "{place}");
+}
+
+#[test]
+fn what_an_entry_is_for_is_told_without_what_may_be_a_password() {
+    let data = r#"{"auths":{"https://user:marker@contoso.azurecr.io/team?marker":{"auth":"x"}}}"#;
+    let told = DockerConfig::read(Form::DockerConfigJson, data.as_bytes()).unwrap_err();
+    assert!(told.starts_with("the entry for contoso.azurecr.io/team has an auth"), "{told}");
+    let config = config(&[("https://user:marker@contoso.azurecr.io/team?marker", "u")]);
+    assert_eq!(config.places().collect::<Vec<_>>(), ["contoso.azurecr.io/team"]);
+}
+
+#[test]
+fn many_stars_take_no_time() {
+    let label = "a".repeat(63);
+    assert!(!is_label(&"*a".repeat(60), &label[..50]));
+    assert!(!is_label(&format!("{}b", "*a".repeat(30)), &label));
 }
 
 #[test]

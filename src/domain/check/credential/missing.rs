@@ -2,6 +2,9 @@
 
 use super::super::{PullSecretsOf, Target, told};
 
+/// Where the kubelet's identity is told.
+const ID: &str = "az aks show --query identityProfile.kubeletidentity.objectId, or status.kubeletIdentity.principalId of the attachment, tells it";
+
 /// What a pod does not have, or could not use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Missing {
@@ -30,8 +33,12 @@ pub enum Missing {
         /// What it has entries for.
         places: Vec<String>,
     },
+    /// A Secret whose entry for the registry has no user name, so that nothing is shown for it.
+    NoUser(String),
     /// A Secret that would do by its name, and is not named.
     NotNamed(String),
+    /// The name of the kubelet's identity: instance metadata chose one, which may be another.
+    IdentityNotNamed,
     /// The node's identity.
     Node(NodeFault),
 }
@@ -86,6 +93,15 @@ impl Missing {
                 let (secret, registry) = (named(secret, target), &target.registry);
                 format!("{secret} has no entry for {registry}, {places}")
             }
+            Self::NoUser(secret) => format!(
+                "{} has an entry for {} without a user name, for which containerd shows nothing",
+                named(secret, target),
+                target.registry
+            ),
+            Self::IdentityNotNamed => {
+                "instance metadata chose that identity, and --kubelet-identity names the kubelet's"
+                    .to_owned()
+            }
             Self::NotNamed(secret) => match &target.pull_secrets {
                 PullSecretsOf::ServiceAccount(name) => {
                     format!("Secret {secret} is there, and service account {name} does not name it")
@@ -112,8 +128,16 @@ impl Missing {
                 "Make {secret} anew (kubectl create secret docker-registry {secret} --namespace {namespace} --docker-server {registry} …)"
             ),
             Self::NoEntry { secret, .. } => format!(
-                "Add an entry for {registry} to {secret}, or name another pull secret; each * in an entry stands for one part of the host between dots"
+                "Add an entry for {registry} to {secret}, or name another pull secret; a * in it stays between two dots of the host, and nothing else is a glob"
             ),
+            Self::NoUser(secret) => {
+                format!("Put the user name of the entry for {registry} into Secret {secret}")
+            }
+            Self::IdentityNotNamed => {
+                format!(
+                    "Make sure that this is the kubelet's identity, and else name that one by --kubelet-identity: {ID}"
+                )
+            }
             Self::NotNamed(secret) => match &target.pull_secrets {
                 PullSecretsOf::ServiceAccount(name) => format!(
                     "kubectl patch serviceaccount {name} --namespace {namespace} --patch '{{\"imagePullSecrets\":[{{\"name\":\"{secret}\"}}]}}' lets the account name it; pods that are there need to be created anew"
@@ -158,7 +182,6 @@ impl NodeFault {
     }
 
     fn advice(&self) -> Option<String> {
-        const ID: &str = "az aks show --query identityProfile.kubeletidentity.objectId, or status.kubeletIdentity.principalId of the attachment, tells it";
         let text = match self {
             Self::OtherDomain => return None,
             Self::Unreachable(_) => "On a node in Azure, let the pod reach 169.254.169.254 without a proxy (NO_PROXY, network policies, restrictions of instance metadata), or ask from the node itself by az aks check-acr; on other nodes there is no such identity".to_owned(),
