@@ -16,9 +16,11 @@ use crate::{
     until::until,
 };
 
-/// What pods pull that the attachments serve, what one does that none serves, and what is new.
+/// What pods pull that the attachments serve, and each of the others: one that none serves, one that
+/// names its pull secret, and one that comes after renewals.
 const IMAGE: Image = Image::nginx("v2");
 const OTHER: Image = Image::nginx("v9");
+const NAMED: Image = Image::nginx("v10");
 const RENEWED: Image = Image::nginx("v3");
 /// How long registries' tokens live meanwhile. They are renewed at half of it.
 const TOKEN_LIFE: Duration = Duration::from_secs(30);
@@ -68,7 +70,7 @@ impl Story {
         self.waits.push(Wait::of_new("pull secret, a pod made afterwards", made));
         named.running(1).await?;
         say_done("the pod that names acr-secret, and waited for it, runs", start);
-        let pull = self.bed.azure.last_pull(IMAGE, ready);
+        let pull = self.bed.azure.last_pull(NAMED, ready);
         self.waits.push(Wait::of_waiting(
             "pull secret, a pod that names it and waited",
             ready,
@@ -114,8 +116,9 @@ impl Story {
     /// A pod that names a pull secret itself, whether or not it is there.
     async fn pod_that_names(&self, secret: &str) -> Result<Pods> {
         let overrides = format!(r#"{{"spec":{{"imagePullSecrets":[{{"name":"{secret}"}}]}}}}"#);
-        let flags = format!("--namespace awesomeapps --image={IMAGE} --overrides={overrides}");
-        self.bed.commands.show(&format!("kubectl run named {flags}")).await?;
+        let flags = format!("--image={NAMED} --image-pull-policy=Always --overrides={overrides}");
+        let line = format!("kubectl run named --namespace awesomeapps {flags}");
+        self.bed.commands.show(&line).await?;
         Ok(self.pods("awesomeapps", "run=named"))
     }
 
