@@ -25,7 +25,7 @@ CARGO_TEST := RUST_TEST_THREADS=8 cargo test --workspace --all-targets --quiet
 .PHONY: help tools node-tools gitops-tools build image sbom demo test e2e gitops bench soak format lint control-plane crds chart deny clean
 
 help: ## Lists the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Ready-made programs need no building.
 ifdef KUBEBUILDER_ASSETS

@@ -41,10 +41,10 @@ pub fn say_waits(waits: &[Wait]) {
         return;
     }
     say_part("From an attachment that is Ready to pods that run");
-    say(format_args!("  {:<56}{:>8}{:>22}", "", "whole", "of it back-off"));
+    say(format_args!("  {:<62}{:>8}{:>20}", "", "whole", "of it back-off"));
     let seconds = |it: Duration| format!("{:.1} s", it.as_secs_f64());
     for Wait { what, whole, back_off } in waits {
         let back_off = back_off.map_or_else(|| "-".into(), seconds);
-        say(format_args!("  {what:<56}{:>8}{back_off:>22}", seconds(*whole)));
+        say(format_args!("  {what:<62}{:>8}{back_off:>20}", seconds(*whole)));
     }
 }

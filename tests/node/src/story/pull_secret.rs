@@ -67,26 +67,31 @@ impl Story {
         let plain = self.start_pod("awesomeapps", "plain", IMAGE).await?;
         plain.running(1).await?;
         say_done("a pod under service account default runs", start);
-        self.waits.push(Wait::of_new("pull secret, a pod made afterwards", made));
+        self.waits
+            .push(Wait::of_new("pull secret with a registry token, a pod made afterwards", made));
         named.running(1).await?;
         say_done("the pod that names acr-secret, and waited for it, runs", start);
         let pull = self.bed.azure.last_pull(NAMED, ready);
         self.waits.push(Wait::of_waiting(
-            "pull secret, a pod that names it and waited",
+            "pull secret with a registry token, a pod that waited",
             ready,
             pull,
         ));
         Ok(())
     }
 
-    async fn client_secret(&self) -> Result<()> {
+    async fn client_secret(&mut self) -> Result<()> {
         self.attach("moreapps").await?;
         let commands = &self.bed.commands;
         commands.show("kubectl label namespace moreapps acr-pull=myregistry").await?;
         self.served("moreapps", "acr-pull").await?;
-        let start = Instant::now();
+        let (start, made) = (Instant::now(), Timestamp::now());
         self.start_pod("moreapps", "web", IMAGE).await?.running(1).await?;
         say_done("a pod of a namespace with the label runs, by client id and secret", start);
+        self.waits.push(Wait::of_new(
+            "pull secret with client id and secret, a pod made afterwards",
+            made,
+        ));
         Ok(())
     }
 
