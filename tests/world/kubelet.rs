@@ -1,7 +1,7 @@
 //! A kubelet without containers: what a pod runs is a process of this machine, with the pod's arguments,
 //! environment, files and service account, and at an address of its own.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -74,8 +74,15 @@ impl Kubelet {
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
         loop {
             ticks.tick().await;
-            for pod in self.pods.list(&ListParams::default()).await.unwrap() {
-                self.look_after(&pod, &mut processes).await;
+            let pods = self.pods.list(&ListParams::default()).await.unwrap();
+            for pod in &pods {
+                self.look_after(pod, &mut processes).await;
+            }
+            // No node is named in these pods, so that one that is deleted goes at once
+            // (kubernetes/kubernetes, pkg/registry/core/pod, `CheckGracefulDelete`).
+            let there: HashSet<_> = pods.iter().filter_map(ResourceExt::uid).collect();
+            for (_, process) in processes.extract_if(|uid, _| !there.contains(uid)) {
+                stop(process).await;
             }
         }
     }
