@@ -1,12 +1,15 @@
 //! What is said of what was found.
 
+mod missing;
+mod network;
+
 use std::ops::ControlFlow;
 
 use expect_test::{Expect, expect};
 
 use super::credential::{Answer, Found, Holder, Missing, NodeFault, Trial};
 use super::manifest::{Manifest, manifest, not_named};
-use super::network::{Challenge, ConnectionFault, Resolved, challenge, name, tls};
+use super::network::{Challenge, Resolved, challenge, name, tls};
 use super::*;
 use crate::domain::pull_secret::TOKEN_USER;
 
@@ -242,95 +245,6 @@ fn what_the_kubelet_cannot_read_ends_it() {
     let step = found.credential(&target("app:v1"));
     assert_eq!(step.result, StepResult::Failed);
     expect!["none: Secret acr-pull, which service account default names, cannot be read (it is not what it should be at line 1, column 3), so that the kubelet gives up, whatever other credential there is"].assert_eq(&step.detail);
-}
-
-#[rstest::rstest]
-#[case(Missing::NoneNamed, "names no pull secret", "RegistryAttachment")]
-#[case(Missing::NoSecret("x".into()), "Secret x, which service account default names, does not exist", "Create Secret x")]
-#[case(Missing::OtherType { secret: "x".into(), found: "Opaque".into() }, "of type Opaque", "docker-registry")]
-#[case(Missing::NoEntry { secret: "x".into(), places: vec!["*.io".into()] }, "only for *.io", "Add an entry")]
-#[case(Missing::NoEntry { secret: "x".into(), places: vec![] }, "none at all", "Add an entry")]
-#[case(Missing::NoUser("x".into()), "without a user name", "Put the user name")]
-#[case(Missing::Node(NodeFault::OtherDomain), "Azure's registries alone", "")]
-#[case(Missing::Node(NodeFault::Unknown(None)), "no managed identity", "pull secret")]
-#[case(Missing::Node(NodeFault::Unknown(Some(CLIENT.into()))), CLIENT, "--kubelet-identity")]
-#[case(Missing::Node(NodeFault::Several), "several identities", "--kubelet-identity")]
-#[case(Missing::Node(NodeFault::Answered(500)), "answers 500", "again")]
-fn what_is_missing_is_told_with_its_way_out(
-    #[case] missing: Missing,
-    #[case] words: &str,
-    #[case] way_out: &str,
-) {
-    let found = Found { missing: vec![missing], trials: Vec::new() };
-    let step = found.credential(&target("app"));
-    let advice = step.advice.join(" ");
-    assert!(step.detail.contains(words), "{}", step.detail);
-    assert!(advice.contains(way_out) && advice.is_empty() == way_out.is_empty(), "{advice}");
-}
-
-#[rstest::rstest]
-#[case(Ok(Resolved::ByProxy("http://proxy:3128".into())), StepResult::Skipped, "the proxy http://proxy:3128 resolves")]
-#[case(Ok(Resolved::Here(vec!["20.1.2.3".parse().unwrap(), "fd00::1".parse().unwrap()])), StepResult::Ok, "is 20.1.2.3, fd00::1 (private)")]
-#[case(Ok(Resolved::Here(Vec::new())), StepResult::Failed, "no address")]
-#[case(Err("no such\nhost".into()), StepResult::Failed, "cannot be resolved: no such host")]
-fn a_name_is_resolved_here_or_by_a_proxy(
-    #[case] resolved: Result<Resolved, String>,
-    #[case] result: StepResult,
-    #[case] words: &str,
-) {
-    let step = name(&target(""), resolved);
-    assert_eq!(step.result, result);
-    assert!(step.detail.contains(words), "{}", step.detail);
-}
-
-#[rstest::rstest]
-#[case(ConnectionFault::Untrusted, "vouches", "--ca-file")]
-#[case(ConnectionFault::OtherHost, "another host's", "DNS")]
-#[case(ConnectionFault::Expired, "not valid at this time", "clock")]
-#[case(ConnectionFault::Tls("bad record".into()), "TLS fails: bad record", "proxy")]
-#[case(ConnectionFault::Refused, "nobody listens", "reach the proxy")]
-#[case(ConnectionFault::TimedOut, "no answer", "reach the proxy")]
-#[case(ConnectionFault::Proxy("unsuccessful".into()), "the proxy does not connect", "az acr show --name contoso")]
-#[case(ConnectionFault::Other("no route".into()), "no route", "reach the proxy")]
-fn why_there_is_no_connection_is_told(
-    #[case] fault: ConnectionFault,
-    #[case] words: &str,
-    #[case] way_out: &str,
-) {
-    let step = tls(&target(""), Some("http://proxy:3128"), Err(&fault));
-    assert!(step.detail.starts_with("connecting to contoso.azurecr.io through the proxy"));
-    assert!(step.detail.contains(words), "{}", step.detail);
-    assert!(step.advice[0].contains(way_out), "{:?}", step.advice);
-}
-
-#[test]
-fn without_a_proxy_the_way_to_the_host_is_told() {
-    let step = tls(&target(""), None, Err(&ConnectionFault::Refused));
-    assert_eq!(step.detail, "connecting to contoso.azurecr.io: nobody listens there");
-    assert!(step.advice[0].contains("port 443"), "{:?}", step.advice);
-}
-
-#[rstest::rstest]
-#[case(bearer("https://contoso.azurecr.io/oauth2/token"), None)]
-#[case(bearer("https://CONTOSO.azurecr.io/oauth2/token"), None)]
-#[case(
-    bearer("https://contoso.azurecr.io.example.com/token"),
-    Some("sends for tokens to https://contoso.azurecr.io.example.com")
-)]
-#[case(bearer("http://contoso.azurecr.io/oauth2/token"), Some("sends for tokens"))]
-#[case(Challenge { status: 401, authenticate: Some("Basic realm=\"x\"".into()), ..Challenge::default() }, Some("without saying where"))]
-#[case(Challenge { status: 401, ..Challenge::default() }, Some("without saying where"))]
-#[case(Challenge { status: 403, code: "DENIED".into(), address: Some("203.0.113.7".into()), ..Challenge::default() }, Some("does not admit address 203.0.113.7"))]
-#[case(Challenge { status: 403, code: "DENIED".into(), ..Challenge::default() }, Some("does not admit this pod's address"))]
-#[case(Challenge { status: 403, ..Challenge::default() }, Some("answers 403"))]
-#[case(Challenge { status: 503, ..Challenge::default() }, Some("answers 503"))]
-#[case(Challenge { status: 302, ..Challenge::default() }, Some("answers 302, which no registry does"))]
-#[case(Challenge { status: 200, ..Challenge::default() }, Some("answers 200, which no registry does"))]
-fn only_a_registry_that_lets_us_in_passes(#[case] answer: Challenge, #[case] words: Option<&str>) {
-    let step = challenge(&target(""), Ok(&answer));
-    assert_eq!(step.result == StepResult::Failed, words.is_some(), "{}", step.detail);
-    assert!(step.detail.contains(words.unwrap_or_default()), "{}", step.detail);
-    assert_eq!(step.advice.is_empty(), words.is_none());
 }
 
 #[rstest::rstest]
