@@ -32,6 +32,8 @@ mod chart_objects;
 mod check;
 #[path = "integration/clouds.rs"]
 mod clouds;
+#[path = "integration/contests.rs"]
+mod contests;
 #[path = "integration/dashboard.rs"]
 mod dashboard;
 #[path = "integration/detaching.rs"]

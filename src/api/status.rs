@@ -218,6 +218,8 @@ pub enum Reason {
     NotOurs,
     /// Another tool keeps what would have to be changed.
     ExternallyManaged,
+    /// Admission in the cluster refuses a write: a quota, a policy or a webhook.
+    AdmissionDenied,
     /// Auto cannot tell whether the cluster is AKS; or Azure refuses for a reason that is not
     /// known here.
     Undetermined,
@@ -254,6 +256,7 @@ impl Reason {
             Self::NotAllowed => "NotAllowed",
             Self::NotOurs => "NotOurs",
             Self::ExternallyManaged => "ExternallyManaged",
+            Self::AdmissionDenied => "AdmissionDenied",
             Self::Undetermined => "Undetermined",
             Self::AuthenticationFailed => "AuthenticationFailed",
             Self::AccessDenied => "AccessDenied",

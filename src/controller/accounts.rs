@@ -1,6 +1,7 @@
 //! Service accounts as Kubernetes stores them, to what decisions need and back.
 
 use k8s_openapi::api::core::v1::ServiceAccount as Stored;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
@@ -13,6 +14,25 @@ const MARK: &str = "pull-secrets.acr-attach.dev/";
 /// What `kubectl apply` keeps of what was applied.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const LIST: &str = "imagePullSecrets";
+/// Field managers of tools that apply manifests: each run sets a list that the manifest holds to
+/// what the manifest says. Other managers that apply the list, such as a platform that adds an entry
+/// of its own to each service account, leave the entries of others alone.
+///
+/// As these tools name themselves: Flux (`kustomize-controller`, `helm-controller`, `flux`), Argo CD,
+/// `kubectl apply --server-side`, Helm 4, Terraform (`kubernetes_manifest`), Config Sync, kluctl.
+const APPLIERS: [&str; 9] = [
+    "kustomize-controller",
+    "helm-controller",
+    "flux",
+    "argocd-controller",
+    "kubectl",
+    "helm",
+    "Terraform",
+    "configsync",
+    "kluctl",
+];
+/// Pulumi adds a random suffix (pulumi-kubernetes pull request 2271).
+const APPLIER_PREFIX: &str = "pulumi-kubernetes";
 
 /// A service account without what does not matter.
 pub fn reduce(account: &Stored) -> Option<(Key, ServiceAccount)> {
@@ -27,35 +47,49 @@ pub fn reduce(account: &Stored) -> Option<(Key, ServiceAccount)> {
         pull_secrets: list.map(|list| list.iter().map(|it| it.name.clone()).collect()),
         marks: marks.collect(),
         is_annotated: account.metadata.annotations.is_some(),
-        is_list_applied: is_list_applied(account),
+        applied_by: applied_by(account),
+        written_by: written_by(account),
     };
     Some(((namespace, name), reduced))
 }
 
-/// Whether a tool applies that list: such a tool sets it to what it knows each time.
-fn is_list_applied(account: &Stored) -> bool {
-    let field = format!("f:{LIST}");
-    let applied = account.managed_fields().iter().any(|it| {
-        it.operation.as_deref() == Some("Apply")
-            && it.fields_v1.as_ref().is_some_and(|it| it.0.get(&field).is_some())
-    });
+/// The tool that keeps the list as its manifest says, if one does.
+fn applied_by(account: &Stored) -> Option<String> {
+    let managers = managers(account).filter(|it| it.operation.as_deref() == Some("Apply"));
+    let is_tool = |it: &&String| APPLIERS.contains(&it.as_str()) || it.starts_with(APPLIER_PREFIX);
+    let applier = managers.filter_map(|it| it.manager.as_ref()).find(is_tool).cloned();
     let last = account.annotations().get(LAST_APPLIED);
     let last = last.and_then(|it| serde_json::from_str::<Value>(it).ok());
-    applied || last.is_some_and(|it| it.get(LIST).is_some())
+    let by_kubectl = last.is_some_and(|it| it.get(LIST).is_some());
+    applier.or_else(|| by_kubectl.then(|| "kubectl apply".to_owned()))
 }
 
-/// The patch that adds an entry at the end and marks it. It does nothing if the list is not as
-/// it was read: lists have no owner here that would keep two writers apart.
+/// The field manager that wrote the list last, as far as the object tells.
+fn written_by(account: &Stored) -> Option<String> {
+    managers(account).max_by_key(|it| it.time.as_ref().map(|it| it.0))?.manager.clone()
+}
+
+/// The managers of the list.
+fn managers(account: &Stored) -> impl Iterator<Item = &ManagedFieldsEntry> {
+    let field = format!("f:{LIST}");
+    let all = account.managed_fields().iter();
+    all.filter(move |it| it.fields_v1.as_ref().is_some_and(|it| it.0.get(&field).is_some()))
+}
+
+/// The patch that adds an entry at the end and marks it. The API server refuses it if the list is
+/// not as it was read: the list has no owner here that would keep two writers apart.
 pub fn add(account: &ServiceAccount, secret: &str, uid: &str) -> Value {
-    let mut operations = vec![as_read(account)];
+    let list = account.pull_secrets.as_ref();
+    let list = list.map(|list| list.iter().map(|it| entry(it)).collect::<Vec<_>>());
+    let mut operations = vec![json!({"op": "test", "path": format!("/{LIST}"), "value": list})];
     match &account.pull_secrets {
-        // Of an attachment that is gone: only the mark changes.
+        // An attachment that is gone has added it: only the mark changes.
         Some(_) if account.names(secret) => {}
         Some(_) => operations.push(json!({
-            "op": "add", "path": format!("/{LIST}/-"), "value": {"name": secret},
+            "op": "add", "path": format!("/{LIST}/-"), "value": entry(secret),
         })),
         None => operations.push(json!({
-            "op": "add", "path": format!("/{LIST}"), "value": [{"name": secret}],
+            "op": "add", "path": format!("/{LIST}"), "value": [entry(secret)],
         })),
     }
     if account.is_annotated {
@@ -69,22 +103,24 @@ pub fn add(account: &ServiceAccount, secret: &str, uid: &str) -> Value {
     Value::Array(operations)
 }
 
-/// The patch that takes an entry of ours out again, with its mark.
+/// The patch that takes an entry out again, with its mark. What others do to the rest of the list
+/// is no reason to refuse it.
 pub fn remove(account: &ServiceAccount, secret: &str, uid: &str) -> Value {
-    let mut operations = vec![as_read(account)];
+    let mut operations = Vec::new();
     let mut list = account.pull_secrets.iter().flatten();
     if let Some(at) = list.position(|it| it == secret) {
-        operations.push(json!({"op": "remove", "path": format!("/{LIST}/{at}")}));
+        let path = format!("/{LIST}/{at}");
+        operations.push(json!({"op": "test", "path": path, "value": entry(secret)}));
+        operations.push(json!({"op": "remove", "path": path}));
     }
     operations.push(json!({"op": "test", "path": mark(secret), "value": uid}));
     operations.push(json!({"op": "remove", "path": mark(secret)}));
     Value::Array(operations)
 }
 
-fn as_read(account: &ServiceAccount) -> Value {
-    let list = account.pull_secrets.as_ref();
-    let list = list.map(|list| list.iter().map(|it| json!({"name": it})).collect::<Vec<_>>());
-    json!({"op": "test", "path": format!("/{LIST}"), "value": list})
+/// An entry as the API server stores it: it leaves an empty name out.
+fn entry(name: &str) -> Value {
+    if name.is_empty() { json!({}) } else { json!({"name": name}) }
 }
 
 /// The path of a mark (RFC 6901).
@@ -94,167 +130,4 @@ fn mark(secret: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn account(manifest: &Value) -> ServiceAccount {
-        let stored: Stored = serde_json::from_value(manifest.clone()).unwrap();
-        reduce(&stored).unwrap().1
-    }
-
-    /// The account after a patch, as the API server applies it.
-    fn patched(manifest: &Value, patch: Value) -> Value {
-        let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
-        let mut after = manifest.clone();
-        json_patch::patch(&mut after, &patch).unwrap();
-        after
-    }
-
-    fn manifest() -> Value {
-        json!({"metadata": {
-            "namespace": "a", "name": "default", "annotations": {"team": "x"},
-        }, "imagePullSecrets": [{"name": "first"}]})
-    }
-
-    #[test]
-    fn an_entry_comes_last_and_goes_without_a_trace() {
-        let before = manifest();
-        let with = patched(&before, add(&account(&before), "acr-pull", "uid"));
-        assert_eq!(with["imagePullSecrets"], json!([{"name": "first"}, {"name": "acr-pull"}]));
-        assert!(account(&with).is_marked("acr-pull", "uid"));
-        assert_eq!(patched(&with, remove(&account(&with), "acr-pull", "uid")), before);
-    }
-
-    #[test]
-    fn an_entry_that_is_there_is_only_marked() {
-        let mut before = manifest();
-        before["metadata"]["annotations"]["pull-secrets.acr-attach.dev/first"] = "dead".into();
-        let after = patched(&before, add(&account(&before), "first", "uid"));
-        assert_eq!(after["imagePullSecrets"], before["imagePullSecrets"]);
-        assert!(account(&after).is_marked("first", "uid"));
-    }
-
-    #[test]
-    fn what_others_added_meanwhile_is_not_lost() {
-        let read = account(&manifest());
-        let mut now = manifest();
-        now["imagePullSecrets"] = json!([{"name": "first"}, {"name": "second"}]);
-        let patch: json_patch::Patch =
-            serde_json::from_value(add(&read, "acr-pull", "uid")).unwrap();
-        json_patch::patch(&mut now.clone(), &patch).unwrap_err();
-    }
-
-    #[test]
-    fn whoever_applies_the_list_owns_it() {
-        let mut by_kubectl = manifest();
-        by_kubectl["metadata"]["annotations"][LAST_APPLIED] =
-            json!({"imagePullSecrets": []}).to_string().into();
-        assert!(account(&by_kubectl).is_list_applied);
-        let mut by_flux = manifest();
-        by_flux["metadata"]["managedFields"] = json!([
-            {"manager": "flux", "operation": "Apply", "fieldsV1": {"f:imagePullSecrets": {}}},
-        ]);
-        assert!(account(&by_flux).is_list_applied);
-        by_flux["metadata"]["managedFields"][0]["operation"] = "Update".into();
-        assert!(!account(&by_flux).is_list_applied);
-        by_kubectl["metadata"]["annotations"][LAST_APPLIED] = json!({}).to_string().into();
-        assert!(!account(&by_kubectl).is_list_applied);
-    }
-    /// What somebody does to a list of names.
-    #[derive(Clone, Debug)]
-    enum Edit {
-        /// Somebody else adds an entry there.
-        Insert(usize, u8),
-        /// Somebody else takes one out, if it is not ours.
-        Delete(usize),
-        /// We read the object.
-        Read,
-        /// We add our entry, by what we read last.
-        Add,
-        /// We take it out again, by what we read last.
-        Remove,
-    }
-
-    fn any_edit() -> impl Strategy<Value = Edit> {
-        prop_oneof![
-            (0usize..9, any::<u8>()).prop_map(|(at, n)| Edit::Insert(at, n)),
-            (0usize..9).prop_map(Edit::Delete),
-            Just(Edit::Read),
-            Just(Edit::Add),
-            Just(Edit::Remove),
-        ]
-    }
-
-    fn names(manifest: &Value) -> Vec<String> {
-        account(manifest).pull_secrets.unwrap_or_default()
-    }
-
-    /// Without ours.
-    fn of_others(manifest: &Value) -> Vec<String> {
-        names(manifest).into_iter().filter(|it| it != OURS).collect()
-    }
-
-    fn set(manifest: &mut Value, names: &[String]) {
-        let list = names.iter().map(|it| json!({"name": it})).collect();
-        manifest["imagePullSecrets"] = Value::Array(list);
-    }
-
-    const OURS: &str = "acr-pull";
-
-    proptest! {
-        #[test]
-        fn whatever_others_do_meanwhile_their_entries_and_their_order_stay(
-            edits in prop::collection::vec(any_edit(), 1..40),
-        ) {
-            let mut now = manifest();
-            let mut read = account(&now);
-            let mut theirs = of_others(&now);
-            for edit in edits {
-                let mut list = names(&now);
-                let by_us = match edit {
-                    Edit::Insert(at, n) => {
-                        let at = at.min(list.len());
-                        let before = list[..at].iter().filter(|it| *it != OURS).count();
-                        list.insert(at, format!("theirs-{n}"));
-                        theirs.insert(before, format!("theirs-{n}"));
-                        set(&mut now, &list);
-                        None
-                    }
-                    Edit::Delete(at) => {
-                        if let Some(name) = list.get(at).cloned().filter(|it| it != OURS) {
-                            let before = list[..at].iter().filter(|it| *it != OURS).count();
-                            prop_assert_eq!(theirs.remove(before), name);
-                            list.remove(at);
-                            set(&mut now, &list);
-                        }
-                        None
-                    }
-                    Edit::Read => {
-                        read = account(&now);
-                        None
-                    }
-                    Edit::Add => Some(add(&read, OURS, "uid")),
-                    Edit::Remove => Some(remove(&read, OURS, "uid")),
-                };
-                if let Some(patch) = by_us {
-                    // A patch applies as a whole or not at all.
-                    let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
-                    let mut after = now.clone();
-                    if json_patch::patch(&mut after, &patch).is_ok() {
-                        now = after;
-                    }
-                }
-                prop_assert_eq!(&of_others(&now), &theirs);
-                prop_assert!(names(&now).len() <= theirs.len() + 1, "ours is there twice");
-            }
-            // From whatever there is, what we read now can be undone.
-            if account(&now).is_marked(OURS, "uid") {
-                now = patched(&now, remove(&account(&now), OURS, "uid"));
-                prop_assert!(!names(&now).contains(&OURS.to_owned()));
-                prop_assert_eq!(&of_others(&now), &theirs);
-            }
-        }
-    }
-}
+mod tests;

@@ -1,19 +1,23 @@
 //! Act: takes the steps of a plan. Writes, and decides nothing.
 
+use std::sync::Arc;
+
 use futures::{FutureExt, StreamExt};
 
 use super::kubernetes::Kubernetes;
 use super::locks::Locks;
 use super::principals::Principals;
 use super::pull_secrets::Making;
+use super::secrets::Written;
 use super::watches::Watches;
 use crate::api::RegistryAttachment;
 use crate::azure::{Azure, Session};
 use crate::domain::claims::Claim;
 use crate::domain::cluster::{ServiceAccount, StoredSecret};
+use crate::domain::contest::Kept;
 use crate::domain::facts::RoleAssignment;
 use crate::domain::names::AssignmentId;
-use crate::domain::plan::{Failing, Finalizer, Plan, Step, Target};
+use crate::domain::plan::{self, Failing, Finalizer, Plan, Step, Target};
 use crate::domain::problem::Problem;
 
 /// What was done, and what kept the rest from being done.
@@ -31,6 +35,8 @@ pub struct Acted {
     pub unwritten: Vec<Failing>,
     /// Why there is no new credential.
     pub mint: Option<Problem>,
+    /// What became of writes to single objects; a problem where somebody else decides that.
+    pub writes: Vec<(Kept, Option<Problem>)>,
 }
 
 impl Acted {
@@ -42,6 +48,14 @@ impl Acted {
         self.undone = self.undone.take().or(other.undone);
         self.problem = self.problem.take().or(other.problem);
         self.mint = self.mint.take().or(other.mint);
+        self.writes.extend(other.writes);
+    }
+
+    /// Takes what became of a write to an object.
+    pub(super) fn wrote(&mut self, object: Kept, failed: Option<&Problem>) {
+        if failed.is_none_or(|it| it.cause.is_decided_by_others()) {
+            self.writes.push((object, failed.cloned()));
+        }
     }
 
     fn fail(&mut self, step: &Step, problem: Problem) {
@@ -74,14 +88,14 @@ pub enum Deed {
     Left(AssignmentId),
     /// A role assignment was deleted.
     Unassigned(AssignmentId),
-    /// A credential was made and accepted. The digest is that of the Secrets that hold it.
-    Minted(String),
+    /// A credential was made and accepted.
+    Minted(Arc<Written>),
     /// A pull secret was written.
     Provided(Target, Box<StoredSecret>),
     /// A pull secret was deleted.
     Withdrawn(Box<StoredSecret>),
     /// A service account names the pull secret now.
-    EntryAdded(ServiceAccount, String),
+    EntryAdded,
     /// It does not any more.
     EntryRemoved(ServiceAccount, String),
 }
@@ -137,6 +151,8 @@ pub struct Actor<'a> {
     pub locks: &'a Locks,
     /// What pull secrets are made from.
     pub making: Option<Making<'a>>,
+    /// The credential that was accepted last.
+    pub accepted: Option<&'a Arc<Written>>,
 }
 
 /// How many parts are worked on at once.
@@ -190,12 +206,18 @@ impl Actor<'_> {
                 None
             }
             Step::Withdraw(secret) => {
-                self.withdraw(secret).await?;
+                let withdrawn = self.withdraw(secret).await;
+                let StoredSecret { namespace, name, .. } = secret.clone();
+                let removal = Kept::Removal(Box::new(Kept::Secret { namespace, name }));
+                acted.wrote(removal, withdrawn.as_ref().err());
+                withdrawn?;
                 Some(Deed::Withdrawn(Box::new(secret.clone())))
             }
             Step::AddEntry(account, secret) => {
-                self.set_entry(account, secret, true).await?;
-                Some(Deed::EntryAdded(account.clone(), secret.clone()))
+                let added = self.set_entry(account, secret, true).await;
+                acted.wrote(plan::entry(account, secret), added.as_ref().err());
+                added?;
+                Some(Deed::EntryAdded)
             }
             Step::RemoveEntries(entries) => {
                 self.remove_entries(entries, acted).await?;

@@ -1,18 +1,25 @@
 //! Acting on service accounts: adds the name of a pull secret to one, and takes it out again.
 
+use std::collections::BTreeMap;
+
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::ServiceAccount as StoredAccount;
 use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, ListParams, Patch, PatchParams};
+use serde_json::Value;
 
 use super::accounts;
 use super::act::{Acted, Actor, Deed};
-use super::kubernetes::{Kubernetes, within};
+use super::kubernetes::{is_outdated, within};
 use super::memory::version;
 use super::pull_secrets::WRITES;
-use super::watches::Watches;
 use crate::domain::cluster::ServiceAccount;
+use crate::domain::contest::Kept;
+use crate::domain::plan::entry;
 use crate::domain::problem::{Cause, Problem};
+
+/// So often a patch is made anew in a row when others have changed the list in between.
+const TRIES: u32 = 10;
 
 impl Actor<'_> {
     /// Removes entries of service accounts. One that cannot be removed keeps no other.
@@ -21,73 +28,123 @@ impl Actor<'_> {
         entries: &[(ServiceAccount, String)],
         acted: &mut Acted,
     ) -> Result<(), Problem> {
-        let removals: Vec<_> = entries
-            .iter()
-            .map(|it| async move { (it, self.set_entry(&it.0, &it.1, false).await) }.boxed())
-            .collect();
+        // Patches of one account come one after the other: each moves what the next one finds.
+        let mut by_account: BTreeMap<(&str, &str), Vec<_>> = BTreeMap::new();
+        for (account, secret) in entries {
+            let key = (account.namespace.as_str(), account.name.as_str());
+            by_account.entry(key).or_default().push((account, secret));
+        }
+        let removals = by_account.into_values().map(|all| {
+            async move {
+                let mut results = Vec::with_capacity(all.len());
+                for (account, secret) in all {
+                    let result = self.set_entry(account, secret, false).await;
+                    results.push((account, secret, result));
+                }
+                results
+            }
+            .boxed()
+        });
+        let removals: Vec<_> = removals.collect();
         let mut removals = futures::stream::iter(removals).buffer_unordered(WRITES);
         let mut outcome = Ok(());
-        while let Some(((account, secret), result)) = removals.next().await {
-            match result {
-                Ok(()) => acted.deeds.push(Deed::EntryRemoved(account.clone(), secret.clone())),
-                Err(problem) => outcome = outcome.and(Err(problem)),
+        while let Some(results) = removals.next().await {
+            for (account, secret, result) in results {
+                let removal = Kept::Removal(Box::new(entry(account, secret)));
+                acted.wrote(removal, result.as_ref().err());
+                match result {
+                    Ok(()) => acted.deeds.push(Deed::EntryRemoved(account.clone(), secret.clone())),
+                    Err(problem) => outcome = outcome.and(Err(problem)),
+                }
             }
         }
         outcome
     }
 
     /// Adds or removes an entry of a service account.
+    ///
+    /// Others may change the list between our read and our patch. Then it is read and patched again
+    /// at once: pods that start meanwhile copy the list as it is.
     pub(super) async fn set_entry(
         &self,
         account: &ServiceAccount,
         secret: &str,
         present: bool,
     ) -> Result<(), Problem> {
-        let uid = self.object.uid().unwrap_or_default();
-        let edit = Edit { account, secret, uid: &uid, present };
-        edit.make(self.kubernetes, self.watches).await
-    }
-}
-
-/// One change of a service account.
-struct Edit<'a> {
-    account: &'a ServiceAccount,
-    secret: &'a str,
-    /// The uid of the attachment.
-    uid: &'a str,
-    /// Whether the entry is to be there.
-    present: bool,
-}
-
-impl Edit<'_> {
-    async fn make(&self, kubernetes: &Kubernetes, watches: &Watches) -> Result<(), Problem> {
-        let Self { account, secret, uid, present } = self;
         let ServiceAccount { namespace, name, .. } = account;
-        let (verb, patch) = if *present {
-            ("adding", accounts::add(account, secret, uid))
-        } else {
-            ("removing", accounts::remove(account, secret, uid))
-        };
+        let verb = if present { "adding" } else { "removing" };
         let doing = format!(
             "{verb} {secret} in imagePullSecrets of service account {name} in namespace {namespace}"
         );
+        let uid = self.object.uid().unwrap_or_default();
+        let is_done = |it: &ServiceAccount| {
+            it.is_marked(secret, &uid) == present && (!present || it.names(secret))
+        };
+        let mut account = account.clone();
+        for _ in 0..TRIES {
+            let patch = if present {
+                accounts::add(&account, secret, &uid)
+            } else {
+                accounts::remove(&account, secret, &uid)
+            };
+            match self.patched(&account, patch, &doing).await {
+                // It is gone, and the entry with it.
+                Err(problem) if problem.cause == Cause::NotFound && !present => return Ok(()),
+                Err(problem) => return Err(problem),
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+            }
+            match self.account(&account, &doing).await? {
+                Some(now) if !is_done(&now) => account = now,
+                _ => return Ok(()),
+            }
+        }
+        let text = format!("{doing}: others change that service account all the time");
+        Err(Problem::new(Cause::Unavailable, text))
+    }
+
+    /// Patches a service account. Returns whether it still was as it was read.
+    async fn patched(
+        &self,
+        account: &ServiceAccount,
+        patch: Value,
+        doing: &str,
+    ) -> Result<bool, Problem> {
         let patch: json_patch::Patch = serde_json::from_value(patch)
             .map_err(|error| Problem::new(Cause::Internal, format!("{doing}: {error}")))?;
-        let api = Api::<StoredAccount>::namespaced(kubernetes.client(), namespace);
         let (params, body) = (PatchParams::default(), Patch::Json::<()>(patch));
-        let stored = match within(&doing, api.patch(name, &params, &body)).await {
-            // It is gone, and the entry with it.
-            Err(problem) if problem.cause == Cause::NotFound && !present => return Ok(()),
-            // It is not as it was read: the watch will show how it is now.
-            Err(problem) if problem.cause == Cause::Internal => {
-                return Err(Problem { cause: Cause::Unavailable, ..problem });
+        let api = self.accounts(account);
+        let answer = async {
+            match api.patch(&account.name, &params, &body).await {
+                Err(error) if is_outdated(&error) => Ok(None),
+                answer => answer.map(Some),
             }
-            stored => stored?,
         };
-        if let Some((key, reduced)) = accounts::reduce(&stored) {
-            let version = version(stored.resource_version().as_deref());
-            watches.accounts.note(key, version, reduced);
-        }
-        Ok(())
+        let stored = within(doing, answer).await?;
+        Ok(stored.as_ref().map(|it| self.seen(it)).is_some())
+    }
+
+    /// Reads a service account again. It is listed by its name: the operator's rules allow lists
+    /// and no other reads.
+    async fn account(
+        &self,
+        account: &ServiceAccount,
+        doing: &str,
+    ) -> Result<Option<ServiceAccount>, Problem> {
+        let by_name = ListParams::default().fields(&format!("metadata.name={}", account.name));
+        let found = within(doing, self.accounts(account).list(&by_name)).await?;
+        Ok(found.items.first().and_then(|it| self.seen(it)))
+    }
+
+    fn accounts(&self, account: &ServiceAccount) -> Api<StoredAccount> {
+        Api::namespaced(self.kubernetes.client(), &account.namespace)
+    }
+
+    /// Takes a service account as the API server shows it.
+    fn seen(&self, stored: &StoredAccount) -> Option<ServiceAccount> {
+        let (key, reduced) = accounts::reduce(stored)?;
+        let version = version(stored.resource_version().as_deref());
+        self.watches.accounts.note(key, version, reduced.clone());
+        Some(reduced)
     }
 }

@@ -10,6 +10,7 @@ use kube::runtime::watcher;
 use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
+use super::admission::refuser;
 use crate::api::{RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::plan::Finalizer;
 use crate::domain::problem::{Cause, Problem};
@@ -201,32 +202,38 @@ pub(super) fn watch_failed(what: &str, error: &watcher::Error) -> Problem {
 
 /// The one classification of the API server's failures.
 fn problem(doing: &str, error: &kube::Error) -> Problem {
-    match error {
-        kube::Error::Api(status) => {
-            let cause = match status.code {
-                // Its own pull secrets go with the namespace.
-                403 if is_terminating(status) => Cause::Unavailable,
-                401 | 403 => Cause::AccessDenied,
-                404 => Cause::NotFound,
-                400 | 422 => Cause::Internal,
-                _ => Cause::Unavailable,
-            };
-            let remedy = match cause {
-                Cause::AccessDenied => {
-                    "; the operator's service account needs the rules of deploy/base/acr-attach.yaml"
-                }
-                _ => "",
-            };
-            Problem::new(
-                cause,
-                format!(
-                    "{doing}: the API server answers {} {}{remedy}",
-                    status.code, status.message
-                ),
-            )
-        }
-        error => Problem::new(Cause::Unavailable, format!("{doing}: {error}")),
+    let kube::Error::Api(status) = error else {
+        return Problem::new(Cause::Unavailable, format!("{doing}: {error}"));
+    };
+    let answer = format!("the API server answers {} {}", status.code, status.message);
+    // Its own pull secrets go with the namespace.
+    if status.code == 403 && is_terminating(status) {
+        return Problem::new(Cause::Unavailable, format!("{doing}: {answer}"));
     }
+    if let Some(refuser) = refuser(status) {
+        let text = format!(
+            "{refuser} does not allow {doing}; allow it there, or leave the namespace out of the attachment: {answer}"
+        );
+        return Problem::new(Cause::AdmissionDenied, text);
+    }
+    let (cause, remedy) = match status.code {
+        401 | 403 => (
+            Cause::AccessDenied,
+            "; the operator's service account needs the rules of deploy/base/acr-attach.yaml",
+        ),
+        404 => (Cause::NotFound, ""),
+        400 | 422 => (Cause::Internal, ""),
+        _ => (Cause::Unavailable, ""),
+    };
+    Problem::new(cause, format!("{doing}: {answer}{remedy}"))
+}
+
+/// Whether an object was not any more as a patch says that it is: a `test` of a JSON patch that
+/// fails (422, without details of the object), or two writers at once (409).
+pub(super) fn is_outdated(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let names_object = status.details.as_ref().is_some_and(|it| !it.name.is_empty());
+    status.code == 409 || status.code == 422 && !names_object && refuser(status).is_none()
 }
 
 /// Whether a namespace takes nothing new because it is being deleted.

@@ -1,13 +1,15 @@
 //! What is known of each attachment between passes. Losing it costs a look at Azure, no more.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::Guarded;
+use super::secrets::Written;
 use crate::api::{MethodInUse, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
+use crate::domain::contest::Contests;
 use crate::domain::facts::Registry;
 use crate::domain::names::PrincipalId;
 use crate::domain::plan::Finalizer;
@@ -72,12 +74,12 @@ pub struct Known {
     pub remark: Option<String>,
     /// Since when a look is wanted that has to wait for its turn.
     pub wanted: Option<Timestamp>,
-    /// The digest of the credential that was last accepted.
-    pub accepted: Option<String>,
+    /// The credential that was accepted last.
+    pub accepted: Option<Arc<Written>>,
     /// The namespaces that were served.
     pub served: BTreeSet<String>,
-    /// When entries were added, by namespace and name of the service account.
-    pub added: Vec<(Timestamp, (String, String))>,
+    /// Which writes to the cluster others refuse or undo.
+    pub contests: Contests,
 }
 
 /// What the last look at Azure has found. A glance takes it instead of asking; roles are no
@@ -118,31 +120,6 @@ impl Look {
     pub fn before_the_next(&self) -> Self {
         let Self { registry, principal, refused, .. } = self.clone();
         Self { registry, principal, refused, ..Self::default() }
-    }
-}
-
-/// So often within [`CONTEST`] is an entry added, once and 3 times again, before it is left to
-/// whoever takes it out.
-const MOST_ADDED: usize = 4;
-const CONTEST: SignedDuration = SignedDuration::from_mins(10);
-
-impl Known {
-    /// The service accounts from which an entry of ours was taken too often of late.
-    #[must_use]
-    pub fn contested(&self, now: Timestamp) -> BTreeSet<(String, String)> {
-        let late = |at: Timestamp| now.duration_since(at) < CONTEST;
-        let mut counts: HashMap<&(String, String), usize> = HashMap::new();
-        for (at, account) in &self.added {
-            *counts.entry(account).or_default() += usize::from(late(*at));
-        }
-        let contested = counts.into_iter().filter(|(_, count)| *count >= MOST_ADDED);
-        contested.map(|(account, _)| account.clone()).collect()
-    }
-
-    /// Counts that an entry was added.
-    pub fn added(&mut self, account: (String, String), now: Timestamp) {
-        self.added.retain(|(at, _)| now.duration_since(*at) < CONTEST);
-        self.added.push((now, account));
     }
 }
 
@@ -190,6 +167,12 @@ impl Trigger {
     #[must_use]
     pub fn is_of(&self, other: &Self) -> bool {
         self.uid == other.uid
+    }
+
+    /// Whether a user has asked for something since: by a change of the spec, or by a request.
+    #[must_use]
+    pub fn asks_more_than(&self, before: &Self) -> bool {
+        self.generation != before.generation || self.requested_at != before.requested_at
     }
 
     /// Whether nobody has changed the spec between the two.

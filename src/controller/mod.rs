@@ -2,6 +2,7 @@
 
 mod accounts;
 mod act;
+mod admission;
 mod assignments;
 mod attachments;
 mod choice;

@@ -26,7 +26,7 @@ pub fn of_deed(
         | Deed::Minted(_)
         | Deed::Provided(..)
         | Deed::Withdrawn(_)
-        | Deed::EntryAdded(..)
+        | Deed::EntryAdded
         | Deed::EntryRemoved(..) => return None,
         Deed::Assigned(it) if was_ours(&it.id, before) => (
             true,

@@ -1,6 +1,5 @@
 //! Observe: what there is, in the cluster and in Azure. Reads, and only reads.
 
-use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::act::{Deed, with_deeds};
@@ -91,7 +90,7 @@ pub struct Observation {
 
 impl Observation {
     /// Nothing has been looked at yet.
-    pub fn new(pass: Pass<'_>, now: Timestamp) -> Self {
+    pub fn new(pass: Pass<'_>) -> Self {
         let Pass { object, known, .. } = pass;
         let look = match pass.occasion {
             Occasion::Look => known.look.before_the_next(),
@@ -103,10 +102,10 @@ impl Observation {
             assignments: None,
             secrets: None,
             gone: std::collections::BTreeSet::new(),
-            accepted: known.accepted.clone(),
+            accepted: known.accepted.as_ref().and_then(|it| it.accepted()),
             refused: look.refused.clone(),
             accounts: None,
-            contested: known.contested(now),
+            contests: known.contests.clone(),
         };
         Self {
             observed: Observed::default(),

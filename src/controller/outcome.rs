@@ -1,6 +1,8 @@
 //! What a pass came to: the part that acting and reporting share.
 
-use jiff::Timestamp;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
 
 use super::act::{Acted, Deed};
 use super::memory::{Known, Look};
@@ -72,7 +74,7 @@ impl Outcome {
         plan: Plan,
         mut acted: Acted,
         (known, occasion): (&Known, Occasion),
-        now: Timestamp,
+        (now, resync): (Timestamp, SignedDuration),
     ) -> Self {
         let Observation { mut observed, desired, mut owned, wanted, look, unseen, .. } = seen;
         let mut outcome = Self { occasion, decided: now, unseen, ..Self::idle(known) };
@@ -82,7 +84,10 @@ impl Outcome {
         if let (Some(grants), Some(Assignments { found, .. })) = (desired.grants, found) {
             observed.holdings = Some(Holdings { grants, found, waiting: plan.waiting });
         }
-        outcome.known.remember(look, &acted);
+        outcome.known.contests = std::mem::take(&mut owned.contests);
+        outcome.known.remember(look, &mut acted, (now, resync));
+        let contests = outcome.known.contests.due();
+        outcome.dates.extend(contests.map(|it| (it, Occasion::Glance)));
         if occasion == Occasion::Look {
             let reading = outcome.unseen.as_ref().is_some_and(|it| it.cause == Cause::Busy);
             outcome.known.look.too_early = reading;
@@ -93,10 +98,11 @@ impl Outcome {
         if let (Some(wanted), Some(found), Some(inputs)) = (wanted, found, desired.inputs) {
             outcome.known.look.refused.retain(|it| found.iter().any(|found| found.digest == *it));
             let failing = plan.failing.into_iter().chain(std::mem::take(&mut acted.failing));
+            let unwritten = plan.unwritten.into_iter().chain(std::mem::take(&mut acted.unwritten));
             let delivered = Delivered {
                 secrets: written(found, &acted.deeds),
                 failing: failing.collect(),
-                unwritten: std::mem::take(&mut acted.unwritten),
+                unwritten: unwritten.collect(),
                 mint: acted.mint.clone(),
             };
             let proof = outcome.known.look.proof;
@@ -110,7 +116,7 @@ impl Outcome {
         }
         outcome.observed = observed;
         outcome.deeds = acted.deeds;
-        outcome.weigh(acted.problem, acted.mint);
+        outcome.weigh(acted.problem.or(plan.unremoved), acted.mint);
         outcome
     }
 
@@ -181,18 +187,28 @@ impl Outcome {
 impl Known {
     /// What is known after a pass. A new credential answers what was known of the former, but
     /// does not make one good that the registry has refused: it may still be somewhere.
-    fn remember(&mut self, look: Look, acted: &Acted) {
+    fn remember(
+        &mut self,
+        look: Look,
+        acted: &mut Acted,
+        (now, resync): (Timestamp, SignedDuration),
+    ) {
         self.look = look;
+        for (object, failed) in acted.writes.drain(..) {
+            match failed {
+                None => self.contests.wrote(object, now),
+                Some(problem) => self.contests.refused(object, problem, resync, now),
+            }
+        }
         let minted = acted.deeds.iter().find_map(|deed| match deed {
-            Deed::Minted(digest) => Some(digest.clone()),
+            Deed::Minted(credential) => Some(Arc::clone(credential)),
             _ => None,
         });
-        if let Some(digest) = minted {
+        if let Some(credential) = minted {
             let Look { registry, principal, problem, undone, refused, .. } =
                 std::mem::take(&mut self.look);
             self.look = Look { registry, principal, problem, undone, refused, ..Look::default() };
-            let written = acted.deeds.iter().any(|it| matches!(it, Deed::Provided(..)));
-            self.accepted = written.then_some(digest).or(self.accepted.take());
+            self.accepted = Some(credential);
         } else if acted.mint.is_some() {
             self.look.refusal.clone_from(&acted.mint);
         }

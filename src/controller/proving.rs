@@ -50,7 +50,7 @@ impl Observation {
                 credentials.push(secret);
             }
         }
-        let accepted = self.owned.accepted.as_ref();
+        let accepted = self.owned.accepted.as_ref().map(|it| &it.digest);
         credentials.sort_by_key(|it| accepted != Some(&it.digest));
         credentials.into_iter().take(MOST).cloned().collect()
     }

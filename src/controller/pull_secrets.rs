@@ -1,5 +1,7 @@
 //! Acting on pull secrets: makes a credential or copies one, and writes it to its namespaces.
 
+use std::sync::Arc;
+
 use futures::{FutureExt, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
@@ -69,35 +71,26 @@ impl Actor<'_> {
             .collect();
         let mut writes = futures::stream::iter(writes).buffer_unordered(WRITES);
         while let Some((target, result)) = writes.next().await {
+            acted.wrote(target.object(), result.as_ref().err());
+            let failing = |problem| Failing { namespace: target.namespace.clone(), problem };
             match result {
                 Ok(secret) => acted.deeds.push(Deed::Provided(target.clone(), Box::new(secret))),
                 Err(problem) if problem.cause == Cause::NotOurs => {
-                    acted.failing.push(Failing { namespace: target.namespace.clone(), problem });
+                    acted.failing.push(failing(problem));
                 }
-                Err(problem) => {
-                    acted.unwritten.push(Failing { namespace: target.namespace.clone(), problem });
-                }
+                Err(problem) => acted.unwritten.push(failing(problem)),
             }
         }
     }
 
-    async fn written(&self, origin: &Origin, acted: &mut Acted) -> Result<Written, Problem> {
-        if let Some(copied) = self.copied(origin).await {
-            return Ok(copied);
+    async fn written(&self, origin: &Origin, acted: &mut Acted) -> Result<Arc<Written>, Problem> {
+        match (origin, self.accepted) {
+            (Origin::Accepted, Some(accepted)) => Ok(Arc::clone(accepted)),
+            _ => self.minted(acted).await,
         }
-        self.minted(acted).await
     }
 
-    /// The content of the Secret to copy, if it still is what this process had accepted. That it
-    /// cannot be read is no reason to wait: a new credential is as good.
-    async fn copied(&self, origin: &Origin) -> Option<Written> {
-        let Origin::Copy { namespace, name, digest } = origin else { return None };
-        let doing = format!("reading Secret {name} in namespace {namespace}");
-        let secret = within(&doing, self.secrets(namespace).get_opt(name)).await.ok()??;
-        Written::of(&secret).filter(|it| it.digest() == *digest)
-    }
-
-    async fn minted(&self, acted: &mut Acted) -> Result<Written, Problem> {
+    async fn minted(&self, acted: &mut Acted) -> Result<Arc<Written>, Problem> {
         let Some(Making { spec, source, refusal, role_since }) = &self.making else {
             let text = "making a credential: acr-attach has a fault; please report it";
             return Err(Problem::new(Cause::Internal, text));
@@ -128,8 +121,8 @@ impl Actor<'_> {
             renew: credential.life.map(|it| renewal(now, it, fastrand::f64())),
             credential: &credential,
         };
-        let written = content.write();
-        acted.deeds.push(Deed::Minted(written.digest()));
+        let written = Arc::new(content.write());
+        acted.deeds.push(Deed::Minted(Arc::clone(&written)));
         Ok(written)
     }
 
@@ -162,14 +155,15 @@ impl Actor<'_> {
         let (key, reduced) = reduced.ok_or_else(|| {
             Problem::new(Cause::Unavailable, format!("{doing}: the answer has no name"))
         })?;
+        let version = version(stored.resource_version().as_deref());
+        self.watches.secrets.note(key, version, reduced.clone());
         if !reduced.intact {
+            let changes = secrets::differences(&manifest, &stored).join(", ");
             let text = format!(
-                "{doing}: something changes it as it is written; exempt it from mutating admission (label app.kubernetes.io/managed-by=acr-attach)"
+                "exempt Secret {name} in namespace {namespace} (label app.kubernetes.io/managed-by=acr-attach) from mutating admission: {doing}, it came back with another {changes}"
             );
             return Err(Problem::new(Cause::ExternallyManaged, text));
         }
-        let version = version(stored.resource_version().as_deref());
-        self.watches.secrets.note(key, version, reduced.clone());
         Ok(reduced)
     }
 
@@ -180,6 +174,10 @@ impl Actor<'_> {
     /// Secret that was applied with `stringData` (kubernetes issue 118519).
     async fn uid_there(&self, target: &Target, doing: &str) -> Result<Option<String>, Problem> {
         let Target { namespace, name, uid, .. } = target;
+        if let (Some(uid), true) = (uid, target.immutable) {
+            self.delete(namespace, name, uid).await?;
+            return Ok(None);
+        }
         if uid.is_some() || self.watches.show_all_secrets {
             return Ok(uid.clone());
         }
@@ -194,12 +192,16 @@ impl Actor<'_> {
     /// Deletes a Secret of ours, and not one of the same name that came later.
     pub(super) async fn withdraw(&self, secret: &StoredSecret) -> Result<(), Problem> {
         let StoredSecret { namespace, name, uid, .. } = secret;
+        self.delete(namespace, name, uid).await
+    }
+
+    async fn delete(&self, namespace: &str, name: &str, uid: &str) -> Result<(), Problem> {
         let doing = format!("deleting Secret {name} in namespace {namespace}");
-        let preconditions = Preconditions { uid: Some(uid.clone()), resource_version: None };
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
         let params = DeleteParams::default().preconditions(preconditions);
         match within(&doing, self.secrets(namespace).delete(name, &params)).await {
             Err(problem) if problem.cause != Cause::NotFound => return Err(problem),
-            _ => self.watches.secrets.note_deleted(&(namespace.clone(), name.clone())),
+            _ => self.watches.secrets.note_deleted(&(namespace.to_owned(), name.to_owned())),
         }
         Ok(())
     }

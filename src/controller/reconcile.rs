@@ -106,6 +106,9 @@ async fn work(
     let mut known = before.map(|it| it.known.clone()).unwrap_or_default();
     let same = before.is_some_and(|it| it.trigger == *trigger);
     known.wanted = known.wanted.filter(|_| same).or(Some(now));
+    if before.is_some_and(|it| trigger.asks_more_than(&it.trigger)) {
+        known.contests.retry();
+    }
     let pass = Box::pin(attach(object, occasion, &known, lost, ctx));
     let pass = survive(pass, &known, &ctx.metrics);
     let name = object.name_any();
@@ -208,15 +211,16 @@ fn is_by_role(task: &Task) -> bool {
 async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
     let Pass { task, occasion, known, ctx, .. } = pass;
     let now = Timestamp::now();
-    let mut seen = Observation::new(pass, now);
+    let mut seen = Observation::new(pass);
     if let Task::Attach(attachment) = task {
         seen.observed.method = Some(attachment.method.in_use());
         seen.observed.remark.clone_from(&known.remark);
     }
     seen.cluster(task, ctx).await;
+    seen.owned.observe_contests(&seen.desired, now);
     let mut acted = Acted::default();
     if !suspended {
-        let first = plan::first(&seen.desired, &seen.owned);
+        let first = plan::first(&seen.desired, &seen.owned, now);
         acted = act(&first, &actor(pass, &seen, None)).await;
         seen.failing = first.failing;
     }
@@ -235,7 +239,8 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
     seen.take(&acted.deeds);
     acted.extend(act(&plan, &actor(pass, &seen, seen.making(pass))).await);
     plan.failing.append(&mut seen.failing);
-    let outcome = Outcome::of(seen, plan, acted, (known, occasion), now);
+    let at = (now, ctx.intervals.resync);
+    let outcome = Outcome::of(seen, plan, acted, (known, occasion), at);
     if suspended { outcome.suspended() } else { outcome }
 }
 
@@ -252,7 +257,7 @@ fn decide(seen: &Observation, now: Timestamp, ctx: &Context) -> plan::Plan {
 }
 
 fn actor<'a>(
-    Pass { object, ctx, .. }: Pass<'a>,
+    Pass { object, ctx, known, .. }: Pass<'a>,
     seen: &'a Observation,
     making: Option<Making<'a>>,
 ) -> Actor<'a> {
@@ -266,6 +271,7 @@ fn actor<'a>(
         session: seen.session.as_ref(),
         locks: &ctx.locks,
         making,
+        accepted: known.accepted.as_ref(),
     }
 }
 

@@ -75,7 +75,7 @@ pub async fn report(
     let ended = Ended { outcome, history: &history, unreported, before, due };
     let next = ended.next(&ctx.intervals, now);
     let written = written.ok().flatten().or(before.and_then(|it| it.written.clone()));
-    let known = remember(outcome, now);
+    let known = remember(outcome);
     ctx.memory.keep(&object.name_any(), Recollection { trigger, next, history, written, known });
     next.pass.duration_since(Timestamp::now()).max(SignedDuration::ZERO)
 }
@@ -97,16 +97,9 @@ fn judged<'a>(object: &RegistryAttachment, outcome: &'a Outcome, due: bool) -> v
 }
 
 /// What is known from now on.
-fn remember(outcome: &Outcome, now: Timestamp) -> Known {
+fn remember(outcome: &Outcome) -> Known {
     let mut known = outcome.known.clone();
     known.wanted = known.wanted.filter(|_| outcome.waits_for_azure());
-    for deed in &outcome.deeds {
-        if let Deed::EntryAdded(account, secret) = deed
-            && !account.names(secret)
-        {
-            known.added((account.namespace.clone(), account.name.clone()), now);
-        }
-    }
     known
 }
 

@@ -1,5 +1,7 @@
 //! Pull secrets as Kubernetes stores them, to what decisions need and back.
 
+use std::fmt;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
@@ -13,7 +15,7 @@ use crate::api::RegistryAttachment;
 use crate::azure::Credential;
 use crate::domain::cluster::{Owner, StoredSecret};
 use crate::domain::names::LoginServer;
-use crate::domain::plan::Target;
+use crate::domain::plan::{Accepted, Target};
 use crate::domain::proof::Proof;
 use crate::domain::pull_secret::{Inputs, digest};
 
@@ -87,11 +89,17 @@ impl Content<'_> {
     }
 }
 
-/// The same for every namespace: content and annotations. It has no `Debug`, since it holds the
-/// credential.
+/// The same for every namespace: content and annotations.
 pub struct Written {
     data: Vec<u8>,
     annotations: Vec<(&'static str, String)>,
+}
+
+/// Shows no credential.
+impl fmt::Debug for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Written").field("annotations", &self.annotations).finish_non_exhaustive()
+    }
 }
 
 impl Written {
@@ -115,6 +123,21 @@ impl Written {
             bytes.extend(format!("\n{name}={value}").into_bytes());
         }
         digest(&bytes)
+    }
+
+    /// What decisions need to know of it.
+    pub fn accepted(&self) -> Option<Accepted> {
+        let annotation = |name: &str| {
+            let found = self.annotations.iter().find(|(it, _)| *it == name);
+            found.map(|(_, value)| value.as_str())
+        };
+        let time = |name: &str| annotation(name).and_then(|it| it.parse().ok());
+        Some(Accepted {
+            digest: self.digest(),
+            inputs: annotation(INPUTS)?.parse().ok()?,
+            expires: time(EXPIRES),
+            renew: time(RENEW),
+        })
     }
 
     /// The Secret to apply. The uid keeps it from one of the same name that came later; nothing
@@ -157,6 +180,26 @@ impl Written {
     }
 }
 
+/// What of a Secret is not as it was to be written: names of fields, and no value.
+pub fn differences(manifest: &Value, stored: &Secret) -> Vec<String> {
+    let stored = serde_json::to_value(stored).unwrap_or_default();
+    let mut found = Vec::new();
+    for (place, fields) in
+        [("/data", "data"), ("/metadata/labels", "label"), ("/metadata/annotations", "annotation")]
+    {
+        let wanted = manifest.pointer(place).and_then(Value::as_object);
+        for (name, value) in wanted.into_iter().flatten() {
+            if stored.pointer(place).and_then(|it| it.get(name)) != Some(value) {
+                found.push(format!("{fields} {name}"));
+            }
+        }
+    }
+    if found.is_empty() {
+        found.push("owner reference".to_owned());
+    }
+    found
+}
+
 /// A Secret without its content.
 pub fn reduce(secret: &Secret) -> Option<(Key, StoredSecret)> {
     let (namespace, name) = (secret.namespace()?, secret.name_any());
@@ -164,13 +207,16 @@ pub fn reduce(secret: &Secret) -> Option<(Key, StoredSecret)> {
     let annotation = |name: &str| annotations.get(name);
     let time = |name: &str| annotation(name).and_then(|it| it.parse::<Timestamp>().ok());
     let uid = secret.uid()?;
-    let label = secret.labels().get(ATTACHMENT).cloned();
+    let is_pull_secret = secret.type_.as_deref() == Some(TYPE);
+    let label = secret.labels().get(ATTACHMENT).filter(|_| is_pull_secret).cloned();
     let managed = secret.labels().get(MANAGED_BY.0).is_some_and(|it| it == MANAGED_BY.1);
-    let owners = owners(secret);
+    let owners = if is_pull_secret { owners(secret) } else { Vec::new() };
     let labelled = owners.is_empty() || owners.iter().any(|it| label.as_ref() == Some(&it.uid));
     let written = Written::of(secret);
     let stored = StoredSecret {
-        intact: written.is_some() && managed && labelled && secret.type_.as_deref() == Some(TYPE),
+        immutable: secret.immutable == Some(true),
+        intact: written.is_some() && managed && labelled && is_pull_secret,
+        written_by: None,
         digest: written.map_or_else(String::new, |it| it.digest()),
         inputs: annotation(INPUTS).and_then(|it| it.parse().ok()),
         created: secret.creation_timestamp().map(|it| it.0).unwrap_or_default(),
@@ -184,7 +230,8 @@ pub fn reduce(secret: &Secret) -> Option<(Key, StoredSecret)> {
         owners,
         label,
     };
-    Some(((namespace, name), stored))
+    let written_by = if stored.intact { None } else { written_by(secret) };
+    Some(((namespace, name), StoredSecret { written_by, ..stored }))
 }
 
 fn owners(secret: &Secret) -> Vec<Owner> {
@@ -193,6 +240,12 @@ fn owners(secret: &Secret) -> Vec<Owner> {
     all.filter(|it| ours(&it.api_version) && it.kind == RegistryAttachment::kind(&()))
         .map(|it| Owner { uid: it.uid.clone(), name: it.name.clone() })
         .collect()
+}
+
+/// The field manager that wrote it last, as far as it tells.
+fn written_by(secret: &Secret) -> Option<String> {
+    let all = secret.managed_fields().iter();
+    all.max_by_key(|it| it.time.as_ref().map(|it| it.0))?.manager.clone()
 }
 
 fn content(secret: &Secret) -> Option<&[u8]> {

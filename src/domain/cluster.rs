@@ -31,13 +31,18 @@ pub struct StoredSecret {
     /// Its uid.
     pub uid: String,
     /// The attachments in its owner references. More than one while garbage collection has not
-    /// yet removed one that is gone.
+    /// yet removed one that is gone. None for a Secret of another type than pull secrets have:
+    /// acr-attach cannot have made it, and the type of a Secret never changes.
     pub owners: Vec<Owner>,
     /// The uid in its label `acr-attach.dev/attachment`. It marks what garbage collection has
-    /// left without an owner.
+    /// left without an owner. None for a Secret of another type.
     pub label: Option<String>,
-    /// Whether it is as it was written: content, type, labels and our annotations.
+    /// Whether the API server refuses each change of it (`immutable: true`).
+    pub immutable: bool,
+    /// Whether it is as it was written: content, labels and our annotations.
     pub intact: bool,
+    /// The field manager that wrote it last.
+    pub written_by: Option<String>,
     /// SHA-256 of its content, in hex.
     pub digest: String,
     /// What it was made from.
@@ -100,15 +105,18 @@ pub struct ServiceAccount {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Its `imagePullSecrets` as read; absent: there is no such list.
+    /// The names in its `imagePullSecrets` as stored, an entry without a name as empty text;
+    /// absent: there is no such list.
     pub pull_secrets: Option<Vec<String>>,
     /// Our marks on entries of that list: the name of the pull secret, and the uid of the
     /// attachment that added it.
     pub marks: BTreeMap<String, String>,
     /// Whether it has annotations at all, ours or others'.
     pub is_annotated: bool,
-    /// Whether a tool that applies manifests owns the list, and would take our entry out again.
-    pub is_list_applied: bool,
+    /// The tool that applies the list from a manifest, and would take our entry out again.
+    pub applied_by: Option<String>,
+    /// The field manager that wrote the list last.
+    pub written_by: Option<String>,
 }
 
 impl ServiceAccount {

@@ -7,6 +7,7 @@ pub mod attachment;
 pub mod check;
 pub mod claims;
 pub mod cluster;
+pub mod contest;
 pub mod docker_config;
 pub mod facts;
 pub mod image;

@@ -68,6 +68,8 @@ pub enum Cause {
     NotOurs,
     /// Another tool keeps what would have to be changed.
     ExternallyManaged,
+    /// Admission in the cluster refuses a write: a quota, a policy or a webhook.
+    AdmissionDenied,
     /// Auto cannot tell whether the cluster is AKS; or Azure refuses for a reason that is not
     /// known here.
     Undetermined,
@@ -122,6 +124,7 @@ impl Cause {
             Self::NotAllowed => Reason::NotAllowed,
             Self::NotOurs => Reason::NotOurs,
             Self::ExternallyManaged => Reason::ExternallyManaged,
+            Self::AdmissionDenied => Reason::AdmissionDenied,
             Self::Undetermined => Reason::Undetermined,
             Self::AuthenticationFailed => Reason::AuthenticationFailed,
             Self::AccessDenied => Reason::AccessDenied,
@@ -148,6 +151,7 @@ impl Cause {
             | Self::QuotaExceeded
             | Self::Locked => Stalls::AtOnce,
             Self::Undetermined
+            | Self::AdmissionDenied
             | Self::AuthenticationFailed
             | Self::AccessDenied
             | Self::NotFound => Stalls::After(1),
@@ -158,6 +162,13 @@ impl Cause {
             | Self::Busy
             | Self::Queued { .. } => Stalls::Never,
         }
+    }
+
+    /// Whether somebody else decides what becomes of a write, so that repeating it at once changes
+    /// nothing.
+    #[must_use]
+    pub fn is_decided_by_others(self) -> bool {
+        matches!(self, Self::NotOurs | Self::ExternallyManaged | Self::AdmissionDenied)
     }
 
     /// Whether nothing is wrong: others are at it, or come before.
@@ -175,12 +186,13 @@ impl Cause {
 
 /// One of each, for tests that go through all of them.
 #[cfg(test)]
-pub(crate) const ALL: [Cause; 17] = [
+pub(crate) const ALL: [Cause; 18] = [
     Cause::InvalidSpec,
     Cause::Unsupported,
     Cause::NotAllowed,
     Cause::NotOurs,
     Cause::ExternallyManaged,
+    Cause::AdmissionDenied,
     Cause::Undetermined,
     Cause::AuthenticationFailed,
     Cause::AccessDenied,

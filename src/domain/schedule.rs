@@ -139,7 +139,10 @@ pub fn retry(cause: Cause, failures: u32, intervals: &Intervals, jitter: f64) ->
         | Cause::ExternallyManaged => resync,
         Cause::QuotaExceeded | Cause::Locked => seconds(1800).min(resync),
         Cause::Undetermined | Cause::Internal => growing(60, 600),
-        Cause::AuthenticationFailed | Cause::AccessDenied | Cause::NotFound => growing(10, 600),
+        Cause::AuthenticationFailed
+        | Cause::AccessDenied
+        | Cause::AdmissionDenied
+        | Cause::NotFound => growing(10, 600),
         Cause::Propagating => growing(5, 60),
         Cause::Unavailable => growing(5, 300),
         Cause::Throttled { retry_after } => asked(retry_after),

@@ -5,7 +5,7 @@ use futures::future::join_all;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::config::Kubeconfig;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use serde_json::{Value, json};
@@ -149,17 +149,27 @@ impl World {
         manifest: &Value,
         params: &PatchParams,
     ) -> kube::Result<DynamicObject> {
+        let (api, name) = self.api_of(manifest);
+        api.patch(&name, params, &Patch::Apply(manifest)).await
+    }
+
+    /// Deletes any object.
+    pub async fn delete_object(&self, manifest: &Value) {
+        let (api, name) = self.api_of(manifest);
+        api.delete(&name, &DeleteParams::default()).await.unwrap();
+    }
+
+    fn api_of(&self, manifest: &Value) -> (Api<DynamicObject>, String) {
         let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
         let version = text(&manifest["apiVersion"]);
         let (group, version) = version.split_once('/').unwrap_or(("", &version));
         let kind = GroupVersionKind::gvk(group, version, &text(&manifest["kind"]));
         let resource = ApiResource::from_gvk(&kind);
-        let api: Api<DynamicObject> = match manifest["metadata"]["namespace"].as_str() {
+        let api = match manifest["metadata"]["namespace"].as_str() {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         };
-        let name = text(&manifest["metadata"]["name"]);
-        api.patch(&name, params, &Patch::Apply(manifest)).await
+        (api, text(&manifest["metadata"]["name"]))
     }
 }
 

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::secrets::{Dates, surplus_from};
 use super::{Delivery, Desired, Failing, Finalizer, Owned, Plan, Step};
 use crate::domain::cluster::ServiceAccount;
+use crate::domain::contest::Kept;
 use crate::domain::problem::{Cause, Problem};
 
 const FINALIZER: Finalizer = Finalizer::ServiceAccounts;
@@ -12,18 +13,21 @@ const FINALIZER: Finalizer = Finalizer::ServiceAccounts;
 /// Lists what comes before everything else: entries in service accounts. A pod copies the names
 /// when it is admitted, and never again, while a Secret that is missing then is only waited for.
 #[must_use]
-pub fn first(desired: &Desired, owned: &Owned) -> Plan {
+pub fn first(desired: &Desired, owned: &Owned, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let mut steps = Vec::new();
     for account in owned.accounts.iter().flatten() {
         let Some(secret) = wanted_in(account, desired, owned) else { continue };
+        let namespace = account.namespace.clone();
+        let object = entry(account, &secret);
         if holds(account, &secret, owned) {
+            let problem = owned.contests.unsettled(&object).cloned();
+            plan.failing.extend(problem.map(|problem| Failing { namespace, problem }));
             continue;
         }
-        match obstacle(account, &secret, owned) {
-            Some(problem) => {
-                plan.failing.push(Failing { namespace: account.namespace.clone(), problem });
-            }
+        let applied = || applied_by_a_tool(account, &secret);
+        match owned.contests.blocks(&object, now).cloned().or_else(applied) {
+            Some(problem) => plan.failing.push(Failing { namespace, problem }),
             None => steps.push(Step::AddEntry(account.clone(), secret)),
         }
     }
@@ -45,11 +49,18 @@ pub(super) fn remove(desired: &Desired, owned: &Owned, dates: Dates, plan: &mut 
     for account in accounts {
         for secret in account.marks.keys().filter(|it| account.is_marked(it, &owned.uid)) {
             let due = removal(account, secret, desired, owned, dates);
-            if due.is_some_and(|it| it <= dates.now) {
-                due_now.push((account.clone(), secret.clone()));
-            } else {
-                remains = true;
-                plan.is_due(due);
+            let removal = Kept::Removal(Box::new(entry(account, secret)));
+            let blocked = owned.contests.blocks(&removal, dates.now);
+            match due.filter(|it| *it <= dates.now) {
+                Some(_) if blocked.is_none() => due_now.push((account.clone(), secret.clone())),
+                Some(_) => {
+                    remains = true;
+                    plan.unremoved = plan.unremoved.take().or(blocked.cloned());
+                }
+                None => {
+                    remains = true;
+                    plan.is_due(due);
+                }
             }
         }
     }
@@ -112,21 +123,21 @@ fn has(account: &ServiceAccount, owned: &Owned) -> bool {
     account.marks.values().any(|uid| *uid == owned.uid)
 }
 
-fn obstacle(account: &ServiceAccount, secret: &str, owned: &Owned) -> Option<Problem> {
-    let ServiceAccount { namespace, name, .. } = account;
-    let why = if account.names(secret) {
-        return None;
-    } else if account.is_list_applied {
-        "a tool that applies manifests owns that list and would take the entry out again"
-    } else if owned.contested.contains(&(namespace.clone(), name.clone())) {
-        "somebody took the entry out again more than 3 times in 10 minutes"
-    } else {
-        return None;
-    };
+/// The object that an entry is.
+#[must_use]
+pub fn entry(account: &ServiceAccount, secret: &str) -> Kept {
+    let ServiceAccount { namespace, name, .. } = account.clone();
+    Kept::Entry { namespace, account: name, secret: secret.to_owned() }
+}
+
+/// Why an entry is not added: a tool that applies manifests would take it out at its next run.
+fn applied_by_a_tool(account: &ServiceAccount, secret: &str) -> Option<Problem> {
+    let ServiceAccount { namespace, name, applied_by, .. } = account;
+    let tool = applied_by.as_ref().filter(|_| !account.names(secret))?;
     Some(Problem::new(
         Cause::ExternallyManaged,
         format!(
-            "adding {secret} to imagePullSecrets of service account {name} in namespace {namespace}: {why}; add `- name: {secret}` to imagePullSecrets in its manifest"
+            "add `- name: {secret}` to imagePullSecrets in the manifest of service account {name} in namespace {namespace}: {tool} applies that list, and would take an entry of acr-attach out again"
         ),
     ))
 }

@@ -18,9 +18,9 @@ use super::problem::Problem;
 use super::pull_secret::{Accounts, Inputs};
 use crate::api::FINALIZERS;
 
-pub use entries::first;
+pub use entries::{entry, first};
 pub use grants::{Amendment, Grant, Release, held_since, join, release};
-pub use owned::{Assignments, Owned};
+pub use owned::{Accepted, Assignments, Owned};
 use secrets::Dates;
 pub use secrets::{Origin, Target, in_the_way};
 
@@ -152,6 +152,10 @@ pub struct Plan {
     pub blocked: Option<Problem>,
     /// What stands in the way in single namespaces.
     pub failing: Vec<Failing>,
+    /// Why single Secrets are not written now. One that is there may serve on.
+    pub unwritten: Vec<Failing>,
+    /// Why something in the cluster that is no longer desired is not removed now.
+    pub unremoved: Option<Problem>,
 }
 
 /// Why a namespace is not served.
@@ -185,7 +189,7 @@ impl Plan {
                 _ => false,
             });
         }
-        Self { lead: None, roles: Vec::new(), ..self }
+        Self { lead: None, roles: Vec::new(), unremoved: None, ..self }
     }
 }
 

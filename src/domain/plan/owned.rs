@@ -1,12 +1,13 @@
 //! What there is before a plan is made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::Finalizer;
+use super::{Delivery, Desired, Finalizer};
 use crate::domain::claims::Claim;
 use crate::domain::cluster::{ServiceAccount, StoredSecret};
+use crate::domain::contest::{Contests, Kept, Standing};
 use crate::domain::facts::RoleAssignment;
 use crate::domain::names::RegistryId;
 use crate::domain::pull_secret::Inputs;
@@ -24,14 +25,36 @@ pub struct Owned {
     pub secrets: Option<Vec<StoredSecret>>,
     /// Uids of attachments that are gone, and whose Secrets nobody claims any more.
     pub gone: BTreeSet<String>,
-    /// The digest of the credential that this process last had accepted.
-    pub accepted: Option<String>,
+    /// The credential that this process last had accepted, and still holds.
+    pub accepted: Option<Accepted>,
     /// The digests of credentials that the registry has refused.
     pub refused: BTreeSet<String>,
     /// The service accounts.
     pub accounts: Option<Vec<ServiceAccount>>,
-    /// Service accounts, by namespace and name, from which our entry was taken too often.
-    pub contested: BTreeSet<(String, String)>,
+    /// Which writes to Secrets and service accounts others refuse or undo.
+    pub contests: Contests,
+}
+
+/// A credential that Entra and the registry have accepted, without its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The digest of the Secrets that hold it.
+    pub digest: String,
+    /// What it was made from.
+    pub inputs: Inputs,
+    /// When it ends; absent: it does not tell.
+    pub expires: Option<Timestamp>,
+    /// When it is to be renewed.
+    pub renew: Option<Timestamp>,
+}
+
+impl Accepted {
+    /// Whether it was made from exactly that, and is not to be renewed yet.
+    #[must_use]
+    pub fn is_fresh(&self, inputs: &Inputs, now: Timestamp) -> bool {
+        let later = |it: Option<Timestamp>| it.is_none_or(|it| now < it);
+        self.inputs == *inputs && later(self.expires) && later(self.renew)
+    }
 }
 
 /// The role assignments on a registry and above it, ours and others'.
@@ -89,5 +112,94 @@ impl Owned {
     #[must_use]
     pub fn is_fresh(&self, secret: &StoredSecret, inputs: &Inputs, now: Timestamp) -> bool {
         self.serves(secret, inputs, now) && secret.is_fresh(inputs, now)
+    }
+
+    /// Compares what was written before with what the cluster shows now.
+    pub fn observe_contests(&mut self, desired: &Desired, now: Timestamp) {
+        let mut contests = std::mem::take(&mut self.contests);
+        let shown = Shown::of(desired, self);
+        contests.observe(|it| shown.standing(it), now);
+        self.contests = contests;
+    }
+}
+
+/// What the cluster shows, by name.
+struct Shown<'a> {
+    owned: &'a Owned,
+    desired: &'a Desired,
+    deliveries: BTreeMap<&'a str, &'a Delivery>,
+    secrets: Option<BTreeMap<(&'a str, &'a str), &'a StoredSecret>>,
+    accounts: Option<BTreeMap<(&'a str, &'a str), &'a ServiceAccount>>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(desired: &'a Desired, owned: &'a Owned) -> Self {
+        let deliveries = desired.deliveries.iter().flatten();
+        let secrets = owned.secrets.as_ref();
+        let accounts = owned.accounts.as_ref();
+        Self {
+            owned,
+            desired,
+            deliveries: deliveries.map(|it| (it.namespace.as_str(), it)).collect(),
+            secrets: secrets.map(|all| {
+                all.iter().map(|it| ((it.namespace.as_str(), it.name.as_str()), it)).collect()
+            }),
+            accounts: accounts.map(|all| {
+                all.iter().map(|it| ((it.namespace.as_str(), it.name.as_str()), it)).collect()
+            }),
+        }
+    }
+
+    fn standing(&self, object: &Kept) -> Standing {
+        if self.desired.deliveries.is_none() {
+            return Standing::Unknown;
+        }
+        match object {
+            Kept::Secret { namespace, name } => self.secret(namespace, name),
+            Kept::Entry { namespace, account, secret } => self.entry(namespace, account, secret),
+            Kept::Removal(object) if self.is_left(object) => Standing::Undone(None),
+            Kept::Removal(_) => Standing::Unwanted,
+        }
+    }
+
+    /// Whether an object is there that the attachment made and does not ask for any more.
+    fn is_left(&self, object: &Kept) -> bool {
+        let uid = &self.owned.uid;
+        match object {
+            Kept::Secret { namespace, name } => {
+                let found = self.secrets.as_ref().and_then(|it| it.get(&(namespace, name)));
+                let asked = self.deliveries.get(namespace.as_str());
+                found.is_some_and(|it| it.is_of(uid)) && asked.is_none_or(|it| it.name != *name)
+            }
+            Kept::Entry { namespace, account, secret } => {
+                let found = self.accounts.as_ref().and_then(|it| it.get(&(namespace, account)));
+                found.is_some_and(|it| it.is_marked(secret, uid))
+                    && self.entry(namespace, account, secret) == Standing::Unwanted
+            }
+            Kept::Removal(_) => false,
+        }
+    }
+
+    fn secret(&self, namespace: &str, name: &str) -> Standing {
+        let Some(secrets) = &self.secrets else { return Standing::Unknown };
+        let asked = self.deliveries.get(namespace).is_some_and(|it| it.name == name);
+        match secrets.get(&(namespace, name)) {
+            None if asked => Standing::Undone(None),
+            None => Standing::Unwanted,
+            Some(it) if !self.owned.may_write(it) => Standing::Unwanted,
+            Some(it) if it.is_of(&self.owned.uid) && it.intact => Standing::Stands,
+            Some(it) => Standing::Undone(it.written_by.clone()),
+        }
+    }
+
+    fn entry(&self, namespace: &str, name: &str, secret: &str) -> Standing {
+        let Some(accounts) = &self.accounts else { return Standing::Unknown };
+        let asked = self.desired.accounts.include(name)
+            && self.deliveries.get(namespace).is_some_and(|it| it.name == secret);
+        match accounts.get(&(namespace, name)) {
+            Some(it) if asked && it.names(secret) => Standing::Stands,
+            Some(it) if asked => Standing::Undone(it.written_by.clone()),
+            _ => Standing::Unwanted,
+        }
     }
 }

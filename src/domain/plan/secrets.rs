@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Delivery, Desired, Failing, Owned, Plan, Step, entries};
 use crate::domain::cluster::StoredSecret;
+use crate::domain::contest::Kept;
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::pull_secret::Inputs;
 
@@ -18,6 +19,17 @@ pub struct Target {
     pub uid: Option<String>,
     /// Whether somebody has changed what is there.
     pub edited: bool,
+    /// Whether the API server refuses each change of what is there, so that it has to be deleted
+    /// and made anew.
+    pub immutable: bool,
+}
+
+impl Target {
+    /// The object that the write is about.
+    #[must_use]
+    pub fn object(&self) -> Kept {
+        Kept::Secret { namespace: self.namespace.clone(), name: self.name.clone() }
+    }
 }
 
 /// Where its credential comes from.
@@ -25,15 +37,8 @@ pub struct Target {
 pub enum Origin {
     /// A new one, made and proven for all targets together.
     Mint,
-    /// The one that was accepted before, from a Secret that holds it.
-    Copy {
-        /// The namespace of that Secret.
-        namespace: String,
-        /// Its name.
-        name: String,
-        /// The digest that its content must have.
-        digest: String,
-    },
+    /// The one that this process had accepted before, and still holds.
+    Accepted,
 }
 
 /// What removals depend on.
@@ -52,8 +57,9 @@ pub(super) struct Dates {
 /// | desired | found | step |
 /// |---|---|---|
 /// | yes | one of ours, fresh | – |
-/// | yes | nothing, or one of ours that was changed or is due | `Provide`: the credential that others hold, if it is fresh |
-/// | yes | the same, and nobody knows of another one that is fresh | `Provide` a new one, to all that need it |
+/// | yes | nothing, or one of ours that was changed or is due | `Provide`: the credential that was accepted last, if it is fresh |
+/// | yes | the same, and the last one is not fresh | `Provide` a new one, to all that need it |
+/// | yes | the same, and others refused or undid the last writes | nothing until the contest allows the next try |
 /// | yes | somebody else's | failing, `NotOurs` |
 /// | no, another in that namespace | one of ours | `Withdraw` when the other has served long enough, and service accounts name it |
 /// | no, a role is | one of ours | `Withdraw` when the role has counted long enough |
@@ -69,9 +75,7 @@ pub(super) fn plan(desired: &Desired, owned: &Owned, dates: Dates, plan: &mut Pl
         }
         match removal(secret, desired, owned, dates) {
             // Each on its own: that one cannot be deleted must not keep the others.
-            Some(due) if due <= dates.now => {
-                plan.parts.push(vec![Step::Withdraw(secret.clone())]);
-            }
+            Some(due) if due <= dates.now => withdraw(secret, owned, dates.now, plan),
             due => {
                 plan.is_due(due);
                 kept.extend(waiting(secret, desired));
@@ -102,7 +106,7 @@ fn provide(
     now: Timestamp,
     plan: &mut Plan,
 ) -> Option<Step> {
-    let (mut stale, mut donor) = (Vec::new(), None);
+    let mut stale = Vec::new();
     for delivery in deliveries {
         let found = owned.secret(&delivery.namespace, &delivery.name);
         if let Some(foreign) = found.filter(|it| !owned.may_write(it)) {
@@ -110,14 +114,46 @@ fn provide(
             continue;
         }
         match found.filter(|it| owned.is_fresh(it, inputs, now)) {
-            Some(found) => {
-                plan.is_due(found.renew);
-                donor = donor.or_else(|| as_donor(found, owned));
-            }
+            Some(found) => plan.is_due(found.renew),
             None => stale.push(target(delivery, found)),
         }
     }
-    (!stale.is_empty()).then(|| Step::Provide(stale, donor.unwrap_or(Origin::Mint)))
+    stale.retain(|it| is_free(it, owned, now, plan));
+    for target in deliveries.iter().map(|it| target(it, None)) {
+        if let Some(problem) = owned.contests.unsettled(&target.object()) {
+            plan.failing.push(Failing { namespace: target.namespace, problem: problem.clone() });
+        }
+    }
+    (!stale.is_empty()).then(|| Step::Provide(stale, origin(inputs, owned, now)))
+}
+
+/// Whether a Secret may be written now. Where others refused or undid the last writes, it waits.
+fn is_free(target: &Target, owned: &Owned, now: Timestamp, plan: &mut Plan) -> bool {
+    let Some(problem) = owned.contests.blocks(&target.object(), now) else { return true };
+    let (namespace, problem) = (target.namespace.clone(), problem.clone());
+    plan.unwritten.push(Failing { namespace, problem });
+    false
+}
+
+fn withdraw(secret: &StoredSecret, owned: &Owned, now: Timestamp, plan: &mut Plan) {
+    let (namespace, name) = (secret.namespace.clone(), secret.name.clone());
+    let removal = Kept::Removal(Box::new(Kept::Secret { namespace, name }));
+    match owned.contests.blocks(&removal, now) {
+        // Each on its own: that one cannot be deleted must not keep the others.
+        None => plan.parts.push(vec![Step::Withdraw(secret.clone())]),
+        Some(problem) => plan.unremoved = plan.unremoved.take().or(Some(problem.clone())),
+    }
+}
+
+/// The credential to write: the one that was accepted last while it is fresh. It never comes out of
+/// a Secret: what a namespace's owner writes there must not reach other namespaces.
+fn origin(inputs: &Inputs, owned: &Owned, now: Timestamp) -> Origin {
+    let accepted = owned.accepted.as_ref();
+    let fresh = accepted.filter(|it| it.is_fresh(inputs, now));
+    match fresh.filter(|it| !owned.refused.contains(&it.digest)) {
+        Some(_) => Origin::Accepted,
+        None => Origin::Mint,
+    }
 }
 
 fn target(delivery: &Delivery, found: Option<&StoredSecret>) -> Target {
@@ -126,15 +162,8 @@ fn target(delivery: &Delivery, found: Option<&StoredSecret>) -> Target {
         name: delivery.name.clone(),
         uid: found.map(|it| it.uid.clone()),
         edited: found.is_some_and(|it| !it.intact),
+        immutable: found.is_some_and(|it| it.immutable),
     }
-}
-
-/// A fresh Secret whose credential may be written elsewhere too. It must be the very one that
-/// this process had accepted: who may write into one namespace must not write into others
-/// through us.
-fn as_donor(fresh: &StoredSecret, owned: &Owned) -> Option<Origin> {
-    let StoredSecret { namespace, name, digest, .. } = fresh.clone();
-    (owned.accepted.as_ref() == Some(&digest)).then_some(Origin::Copy { namespace, name, digest })
 }
 
 /// From when on a Secret of ours that is not desired any more may go; `None` while that is not

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::domain::claims::{Claim, Claims};
+use crate::domain::contest::Contests;
 use crate::domain::facts::RoleAssignment;
 use crate::domain::names::{PrincipalId, RegistryId};
 use crate::domain::problem::Cause;
@@ -92,7 +93,7 @@ fn owns(found: Vec<RoleAssignment>, finalizer: bool) -> Owned {
         accepted: None,
         refused: BTreeSet::new(),
         accounts: Some(Vec::new()),
-        contested: BTreeSet::new(),
+        contests: Contests::default(),
     }
 }
 

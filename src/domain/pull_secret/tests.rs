@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::cluster::{Owner, StoredSecret};
+use crate::domain::contest::Contests;
 use crate::domain::plan::{Failing, Owned};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::proof::{Doubt, Proof};
@@ -114,7 +115,9 @@ fn stored(namespace: &str) -> StoredSecret {
         uid: namespace.into(),
         owners: vec![Owner { uid: "mine".into(), name: "a".into() }],
         label: Some("mine".into()),
+        immutable: false,
         intact: true,
+        written_by: None,
         digest: "digest".into(),
         inputs: Some(inputs()),
         created: now(),
@@ -135,7 +138,7 @@ fn owned(refused: Option<&str>) -> Owned {
         accepted: None,
         refused: refused.map(str::to_owned).into_iter().collect(),
         accounts: None,
-        contested: BTreeSet::new(),
+        contests: Contests::default(),
     }
 }
 

@@ -4,6 +4,7 @@ mod accounts;
 
 use super::super::*;
 use crate::domain::cluster::Owner;
+use crate::domain::contest::{Contests, Kept};
 use crate::domain::problem::Cause;
 
 const DELAY: SignedDuration = SignedDuration::from_secs(3600);
@@ -38,7 +39,9 @@ fn stored(namespace: &str) -> StoredSecret {
         uid: format!("uid-{namespace}"),
         owners: vec![Owner { uid: "mine".into(), name: "a".into() }],
         label: Some("mine".into()),
+        immutable: false,
         intact: true,
+        written_by: None,
         digest: "digest".into(),
         inputs: Some(inputs()),
         created: now() - DELAY,
@@ -49,6 +52,12 @@ fn stored(namespace: &str) -> StoredSecret {
     }
 }
 
+/// The credential that those Secrets hold.
+fn accepted() -> Accepted {
+    let StoredSecret { digest, expires, renew, .. } = stored("a");
+    Accepted { digest, inputs: inputs(), expires, renew }
+}
+
 fn account(namespace: &str, list: &[&str], mark: Option<&str>) -> ServiceAccount {
     ServiceAccount {
         namespace: namespace.into(),
@@ -56,7 +65,8 @@ fn account(namespace: &str, list: &[&str], mark: Option<&str>) -> ServiceAccount
         pull_secrets: Some(list.iter().map(|it| (*it).to_owned()).collect()),
         marks: mark.map(|uid| ("acr-pull".to_owned(), uid.to_owned())).into_iter().collect(),
         is_annotated: mark.is_some(),
-        is_list_applied: false,
+        applied_by: None,
+        written_by: None,
     }
 }
 
@@ -67,10 +77,10 @@ fn owns(secrets: Vec<StoredSecret>, accounts: Vec<ServiceAccount>) -> Owned {
         assignments: None,
         secrets: Some(secrets),
         gone: BTreeSet::new(),
-        accepted: Some("digest".to_owned()),
+        accepted: Some(accepted()),
         refused: BTreeSet::new(),
         accounts: Some(accounts),
-        contested: BTreeSet::new(),
+        contests: Contests::default(),
     }
 }
 
@@ -103,7 +113,7 @@ fn a_new_namespace_gets_the_credential_that_this_process_had_accepted() {
     let mut owned = owns(vec![stored("a")], vec![]);
     let b = Some((vec!["b".to_owned()], false));
     assert_eq!(provided(&wants(&["a", "b"]), &owned), b);
-    // What it does not know may be forged, and is not spread. Who has a fresh one keeps that.
+    // After a restart it holds none. What the other Secret holds may be forged, and is not spread.
     owned.accepted = None;
     assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["b".to_owned()], true)));
 }
@@ -113,12 +123,13 @@ fn one_that_is_due_renews_all_unless_another_has_been_renewed() {
     let mut due = stored("a");
     due.renew = Some(now());
     let mut owned = owns(vec![due.clone(), stored("b")], vec![]);
-    // Writing it into the other failed a moment ago.
+    // The other one was renewed a moment ago.
     assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["a".to_owned()], false)));
     // After a restart nobody knows what the other one holds.
     owned.accepted = None;
     assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["a".to_owned()], true)));
-    let both = owns(vec![due.clone(), StoredSecret { namespace: "b".into(), ..due }], vec![]);
+    let mut both = owns(vec![due.clone(), StoredSecret { namespace: "b".into(), ..due }], vec![]);
+    both.accepted = Some(Accepted { renew: Some(now()), ..accepted() });
     let all = vec!["a".to_owned(), "b".to_owned()];
     assert_eq!(provided(&wants(&["a", "b"]), &both), Some((all, true)));
 }
@@ -128,7 +139,9 @@ fn another_version_of_the_client_secret_or_a_refusal_renews() {
     let all = Some((vec!["a".to_owned()], true));
     let mut older = stored("a");
     older.inputs = Some(Inputs { version: Some("0".into()), ..inputs() });
-    assert_eq!(provided(&wants(&["a"]), &owns(vec![older], vec![])), all);
+    let mut owned = owns(vec![older.clone()], vec![]);
+    owned.accepted.as_mut().unwrap().inputs = older.inputs.unwrap();
+    assert_eq!(provided(&wants(&["a"]), &owned), all);
     let refused =
         Owned { refused: ["digest".to_owned()].into(), ..owns(vec![stored("a")], vec![]) };
     assert_eq!(provided(&wants(&["a"]), &refused), all);
@@ -160,7 +173,7 @@ fn a_strangers_secret_fails_its_namespace_and_no_other() {
     let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);
     assert_eq!(planned.failing[0].problem.cause, Cause::NotOurs);
     assert_eq!(provided(&wants(&["a", "b"]), &owned).unwrap().0, ["b"]);
-    assert_eq!(first(&wants(&["a", "b"]), &owned).parts, Vec::<Vec<Step>>::new());
+    assert_eq!(first(&wants(&["a", "b"]), &owned, now()).parts, Vec::<Vec<Step>>::new());
     // One whose owner is gone is adopted, also while garbage collection has yet to see that.
     stranger.label = Some("dead".into());
     stranger.owners = vec![Owner { uid: "dead".into(), name: "a".into() }];
@@ -223,7 +236,7 @@ fn suspended_it_renews_and_does_nothing_else() {
     let owned = owns(vec![due, stored("c")], vec![]);
     let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY).only_renewals(&owned);
     let left: Vec<_> = planned.parts.concat();
-    let [Step::Provide(targets, Origin::Mint)] = left.as_slice() else { panic!("{left:?}") };
+    let [Step::Provide(targets, Origin::Accepted)] = left.as_slice() else { panic!("{left:?}") };
     assert_eq!(targets.iter().map(|it| it.namespace.as_str()).collect::<Vec<_>>(), ["a"]);
 }
 
@@ -237,7 +250,7 @@ fn an_old_name_is_renewed_while_it_waits_and_stays_while_no_account_names_the_ne
     };
     let owned = owns(vec![old.clone(), stored("a")], vec![marked(&["old"])]);
     let planned = steps(&wants(&["a"]), &owned);
-    let [Step::Provide(targets, Origin::Copy { .. })] = planned.as_slice() else {
+    let [Step::Provide(targets, Origin::Accepted)] = planned.as_slice() else {
         panic!("{planned:?}")
     };
     assert_eq!(targets[0].name, "old");
@@ -262,4 +275,27 @@ fn new_namespaces_do_not_put_off_what_the_first_pull_secrets_replace() {
     assert_eq!(replaced(&desired), None, "one is not served");
     desired.deliveries.as_mut().unwrap()[2].since = now();
     assert_eq!(replaced(&desired), Some(now()), "it came later and never depended on a role");
+}
+
+#[test]
+fn one_that_others_change_again_and_again_waits_and_fails_its_namespace() {
+    let mut owned = owns(vec![stored("a")], vec![]);
+    let object = || Kept::Secret { namespace: "b".into(), name: "acr-pull".into() };
+    for _ in 0..4 {
+        owned.contests.wrote(object(), now());
+        owned.observe_contests(&wants(&["a", "b"]), now());
+    }
+    let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);
+    assert_eq!(planned.unwritten[0].problem.cause, Cause::ExternallyManaged);
+    assert_eq!(provided(&wants(&["a", "b"]), &owned), None);
+    // It has come back, and yet it is not settled.
+    owned.contests.wrote(object(), now());
+    owned.secrets.as_mut().unwrap().push(stored("b"));
+    owned.observe_contests(&wants(&["a", "b"]), now());
+    let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);
+    assert_eq!(planned.failing[0].namespace, "b");
+    // A namespace that is not asked for any more is no contest.
+    owned.secrets.as_mut().unwrap().pop();
+    owned.observe_contests(&wants(&["a"]), now());
+    assert_eq!(owned.contests, Contests::default());
 }

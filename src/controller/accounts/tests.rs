@@ -1,0 +1,202 @@
+//! What patches make of a service account, and what others do to it meanwhile.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn account(manifest: &Value) -> ServiceAccount {
+    let stored: Stored = serde_json::from_value(manifest.clone()).unwrap();
+    reduce(&stored).unwrap().1
+}
+
+/// The account after a patch, as the API server applies it.
+fn patched(manifest: &Value, patch: Value) -> Value {
+    let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
+    let mut after = manifest.clone();
+    json_patch::patch(&mut after, &patch).unwrap();
+    after
+}
+
+fn manifest() -> Value {
+    json!({"metadata": {
+        "namespace": "a", "name": "default", "annotations": {"team": "x"},
+    }, "imagePullSecrets": [{"name": "first"}]})
+}
+
+#[test]
+fn an_entry_comes_last_and_goes_without_a_trace() {
+    let before = manifest();
+    let with = patched(&before, add(&account(&before), "acr-pull", "uid"));
+    assert_eq!(with["imagePullSecrets"], json!([{"name": "first"}, {"name": "acr-pull"}]));
+    assert!(account(&with).is_marked("acr-pull", "uid"));
+    assert_eq!(patched(&with, remove(&account(&with), "acr-pull", "uid")), before);
+}
+
+#[test]
+fn an_entry_that_is_there_is_only_marked() {
+    let mut before = manifest();
+    before["metadata"]["annotations"]["pull-secrets.acr-attach.dev/first"] = "dead".into();
+    let after = patched(&before, add(&account(&before), "first", "uid"));
+    assert_eq!(after["imagePullSecrets"], before["imagePullSecrets"]);
+    assert!(account(&after).is_marked("first", "uid"));
+}
+
+#[test]
+fn what_others_added_meanwhile_is_not_lost() {
+    let read = account(&manifest());
+    let mut now = manifest();
+    now["imagePullSecrets"] = json!([{"name": "first"}, {"name": "second"}]);
+    let patch: json_patch::Patch = serde_json::from_value(add(&read, "acr-pull", "uid")).unwrap();
+    json_patch::patch(&mut now.clone(), &patch).unwrap_err();
+}
+
+#[test]
+fn a_tool_that_applies_the_list_keeps_it() {
+    let mut by_kubectl = manifest();
+    by_kubectl["metadata"]["annotations"][LAST_APPLIED] =
+        json!({"imagePullSecrets": []}).to_string().into();
+    assert_eq!(account(&by_kubectl).applied_by.as_deref(), Some("kubectl apply"));
+    by_kubectl["metadata"]["annotations"][LAST_APPLIED] = json!({}).to_string().into();
+    assert_eq!(account(&by_kubectl).applied_by, None);
+}
+
+#[rstest::rstest]
+#[case("kustomize-controller", "Apply", true)]
+#[case("argocd-controller", "Apply", true)]
+#[case("pulumi-kubernetes-1a2b3c4d", "Apply", true)]
+#[case("kustomize-controller", "Update", false)]
+#[case("openshift.io/image-registry-pull-secrets_service-account-controller", "Apply", false)]
+#[case("some-platform", "Apply", false)]
+fn a_platform_that_applies_an_entry_of_its_own_does_not(
+    #[case] manager: &str,
+    #[case] operation: &str,
+    #[case] keeps: bool,
+) {
+    let mut applied = manifest();
+    applied["metadata"]["managedFields"] = json!([
+        {"manager": "old", "operation": "Update", "time": "2026-11-22T11:00:00Z",
+         "fieldsV1": {"f:imagePullSecrets": {}}},
+        {"manager": manager, "operation": operation, "time": "2026-11-22T12:00:00Z",
+         "fieldsV1": {"f:imagePullSecrets": {}}},
+        {"manager": "other", "operation": "Apply", "time": "2026-11-22T13:00:00Z",
+         "fieldsV1": {"f:secrets": {}}},
+    ]);
+    let account = account(&applied);
+    assert_eq!(account.applied_by.is_some(), keeps);
+    assert_eq!(account.written_by.as_deref(), Some(manager));
+}
+
+#[test]
+fn an_entry_without_a_name_keeps_its_place() {
+    let mut before = manifest();
+    before["imagePullSecrets"] = json!([{}, {"name": "first"}, {}]);
+    let with = patched(&before, add(&account(&before), "acr-pull", "uid"));
+    assert_eq!(with["imagePullSecrets"], json!([{}, {"name": "first"}, {}, {"name": "acr-pull"}]));
+    assert_eq!(patched(&with, remove(&account(&with), "acr-pull", "uid")), before);
+}
+
+#[test]
+fn what_others_append_meanwhile_does_not_keep_an_entry_from_going() {
+    let with = patched(&manifest(), add(&account(&manifest()), "acr-pull", "uid"));
+    let read = account(&with);
+    let mut now = with;
+    now["imagePullSecrets"].as_array_mut().unwrap().push(json!({"name": "late"}));
+    let after = patched(&now, remove(&read, "acr-pull", "uid"));
+    assert_eq!(after["imagePullSecrets"], json!([{"name": "first"}, {"name": "late"}]));
+}
+
+/// What somebody does to a list of names.
+#[derive(Clone, Debug)]
+enum Edit {
+    /// Somebody else adds an entry there.
+    Insert(usize, u8),
+    /// Somebody else takes one out, if it is not ours.
+    Delete(usize),
+    /// We read the object.
+    Read,
+    /// We add our entry, by what we read last.
+    Add,
+    /// We take it out again, by what we read last.
+    Remove,
+}
+
+fn any_edit() -> impl Strategy<Value = Edit> {
+    prop_oneof![
+        (0usize..9, any::<u8>()).prop_map(|(at, n)| Edit::Insert(at, n)),
+        (0usize..9).prop_map(Edit::Delete),
+        Just(Edit::Read),
+        Just(Edit::Add),
+        Just(Edit::Remove),
+    ]
+}
+
+fn names(manifest: &Value) -> Vec<String> {
+    account(manifest).pull_secrets.unwrap_or_default()
+}
+
+/// Without ours.
+fn of_others(manifest: &Value) -> Vec<String> {
+    names(manifest).into_iter().filter(|it| it != OURS).collect()
+}
+
+fn set(manifest: &mut Value, names: &[String]) {
+    let list = names.iter().map(|it| json!({"name": it})).collect();
+    manifest["imagePullSecrets"] = Value::Array(list);
+}
+
+const OURS: &str = "acr-pull";
+
+proptest! {
+    #[test]
+    fn whatever_others_do_meanwhile_their_entries_and_their_order_stay(
+        edits in prop::collection::vec(any_edit(), 1..40),
+    ) {
+        let mut now = manifest();
+        let mut read = account(&now);
+        let mut theirs = of_others(&now);
+        for edit in edits {
+            let mut list = names(&now);
+            let by_us = match edit {
+                Edit::Insert(at, n) => {
+                    let at = at.min(list.len());
+                    let before = list[..at].iter().filter(|it| *it != OURS).count();
+                    list.insert(at, format!("theirs-{n}"));
+                    theirs.insert(before, format!("theirs-{n}"));
+                    set(&mut now, &list);
+                    None
+                }
+                Edit::Delete(at) => {
+                    if let Some(name) = list.get(at).cloned().filter(|it| it != OURS) {
+                        let before = list[..at].iter().filter(|it| *it != OURS).count();
+                        prop_assert_eq!(theirs.remove(before), name);
+                        list.remove(at);
+                        set(&mut now, &list);
+                    }
+                    None
+                }
+                Edit::Read => {
+                    read = account(&now);
+                    None
+                }
+                Edit::Add => Some(add(&read, OURS, "uid")),
+                Edit::Remove => Some(remove(&read, OURS, "uid")),
+            };
+            if let Some(patch) = by_us {
+                // A patch applies as a whole or not at all.
+                let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
+                let mut after = now.clone();
+                if json_patch::patch(&mut after, &patch).is_ok() {
+                    now = after;
+                }
+            }
+            prop_assert_eq!(&of_others(&now), &theirs);
+            prop_assert!(names(&now).len() <= theirs.len() + 1, "ours is there twice");
+        }
+        // From whatever there is, what we read now can be undone.
+        if account(&now).is_marked(OURS, "uid") {
+            now = patched(&now, remove(&account(&now), OURS, "uid"));
+            prop_assert!(!names(&now).contains(&OURS.to_owned()));
+            prop_assert_eq!(&of_others(&now), &theirs);
+        }
+    }
+}
