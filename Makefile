@@ -7,7 +7,11 @@ TARGET := $(shell uname -m)-unknown-linux-musl
 OPERATOR := target/$(TARGET)/release/acr-attach
 # A release sets this to its commit, for metric acr_attach_build_info. Every other value builds it anew.
 REVISION ?=
-PROGRAMS := $(addprefix $(BIN)/,etcd kube-apiserver kube-controller-manager kubectl)
+PROGRAMS := $(addprefix $(BIN)/,kube-apiserver kube-controller-manager kubectl etcd)
+# Those that the folder of ready-made programs lacks, if one is named: setup-envtest brings no
+# kube-controller-manager.
+READY_MADE := $(if $(KUBEBUILDER_ASSETS),$(wildcard $(PROGRAMS:$(BIN)/%=$(KUBEBUILDER_ASSETS)/%)))
+NEEDED := $(filter-out $(addprefix $(BIN)/,$(notdir $(READY_MADE))),$(PROGRAMS))
 # Those that no folder of ready-made programs holds.
 CHART_PROGRAMS := $(addprefix $(BIN)/,helm helm-docs)
 JUDGES := $(addprefix $(BIN)/,gitops-flux gitops-argocd)
@@ -22,21 +26,13 @@ NODE_PACKAGES := unshare:util-linux mount:mount ip:iproute2 iptables:iptables ru
 CARGO_TEST := RUST_TEST_THREADS=8 cargo test --workspace --all-targets --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help tools node-tools gitops-tools build image sbom demo test e2e gitops bench soak format lint control-plane crds chart deny clean
+.PHONY: help tools node-tools gitops-tools build image sbom demo demo-steps test behaviour e2e gitops bench soak format lint control-plane crds chart deny clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# Ready-made programs need no building.
-ifdef KUBEBUILDER_ASSETS
-KUBECTL := $(KUBEBUILDER_ASSETS)/kubectl
-else
-KUBECTL := $(BIN)/kubectl
-NEEDED := $(PROGRAMS)
-endif
-
 tools: $(NEEDED) $(CHART_PROGRAMS) $(MONITORING) ## Builds the real programs that are missing: etcd, the control plane, kubectl, helm, Prometheus
-	@echo "make tools: the programs are in $(or $(KUBEBUILDER_ASSETS),$(BIN))"
+	@echo "make tools: the programs are in $(BIN)$(if $(READY_MADE), and $(KUBEBUILDER_ASSETS))"
 
 $(BIN)/etcd: tests/tools/etcd/go.mod tests/tools/etcd/go.sum
 	@tests/tools/build tests/tools/etcd go.etcd.io/etcd/server/v3 $@
@@ -100,18 +96,39 @@ image: build ## Builds the image from that program, into target/image/oci
 sbom: $(BIN)/cargo-cyclonedx ## Writes what the operator is made of, as CycloneDX, to target/acr-attach.cdx.json
 	@PATH="$(CURDIR)/$(BIN):$$PATH" tests/tools/sbom $(TARGET) target/acr-attach.cdx.json
 
-demo: $(NEEDED) build ## Shows it at work on loopback; ARGS=--once ends by itself
-	@cargo build -p demo
-	@target/debug/demo --operator $(OPERATOR) --kubectl $(KUBECTL) $(ARGS)
+demo: ## Shows it at work on loopback; ARGS=--once ends by itself
+	@$(MAKE) --no-print-directory --jobs=2 BEGAN=$$(date +%s) STEPS="crates $(STALE)" demo-steps
+	@target/demo/demo $(ARGS)
+
+# Two builds at a time: neither Go nor Rust keeps both cores of a small machine busy all the time.
+STALE = $(foreach it,$(NEEDED),$(shell $(MAKE) -q $(it) || echo $(notdir $(it))))
+# Of another name, so that `make --dry-run` does not run it.
+make = $(MAKE)
+STEP = @tests/tools/step "$(STEPS)" $(BEGAN)
+demo-steps: $(STEPS:%=demo-%)
+demo-crates:
+	$(STEP) crates cargo build --quiet --locked --profile demo -p acr-attach -p demo --bin acr-attach --bin demo
+demo-etcd demo-kube-apiserver demo-kube-controller-manager demo-kubectl:
+	$(STEP) $(@:demo-%=%) $(make) $(@:demo-%=$(BIN)/%)
+# One after the other: they share most of their packages.
+ifneq ($(filter kube-apiserver,$(STEPS)),)
+demo-kube-controller-manager demo-kubectl: demo-kube-apiserver
+endif
+ifneq ($(filter kube-controller-manager,$(STEPS)),)
+demo-kubectl: demo-kube-controller-manager
+endif
 
 # What the operator asked in all tests is compared with the rules of the chart at the end.
-test: tools gitops-tools image format lint ## Checks format, lints and generated files, and runs all tests
+test: tools gitops-tools image format lint ## Checks format, lints and generated files, and runs all tests; STRESS=1: three times on busy cores
 	@cargo build --quiet --workspace --all-targets
+	@$(if $(STRESS),tests/tools/stress 3) $(MAKE) --no-print-directory behaviour
+	@cargo test --workspace --doc --quiet
+
+behaviour:
 	@rm -rf $(RECORDINGS)
 	@target/debug/control-plane run --crd crds/registryattachments.yaml -- \
 		sh -c 'GITOPS_RECORDINGS=$(RECORDINGS) $(CARGO_TEST) && target/debug/rights deploy/base/acr-attach.yaml'
 	@$(MAKE) --no-print-directory gitops
-	@cargo test --workspace --doc --quiet
 
 gitops: $(JUDGES) ## Judges every version of an attachment that the tests have recorded
 	@$(BIN)/gitops-flux judge $(RECORDINGS) --whole

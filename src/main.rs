@@ -156,11 +156,15 @@ async fn run(arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
+/// How long connecting may take. The third repetition of a lost packet comes after 7 s on Linux; each request
+/// of the check has 10 s.
+const CONNECTING: Duration = Duration::from_secs(8);
+
 /// One client for all of Azure. It honours `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, and
 /// follows no redirect: a token goes where it was meant to go.
 fn http(ca_file: Option<&Path>) -> Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
-        .connect_timeout(Duration::from_secs(5))
+        .connect_timeout(CONNECTING)
         .redirect(reqwest::redirect::Policy::none());
     if let Some(file) = ca_file {
         let reading = || format!("reading certificates from {} (--ca-file)", file.display());

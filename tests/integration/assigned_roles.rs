@@ -87,7 +87,7 @@ async fn the_role_comes_before_the_secret_and_goes_with_the_attachment() {
 
 #[tokio::test]
 async fn a_role_that_azure_does_not_honour_yet_is_waited_for() {
-    let slow = |azure: &mut Model| azure.settings.grant_delay_ms = 4000;
+    let slow = |azure: &mut Model| azure.settings.grant_delay_ms = 15_000;
     let world = world(slow, |_| {}).await;
     let one = world.namespace_with("one", json!({})).await;
     world.apply("a", spec(&world, &json!({"names": [one]}))).await;

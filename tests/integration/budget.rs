@@ -47,7 +47,8 @@ async fn a_resync_takes_three_calls_and_between_resyncs_there_is_none() {
     world.azure.clear_journal();
     world.until_calls(Call::ListRoleAssignments, 2).await;
     let resync = [Call::GetRegistry, Call::GetCluster, Call::ListRoleAssignments];
-    assert_eq!(arm(&world), [resync, resync].concat());
+    // On a busy machine the next resync may have begun.
+    assert_eq!(arm(&world)[..6], [resync, resync].concat());
     let journal = world.azure.journal();
     let lists: Vec<_> =
         journal.iter().filter(|it| it.call == Some(Call::ListRoleAssignments)).collect();
@@ -140,8 +141,9 @@ async fn a_cold_start_keeps_within_the_budget_and_makes_no_call_in_vain() {
     let bucket = |capacity, refill_per_second| Bucket { capacity, refill_per_second };
     let limits =
         Throttling { reads: bucket(40, 20.0), writes: bucket(20, 10.0), deletes: bucket(20, 10.0) };
-    let rate =
-        |it: Bucket| Rate { burst: it.capacity * 9 / 10, per_second: it.refill_per_second * 0.9 };
+    // What passed the budget before a busy machine stood still arrives together with what passes it
+    // afterwards. There is room for both.
+    let rate = |it: Bucket| Rate { burst: it.capacity / 2, per_second: it.refill_per_second * 0.9 };
     let mut world = World::with(
         |azure| {
             azure.settings.throttling = Some(limits);

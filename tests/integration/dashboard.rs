@@ -11,7 +11,8 @@ use crate::alerts::assert_known;
 use crate::documents::read;
 use crate::metrics::world_with_everything;
 use crate::world::programs::{command, root};
-use crate::world::{SECRET, World};
+use crate::world::replica::address;
+use crate::world::{SECRET, World, in_time};
 
 const DASHBOARD: &str = "charts/acr-attach/files/dashboard.json";
 
@@ -79,12 +80,27 @@ impl Prometheus {
             }
             panic!("Prometheus has ended");
         };
-        let limit = std::time::Duration::from_secs(60);
-        let address = tokio::time::timeout(limit, listening).await.unwrap();
-        // Whoever reads no more lines stops it.
+        let address = in_time("Prometheus to listen", listening).await;
+        // Prometheus stops when its lines are not read.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { address, client, _child: child }
+        let prometheus = Self { address, client, _child: child };
+        in_time("Prometheus to be ready", prometheus.until_ready()).await;
+        prometheus
+    }
+
+    /// It listens before it answers queries
+    /// (<https://prometheus.io/docs/prometheus/latest/management_api/#readiness-check>).
+    async fn until_ready(&self) {
+        let url = format!("http://{}/-/ready", self.address);
+        let mut ticks = tokio::time::interval(std::time::Duration::from_millis(25));
+        loop {
+            ticks.tick().await;
+            let answer = self.client.get(&url).send().await;
+            if answer.is_ok_and(|it| it.status().is_success()) {
+                return;
+            }
+        }
     }
 
     async fn get(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
@@ -108,7 +124,7 @@ impl Prometheus {
 async fn every_query_shows_something_and_no_alert_fires() {
     let world: World = world_with_everything(|_| {}).await;
     let folder = tempfile::tempdir().unwrap();
-    let standby = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let standby = address();
     let mut command = world.program(&folder, &["--resync", "2s"]).await;
     command.env("ACR_ATTACH_LISTEN", standby.to_string()).env("AZURE_CLIENT_SECRET", SECRET);
     let _standby = command.stderr(std::process::Stdio::null()).spawn().unwrap();

@@ -19,12 +19,10 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::World;
+use crate::world::{DEADLINE, World};
 
 /// So often must another one lead in a run, after losses by slow answers and after kills.
 const LEADERS: usize = 6;
-/// Far longer than that takes on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(120);
 /// How often the one that leads is killed.
 const LIFE: Duration = Duration::from_secs(4);
 

@@ -295,12 +295,13 @@ async fn on_aks_auto_assigns_a_role_and_asks_once_for_all() {
     put_node(&world, "other", &json!({"labels": {}, "providerID": "kind://docker/a/b"})).await;
     world.start().await;
     // A look while another pass asks the nodes tells nothing of them.
-    let mut looks = 0;
-    while !message(&world.status("a0").await).contains("set method to PullSecret") {
-        assert!(looks < 10, "{:?}", world.status("a0").await);
-        looks += 1;
-        look_again(&world, "a0", &looks.to_string()).await;
-    }
+    world
+        .until("a look that sees the nodes", async || {
+            look_again(&world, "a0", &uuid::Uuid::new_v4().to_string()).await;
+            let status = world.status("a0").await;
+            message(&status).contains("set method to PullSecret").then_some(())
+        })
+        .await;
     assert_eq!(find(&world.status("a0").await, "Ready").unwrap().0, "True");
     assert_eq!(world.calls(Call::GetResourceGroup), 1);
     assert_eq!(world.pull_assignments().len(), 2, "the puller's own, and ours");

@@ -201,15 +201,15 @@ async fn flux_applies_waits_deletes_and_waits_for_the_end() {
     let namespace = world.namespace_with("apps", json!({})).await;
     let pull = world.pull_spec(&json!({"names": [namespace]}));
     let file = git.commit(&world, "apps.yaml", &[("role", world.spec()), ("pull", pull)]);
-    flux(&world, &["apply", &file, "60s"]).await;
+    flux(&world, &["apply", &file, "120s"]).await;
     flux(&world, &["reapply", &file, "50"]).await;
 
     // One that stands in the way of all: Flux does not wait for the end of its patience.
     let broken = git.commit(&world, "broken.yaml", &[("broken", impossible(&world))]);
-    let text = run(&world, "gitops-flux", &["apply", &broken, "60s"]).await.unwrap_err();
+    let text = run(&world, "gitops-flux", &["apply", &broken, "120s"]).await.unwrap_err();
     assert!(text.contains("failed early due to stalled resources"), "{text}");
 
-    flux(&world, &["delete", &file, "60s"]).await;
+    flux(&world, &["delete", &file, "120s"]).await;
     git.until_deleted(&world, 2).await;
     let whole = "InProgress,Current,Terminating";
     let expected = [("role", whole), ("pull", whole), ("broken", "InProgress,Failed")];

@@ -16,8 +16,8 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::json;
 
-use crate::world::World;
 use crate::world::secrets::{CLIENT_SECRET, with_puller};
+use crate::world::{DEADLINE, World};
 
 /// What a request watches, and from where on; nothing if it watches nothing.
 fn watched(request: &Request<Body>) -> Option<(String, String)> {
@@ -162,7 +162,8 @@ async fn touch(world: &World) {
 
 #[tokio::test]
 async fn a_watch_that_goes_silent_is_seen() {
-    const LIMIT: Duration = Duration::from_secs(6);
+    // What is changed shows sooner, on a busy machine too.
+    const LIMIT: Duration = Duration::from_secs(20);
     let (world, off) = one_watch(LIMIT, false).await;
     world.apply("a", world.spec()).await;
     world.until_ready("a").await;
@@ -199,12 +200,11 @@ async fn a_watch_that_goes_silent_is_seen() {
     assert_eq!(world.page("/readyz").await.0, 200);
     off.store(false, Ordering::Relaxed);
     world
-        .until("it to be well again", || async {
+        .until("it to be well again, and to have seen something just now", || async {
             touch(&world).await;
-            (world.page("/livez").await.0 == 200).then_some(())
+            (world.page("/livez").await.0 == 200 && age().await <= 2).then_some(())
         })
         .await;
-    assert!(age().await <= 2);
 }
 
 /// The API server, or what is between, ends no watch and lets nothing through: it is begun anew after
@@ -248,7 +248,7 @@ async fn an_executor_that_is_stuck_is_seen() {
         let begun = Instant::now();
         loop {
             let text = page(address, "/livez");
-            if text.starts_with("HTTP/1.1 503") || begun.elapsed() > Duration::from_secs(30) {
+            if text.starts_with("HTTP/1.1 503") || begun.elapsed() > DEADLINE {
                 return text;
             }
             std::thread::sleep(Duration::from_millis(50));

@@ -9,9 +9,9 @@ use kube::api::{Api, PostParams};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::world::replica::{end, program};
+use crate::world::replica::{address, end, program};
 use crate::world::secrets::{CLIENT_SECRET, login, with_puller};
-use crate::world::{SECRET, World};
+use crate::world::{SECRET, World, in_time};
 
 /// Whether there is a JSON web token: each begins so. So does what the API server gives out to go on
 /// with a list, which is `{"v":"meta.k8s.io/v1",…}`.
@@ -40,6 +40,7 @@ async fn told_to_stop_it_does_not_wait_for_an_azure_that_hangs() {
     assert_eq!(end(child).await.code(), Some(0));
     let mut log = String::new();
     tokio::io::AsyncReadExt::read_to_string(&mut stderr, &mut log).await.unwrap();
+    // It would say so of no call that it has waited for.
     assert!(log.contains("cut short"), "{log}");
 }
 
@@ -113,7 +114,7 @@ async fn a_client_secret_is_nowhere_but_in_secrets() {
     let namespace = world.namespace_with("apps", serde_json::json!({})).await;
     let folder = tempfile::tempdir().unwrap();
     let mut command = world.program(&folder, &["--resync", "2s"]).await;
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = address();
     command.env("ACR_ATTACH_LISTEN", address.to_string()).env_remove("AZURE_CLIENT_ID");
     let mut child = command.args(["--log-level", "trace"]).spawn().unwrap();
     let mut stderr = child.stderr.take().unwrap();
@@ -162,8 +163,7 @@ async fn a_client_secret_is_nowhere_but_in_secrets() {
 
 /// The sentence with which the program refuses to start.
 async fn refusal(mut command: Command) -> String {
-    let output = tokio::time::timeout(Duration::from_secs(30), command.output()).await.unwrap();
-    let output = output.unwrap();
+    let output = in_time("the program to refuse", command.output()).await.unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.starts_with("acr-attach: ") && text.trim().lines().count() == 1, "{text}");

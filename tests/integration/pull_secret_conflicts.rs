@@ -107,7 +107,8 @@ async fn an_unknown_tenant_audience_falls_back_and_is_said() {
 #[tokio::test]
 async fn a_switch_to_a_role_keeps_the_secrets_until_the_role_counts() {
     let world = World::with(with_puller, |settings| {
-        settings.intervals.removal_delay = SignedDuration::from_secs(4);
+        // So that both are seen.
+        settings.intervals.removal_delay = SignedDuration::from_secs(15);
     })
     .await;
     world.put_client_secret(CLIENT_SECRET).await;

@@ -93,7 +93,8 @@ async fn a_client_secret_that_expires_while_it_is_in_use_is_told() {
 #[tokio::test]
 async fn an_outage_of_azure_resource_manager_stops_no_renewal() {
     let world = World::with_pull_secrets(often).await;
-    world.azure.update(|azure| azure.settings.token_lifetimes.registry_refresh = 6);
+    // Half of it leaves a busy machine time to renew one before it ends.
+    world.azure.update(|azure| azure.settings.token_lifetimes.registry_refresh = 20);
     let one = world.namespace_with("one", json!({})).await;
     world.apply("a", by_id(&world, &json!({"names": [one]}))).await;
     world.until_ready("a").await;
@@ -135,13 +136,14 @@ async fn what_a_look_has_found_wrong_stays_so_until_the_next_whatever_happens_in
 async fn a_namespace_that_refuses_a_renewal_serves_on_and_costs_no_further_token() {
     let mut world = World::with_pull_secrets(|_| {}).await;
     world.expect_refusals().await;
-    world.azure.update(|azure| azure.settings.token_lifetimes.registry_refresh = 20);
+    // Half of it passes before the renewal, and half between the renewal and the end.
+    world.azure.update(|azure| azure.settings.token_lifetimes.registry_refresh = 60);
     let one = world.namespace_with("one", json!({})).await;
     let two = world.namespace_with("two", json!({"frozen": world.id})).await;
     world.apply("a", world.pull_spec(&json!({"names": [one, two]}))).await;
     world.until_ready("a").await;
     let before = login(&world.until_secret(&two, "acr-pull").await);
-    let policy = freeze(&world).await;
+    let policy = freeze(&world, &two).await;
     until_renewed(&world, &one, &before).await;
     let status = world
         .until("the credential to be overdue", || async {
@@ -158,8 +160,9 @@ async fn a_namespace_that_refuses_a_renewal_serves_on_and_costs_no_further_token
     world.until_reason("a", "CredentialFresh", "Attached").await;
 }
 
-/// Lets nobody change Secrets in namespaces with this world's label `frozen`.
-async fn freeze(world: &World) -> String {
+/// Lets nobody change Secrets in namespaces with this world's label `frozen`, of which that is one,
+/// and waits until that is in force.
+async fn freeze(world: &World, namespace: &str) -> String {
     let name = format!("frozen-{}", world.id);
     let params = PatchParams::apply("user").force();
     let policy = json!({
@@ -185,6 +188,13 @@ async fn freeze(world: &World) -> String {
     });
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(world.client.clone());
     bindings.patch(&name, &params, &Patch::Apply(&binding)).await.unwrap();
+    let dry = PatchParams { dry_run: true, ..PatchParams::default() };
+    let change = Patch::Merge(json!({"metadata": {"annotations": {"try": "it"}}}));
+    world
+        .until("the namespace to be frozen", || async {
+            world.secrets(namespace).patch("acr-pull", &dry, &change).await.err().map(drop)
+        })
+        .await;
     name
 }
 
@@ -214,7 +224,8 @@ async fn a_client_secret_that_is_gone_leaves_good_pull_secrets_as_they_are() {
 async fn another_name_replaces_the_old_one_without_a_gap() {
     let world = World::with_pull_secrets(|settings| {
         often(settings);
-        settings.intervals.removal_delay = SignedDuration::from_secs(3);
+        // So that both are seen.
+        settings.intervals.removal_delay = SignedDuration::from_secs(15);
         settings.policy.secret_names = "acr-pull,other".parse().unwrap();
     })
     .await;
@@ -349,16 +360,7 @@ async fn a_mode_switch_is_healed_even_where_the_first_namespace_was_quicker() {
     world.apply("a", world.pull_spec(&json!({"names": [one, two]}))).await;
     world.until_ready("a").await;
     let before = login(&world.until_secret(&two, "acr-pull").await);
-    let policy = freeze(&world).await;
-    // The policy takes a moment until it counts.
-    world
-        .until("the namespace to be frozen", || async {
-            let patch =
-                json!({"metadata": {"annotations": {"try": uuid::Uuid::new_v4().to_string()}}});
-            let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
-            world.secrets(&two).patch("acr-pull", &params, &patch).await.err().map(drop)
-        })
-        .await;
+    let policy = freeze(&world, &two).await;
     world.azure.expire_tokens();
     until_renewed(&world, &one, &before).await;
     let status = world.until_ready_is("a", "False").await;

@@ -12,8 +12,9 @@ use crate::world::World;
 use crate::world::reader::{REPOSITORY, TAG};
 use crate::world::secrets::{CLIENT_SECRET, login};
 
-/// How long the registry's tokens live, in seconds.
-const LIFE: u32 = 12;
+/// How long the registry's tokens live, in seconds. Half of it leaves a busy machine time to renew one
+/// before it ends.
+const LIFE: u32 = 30;
 const NEW_SECRET: &str = "marker-second-client-secret-of-the-puller";
 
 fn with_image(azure: &mut Model) {
@@ -82,7 +83,7 @@ async fn through_renewals(count: usize, life: u32) {
 
 #[tokio::test]
 async fn through_renewals_of_a_dozen() {
-    through_renewals(12, 8).await;
+    through_renewals(12, LIFE).await;
 }
 
 /// As short as that leaves the operator a second, which it has only where nothing else runs.
@@ -158,7 +159,8 @@ async fn through_new_client_secrets_and_other_forms() {
 
 #[tokio::test]
 async fn through_a_switch_of_the_method() {
-    let delay = SignedDuration::from_secs(6);
+    // Longer than it takes until a pull secret is renewed.
+    let delay = SignedDuration::from_secs(40);
     let world = world(|settings| {
         settings.intervals.removal_delay = delay;
         settings.intervals.resync = SignedDuration::from_secs(2);

@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use super::gitops::{manifest, run};
 use crate::world::replica::program;
 use crate::world::secrets::{CLIENT_SECRET, with_puller};
-use crate::world::{SECRET, World};
+use crate::world::{SECRET, World, in_time};
 
 #[tokio::test]
 async fn twenty_uninstallations_leave_no_attachment_stuck() {
@@ -178,8 +178,7 @@ impl Round<'_> {
         let id = rustix::process::Pid::from_raw(i32::try_from(process.id().unwrap()).unwrap());
         let signal = if self.random.kills { Signal::KILL } else { Signal::TERM };
         rustix::process::kill_process(id.unwrap(), signal).unwrap();
-        let ended = tokio::time::timeout(Duration::from_secs(30), process.wait()).await;
-        ended.unwrap().unwrap();
+        in_time("the operator to end", process.wait()).await.unwrap();
     }
 
     /// Without an operator only attachments without our finalizers can go.

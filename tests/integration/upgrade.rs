@@ -90,7 +90,7 @@ async fn to_this_version_and_back_nothing_changes() {
             () = there_and_back => {}
             () = always_ready(&world) => panic!("the watch has ended"),
         }
-        release.say("delete registryattachments --all --timeout=60s").await;
+        release.say("delete registryattachments --all --timeout=120s").await;
         said(&mut release.helm("uninstall acr-attach --wait"), "").await;
     };
     release.kubelet.during(story).await;

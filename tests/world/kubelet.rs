@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::Child;
 
-use super::replica::program;
+use super::in_time;
+use super::replica::{address, program};
 
 /// Where each mount of a container is on this machine.
 type Mounts = Vec<(String, PathBuf)>;
@@ -120,7 +121,7 @@ impl Kubelet {
         let file = File::create(&log).unwrap();
         command.stdout(file.try_clone().unwrap()).stderr(file);
         let probe = container.readiness_probe.as_ref();
-        let ready = probe.map(|_| format!("http://{address}:8080/readyz"));
+        let ready = probe.map(|_| format!("http://{address}/readyz"));
         Process { child: command.spawn().unwrap(), log, ready, is_ready: false }
     }
 
@@ -254,12 +255,6 @@ fn phase(pod: &Pod) -> &str {
     pod.status.as_ref().and_then(|it| it.phase.as_deref()).unwrap_or_default()
 }
 
-/// One that nobody else has: all of 127/8 is this machine.
-fn address() -> Ipv4Addr {
-    let [a, b, c, ..] = *uuid::Uuid::new_v4().as_bytes();
-    Ipv4Addr::new(127, a | 1, b, c | 1)
-}
-
 /// A text with paths as they are on this machine.
 fn here(text: &str, mounts: &Mounts) -> String {
     mounts.iter().fold(text.to_owned(), |text, (mount, folder)| {
@@ -268,9 +263,9 @@ fn here(text: &str, mounts: &Mounts) -> String {
 }
 
 /// The argument for the address to listen on, with the pod's.
-fn listen(argument: &str, address: Ipv4Addr) -> String {
+fn listen(argument: &str, address: SocketAddr) -> String {
     match argument.strip_prefix("--listen=") {
-        Some(_) => format!("--listen={address}:8080"),
+        Some(_) => format!("--listen={address}"),
         None => argument.to_owned(),
     }
 }
@@ -280,5 +275,5 @@ async fn stop(mut process: Process) -> ExitStatus {
         let id = Pid::from_raw(i32::try_from(id).unwrap()).unwrap();
         kill_process(id, Signal::TERM).unwrap();
     }
-    tokio::time::timeout(Duration::from_secs(30), process.child.wait()).await.unwrap().unwrap()
+    in_time("the process of a pod to end", process.child.wait()).await.unwrap()
 }

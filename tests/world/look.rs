@@ -6,14 +6,25 @@ use acr_attach::api::RegistryAttachmentStatus;
 use azure_sim::model::{ACR_PULL, Principal, REPOSITORY_READER, Registry, RoleAssignment};
 use azure_sim::{Call, Model};
 use control_plane::audit::AuditEvent;
+use futures::future::ready;
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use kube::core::DynamicObject;
+use kube::runtime::{WatchStreamExt, watcher};
 
 use super::{LABEL, World};
 
-/// How long a condition may take to come true. Far more than it needs on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// How long anything may take that a test waits for. Only what never comes meets it: it is far more
+/// than anything needs on a busy machine.
+pub const DEADLINE: Duration = Duration::from_secs(180);
+
+/// Waits for something that needs no look.
+pub async fn in_time<T>(what: &str, coming: impl Future<Output = T>) -> T {
+    let came = tokio::time::timeout(DEADLINE, coming).await;
+    came.unwrap_or_else(|_| panic!("waited {DEADLINE:?} for {what}"))
+}
 
 impl World {
     /// Waits until the attachment is Ready for its newest generation.
@@ -29,24 +40,57 @@ impl World {
         reason: &str,
     ) -> RegistryAttachmentStatus {
         let what = format!("{name} to have condition {condition} with reason {reason}");
-        self.until(&what, || async {
-            let object = self.attachments().get(&self.name(name)).await.unwrap();
-            let status = object.status.unwrap_or_default();
-            let found = find(&status, condition);
-            let fits = status.observed_generation == object.metadata.generation
-                && found.is_some_and(|(_, it, _)| it == reason);
-            fits.then_some(status)
+        self.until_status(name, &what, |generation, status| {
+            let found = find(status, condition);
+            status.observed_generation == generation && found.is_some_and(|(_, it, _)| it == reason)
         })
         .await
     }
 
     /// Waits until Ready has that status.
     pub async fn until_ready_is(&self, name: &str, status: &str) -> RegistryAttachmentStatus {
-        self.until(&format!("Ready of {name} to be {status}"), || async {
-            let found = self.status(name).await;
-            (find(&found, "Ready")?.0 == status).then_some(found)
+        self.until_status(name, &format!("Ready of {name} to be {status}"), |_, found| {
+            find(found, "Ready").is_some_and(|(it, _, _)| it == status)
         })
         .await
+    }
+
+    /// Waits until a version of the attachment has a status that fits, from the present version on.
+    ///
+    /// A watch shows each version. Between two requests of a busy machine, a status may come and go.
+    async fn until_status(
+        &self,
+        name: &str,
+        what: &str,
+        fits: impl Fn(Option<i64>, &RegistryAttachmentStatus) -> bool,
+    ) -> RegistryAttachmentStatus {
+        let fitting = self.versions(name).filter_map(|it| {
+            let status = serde_json::from_value(it.data["status"].clone()).ok();
+            ready(status.filter(|status| fits(it.metadata.generation, status)))
+        });
+        let found = tokio::time::timeout(DEADLINE, Box::pin(fitting).next()).await.ok().flatten();
+        let Some(found) = found else {
+            panic!("waited {DEADLINE:?} for {what}; {}", self.describe().await)
+        };
+        // A watch may show what was written before its writer has the answer, and so before the audit
+        // log has the line.
+        self.until("the operator's writes to be answered", async || {
+            self.in_flight.is_empty().then_some(())
+        })
+        .await;
+        found
+    }
+
+    /// Each version of the attachment, from the present one on, if it is there. Never ends.
+    fn versions(&self, name: &str) -> impl Stream<Item = DynamicObject> {
+        let by_name = format!("metadata.name={}", self.name(name));
+        let config = watcher::Config::default().fields(&by_name);
+        let events = watcher(self.stored(), config).default_backoff();
+        events.filter_map(|event| match event {
+            Ok(watcher::Event::InitApply(it) | watcher::Event::Apply(it)) => ready(Some(it)),
+            // An API server that is away for a moment is asked again.
+            _ => ready(None),
+        })
     }
 
     /// Waits until the attachment is gone.

@@ -2,6 +2,7 @@
 //! account of its own, and attachments that only this operator serves. The control plane is
 //! shared, unless a test touches what worlds have in common.
 
+mod in_flight;
 pub mod kubelet;
 mod look;
 pub mod programs;
@@ -38,9 +39,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use in_flight::InFlight;
 use recording::Recording;
 
-pub use look::{find, message, operator};
+pub use look::{DEADLINE, find, in_time, message, operator};
 
 pub const SECRET: &str = "a-secret-of-the-operator";
 /// The label by which an operator knows its attachments.
@@ -59,6 +61,7 @@ pub struct World {
     /// What stands between the operator and the API server, if something does.
     pub through: Option<Box<dyn Fn(Client) -> Client + Send + Sync>>,
     operator: Option<Operator>,
+    in_flight: InFlight,
     recording: Option<Recording>,
     /// Only in a world that is alone.
     pub plane: Option<ControlPlane>,
@@ -242,6 +245,7 @@ impl World {
             expects_refusals: false,
             through: None,
             operator: None,
+            in_flight: InFlight::default(),
             recording: None,
             plane: None,
         }
@@ -261,6 +265,7 @@ impl World {
     pub async fn start(&mut self) {
         let kubeconfig = self.cluster.service_account(&self.namespace(), "acr-attach").await;
         let kubernetes = self.cluster.client(kubeconfig.unwrap()).await.unwrap();
+        let kubernetes = self.in_flight.of(kubernetes);
         let kubernetes = match &self.through {
             Some(through) => through(kubernetes),
             None => kubernetes,

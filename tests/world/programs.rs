@@ -2,15 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::time::Duration;
 
 use control_plane::Options;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-/// No command takes longer, not even one that waits.
-const DEADLINE: Duration = Duration::from_secs(120);
+use super::in_time;
 
 /// The root of the repository.
 pub fn root() -> &'static Path {
@@ -19,10 +17,7 @@ pub fn root() -> &'static Path {
 
 /// One of the real programs: beside the ready-made ones, else where `make tools` puts it.
 pub fn path(name: &str) -> PathBuf {
-    let given = Options::from_env().unwrap().programs.join(name);
-    let built = root().join("target/tools/bin").join(name);
-    let found = [given, built].into_iter().find(|it| it.is_file());
-    found.unwrap_or_else(|| panic!("there is no {name}; `make tools` builds it"))
+    Options::from_env().unwrap().program(name).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A program in the root of the repository, with nothing of the user's own settings.
@@ -36,6 +31,7 @@ pub fn command(name: &str) -> Command {
 
 /// Runs a command with that input, and waits until it ends.
 pub async fn output(command: &mut Command, input: &str) -> Output {
+    let what = format!("{command:?} to end");
     let running = async {
         let mut child = command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
@@ -44,8 +40,7 @@ pub async fn output(command: &mut Command, input: &str) -> Output {
         drop(stdin);
         child.wait_with_output().await.unwrap()
     };
-    let ended = tokio::time::timeout(DEADLINE, running).await;
-    ended.unwrap_or_else(|_| panic!("{command:?} took more than {DEADLINE:?}"))
+    in_time(&what, running).await
 }
 
 /// What a command says that must succeed.

@@ -98,7 +98,7 @@ impl Release {
         self.say("apply -f deploy/samples/pull-secret.yaml").await;
         for name in ["contoso", "contoso-pull"] {
             self.say(&format!(
-                "wait --for=condition=Ready registryattachment/{name} --timeout=60s"
+                "wait --for=condition=Ready registryattachment/{name} --timeout=120s"
             ))
             .await;
         }

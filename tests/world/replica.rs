@@ -1,8 +1,8 @@
 //! The unchanged program as a process of its own.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
 
 use azure_sim::model::DEFAULT_TENANT;
 use rustix::process::{Pid, Signal, kill_process};
@@ -11,7 +11,11 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-use super::{SECRET, World, operator};
+use super::{SECRET, World, in_time, operator};
+
+/// The port at which the programs of tests listen. It is below those that Linux gives to outgoing
+/// connections.
+const PORT: u16 = 18_080;
 
 /// Names another program than the one that Cargo has built, such as the one in the image.
 const PROGRAM_VARIABLE: &str = "ACR_ATTACH_PROGRAM";
@@ -33,11 +37,17 @@ pub fn program_at(path: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// Tells the program to stop, and waits until it has. It promises 3 s, and an Azure that hangs
-/// takes 20 s to give up.
+/// Tells the program to stop, and waits until it has.
 pub async fn end(mut child: Child) -> ExitStatus {
     kill_process(id(&child), Signal::TERM).unwrap();
-    tokio::time::timeout(Duration::from_secs(15), child.wait()).await.unwrap().unwrap()
+    in_time("the program to end", child.wait()).await.unwrap()
+}
+
+/// Where a program can listen: all of 127/8 is this machine, and no other program has this address.
+/// A port that was free a moment ago would be a race.
+pub fn address() -> SocketAddr {
+    let [a, b, c, ..] = *uuid::Uuid::new_v4().as_bytes();
+    SocketAddr::from(([127, a | 1, b, c | 1], PORT))
 }
 
 fn id(child: &Child) -> Pid {
@@ -115,6 +125,6 @@ impl Replica {
 
     /// Waits until it has ended.
     pub async fn ended(mut self) -> ExitStatus {
-        tokio::time::timeout(Duration::from_secs(15), self.child.wait()).await.unwrap().unwrap()
+        in_time("the replica to end", self.child.wait()).await.unwrap()
     }
 }

@@ -48,13 +48,38 @@ impl World {
         self.install(&namespace).await;
         let objects =
             if are_own(&self.settings) { self.own_rights().await } else { self.default_rights() };
-        join_all(objects.iter().map(|it| self.install(it))).await;
-        self.until_may("get", "", "namespaces", true).await;
-        self.until_may("create", "events.k8s.io", "events", true).await;
+        // What is installed last is in force last: the policy of Secrets is looked at below.
+        let (last, others): (Vec<_>, Vec<_>) = objects.iter().partition(|it| is_of_secrets(it));
+        join_all(others.into_iter().map(|it| self.install(it))).await;
+        join_all(last.into_iter().map(|it| self.install(it))).await;
+        let bindings = objects.iter().filter(|it| is_binding(it));
+        join_all(bindings.map(|it| self.until_bound(it, &objects))).await;
         if self.settings.policy.pull_secrets {
-            self.until_may("list", "", "secrets", true).await;
             self.until_fenced().await;
         }
+    }
+
+    /// Waits until the API server has heard of a binding and of its role, by one right of it.
+    async fn until_bound(&self, binding: &Value, objects: &[Value]) {
+        let (reference, namespace) = (&binding["roleRef"], &binding["metadata"]["namespace"]);
+        let role = objects.iter().find(|it| {
+            let home = &it["metadata"]["namespace"];
+            it["kind"] == reference["kind"]
+                && it["metadata"]["name"] == reference["name"]
+                && (home.is_null() || home == namespace)
+        });
+        let right = &role.unwrap_or_else(|| panic!("no role of {binding}"))["rules"][0];
+        let resource = right["resources"][0].as_str().unwrap();
+        let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
+        self.until_allowed(
+            &json!({
+                "verb": right["verbs"][0], "group": right["apiGroups"][0],
+                "resource": resource, "subresource": subresource,
+                "name": right["resourceNames"][0], "namespace": namespace,
+            }),
+            true,
+        )
+        .await;
     }
 
     fn default_rights(&self) -> Vec<Value> {
@@ -63,8 +88,7 @@ impl World {
         let text = BASE.replace(&format!(" {BASE_USER}"), ANY_WORLD);
         let mut objects = rights(&text.replace(BASE_NAMESPACE, &own));
         for it in &mut objects {
-            let is_binding = it["kind"] == "ClusterRoleBinding" || it["kind"] == "RoleBinding";
-            if is_binding && it["metadata"]["namespace"] != own {
+            if is_binding(it) && it["metadata"]["namespace"] != own {
                 let name = it["metadata"]["name"].as_str().unwrap();
                 it["metadata"]["name"] = format!("{own}.{name}").into();
             }
@@ -124,14 +148,16 @@ impl World {
             "secrets" => (Some(own.as_str()), None),
             _ => (Some("default"), None),
         };
-        let review: SubjectAccessReview = serde_json::from_value(json!({"spec": {
-            "user": self.user(),
-            "resourceAttributes": {"verb": verb, "group": group, "resource": resource, "namespace": namespace, "name": name},
-        }}))
-        .unwrap();
+        let right = json!({"verb": verb, "group": group, "resource": resource, "namespace": namespace, "name": name});
+        self.until_allowed(&right, allowed).await;
+    }
+
+    async fn until_allowed(&self, right: &Value, allowed: bool) {
+        let spec = json!({"user": self.user(), "resourceAttributes": right});
+        let review: SubjectAccessReview = serde_json::from_value(json!({"spec": spec})).unwrap();
         let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());
         let params = PostParams::default();
-        self.until(&format!("{verb} {resource} to be allowed: {allowed}"), || async {
+        self.until(&format!("{right} to be allowed: {allowed}"), || async {
             let answer = reviews.create(&params, &review).await.unwrap();
             (answer.status.unwrap().allowed == allowed).then_some(())
         })
@@ -171,6 +197,17 @@ impl World {
         };
         (api, text(&manifest["metadata"]["name"]))
     }
+}
+
+fn is_binding(object: &Value) -> bool {
+    object["kind"] == "ClusterRoleBinding" || object["kind"] == "RoleBinding"
+}
+
+/// Whether it is the policy of Secrets, or its binding.
+fn is_of_secrets(object: &Value) -> bool {
+    let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+    text(&object["kind"]).starts_with("ValidatingAdmissionPolicy")
+        && text(&object["metadata"]["name"]).ends_with("-secrets")
 }
 
 /// What of rendered objects are the operator's rights.

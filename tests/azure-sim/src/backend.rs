@@ -33,7 +33,7 @@ const PASSED_ON: [HeaderName; 7] = [
     HeaderName::from_static("docker-content-digest"),
 ];
 /// A backend on loopback that has not begun to answer by then never will.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Connections to backends.
 pub(crate) struct Backend(Client<HttpConnector, Body>);

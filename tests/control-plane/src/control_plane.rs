@@ -51,7 +51,7 @@ impl ControlPlane {
     ///
     /// # Errors
     ///
-    /// When a program is missing, ends, or is not ready within a minute; the
+    /// When a program is missing, ends, or is not ready within three minutes; the
     /// error holds the end of its log. Nothing is left then.
     pub async fn start(options: &Options) -> Result<Self, Error> {
         options.check()?;
@@ -109,7 +109,7 @@ impl ControlPlane {
     ///
     /// # Errors
     ///
-    /// When it runs already, ends at once, or is not ready within a minute.
+    /// When it runs already, ends at once, or is not ready within three minutes.
     pub async fn start_api_server(&mut self) -> Result<(), Error> {
         if self.api_server.is_some() {
             return Err(Error::Running);

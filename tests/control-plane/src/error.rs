@@ -5,13 +5,18 @@ use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
 /// Why a control plane could not be started, used or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A program is not in the folder of programs.
+    /// A program is in none of the folders of programs.
     #[error(
-        "{} is missing: `make tools` builds it, or KUBEBUILDER_ASSETS names a folder that holds \
-         etcd, kube-apiserver and kube-controller-manager ready-made",
-        .0.display()
+        "there is no {name} in {}: `make tools` builds it, or KUBEBUILDER_ASSETS names a folder \
+         that holds it ready-made",
+        listed(folders)
     )]
-    MissingProgram(PathBuf),
+    MissingProgram {
+        /// The program.
+        name: String,
+        /// Where it was looked for.
+        folders: Vec<PathBuf>,
+    },
 
     /// A file or folder could not be read or written.
     #[error("cannot {attempt} {}: {source}", path.display())]
@@ -113,6 +118,10 @@ pub enum Error {
     /// Something is left although the control plane was ended.
     #[error("{} is still there after the end of the control plane; remove it by hand", .0.display())]
     LeftBehind(PathBuf),
+}
+
+fn listed(folders: &[PathBuf]) -> String {
+    folders.iter().map(|it| it.display().to_string()).collect::<Vec<_>>().join(" or ")
 }
 
 impl Error {

@@ -21,8 +21,9 @@ const NEEDED: [&str; 3] =
 /// What a control plane is started from.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The folder that holds `etcd`, `kube-apiserver` and `kube-controller-manager`.
-    pub programs: PathBuf,
+    /// The folders that hold `etcd`, `kube-apiserver` and `kube-controller-manager`. A program is
+    /// taken from the first folder that has it.
+    pub programs: Vec<PathBuf>,
     /// `CustomResourceDefinition` manifests as YAML text, each with one or more documents.
     ///
     /// They are served before kube-controller-manager starts: its garbage
@@ -34,17 +35,17 @@ pub struct Options {
 }
 
 impl Options {
-    /// Takes the programs from the folder that `KUBEBUILDER_ASSETS` names, else
-    /// from `target/tools/bin` in the current folder or the nearest one above.
+    /// Takes the programs from the folder that `KUBEBUILDER_ASSETS` names, and those that it lacks
+    /// from `target/tools/bin` in the current folder or the nearest one above: setup-envtest brings
+    /// no kube-controller-manager.
     ///
     /// # Errors
     ///
     /// When the current folder cannot be told.
     pub fn from_env() -> Result<Self, Error> {
-        let programs = match env::var_os(ASSETS_VARIABLE).filter(|named| !named.is_empty()) {
-            Some(named) => absolute(&named)?,
-            None => built_programs()?,
-        };
+        let named = env::var_os(ASSETS_VARIABLE).filter(|named| !named.is_empty());
+        let ready_made = named.as_ref().map(absolute).transpose()?;
+        let programs = ready_made.into_iter().chain([built_programs()?]).collect();
         Ok(Self { programs, ..Self::default() })
     }
 
@@ -59,10 +60,15 @@ impl Options {
         Ok(self)
     }
 
-    /// The path of a program, which must exist.
-    pub(crate) fn program(&self, name: &str) -> Result<PathBuf, Error> {
-        let path = self.programs.join(name);
-        if path.is_file() { Ok(path) } else { Err(MissingProgram(path)) }
+    /// The path of a program, in the first folder that has it.
+    ///
+    /// # Errors
+    ///
+    /// When no folder has it.
+    pub fn program(&self, name: &str) -> Result<PathBuf, Error> {
+        let mut paths = self.programs.iter().map(|folder| folder.join(name));
+        let found = paths.find(|path| path.is_file());
+        found.ok_or_else(|| MissingProgram { name: name.into(), folders: self.programs.clone() })
     }
 
     /// Says which program is missing before anything is started.

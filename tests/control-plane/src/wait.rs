@@ -6,11 +6,12 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::{Error, program::Program};
 
-/// Generous, since a start takes seconds: only a start that hangs meets it.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// Generous, since a start takes seconds, and a minute where a build takes both cores: only a start
+/// that hangs meets it.
+const DEADLINE: Duration = Duration::from_secs(180);
 
 /// One question may take this long. kube's client has no deadline of its own.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -35,7 +35,7 @@ pub const REGISTRY_TOKEN_LIFE: Duration = Duration::from_secs(30);
 pub const IMAGE: (&str, &str, &str) = ("contoso.azurecr.io", "hello", "v1");
 
 /// Generous: nobody waits for the simulated Azure.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A running Azure, and who the operator is in it.
 pub struct Azure {
@@ -132,19 +132,19 @@ impl Azure {
 /// What there is before anything is attached: registry `contoso` with two repositories, cluster
 /// `prod` with two node pools, and an application for the operator that may read all of the
 /// subscription and assign roles at the registry; registry `fabrikam`, and an application for pull
-/// secrets that may pull from both registries.
+/// secrets that may pull from both registries and takes the operator's token for a client secret.
 pub fn world(issuer: &str, key: &str) -> (Model, Principal) {
     let mut model = Model::default_tenant();
     let registry = model.registry(REGISTRY).repository(IMAGE.1, &[IMAGE.2]);
     let registry = registry.repository("team-a/app", &["v1"]).add();
-    let other = model.registry("fabrikam").add();
+    let other = model.registry("fabrikam").repository(IMAGE.1, &[IMAGE.2]).add();
     model.cluster(CLUSTER).agent_pools(&["system", "user"]).add();
     model.add_token_issuer(issuer, key);
     let subject = Cluster::service_account_user(NAMESPACE, ACCOUNT);
     let operator = model.application("acr-attach").federated(issuer, &subject).add();
     model.assign(&operator, READER, &format!("/subscriptions/{DEFAULT_SUBSCRIPTION}"));
     model.assign(&operator, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, &registry.id());
-    let puller = model.application("puller").secret(CLIENT_SECRET);
+    let puller = model.application("puller").secret(CLIENT_SECRET).federated(issuer, &subject);
     let puller = puller.with(|it| it.client_id = Some(PULLER.into())).add();
     model.assign(&puller, ACR_PULL, &registry.id());
     model.assign(&puller, ACR_PULL, &other.id());

@@ -18,7 +18,7 @@ use crate::{
 type Left = [(&'static str, Vec<String>); 3];
 
 /// How long garbage collection may take.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 /// Marks an entry of a service account that acr-attach made.
 const MARK: &str = "pull-secrets.acr-attach.dev/";
 

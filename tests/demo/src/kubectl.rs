@@ -12,28 +12,13 @@ use tokio::{process::Command, time::timeout};
 use crate::terminal::{say_command, say_lines};
 
 /// No command of the demo takes longer, not even one that waits.
-const DEADLINE: Duration = Duration::from_secs(90);
+const DEADLINE: Duration = Duration::from_secs(180);
 
 /// kubectl with the administrator's rights.
 pub struct Kubectl {
     program: PathBuf,
     kubeconfig: PathBuf,
     cache: PathBuf,
-}
-
-/// The path of a program that must exist. What `make demo` gives is relative, and so not what a
-/// user can put into `PATH` in another terminal.
-///
-/// # Errors
-/// When it does not exist.
-pub fn find(program: &Path) -> Result<PathBuf> {
-    let missing = || {
-        format!(
-            "there is no kubectl at {}; `make tools` builds one, or --kubectl names another",
-            program.display()
-        )
-    };
-    program.canonicalize().with_context(missing)
 }
 
 impl Kubectl {

@@ -19,6 +19,8 @@ mod pull_secret;
 mod pulls;
 mod registry;
 mod rights;
+#[cfg(test)]
+mod samples;
 mod somebody;
 mod stopwatch;
 mod story;
@@ -42,17 +44,14 @@ use crate::{
 
 /// Shows acr-attach at work against a real API server and a simulated Azure.
 ///
-/// Started in the root of the repository. Nothing is left of it in the end.
+/// Started in the root of the repository. The programs of Kubernetes come from the folder that
+/// `KUBEBUILDER_ASSETS` names, and from target/tools/bin. Nothing is left of it in the end.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Flags {
     /// The operator's program.
-    #[arg(long, default_value = "target/release/acr-attach")]
+    #[arg(long, default_value = "target/demo/acr-attach")]
     operator: PathBuf,
-    /// The kubectl to use. The other programs of Kubernetes come from target/tools/bin or
-    /// `KUBEBUILDER_ASSETS`.
-    #[arg(long, default_value = "target/tools/bin/kubectl")]
-    kubectl: PathBuf,
     /// End after the story, with exit code 0 only if all went well.
     #[arg(long)]
     once: bool,
@@ -142,12 +141,9 @@ async fn show(
 ) -> Result<()> {
     operator.until_ready().await?;
     say_done("operator ready", operator_started);
-    let id = operator.id();
     let story = async {
         let times = story::tell(world, started).await?;
-        let program = figures::size(&flags.operator)?;
-        let memory = figures::memory(id);
-        Figures { times, program, memory }.say(flags.azure_latency);
+        Figures { times }.say(flags.azure_latency);
         Ok(())
     };
     tokio::select! {

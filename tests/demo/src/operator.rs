@@ -3,9 +3,9 @@
 use std::{
     env,
     fs::{self, File},
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::{self, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -27,15 +27,18 @@ pub const ACCOUNT: &str = "acr-attach";
 pub const RESYNC: Duration = Duration::from_secs(5);
 /// Short too, and long enough to see in status that something waits to be removed.
 pub const REMOVAL_DELAY: Duration = Duration::from_secs(10);
-/// The default name, which README's quick start uses, and that of Microsoft's guide.
-pub const PULL_SECRET_NAMES: &str = "acr-pull,acr-secret";
+/// The default name, which README's quick start uses, that of Microsoft's guide, and the one that the
+/// sample with two registries needs.
+pub const PULL_SECRET_NAMES: &str = "acr-pull,acr-secret,acr-pull-fabrikam";
 
+/// Below the ports that Linux gives to outgoing connections.
+const PORT: u16 = 18_080;
 /// A kubelet would renew the token; here nobody does, and nobody plays longer than a day.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 /// Generous: only an operator that never gets ready meets it.
-const READY_DEADLINE: Duration = Duration::from_secs(60);
-/// How long the operator may take to end when told to.
-const END_DEADLINE: Duration = Duration::from_secs(5);
+const READY_DEADLINE: Duration = Duration::from_secs(120);
+/// Generous too: the operator ends within 3 s of a machine that has time for it.
+const END_DEADLINE: Duration = Duration::from_secs(60);
 /// How much of the log is shown when something went wrong.
 const LAST_LINES: usize = 10;
 
@@ -51,7 +54,6 @@ pub struct Operator {
     // Dropped in this order: the guard must not outlive the process whose id it knows.
     child: Child,
     guard: Child,
-    id: u32,
     log: PathBuf,
     address: SocketAddr,
 }
@@ -62,8 +64,7 @@ impl Operator {
     /// # Errors
     /// When a file cannot be written or the program cannot be run.
     pub async fn start(world: &World, program: &Path, log: PathBuf) -> Result<Self> {
-        // Somebody else could take the port in between; then the log says so.
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let address = address();
         let output = File::create(&log)
             .with_context(|| format!("cannot write the log to {}", log.display()))?;
         let child = command(world, program, address)
@@ -85,12 +86,7 @@ impl Operator {
             .kill_on_drop(true)
             .spawn()
             .context("cannot run /bin/sh")?;
-        Ok(Self { child, guard, id, log, address })
-    }
-
-    /// Its process id.
-    pub fn id(&self) -> u32 {
-        self.id
+        Ok(Self { child, guard, log, address })
     }
 
     /// Waits until it says that it is ready.
@@ -161,6 +157,13 @@ impl Operator {
     }
 }
 
+/// Where the operator listens: all of 127/8 is this machine, and this address is another one for each
+/// process. A port that was free a moment ago would be a race.
+fn address() -> SocketAddr {
+    let [_, a, b, c] = process::id().to_be_bytes();
+    SocketAddr::from(([127, a, b, c], PORT))
+}
+
 /// The operator as it runs in a cluster: a kubeconfig and a federated token of its service
 /// account, and a proxy on the way to Azure.
 async fn command(world: &World, program: &Path, address: SocketAddr) -> Result<Command> {
@@ -201,7 +204,7 @@ async fn command(world: &World, program: &Path, address: SocketAddr) -> Result<C
 async fn is_ready(address: SocketAddr) -> Result<()> {
     // On loopback there is neither a proxy nor a certificate.
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]);
-    let client = client.timeout(Duration::from_secs(2)).build()?;
+    let client = client.timeout(Duration::from_secs(10)).build()?;
     client.get(format!("http://{address}/readyz")).send().await?.error_for_status()?;
     Ok(())
 }

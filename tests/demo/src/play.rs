@@ -13,6 +13,9 @@ use crate::{
     world::World,
 };
 
+/// What names no client secret.
+const FEDERATED: &str = "deploy/samples/pull-secret-federated.yaml";
+
 /// Attaches both again, says what can be tried, then what becomes of role assignments and pull
 /// secrets, until it is dropped.
 ///
@@ -50,6 +53,8 @@ fn say_what_to_try(world: &World) {
     say_heading(&format!("Take the label from {LABELLED}, and give it again:"));
     say(format_args!("  kubectl label namespace {LABELLED} {key}-"));
     say(format_args!("  kubectl label namespace {LABELLED} {key}={}", LABEL.1));
+    say_heading("Attach without a client secret, by the operator's own token of the cluster:");
+    say(format_args!("  kubectl apply -f {FEDERATED}"));
     say_heading("Detach:");
     say(format_args!("  kubectl delete regatt {granted} {provided}"));
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use tokio::time::interval;
 
 /// Longer than anything takes that the demo waits for.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Asks until there is an answer.
 ///

@@ -17,7 +17,7 @@ use tokio::process::Command;
 use crate::{
     Flags,
     azure::Azure,
-    kubectl::{self, Kubectl},
+    kubectl::Kubectl,
     rights::{FILES, rights},
     terminal::say_done,
 };
@@ -46,13 +46,14 @@ impl World {
         if let Some(missing) = FILES.iter().find(|it| !Path::new(it).is_file()) {
             bail!("there is no {missing} here; start the demo in the root of the repository");
         }
-        let program = kubectl::find(&flags.kubectl)?;
+        let options = Options::from_env()?;
+        let program = options.program("kubectl")?;
         let start = Instant::now();
         let definition = definition(&flags.operator).await?;
         say_done("RegistryAttachment defined by `acr-attach crd`", start);
 
         let start = Instant::now();
-        let options = Options { crds: vec![definition], ..Options::from_env()? };
+        let options = Options { crds: vec![definition], ..options };
         let plane = ControlPlane::start(&options).await.context("no control plane")?;
         let version = plane.cluster().version().await?;
         let client = plane.cluster().admin().await?;

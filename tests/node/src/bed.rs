@@ -119,7 +119,7 @@ pub async fn control_plane(flags: &Flags) -> Result<ControlPlane> {
     let start = Instant::now();
     let node = Node { name: NAME.into(), address: ADDRESS.parse()? };
     let programs = fs::canonicalize(&flags.programs)?;
-    let options = Options { programs, node: Some(node), crds: Vec::new() };
+    let options = Options { programs: vec![programs], node: Some(node), crds: Vec::new() };
     let plane = ControlPlane::start(&options).await.context("no control plane")?;
     say_done(format_args!("control plane {}", plane.cluster().version().await?), start);
     Ok(plane)

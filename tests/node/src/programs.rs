@@ -15,7 +15,7 @@ use tokio::{
 };
 
 /// How long a program may take to end.
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(60);
 /// How much of a log goes into an error.
 const LAST_LINES: usize = 15;
 

@@ -1,6 +1,10 @@
 //! What a running control plane does, all on one of them.
 
-use std::{fs, process::Command, time::Duration};
+use std::{
+    fs,
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use control_plane::{Cluster, ControlPlane, Options, audit::AuditEvent};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
@@ -49,7 +53,7 @@ async fn one_control_plane_holds_what_it_promises() {
 }
 
 fn kubectl_tells_the_version(options: &Options, kubeconfig: &str) {
-    let kubectl = Command::new(options.programs.join("kubectl"))
+    let kubectl = Command::new(options.program("kubectl").unwrap())
         .args(["version", "--kubeconfig", kubeconfig])
         .output()
         .unwrap();
@@ -180,11 +184,13 @@ async fn deleting_an_owner_of_an_installed_kind_deletes_what_it_owns(client: &Cl
     } }),
     )
     .await;
+    let deleted = Instant::now();
     widgets.delete("owner", &DeleteParams::background()).await.unwrap();
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
     let gone = || async { maps.get_opt("owned").await.unwrap().is_none() };
-    let took = eventually("the owned object is gone", gone).await;
-    assert!(took < Duration::from_secs(5), "the cascade took {took:?}");
+    eventually("the owned object is gone", gone).await;
+    // A garbage collector that did not know the kind would look for kinds again after 30 s.
+    assert!(deleted.elapsed() < Duration::from_secs(25), "it took {:?}", deleted.elapsed());
 }
 
 /// An object whose size is no number: the API server would refuse to store it.

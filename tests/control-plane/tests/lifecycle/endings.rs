@@ -1,6 +1,6 @@
 //! Nothing is left, however the owner ends.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{path::Path, process::Stdio};
 
 use control_plane::{ControlPlane, Options};
 use rustix::process::{Pid, Signal, kill_process};
@@ -121,7 +121,6 @@ async fn a_panicking_owner_leaves_nothing_and_two_start_at_the_same_time() {
     assert!(owner.await.unwrap_err().is_panic());
     for folder in folders {
         let gone = || async { !folder.exists() && nothing_is_left(&folder) };
-        let took = eventually("nothing is left", gone).await;
-        assert!(took < Duration::from_secs(10), "{took:?}");
+        eventually("nothing is left", gone).await;
     }
 }

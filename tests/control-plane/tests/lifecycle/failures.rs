@@ -15,13 +15,13 @@ use crate::{nothing_is_left, room};
 
 /// A folder with the real programs, but a script in place of kube-apiserver.
 fn programs_with_api_server(script: &str) -> TempDir {
-    let real = Options::from_env().unwrap().programs;
+    let real = |name: &str| Options::from_env().unwrap().program(name).unwrap();
     let folder = tempfile::tempdir().unwrap();
     for program in ["etcd", "kube-controller-manager"] {
-        symlink(real.join(program), folder.path().join(program)).unwrap();
+        symlink(real(program), folder.path().join(program)).unwrap();
     }
     let api_server = folder.path().join("kube-apiserver");
-    let script = script.replace("$REAL", real.join("kube-apiserver").to_str().unwrap());
+    let script = script.replace("$REAL", real("kube-apiserver").to_str().unwrap());
     fs::write(&api_server, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&api_server, fs::Permissions::from_mode(0o755)).unwrap();
     folder
@@ -29,11 +29,17 @@ fn programs_with_api_server(script: &str) -> TempDir {
 
 /// Runs `control-plane run -- true` and checks that it leaves nothing.
 async fn run(programs: &Path, arguments: &[&str]) -> Output {
+    run_in(Path::new("."), programs, arguments).await
+}
+
+/// The same in that folder.
+async fn run_in(folder: &Path, programs: &Path, arguments: &[&str]) -> Output {
     let temp = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_control-plane"))
         .arg("run")
         .args(arguments)
         .args(["--", "true"])
+        .current_dir(folder)
         .env("KUBEBUILDER_ASSETS", programs)
         .env("TMPDIR", temp.path())
         .output()
@@ -50,15 +56,28 @@ fn said(output: &Output) -> String {
 #[tokio::test]
 async fn a_missing_program_is_named_with_the_way_to_get_it() {
     let empty = tempfile::tempdir().unwrap();
-    let output = run(empty.path(), &[]).await;
-    let etcd = empty.path().join("etcd");
+    // Above this folder no programs have been built.
+    let output = run_in(empty.path(), empty.path(), &[]).await;
+    let (folder, built) = (empty.path(), empty.path().join("target/tools/bin"));
     let expected = format!(
-        "control-plane: {} is missing: `make tools` builds it, or KUBEBUILDER_ASSETS names a \
-         folder that holds etcd, kube-apiserver and kube-controller-manager ready-made\n",
-        etcd.display()
+        "control-plane: there is no etcd in {} or {}: `make tools` builds it, or \
+         KUBEBUILDER_ASSETS names a folder that holds it ready-made\n",
+        folder.display(),
+        built.display()
     );
     assert_eq!(said(&output), expected);
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn what_ready_made_programs_lack_is_taken_from_those_that_are_built() {
+    let _room = room().await;
+    // As setup-envtest makes it, but with one program alone.
+    let programs = tempfile::tempdir().unwrap();
+    let etcd = Options::from_env().unwrap().program("etcd").unwrap();
+    symlink(etcd, programs.path().join("etcd")).unwrap();
+    let output = run(programs.path(), &[]).await;
+    assert!(output.status.success(), "{}", said(&output));
 }
 
 #[tokio::test]
@@ -99,8 +118,8 @@ async fn a_manifest_that_is_no_definition_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let manifest = folder.path().join("odd.yaml");
     fs::write(&manifest, "kind: Oddity\n").unwrap();
-    let programs = Options::from_env().unwrap().programs;
-    let output = run(&programs, &["--crd", manifest.to_str().unwrap()]).await;
+    // None of its own: the programs are those that are built.
+    let output = run(folder.path(), &["--crd", manifest.to_str().unwrap()]).await;
     let text = said(&output);
     assert!(text.contains("is no CustomResourceDefinition"), "{text}");
     assert_eq!(output.status.code(), Some(1));

@@ -13,13 +13,15 @@ mod behaviour;
 mod endings;
 mod failures;
 
-use std::{
-    fs,
-    path::Path,
-    time::{Duration, Instant},
+use std::{fs, path::Path, time::Duration};
+
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{sleep, timeout},
 };
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+/// How long anything may take that a test waits for. Only what never comes meets it.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// How many tests may have a control plane at a time: each takes 400 MB.
 static ROOM: Semaphore = Semaphore::const_new(2);
@@ -32,14 +34,15 @@ async fn room_for(planes: u32) -> SemaphorePermit<'static> {
     ROOM.acquire_many(planes).await.unwrap()
 }
 
-/// Asks until the answer is yes, for at most 20 seconds; returns how long it took.
-async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) -> Duration {
-    let start = Instant::now();
-    while !ask().await {
-        assert!(start.elapsed() < Duration::from_secs(20), "waited in vain until {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    start.elapsed()
+/// Asks until the answer is yes.
+async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
+    let asking = async {
+        while !ask().await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let asked = timeout(DEADLINE, asking).await;
+    asked.unwrap_or_else(|_| panic!("waited {DEADLINE:?} in vain until {what}"));
 }
 
 /// The command lines of the processes that mention a path.
