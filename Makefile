@@ -157,6 +157,7 @@ crds: ## Writes the definition of the custom resource to crds/
 
 chart: $(CHART_PROGRAMS) ## Writes what is generated of the chart, and deploy/base from it
 	@cp crds/registryattachments.yaml charts/acr-attach/files/registryattachments.yaml
+	@cp charts/acr-attach/values.yaml charts/acr-attach/files/values.yaml
 	@$(BIN)/helm-docs --log-level warning --chart-search-root charts --sort-values-order file
 	@deploy/render $(BIN)/helm > deploy/base/acr-attach.yaml.new
 	@mv deploy/base/acr-attach.yaml.new deploy/base/acr-attach.yaml
