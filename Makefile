@@ -14,6 +14,8 @@ JUDGES := $(addprefix $(BIN)/,gitops-flux gitops-argocd)
 RECORDINGS := $(CURDIR)/target/gitops
 # Those that judge metrics, alerts and the dashboard; no folder of ready-made programs holds them.
 MONITORING := $(addprefix $(BIN)/,promtool prometheus)
+# Definitions of others, by which the API server judges what the chart makes for them.
+DEFINITIONS := target/tools/crds/monitoring.yaml
 # What a node runs. No folder of ready-made programs holds all of these.
 NODE_PROGRAMS := $(addprefix $(BIN)/,kube-scheduler kube-proxy kubelet containerd containerd-shim-runc-v2 ctr registry acr-credential-provider)
 # What it takes from the distribution: commands, and Debian's packages for them.
@@ -35,7 +37,7 @@ KUBECTL := $(BIN)/kubectl
 NEEDED := $(PROGRAMS)
 endif
 
-tools: $(NEEDED) $(CHART_PROGRAMS) $(MONITORING) ## Builds the real programs that are missing: etcd, the control plane, kubectl, helm, Prometheus
+tools: $(NEEDED) $(CHART_PROGRAMS) $(MONITORING) $(DEFINITIONS) ## Builds the real programs that are missing: etcd, the control plane, kubectl, helm, Prometheus
 	@echo "make tools: the programs are in $(or $(KUBEBUILDER_ASSETS),$(BIN))"
 
 $(BIN)/etcd: tests/tools/etcd/go.mod tests/tools/etcd/go.sum
@@ -79,6 +81,9 @@ $(BIN)/gitops-%: tests/gitops/build $(wildcard tests/gitops/*/*.go tests/gitops/
 $(BIN)/prometheus: $(BIN)/promtool
 $(BIN)/promtool $(BIN)/prometheus: tests/tools/prometheus/go.mod tests/tools/prometheus/go.sum
 	@tests/tools/build tests/tools/prometheus github.com/prometheus/prometheus/cmd/$(@F) $@
+
+$(DEFINITIONS): tests/tools/definitions tests/tools/prometheus-operator/go.mod tests/tools/prometheus-operator/go.sum
+	@tests/tools/definitions $@
 
 # Both are programs of the Rust world, built once.
 $(BIN)/cargo-%:

@@ -2,7 +2,7 @@
 //! another name or namespace finds the way out in docs/operations.md.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::Api;
+use kube::api::{Api, PatchParams, PostParams};
 use serde_json::json;
 use tokio::process::Command;
 
@@ -69,9 +69,15 @@ async fn the_definition_is_handed_over_to_another_release() {
         "apiVersion": "acr-attach.dev/v1alpha1", "kind": "RegistryAttachment",
         "metadata": {"name": "contoso"}, "spec": world.spec(),
     });
+    // The API server serves a definition a moment after it is there.
     let applied = async || {
-        let params = kube::api::PatchParams::apply("user");
-        world.apply_object(&attachment, &params).await.unwrap().metadata.uid.unwrap()
+        let params = PatchParams::apply("user");
+        let what = "the attachment to be stored";
+        world
+            .until(what, || async {
+                world.apply_object(&attachment, &params).await.ok()?.metadata.uid
+            })
+            .await
     };
     let uid = applied().await;
     helm.uninstall("first", "one").await;
@@ -92,7 +98,7 @@ async fn the_definition_is_handed_over_to_another_release() {
     let mut definition = definitions.get(DEFINITION).await.unwrap();
     definition.metadata.annotations = None;
     definition.metadata.labels = None;
-    definitions.replace(DEFINITION, &kube::api::PostParams::default(), &definition).await.unwrap();
+    definitions.replace(DEFINITION, &PostParams::default(), &definition).await.unwrap();
     helm.is_refused("third", "one").await;
     helm.hand_over("third", "one").await;
     said(&mut helm.install("third", "one", ""), "").await;
