@@ -18,6 +18,8 @@ JUDGES := $(addprefix $(BIN)/,gitops-flux gitops-argocd)
 RECORDINGS := $(CURDIR)/target/gitops
 # Those that judge metrics, alerts and the dashboard; no folder of ready-made programs holds them.
 MONITORING := $(addprefix $(BIN)/,promtool prometheus)
+# Definitions of others, by which the API server judges what the chart makes for them.
+DEFINITIONS := target/tools/crds/monitoring.yaml
 # What a node runs. No folder of ready-made programs holds all of these.
 NODE_PROGRAMS := $(addprefix $(BIN)/,kube-scheduler kube-proxy kubelet containerd containerd-shim-runc-v2 ctr registry acr-credential-provider)
 # What it takes from the distribution: commands, and Debian's packages for them.
@@ -31,7 +33,7 @@ CARGO_TEST := RUST_TEST_THREADS=8 cargo test --workspace --all-targets --quiet
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-tools: $(NEEDED) $(CHART_PROGRAMS) $(MONITORING) ## Builds the real programs that are missing: etcd, the control plane, kubectl, helm, Prometheus
+tools: $(NEEDED) $(CHART_PROGRAMS) $(MONITORING) $(DEFINITIONS) ## Builds the real programs that are missing: etcd, the control plane, kubectl, helm, Prometheus
 	@echo "make tools: the programs are in $(BIN)$(if $(READY_MADE), and $(KUBEBUILDER_ASSETS))"
 
 $(BIN)/etcd: tests/tools/etcd/go.mod tests/tools/etcd/go.sum
@@ -75,6 +77,9 @@ $(BIN)/gitops-%: tests/gitops/build $(wildcard tests/gitops/*/*.go tests/gitops/
 $(BIN)/prometheus: $(BIN)/promtool
 $(BIN)/promtool $(BIN)/prometheus: tests/tools/prometheus/go.mod tests/tools/prometheus/go.sum
 	@tests/tools/build tests/tools/prometheus github.com/prometheus/prometheus/cmd/$(@F) $@
+
+$(DEFINITIONS): tests/tools/definitions tests/tools/prometheus-operator/go.mod tests/tools/prometheus-operator/go.sum
+	@tests/tools/definitions $@
 
 # Both are programs of the Rust world, built once.
 $(BIN)/cargo-%:
@@ -174,6 +179,7 @@ crds: ## Writes the definition of the custom resource to crds/
 
 chart: $(CHART_PROGRAMS) ## Writes what is generated of the chart, and deploy/base from it
 	@cp crds/registryattachments.yaml charts/acr-attach/files/registryattachments.yaml
+	@cp charts/acr-attach/values.yaml charts/acr-attach/files/values.yaml
 	@$(BIN)/helm-docs --log-level warning --chart-search-root charts --sort-values-order file
 	@deploy/render $(BIN)/helm > deploy/base/acr-attach.yaml.new
 	@mv deploy/base/acr-attach.yaml.new deploy/base/acr-attach.yaml

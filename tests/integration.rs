@@ -26,8 +26,18 @@ mod budget;
 mod causes;
 #[path = "integration/chart.rs"]
 mod chart;
+#[path = "integration/chart_monitoring.rs"]
+mod chart_monitoring;
 #[path = "integration/chart_objects.rs"]
 mod chart_objects;
+#[path = "integration/chart_openshift.rs"]
+mod chart_openshift;
+#[path = "integration/chart_refusals.rs"]
+mod chart_refusals;
+#[path = "integration/chart_sidecars.rs"]
+mod chart_sidecars;
+#[path = "integration/chart_values.rs"]
+mod chart_values;
 #[path = "integration/check.rs"]
 mod check;
 #[path = "integration/clouds.rs"]
@@ -88,6 +98,8 @@ mod readers;
 mod refusals;
 #[path = "integration/replicas.rs"]
 mod replicas;
+#[path = "integration/release_names.rs"]
+mod release_names;
 #[path = "integration/repositories.rs"]
 mod repositories;
 #[path = "integration/sharing.rs"]

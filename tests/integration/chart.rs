@@ -6,8 +6,9 @@ use acr_attach::settings::{Arguments, Settings};
 use clap::{Args, FromArgMatches};
 use serde_json::{Value, json};
 
-use crate::world::programs::{command, output, rendered, root, said, template};
+use crate::world::programs::{command, rendered, root, said};
 
+pub const ID: &str = "c0000000-0000-4000-8000-000000000001";
 const CHART: &str = "charts/acr-attach";
 
 pub fn read(path: &str) -> String {
@@ -20,14 +21,19 @@ pub fn ways() -> Vec<String> {
     let mut files: Vec<_> =
         folder.map(|it| it.unwrap().path().to_str().unwrap().to_owned()).collect();
     files.sort();
-    assert!(files.len() >= 5, "{files:?}");
+    assert!(files.len() >= 12, "{files:?}");
     files
 }
 
 /// What the chart renders with one of those files, and other values over it.
 pub async fn objects_of(way: &str, namespace: &str, values: &Value) -> Vec<Value> {
+    objects(&text_of(way, namespace, values).await)
+}
+
+/// The same as text.
+pub async fn text_of(way: &str, namespace: &str, values: &Value) -> String {
     let monitoring = ["--values", way, "--api-versions", "monitoring.coreos.com/v1"];
-    objects(&rendered("acr-attach", namespace, values, &monitoring).await)
+    rendered("acr-attach", namespace, values, &monitoring).await
 }
 
 pub fn objects(text: &str) -> Vec<Value> {
@@ -41,7 +47,8 @@ pub fn image() -> Value {
     json!({"image": {"repository": "registry.example/acr-attach"}})
 }
 
-fn merged(mut base: Value, over: &Value) -> Value {
+/// Values with others over them, as Helm merges them.
+pub fn merged(mut base: Value, over: &Value) -> Value {
     merge(&mut base, over);
     base
 }
@@ -57,7 +64,8 @@ fn merge(base: &mut Value, over: &Value) {
     }
 }
 
-async fn chart_objects(values: &Value) -> Vec<Value> {
+/// What it renders with the least and those values.
+pub async fn chart_objects(values: &Value) -> Vec<Value> {
     objects(&rendered("acr-attach", "acr-attach-system", &merged(image(), values), &[]).await)
 }
 
@@ -84,54 +92,10 @@ async fn it_makes_no_namespace_no_secret_and_no_attachment() {
         assert!(kinds.contains("Deployment"), "{kinds:?}");
         for it in &objects {
             let labels = &it["metadata"]["labels"];
-            assert_eq!(labels["app.kubernetes.io/part-of"], "acr-attach", "{way}: {it}");
+            assert_eq!(labels["app.kubernetes.io/instance"], "acr-attach", "{way}: {it}");
         }
     }
 }
-
-#[rstest::rstest]
-#[case(json!({"serviceMonitor": {"enabled": true}, "podMonitor": {"enabled": true}}), "keep one")]
-#[case(json!({"podDisruptionBudget": {"minAvailable": 2}}), "podDisruptionBudget.minAvailable is not less than replicaCount")]
-#[case(json!({"leaderElection": {"enabled": false}}), "leaderElection.enabled is false: enable it")]
-#[case(json!({"replicaCount": 1, "leaderElection": {"enabled": false}, "strategy": {"type": "RollingUpdate"}}), "strategy is set and leaderElection.enabled is false")]
-#[case(json!({"azure": {"auth": "workloadIdentity"}}), "azure.auth is workloadIdentity and azure.clientId is empty")]
-#[case(json!({"azure": {"auth": "workloadIdentity", "clientId": ID}}), "azure.tenantId is empty")]
-#[case(json!({"azure": {"auth": "clientSecret", "clientId": ID}}), "azure.auth is clientSecret and azure.tenantId is empty")]
-#[case(json!({"azure": {"auth": "clientSecret", "clientId": ID, "tenantId": ID}}), "azure.clientSecret.name is empty")]
-#[case(json!({"azure": {"clientId": ID}}), "azure.auth is none: set azure.auth")]
-#[case(json!({"azure": {"clientSecret": {"name": "x"}}}), "set azure.auth to clientSecret")]
-#[case(json!({"caBundle": {"secret": "x", "configMap": "y"}}), "keep one")]
-#[case(json!({"serviceAccount": {"create": false}}), "serviceAccount.name is empty")]
-#[case(json!({"pullSecrets": {"names": ["*", "other"]}}), "* stands alone")]
-#[case(json!({"image": {"repository": ""}}), "image.repository is empty")]
-// Those of the schema.
-#[case(json!({"replicas": 3}), "additional properties 'replicas' not allowed")]
-#[case(json!({"azure": {"clientID": ID}}), "additional properties 'clientID' not allowed")]
-#[case(json!({"azure": {"clientSecret": "a-secret"}}), "/azure/clientSecret")]
-#[case(json!({"azure": {"auth": "secret"}}), "/azure/auth")]
-#[case(json!({"azure": {"clientId": "contoso"}}), "/azure/clientId")]
-#[case(json!({"azure": {"cloud": "custom"}}), "/azure/cloud")]
-#[case(json!({"replicaCount": "2"}), "/replicaCount")]
-#[case(json!({"controller": {"resync": 30}}), "/controller/resync")]
-#[case(json!({"controller": {"resync": "often"}}), "/controller/resync")]
-#[case(json!({"pullSecrets": {"names": []}}), "/pullSecrets/names")]
-#[case(json!({"pullSecrets": {"names": null}}), "/pullSecrets")]
-#[case(json!({"pullSecrets": {"names": ["Upper"]}}), "/pullSecrets/names/0")]
-#[case(json!({"pullSecrets": {"serviceAccounts": "default"}}), "/pullSecrets/serviceAccounts")]
-#[case(json!({"image": {"digest": "latest"}}), "/image/digest")]
-#[case(json!({"log": {"level": "loud"}}), "/log/level")]
-#[case(json!({"extraArgs": "--x"}), "/extraArgs")]
-#[case(json!({"rbac": {"aggregateToEdit": "true"}}), "/rbac/aggregateToEdit")]
-#[tokio::test]
-async fn values_that_cannot_work_are_refused(#[case] values: Value, #[case] sentence: &str) {
-    let mut helm = template("acr-attach", "acr-attach-system", &[]);
-    let output = output(&mut helm, &merged(image(), &values).to_string()).await;
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "{values} is taken");
-    assert!(error.contains(sentence), "{error}");
-}
-
-const ID: &str = "c0000000-0000-4000-8000-000000000001";
 
 /// The rules that are about these, by role.
 fn rules(objects: &[Value], resource: &str) -> Vec<(String, Value)> {
@@ -290,51 +254,6 @@ async fn the_operator_reads_every_value() {
 }
 
 #[tokio::test]
-async fn monitors_are_there_only_where_somebody_reads_them() {
-    for (value, kind) in [
-        ("podMonitor", "PodMonitor"),
-        ("serviceMonitor", "ServiceMonitor"),
-        ("prometheusRule", "PrometheusRule"),
-    ] {
-        let values = merged(image(), &json!({value: {"enabled": true}}));
-        for (flags, there) in
-            [(&[][..], false), (&["--api-versions", "monitoring.coreos.com/v1"][..], true)]
-        {
-            let objects = objects(&rendered("acr-attach", "x", &values, flags).await);
-            assert_eq!(objects.iter().any(|it| it["kind"] == kind), there, "{kind}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn single_alerts_are_changed_by_name() {
-    let flags = ["--api-versions", "monitoring.coreos.com/v1"];
-    let with = |rules: Value| {
-        let given =
-            json!({"enabled": true, "runbookUrl": "https://git.example.com/a", "rules": rules});
-        merged(image(), &json!({"prometheusRule": given}))
-    };
-    let values = with(json!({
-        "AcrAttachPanics": {"enabled": false},
-        "AcrAttachOperatorDown": {"for": "10m", "severity": "page"},
-    }));
-    let objects = objects(&rendered("acr-attach", "x", &values, &flags).await);
-    let spec = &find(&objects, "PrometheusRule", "acr-attach")["spec"];
-    let rules = spec["groups"][0]["rules"].as_array().unwrap();
-    assert!(!rules.iter().any(|it| it["alert"] == "AcrAttachPanics"));
-    let down = rules.iter().find(|it| it["alert"] == "AcrAttachOperatorDown").unwrap();
-    assert_eq!((&down["for"], &down["labels"]["severity"]), (&"10m".into(), &"page".into()));
-    for rule in rules {
-        let runbook = rule["annotations"]["runbook_url"].as_str().unwrap();
-        assert!(runbook.starts_with("https://git.example.com/a/docs/alerts.md#"), "{runbook}");
-    }
-    let unknown = with(json!({"Panics": {"enabled": false}}));
-    let refused = output(&mut template("acr-attach", "x", &flags), &unknown.to_string()).await;
-    let error = String::from_utf8(refused.stderr).unwrap();
-    assert!(error.contains("prometheusRule.rules names Panics, which is no alert"), "{error}");
-}
-
-#[tokio::test]
 async fn one_pod_has_no_disruption_budget() {
     let objects = chart_objects(&json!({"replicaCount": 1})).await;
     assert!(!objects.iter().any(|it| it["kind"] == "PodDisruptionBudget"));
@@ -346,6 +265,8 @@ async fn what_is_generated_is_as_it_would_be_generated() {
     let advice = "run `make chart`";
     let copy = read("charts/acr-attach/files/registryattachments.yaml");
     assert_eq!(copy, read("crds/registryattachments.yaml"), "{advice}");
+    let defaults = read("charts/acr-attach/files/values.yaml");
+    assert_eq!(defaults, read("charts/acr-attach/values.yaml"), "{advice}");
     let version = env!("CARGO_PKG_VERSION");
     let chart: Value = serde_saphyr::from_str(&read("charts/acr-attach/Chart.yaml")).unwrap();
     assert_eq!((&chart["version"], &chart["appVersion"]), (&version.into(), &version.into()));

@@ -33,16 +33,23 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/component: operator
 {{- end }}
 
+{{/* `list $ LABELS...`: the chart's labels, then those for all objects, then the given maps; the last one that holds
+a key wins, so no key stands twice. What the Deployment selects by is nobody's to change, see _checks.tpl. */}}
 {{- define "acr-attach.labels" -}}
-{{- with .Values.commonLabels }}
-{{- toYaml . }}
-{{ end -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/name: {{ include "acr-attach.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/part-of: acr-attach
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- $root := first . }}
+{{- $chart := printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+{{- $labels := dict "helm.sh/chart" $chart }}
+{{- $_ := set $labels "app.kubernetes.io/name" (include "acr-attach.name" $root) }}
+{{- $_ := set $labels "app.kubernetes.io/instance" $root.Release.Name }}
+{{- $_ := set $labels "app.kubernetes.io/version" $root.Chart.AppVersion }}
+{{- $_ := set $labels "app.kubernetes.io/part-of" "acr-attach" }}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" $root.Release.Service }}
+{{- range prepend (rest .) $root.Values.commonLabels }}
+{{- range $key, $value := . }}
+{{- $_ := set $labels $key $value }}
+{{- end }}
+{{- end }}
+{{- toYaml $labels }}
 {{- end }}
 
 {{- define "acr-attach.image" -}}
@@ -54,39 +61,6 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- else -}}
 {{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
 {{- end }}
-{{- end }}
-
-{{/* What a client in the cluster needs, for one container alone: a pod with automount would give it
-to all. */}}
-{{- define "acr-attach.apiAccess" -}}
-- name: kube-api-access
-  projected:
-    sources:
-      - serviceAccountToken:
-          path: token
-          expirationSeconds: 3607
-      - configMap:
-          name: kube-root-ca.crt
-          items:
-            - key: ca.crt
-              path: ca.crt
-      - downwardAPI:
-          items:
-            - path: namespace
-              fieldRef:
-                apiVersion: v1
-                fieldPath: metadata.namespace
-{{- end }}
-
-{{- define "acr-attach.apiAccessMount" -}}
-- name: kube-api-access
-  mountPath: /var/run/secrets/kubernetes.io/serviceaccount
-  readOnly: true
-{{- end }}
-
-{{/* Whether the pods get a token of the cluster that Entra takes. */}}
-{{- define "acr-attach.federatedToken" -}}
-{{- if or .Values.azure.federatedToken (eq .Values.azure.auth "workloadIdentity") }}true{{ end }}
 {{- end }}
 
 {{- define "acr-attach.serviceMonitor" -}}

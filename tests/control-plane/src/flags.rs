@@ -57,7 +57,7 @@ pub(crate) fn etcd(layout: &Layout, ports: Ports) -> Vec<String> {
     ]
 }
 
-/// The API server with RBAC and the admission plugins that are on by default.
+/// The API server with RBAC, the admission plugins that are on by default, and one that OpenShift adds.
 pub(crate) fn api_server(layout: &Layout, ports: Ports, node: Option<&Node>) -> Vec<String> {
     let address = node::address(node);
     let mut flags = vec![
@@ -67,6 +67,7 @@ pub(crate) fn api_server(layout: &Layout, ports: Ports, node: Option<&Node>) -> 
         format!("--secure-port={}", ports.api_server),
         "--service-cluster-ip-range=10.0.0.0/24".into(),
         "--authorization-mode=Node,RBAC".into(),
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".into(),
         // Whether a Pod may be privileged is left to admission, as in real clusters.
         "--allow-privileged=true".into(),
         flag("tls-cert-file", &layout.pki("apiserver.crt")),
