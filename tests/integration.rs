@@ -46,6 +46,8 @@ mod federation;
 mod fences;
 #[path = "integration/finding.rs"]
 mod finding;
+#[path = "integration/first_hour.rs"]
+mod first_hour;
 #[path = "integration/gitops.rs"]
 mod gitops;
 #[path = "integration/helm.rs"]

@@ -13,6 +13,7 @@ use crate::domain::names::PrincipalId;
 use crate::domain::plan::Finalizer;
 use crate::domain::problem::Problem;
 use crate::domain::proof::Proof;
+use crate::domain::pull_secret::Inputs;
 use crate::domain::verdict::History;
 
 /// By name of the attachment.
@@ -80,8 +81,7 @@ pub struct Known {
     pub added: Vec<(Timestamp, (String, String))>,
 }
 
-/// What the last look at Azure has found. A glance takes it instead of asking; roles are no
-/// business of a glance.
+/// What the last look at Azure has found. A glance takes it, but for roles, instead of asking.
 #[derive(Clone, Debug, Default)]
 pub struct Look {
     /// The registry.
@@ -96,6 +96,8 @@ pub struct Look {
     pub undone: Option<Problem>,
     /// The digests of credentials that the registry has refused.
     pub refused: BTreeSet<String>,
+    /// What a credential was made from that was proven and written nowhere.
+    pub tried: Option<Inputs>,
     /// What the registry said of the credential in use, if it was asked again.
     pub proof: Option<Proof>,
     /// Why there is no new credential. It is not asked for again before the next look.

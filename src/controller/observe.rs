@@ -85,6 +85,8 @@ pub struct Observation {
     pub failing: Vec<Failing>,
     /// Why something in the cluster is not known.
     pub unseen: Option<Problem>,
+    /// What the next credential cannot be made without.
+    pub missing: Option<Problem>,
     /// What Azure said, now or when it was last asked.
     pub look: Look,
 }
@@ -105,6 +107,7 @@ impl Observation {
             gone: std::collections::BTreeSet::new(),
             accepted: known.accepted.clone(),
             refused: look.refused.clone(),
+            tried: look.tried.clone(),
             accounts: None,
             contested: known.contested(now),
         };
@@ -118,6 +121,7 @@ impl Observation {
             session: None,
             failing: Vec::new(),
             unseen: None,
+            missing: None,
             look,
         }
     }

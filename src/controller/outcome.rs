@@ -8,7 +8,7 @@ use super::observe::{Observation, Occasion};
 use crate::domain::cluster::StoredSecret;
 use crate::domain::plan::{Assignments, Plan};
 use crate::domain::problem::{Cause, Problem};
-use crate::domain::pull_secret::{Delivered, Served};
+use crate::domain::pull_secret::{Delivered, Inputs, Served};
 use crate::domain::status::{Holdings, Observed};
 
 /// What a pass came to.
@@ -74,7 +74,8 @@ impl Outcome {
         (known, occasion): (&Known, Occasion),
         now: Timestamp,
     ) -> Self {
-        let Observation { mut observed, desired, mut owned, wanted, look, unseen, .. } = seen;
+        let Observation { mut observed, desired, mut owned, wanted, look, unseen, missing, .. } =
+            seen;
         let mut outcome = Self { occasion, decided: now, unseen, ..Self::idle(known) };
         let removals = plan.waiting.values().flatten().map(|it| (*it, Occasion::Look));
         outcome.dates.extend(removals);
@@ -82,7 +83,7 @@ impl Outcome {
         if let (Some(grants), Some(Assignments { found, .. })) = (desired.grants, found) {
             observed.holdings = Some(Holdings { grants, found, waiting: plan.waiting });
         }
-        outcome.known.remember(look, &acted);
+        outcome.known.remember(look, &acted, desired.inputs.as_ref());
         if occasion == Occasion::Look {
             let reading = outcome.unseen.as_ref().is_some_and(|it| it.cause == Cause::Busy);
             outcome.known.look.too_early = reading;
@@ -100,7 +101,9 @@ impl Outcome {
                 mint: acted.mint.clone(),
             };
             let proof = outcome.known.look.proof;
-            let served = Served { proof, ..Served::of(wanted, &inputs, &owned, delivered, now) };
+            let mut served =
+                Served { proof, ..Served::of(wanted, &inputs, &owned, delivered, now) };
+            served.overdue = served.overdue.or(missing);
             outcome.known.served = served.secrets.iter().map(|it| it.namespace.clone()).collect();
             let dates = served.dates().chain(plan.due);
             outcome.dates.extend(dates.map(|it| (it, Occasion::Glance)));
@@ -118,10 +121,13 @@ impl Outcome {
     /// kind of pass again.
     fn weigh(&mut self, not_done: Option<Problem>, mint: Option<Problem>) {
         let Look { problem, undone, doubt, .. } = self.known.look.clone();
-        self.in_doubt = doubt.is_some();
+        let served = self.observed.served.as_ref();
+        // Without a namespace nothing else says that there is no credential to be had.
+        let untried = served.filter(|it| it.wanted.deliveries.is_empty()).and(mint.clone());
+        let is_passing = |it: &Problem| it.cause.is_passing();
+        self.in_doubt = doubt.is_some() || untried.as_ref().is_some_and(is_passing);
         let asking = [&problem, &undone, &not_done, &mint, &doubt].into_iter().flatten();
         let asking = asking.map(|it| Trouble { problem: it.clone(), needs: Occasion::Look });
-        let served = self.observed.served.as_ref();
         let failing = served.into_iter().flat_map(Served::problems);
         let failing = failing.filter(|it| mint.as_ref() != Some(*it));
         let failing = failing.map(|it| Trouble { problem: it.clone(), needs: Occasion::Glance });
@@ -138,7 +144,8 @@ impl Outcome {
         let trouble = served.and_then(Served::trouble);
         let overdue = served.and_then(|it| it.overdue.clone());
         let failing = served.and_then(Served::problem);
-        self.problem = unseen.or(unknown).or(undone).or(not_done).or(failing).or(doubt);
+        let of_parts = unseen.or(unknown).or(undone).or(not_done).or(failing);
+        self.problem = of_parts.or(doubt).or(untried);
         self.beside = trouble.or(overdue).or(passing).or(mint);
     }
 
@@ -181,7 +188,7 @@ impl Outcome {
 impl Known {
     /// What is known after a pass. A new credential answers what was known of the former, but
     /// does not make one good that the registry has refused: it may still be somewhere.
-    fn remember(&mut self, look: Look, acted: &Acted) {
+    fn remember(&mut self, look: Look, acted: &Acted, inputs: Option<&Inputs>) {
         self.look = look;
         let minted = acted.deeds.iter().find_map(|deed| match deed {
             Deed::Minted(digest) => Some(digest.clone()),
@@ -190,7 +197,9 @@ impl Known {
         if let Some(digest) = minted {
             let Look { registry, principal, problem, undone, refused, .. } =
                 std::mem::take(&mut self.look);
-            self.look = Look { registry, principal, problem, undone, refused, ..Look::default() };
+            let tried = inputs.cloned();
+            self.look =
+                Look { registry, principal, problem, undone, refused, tried, ..Look::default() };
             let written = acted.deeds.iter().any(|it| matches!(it, Deed::Provided(..)));
             self.accepted = written.then_some(digest).or(self.accepted.take());
         } else if acted.mint.is_some() {

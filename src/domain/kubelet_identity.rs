@@ -32,11 +32,10 @@ pub fn principal(cluster: &Cluster) -> Result<PrincipalId, Problem> {
 /// service principal.
 #[must_use]
 pub fn unknown_service_principal(problem: &Problem, client: &str) -> Problem {
-    let message = format!(
-        "{}; or set kubeletIdentity.principalId to the service principal's object id (az ad sp show --id {client} --query id prints it), which needs no right in Graph",
-        problem.message
+    let advice = format!(
+        "set kubeletIdentity.principalId to the service principal's object id (az ad sp show --id {client} --query id prints it), which needs no right in Graph, or cure this"
     );
-    Problem { message, ..problem.clone() }
+    Problem::advised(problem.cause, &advice, &[problem.message.clone()]).with_reference_of(problem)
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub struct Owned {
     pub gone: BTreeSet<String>,
     /// The digest of the credential that this process last had accepted.
     pub accepted: Option<String>,
+    /// What a credential was made from that was proven and written nowhere.
+    pub tried: Option<Inputs>,
     /// The digests of credentials that the registry has refused.
     pub refused: BTreeSet<String>,
     /// The service accounts.

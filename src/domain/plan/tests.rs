@@ -90,6 +90,7 @@ fn owns(found: Vec<RoleAssignment>, finalizer: bool) -> Owned {
         secrets: Some(Vec::new()),
         gone: BTreeSet::new(),
         accepted: None,
+        tried: None,
         refused: BTreeSet::new(),
         accounts: Some(Vec::new()),
         contested: BTreeSet::new(),

@@ -133,6 +133,7 @@ fn owned(refused: Option<&str>) -> Owned {
         secrets: None,
         gone: BTreeSet::new(),
         accepted: None,
+        tried: None,
         refused: refused.map(str::to_owned).into_iter().collect(),
         accounts: None,
         contested: BTreeSet::new(),

@@ -68,6 +68,7 @@ fn owns(secrets: Vec<StoredSecret>, accounts: Vec<ServiceAccount>) -> Owned {
         secrets: Some(secrets),
         gone: BTreeSet::new(),
         accepted: Some("digest".to_owned()),
+        tried: wants(&[]).inputs,
         refused: BTreeSet::new(),
         accounts: Some(accounts),
         contested: BTreeSet::new(),
@@ -207,6 +208,20 @@ fn a_role_that_lets_secrets_pull_replaces_none() {
     let owned = owns(vec![stored("a")], vec![]);
     let unknown = Desired { grants: None, ..wants(&[]) };
     assert_eq!(steps(&unknown, &owned), vec![Step::Withdraw(stored("a"))]);
+}
+
+#[test]
+fn without_a_namespace_a_credential_is_proven_once_and_written_nowhere() {
+    let nothing = Owned { tried: None, ..owns(vec![], vec![]) };
+    let proof = Step::Provide(vec![], Origin::Mint);
+    assert_eq!(steps(&wants(&[]), &nothing), vec![proof]);
+    assert_eq!(steps(&wants(&[]), &owns(vec![], vec![])), vec![], "it was tried");
+    let of_nodes = Desired { of_nodes: true, ..wants(&[]) };
+    assert_eq!(steps(&of_nodes, &nothing), vec![], "nodes need none");
+    let unknown = Desired { inputs: None, ..wants(&[]) };
+    assert_eq!(steps(&unknown, &nothing), vec![]);
+    let suspended = plan(&wants(&[]), &nothing, now(), DELAY).only_renewals(&nothing);
+    assert_eq!(suspended.parts.concat(), vec![]);
 }
 
 #[test]
