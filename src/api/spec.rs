@@ -60,26 +60,26 @@ use super::status::RegistryAttachmentStatus;
     validation = ("!has(self.registry.loginServer) || !has(self.repositories) || size(self.repositories) == 0", "repositories are a condition of a role assignment: give registry.resourceId or registry.name instead of registry.loginServer")
 )]
 pub struct RegistryAttachmentSpec {
-    /// The registry to attach, by exactly one of resourceId, name and loginServer. Immutable. The
-    /// operator may allow some registries only: chart value policy.allowedRegistries. Example:
-    /// {name: contoso}.
+    /// The registry to attach, by exactly one of `resourceId`, `name` and `loginServer`. Immutable.
+    /// The operator may allow some registries only: chart value `policy.allowedRegistries`. Example:
+    /// `{name: contoso}`.
     #[x_kube(validation = ("self == oldSelf", "registry is immutable: create a second attachment for the other registry, wait until it is Ready, then delete this one"))]
     pub registry: RegistrySpec,
 
-    /// How to attach. KubeletIdentity, for AKS: the pull role for the identity of the nodes.
-    /// PullSecret, for any cluster: a Secret in namespaces. Auto (default): decided once by the
-    /// nodes, KubeletIdentity on AKS, PullSecret where the cluster is certainly not AKS.
+    /// How to attach. `KubeletIdentity`, for AKS: the pull role for the identity of the nodes.
+    /// `PullSecret`, for any cluster: a Secret in namespaces. `Auto` (default): decided once by the
+    /// nodes, `KubeletIdentity` on AKS, `PullSecret` where the cluster is certainly not AKS.
     #[serde(default)]
     pub method: MethodChoice,
 
     /// Which identity the nodes pull with. Default: that of the AKS cluster that the nodes belong
-    /// to. Example: {clusterResourceId: /subscriptions/.../managedClusters/prod}.
+    /// to. Example: `{clusterResourceId: /subscriptions/.../managedClusters/prod}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubelet_identity: Option<KubeletIdentitySpec>,
 
-    /// The repositories that may be pulled, each by its name or by a prefix that ends in /*.
+    /// The repositories that may be pulled, each by its name or by a prefix that ends in `/*`.
     /// Default: all. The registry must have the role assignment permissions mode "RBAC Registry +
-    /// ABAC Repository Permissions". Example: [team-a/*, base/nginx].
+    /// ABAC Repository Permissions". Example: `[team-a/*, base/nginx]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 256)))]
     #[x_kube(
@@ -88,13 +88,13 @@ pub struct RegistryAttachmentSpec {
     )]
     pub repositories: Option<Vec<String>>,
 
-    /// The pull secret: whose credential it holds and where it is written. Method PullSecret needs
-    /// it.
+    /// The pull secret: whose credential it holds and where it is written. Method `PullSecret`
+    /// needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_secret: Option<PullSecretSpec>,
 
-    /// What becomes of role assignments when this object is deleted. Delete (default): they are
-    /// taken back. Orphan: they stay. Pull secrets are deleted in any case.
+    /// What becomes of role assignments when this object is deleted. `Delete` (default): they are
+    /// taken back. `Orphan`: they stay. Pull secrets are deleted in any case.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
@@ -113,7 +113,7 @@ pub struct RegistryAttachmentSpec {
 )]
 pub struct RegistrySpec {
     /// The Azure resource id of the registry, in any subscription of the cluster's tenant:
-    /// az acr show --name contoso --query id.
+    /// `az acr show --name contoso --query id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     #[x_kube(validation = (
@@ -122,15 +122,15 @@ pub struct RegistrySpec {
     ))]
     pub resource_id: Option<String>,
 
-    /// The name of the registry, looked for in one subscription: subscriptionId, else the AKS
-    /// cluster's, else the operator's (chart value azure.subscriptionId). The operator's identity
-    /// must be allowed to read that subscription. Example: contoso.
+    /// The name of the registry, looked for in one subscription: `subscriptionId`, else the AKS
+    /// cluster's, else the operator's (chart value `azure.subscriptionId`). The operator's identity
+    /// must be allowed to read that subscription. Example: `contoso`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 50))]
     #[x_kube(validation = ("self.matches('^[a-zA-Z0-9]{5,50}$')", "name is the name of a registry: 5 to 50 letters and digits, without .azurecr.io"))]
     pub name: Option<String>,
 
-    /// The subscription in which name is looked for, a GUID. Default: see name.
+    /// The subscription in which `name` is looked for, a GUID. Default: see `name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 36))]
     #[x_kube(validation = ("self.matches('^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')", "subscriptionId is a GUID"))]
@@ -138,7 +138,7 @@ pub struct RegistrySpec {
 
     /// The host that images are pulled from, for pull secrets: the operator then needs no rights in
     /// Azure. The operator must allow hosts outside the cloud's domain: chart value
-    /// policy.loginServerSuffixes. Example: contoso.azurecr.io.
+    /// `policy.loginServerSuffixes`. Example: `contoso.azurecr.io`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     #[x_kube(validation = (
@@ -168,8 +168,8 @@ pub enum MethodChoice {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KubeletIdentitySpec {
-    /// The Azure resource id of the AKS cluster: az aks show --resource-group rg --name prod
-    /// --query id. The operator's identity must be allowed to read it. Default: found by the nodes.
+    /// The Azure resource id of the AKS cluster:
+    /// `az aks show --resource-group rg --name prod --query id`. The operator's identity must be allowed to read it. Default: found by the nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     #[x_kube(validation = (
@@ -178,9 +178,9 @@ pub struct KubeletIdentitySpec {
     ))]
     pub cluster_resource_id: Option<String>,
 
-    /// The object id of the identity, a GUID, where it cannot be read from the cluster: az aks show
-    /// --resource-group rg --name prod --query identityProfile.kubeletidentity.objectId. It wins
-    /// over clusterResourceId.
+    /// The object id of the identity, a GUID, where it cannot be read from the cluster. Of another
+    /// cluster `az aks show --query identityProfile.kubeletidentity.objectId` prints it. It wins over
+    /// `clusterResourceId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 36))]
     #[x_kube(validation = ("self.matches('^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')", "principalId is the object id of the identity, a GUID"))]

@@ -36,12 +36,16 @@ impl Error {
         }
     }
 
-    /// What Azure says about it, where what to do does not follow from the code.
+    /// What more there is to say: the right that is missing, or what Azure says where what to do
+    /// does not follow from the code.
     pub(super) fn said(&self) -> String {
         let Failure::Refused { status, code, text, .. } = &*self.failure else {
             return String::new();
         };
-        let is_known = DENIED.contains(&code.as_str()) || by_code(code, &self.attempt).is_some();
+        if DENIED.contains(&code.as_str()) {
+            return format!(", which needs {}", self.attempt.action);
+        }
+        let is_known = by_code(code, &self.attempt).is_some();
         // Azure passes these by itself, and words each of them anew.
         let passes = matches!(status, 404 | 429 | 500..);
         if is_known || passes || text.is_empty() {
@@ -106,7 +110,7 @@ fn by_code(code: &str, attempt: &Attempt) -> Option<String> {
         "RoleAssignmentUpdateNotPermitted" => return Some(taken(attempt)),
         "InvalidRoleAssignmentId" => "acr-attach has a fault; please report it",
         code if versions::UNKNOWN.contains(&code) => {
-            "this cloud or region knows no api-version that acr-attach can use; update acr-attach"
+            "update acr-attach: this cloud or region knows no api-version that it can use"
         }
         _ => return None,
     };
@@ -196,3 +200,6 @@ fn advice_for_operator(code: &str) -> String {
     };
     text.to_owned()
 }
+
+#[cfg(test)]
+mod tests;

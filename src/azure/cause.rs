@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::error::{Error, Failure, Subject};
+use super::error::{Attempt, Error, Failure, Subject};
 use super::transport::wait;
 use super::versions;
 use crate::domain::problem::{Cause, Problem};
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        let accounts = error.accounts();
+        let accounts = accounts(&error);
         let mut problem = match &*error.advice() {
             "" => Self::new(error.cause(), &accounts[0]),
             advice => Self::advised(error.cause(), advice, &accounts),
@@ -19,6 +19,18 @@ impl From<Error> for Problem {
         }
         problem
     }
+}
+
+/// What happened: in full, with the end of the resource id alone, and in a few words.
+fn accounts(error: &Error) -> [String; 3] {
+    let Attempt { doing, target, .. } = &*error.attempt;
+    let end = target.rsplit('/').next().unwrap_or_default();
+    let (failure, said) = (&error.failure, error.said());
+    [
+        format!("{error}{said}"),
+        format!("{doing} {end}: {failure}{said}"),
+        format!("{doing}: {failure}"),
+    ]
 }
 
 impl Error {
@@ -115,7 +127,7 @@ fn throttled(retry_after: Option<Duration>) -> Cause {
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::{Attempt, Refusal};
+    use super::super::error::Refusal;
     use super::*;
     use crate::domain::problem::Stalls;
 

@@ -206,18 +206,6 @@ impl Error {
         Self { attempt: Box::new(attempt.clone()), failure: Box::new(failure) }
     }
 
-    /// What happened: in full, with the end of the resource id alone, and without any.
-    pub(super) fn accounts(&self) -> [String; 3] {
-        let Attempt { doing, target, .. } = &*self.attempt;
-        let end = target.rsplit('/').next().unwrap_or_default();
-        let (failure, said) = (&self.failure, self.said());
-        [
-            format!("{self}{said}"),
-            format!("{doing} {end}: {failure}{said}"),
-            format!("{doing}: {failure}{said}"),
-        ]
-    }
-
     /// Whether Azure says that what was named does not exist. A bare 404 does not say so: it may
     /// come from something on the way.
     #[must_use]

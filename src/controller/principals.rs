@@ -108,11 +108,12 @@ impl Principals {
 
     fn token(&self, principal: &ServicePrincipal) -> Result<ClientCredential, Problem> {
         self.token_file.clone().map(ClientCredential::Token).ok_or_else(|| {
-            let text = format!(
-                "signing in as client {}: it has no clientSecretRef, and the operator has no token of the cluster to sign in with instead; project one into its pod with audience api://AzureADTokenExchange and set AZURE_FEDERATED_TOKEN_FILE to its path, or name a Secret in pullSecret.servicePrincipal.clientSecretRef",
+            let advice = "name a Secret in pullSecret.servicePrincipal.clientSecretRef, or give the operator a token of the cluster: chart value azure.federatedToken (or project one into its pod with audience api://AzureADTokenExchange and set AZURE_FEDERATED_TOKEN_FILE to its path)";
+            let account = format!(
+                "signing in as client {}: it has no clientSecretRef, and the operator has no token of the cluster to sign in with instead",
                 principal.client
             );
-            Problem::new(Cause::AuthenticationFailed, text)
+            Problem::advised(Cause::AuthenticationFailed, advice, &[account])
         })
     }
 
@@ -142,10 +143,10 @@ impl Principals {
         azure.service_principal(client).await.map_err(|error| {
             let graph = Problem::from(error);
             let advice = format!(
-                "set pullSecret.servicePrincipal.objectId (az ad sp show --id {client} --query id prints it), or cure this"
+                "set pullSecret.servicePrincipal.objectId (az ad sp show --id {client} --query id prints it)"
             );
             let account = format!(
-                "{}; nor does Microsoft Graph tell its object id: {}",
+                "or cure this: {}; nor does Microsoft Graph tell its object id: {}",
                 untold.message, graph.message
             );
             Problem::advised(untold.cause, &advice, &[account]).with_reference_of(&untold)

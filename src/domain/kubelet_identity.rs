@@ -33,9 +33,10 @@ pub fn principal(cluster: &Cluster) -> Result<PrincipalId, Problem> {
 #[must_use]
 pub fn unknown_service_principal(problem: &Problem, client: &str) -> Problem {
     let advice = format!(
-        "set kubeletIdentity.principalId to the service principal's object id (az ad sp show --id {client} --query id prints it), which needs no right in Graph, or cure this"
+        "set kubeletIdentity.principalId to the service principal's object id (az ad sp show --id {client} --query id prints it), which needs no right in Graph"
     );
-    Problem::advised(problem.cause, &advice, &[problem.message.clone()]).with_reference_of(problem)
+    Problem::advised(problem.cause, &advice, &[format!("or cure this: {}", problem.message)])
+        .with_reference_of(problem)
 }
 
 #[cfg(test)]

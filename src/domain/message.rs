@@ -80,12 +80,10 @@ fn length(text: &str) -> usize {
     for (at, it) in text.char_indices() {
         match (it, quote) {
             (it, Some(open)) if it == open => quote = None,
-            (_, Some(_)) => {}
+            (')' | ';', None) if depth == 0 => return at,
             ('"' | '\'', None) => quote = Some(it),
             ('(', None) => depth += 1,
-            (')', None) if depth == 0 => return at,
             (')', None) => depth -= 1,
-            (';', None) if depth == 0 => return at,
             _ => {}
         }
     }

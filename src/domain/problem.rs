@@ -30,10 +30,9 @@ impl Problem {
     /// as it takes to fit: `accounts` are from the longest to the shortest.
     #[must_use]
     pub fn advised(cause: Cause, advice: &str, accounts: &[String]) -> Self {
-        let texts = accounts.iter().map(|it| format!("{advice}; {it}"));
-        let mut fitting = texts.clone().filter(|it| message::is_bounded(it));
-        let text = fitting.next().or_else(|| texts.clone().last()).unwrap_or_default();
-        Self::new(cause, text)
+        let texts: Vec<_> = accounts.iter().map(|it| format!("{advice}; {it}")).collect();
+        let fitting = texts.iter().find(|it| message::is_bounded(it));
+        Self::new(cause, fitting.or(texts.last()).map_or(advice, String::as_str))
     }
 
     /// The same problem with the correlation id of another one, of which it tells.

@@ -298,7 +298,7 @@ async fn a_service_principal_that_graph_does_not_know_is_not_taken_for_a_registr
     let status = world.until_reason("a", "Ready", "NotFound").await;
     let text = message(&status);
     assert!(text.contains(&format!("az ad sp create --id {client}")), "{text}");
-    assert!(text.contains("or set kubeletIdentity.principalId"), "{text}");
+    assert!(text.starts_with("set kubeletIdentity.principalId"), "{text}");
     assert!(!text.contains("a registry's id"), "{text}");
 }
 

@@ -212,9 +212,9 @@ pub(super) fn all_serving_since(
 /// Says that a Secret of that name is somebody else's.
 #[must_use]
 pub fn in_the_way(found: &StoredSecret) -> Failing {
+    const RENAME: &str = "set pullSecret.secretName to another name and add that to chart value pullSecrets.names (flag --pull-secret-names)";
     let StoredSecret { namespace, name, .. } = found;
     let doing = format!("writing Secret {name} in namespace {namespace}");
-    const RENAME: &str = "set pullSecret.secretName to another name and add that to chart value pullSecrets.names (flag --pull-secret-names)";
     let (advice, account) = match found.owners.first() {
         Some(owner) => {
             (RENAME.to_owned(), format!("{doing}: it belongs to attachment {}", owner.name))
