@@ -218,6 +218,12 @@ mod tests {
         }
         let assigning = document.matches("\naz role assignment create").count();
         assert_eq!(assigning, commands.len(), "docs/azure-permissions.md has others");
+        for page in [include_str!("../../docs/identity.md"), include_str!("../../README.md")] {
+            let lines = page.lines().filter(|it| it.starts_with("az role assignment create"));
+            let others = lines.filter(|it| !commands.contains(&format!("\n{it}\n")));
+            assert_eq!(others.collect::<Vec<_>>(), Vec::<&str>::new());
+            assert!(page.contains(&commands[4]) && page.contains(&commands[1]));
+        }
         for role in [Role::AcrPull, Role::RepositoryReader] {
             let named = format!("*{}*\n(`{}`)", role.name(), role.definition());
             assert!(document.contains(&named), "docs/azure-permissions.md lacks {named}");

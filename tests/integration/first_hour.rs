@@ -3,7 +3,7 @@
 
 use std::process::Stdio;
 
-use azure_sim::model::{READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
+use azure_sim::model::{ClientSecret, READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
 use azure_sim::{Call, Fault};
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
@@ -367,4 +367,51 @@ async fn explain_tells_defaults_and_an_example() {
             assert!(text.contains(word), "{text}");
         }
     }
+}
+
+/// `az`, as far as docs/rotating.md needs it: it notes what it is told, and says what is in a file.
+const AZ: &str = r#"#!/bin/sh
+echo "$@" >> "$AZ_FOLDER/told"
+case "$*" in
+    *"credential list"*) echo old-key-id ;;
+    *"credential reset"*) cat "$AZ_FOLDER/new-secret" ;;
+esac
+"#;
+
+#[tokio::test]
+async fn the_page_on_rotating_rotates() {
+    const NEW_SECRET: &str = "marker-new-client-secret-of-the-puller";
+    let world = World::with_pull_secrets(|_| {}).await;
+    let one = world.namespace_with("one", json!({})).await;
+    world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
+    world.until_ready("a").await;
+    let before = world.until_secret(&one, "acr-pull").await;
+    world.azure.update(|azure| {
+        let puller = azure.principals.iter_mut().find(|it| it.display_name == "puller").unwrap();
+        let added = ClientSecret { value: NEW_SECRET.into(), ..ClientSecret::default() };
+        puller.secrets.push(added);
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let az = folder.path().join("az");
+    std::fs::write(&az, AZ).unwrap();
+    std::fs::write(folder.path().join("new-secret"), NEW_SECRET).unwrap();
+    std::fs::set_permissions(&az, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+
+    let page = super::documents::read("docs/rotating.md");
+    let (_, section) = page.split_once("## The client secret of a pull secret").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let blocks = section.split("```sh\n").skip(1).map(|it| it.split("```").next().unwrap());
+    let typed =
+        blocks.collect::<Vec<_>>().concat().replace("acr-attach-system", &world.namespace());
+    let typed =
+        typed.replace("ATTACHMENT=contoso-pull", &format!("ATTACHMENT={}", world.name("a")));
+    let mut shell = shell(&world, &format!("set -e; PATH=\"$AZ_FOLDER:$PATH\"\n{typed}"));
+    let text = said(shell.env("AZ_FOLDER", folder.path()), "").await;
+    assert!(text.contains("True: the credential in use is renewed in time"), "{text}");
+    let after = world.until_secret(&one, "acr-pull").await;
+    assert_ne!(before.data, after.data);
+    let told = std::fs::read_to_string(folder.path().join("told")).unwrap();
+    let client = world.azure.read(|azure| crate::world::secrets::puller(azure).client_id.unwrap());
+    let last = format!("ad app credential delete --id {client} --key-id old-key-id");
+    assert_eq!(told.lines().last(), Some(&*last), "{told}");
 }
