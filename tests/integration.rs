@@ -58,6 +58,8 @@ mod federation;
 mod fences;
 #[path = "integration/finding.rs"]
 mod finding;
+#[path = "integration/first_hour.rs"]
+mod first_hour;
 #[path = "integration/gitops.rs"]
 mod gitops;
 #[path = "integration/helm.rs"]
@@ -96,10 +98,10 @@ mod pull_secrets;
 mod readers;
 #[path = "integration/refusals.rs"]
 mod refusals;
-#[path = "integration/replicas.rs"]
-mod replicas;
 #[path = "integration/release_names.rs"]
 mod release_names;
+#[path = "integration/replicas.rs"]
+mod replicas;
 #[path = "integration/repositories.rs"]
 mod repositories;
 #[path = "integration/sharing.rs"]

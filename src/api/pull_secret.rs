@@ -13,28 +13,36 @@ use serde::{Deserialize, Serialize};
     "credential ClientSecret writes the service principal's secret and so needs servicePrincipal.clientSecretRef"
 ))]
 pub struct PullSecretSpec {
-    /// The service principal that pulls.
+    /// The service principal whose credential the pull secret holds. It needs role `AcrPull` on
+    /// the registry, or Container Registry Repository Reader where the registry has repository
+    /// permissions.
     pub service_principal: ServicePrincipalSpec,
 
-    /// True: the pull role is also kept assigned to that service principal.
+    /// True: the operator also keeps the pull role assigned to the service principal. Its own
+    /// identity must be allowed to assign roles on the registry. Default: false.
     #[serde(default)]
     pub assign_role: bool,
 
-    /// What the secret holds: a registry token of about 3 hours that is renewed at half its
-    /// life, or the service principal's own id and secret.
+    /// What the pull secret holds. `RegistryToken` (default): a token of the registry, which lives
+    /// about 3 hours and is renewed at half its life. `ClientSecret`: the service principal's id
+    /// and secret; needs `clientSecretRef`.
     #[serde(default)]
     pub credential: CredentialForm,
 
-    /// The name of the secret in each namespace.
+    /// The name of the pull secret in each namespace. Default: `acr-pull`. The operator must
+    /// allow any other name: chart value `pullSecrets.names`. Example: `acr-pull-fabrikam`.
     #[serde(default = "default_secret_name")]
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(validation = ("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')", "secretName is the name of a Secret: lower-case letters, digits, - and ."))]
     pub secret_name: String,
 
-    /// The namespaces that get the secret.
+    /// The namespaces that get the pull secret, by name, by label, or both. Example:
+    /// `{names: [shop], selector: {matchLabels: {acr-pull: contoso}}}`.
     pub namespaces: NamespaceChoice,
 
-    /// The service accounts whose imagePullSecrets get the name. An empty list: none; "*": all.
+    /// The service accounts whose imagePullSecrets get the pull secret's name. Default:
+    /// `[default]`. `[]`: none. `["*"]`: all of those namespaces. The operator must allow any other
+    /// name than `default`: chart value `pullSecrets.serviceAccounts`. Example: `[default, builder]`.
     #[serde(default = "default_service_accounts")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 253)))]
     // Atomic, not a set: applied on the server's side, a set that loses its last item is as good
@@ -52,25 +60,27 @@ pub struct PullSecretSpec {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServicePrincipalSpec {
-    /// The tenant (directory) id, a GUID.
+    /// The id of its tenant (directory), a GUID: `az account show --query tenantId`.
     #[schemars(length(max = 36))]
     #[x_kube(validation = ("self.matches('^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')", "tenantId is a GUID"))]
     pub tenant_id: String,
 
-    /// The application (client) id, a GUID.
+    /// The application (client) id, a GUID: the `appId` that `az ad sp create-for-rbac` prints.
     #[schemars(length(max = 36))]
     #[x_kube(validation = ("self.matches('^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')", "clientId is the application id, a GUID"))]
     pub client_id: String,
 
-    /// The object id of the service principal (not of the application), a GUID. Absent: the
-    /// principal's own token tells it, else Microsoft Graph. Only for assignRole.
+    /// The object id of the service principal (not of its application), a GUID, for `assignRole`:
+    /// `az ad sp show --id <client id> --query id`. Default: what the service principal's own
+    /// token says, else Microsoft Graph.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 36))]
     #[x_kube(validation = ("self.matches('^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')", "objectId is a GUID"))]
     pub object_id: Option<String>,
 
-    /// The client secret, in a Secret of the operator's namespace. Absent: federated, and the
-    /// operator's own token of the cluster stands in for it.
+    /// Where the client secret is: a key of a Secret in the operator's namespace. Example:
+    /// `{name: acr-sp, key: clientSecret}`. Default: none; the service principal trusts the
+    /// operator's service account by a federated credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret_ref: Option<SecretKeyRef>,
 }
@@ -78,12 +88,12 @@ pub struct ServicePrincipalSpec {
 /// One key of a Secret in the operator's namespace.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecretKeyRef {
-    /// The name of the Secret.
+    /// The name of the Secret. Example: `acr-sp`.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = ("self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')", "name is the name of a Secret in the operator's namespace"))]
     pub name: String,
 
-    /// The key whose value is the client secret.
+    /// The key in it whose value is the client secret. Example: `clientSecret`.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = ("self.matches('^[-._a-zA-Z0-9]+$')", "key is a key of that Secret: letters, digits, - _ and ."))]
     pub key: String,
@@ -107,7 +117,7 @@ pub enum CredentialForm {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[x_kube(validation = ("has(self.names) || has(self.selector)", "give names, selector or both: selector {} means every namespace but the system's"))]
 pub struct NamespaceChoice {
-    /// Namespaces by name.
+    /// Namespaces by name. Those that do not exist yet are served when they come. Example: `[shop]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 63)))]
     #[x_kube(
@@ -116,7 +126,8 @@ pub struct NamespaceChoice {
     )]
     pub names: Option<Vec<String>>,
 
-    /// Namespaces by label. The empty selector is every namespace but the system's.
+    /// Namespaces by label. `{}` means all but kube-system, kube-public and kube-node-lease.
+    /// Example: `{matchLabels: {acr-pull: contoso}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
     pub selector: Option<LabelSelector>,

@@ -22,6 +22,12 @@ use super::status::RegistryAttachmentStatus;
     printcolumn(name = "Method", type_ = "string", json_path = ".status.method"),
     printcolumn(name = "Registry", type_ = "string", json_path = ".status.registry.loginServer"),
     printcolumn(
+        name = "Namespaces",
+        type_ = "string",
+        description = "Namespaces that have the pull secret, of those that are to have it",
+        json_path = ".status.pullSecret.served"
+    ),
+    printcolumn(
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
@@ -33,22 +39,17 @@ use super::status::RegistryAttachmentStatus;
     ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(
-        name = "Message",
-        type_ = "string",
-        priority = 1,
-        json_path = ".status.conditions[?(@.type==\"Ready\")].message"
-    ),
-    printcolumn(
         name = "Expires",
         type_ = "string",
+        description = "When the credential in the pull secrets ends",
         priority = 1,
         json_path = ".status.pullSecret.expiresAt"
     ),
     printcolumn(
-        name = "Namespaces",
+        name = "Message",
         type_ = "string",
         priority = 1,
-        json_path = ".status.pullSecret.served"
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message"
     )
 )]
 #[serde(rename_all = "camelCase")]
@@ -59,21 +60,26 @@ use super::status::RegistryAttachmentStatus;
     validation = ("!has(self.registry.loginServer) || !has(self.repositories) || size(self.repositories) == 0", "repositories are a condition of a role assignment: give registry.resourceId or registry.name instead of registry.loginServer")
 )]
 pub struct RegistryAttachmentSpec {
-    /// The registry to attach: exactly one of resourceId, name and loginServer. Immutable.
+    /// The registry to attach, by exactly one of `resourceId`, `name` and `loginServer`. Immutable.
+    /// The operator may allow some registries only: chart value `policy.allowedRegistries`. Example:
+    /// `{name: contoso}`.
     #[x_kube(validation = ("self == oldSelf", "registry is immutable: create a second attachment for the other registry, wait until it is Ready, then delete this one"))]
     pub registry: RegistrySpec,
 
-    /// How to attach. Auto decides once: a role for the kubelet identity on AKS, a pull secret
-    /// where the cluster is certainly not AKS.
+    /// How to attach. `KubeletIdentity`, for AKS: the pull role for the identity of the nodes.
+    /// `PullSecret`, for any cluster: a Secret in namespaces. `Auto` (default): decided once by the
+    /// nodes, `KubeletIdentity` on AKS, `PullSecret` where the cluster is certainly not AKS.
     #[serde(default)]
     pub method: MethodChoice,
 
-    /// Where the kubelet identity comes from. Absent: the cluster is detected from its nodes.
+    /// Which identity the nodes pull with. Default: that of the AKS cluster that the nodes belong
+    /// to. Example: `{clusterResourceId: /subscriptions/.../managedClusters/prod}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubelet_identity: Option<KubeletIdentitySpec>,
 
-    /// Repositories that may be pulled, each an exact name or a prefix that ends in /*.
-    /// Only for registries in ABAC mode. Absent: the whole registry.
+    /// The repositories that may be pulled, each by its name or by a prefix that ends in `/*`.
+    /// Default: all. The registry must have the role assignment permissions mode "RBAC Registry +
+    /// ABAC Repository Permissions". Example: `[team-a/*, base/nginx]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 256)))]
     #[x_kube(
@@ -82,15 +88,18 @@ pub struct RegistryAttachmentSpec {
     )]
     pub repositories: Option<Vec<String>>,
 
-    /// The pull secret: whose credential it holds and where it is written.
+    /// The pull secret: whose credential it holds and where it is written. Method `PullSecret`
+    /// needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_secret: Option<PullSecretSpec>,
 
-    /// What becomes of role assignments when this object is deleted. Pull secrets always go.
+    /// What becomes of role assignments when this object is deleted. `Delete` (default): they are
+    /// taken back. `Orphan`: they stay. Pull secrets are deleted in any case.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
 
-    /// True: nothing new is granted, removed or attached. Credentials in use are still renewed.
+    /// True: nothing is granted, removed or attached. Credentials in use are still renewed, and
+    /// deleting still detaches. Default: false.
     #[serde(default)]
     pub suspend: bool,
 }
@@ -103,7 +112,8 @@ pub struct RegistryAttachmentSpec {
     validation = ("!has(self.subscriptionId) || has(self.name)", "subscriptionId goes with name only: a resourceId contains its subscription, a loginServer needs none")
 )]
 pub struct RegistrySpec {
-    /// The Azure resource id of the registry, in any subscription of the cluster's tenant.
+    /// The Azure resource id of the registry, in any subscription of the cluster's tenant:
+    /// `az acr show --name contoso --query id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     #[x_kube(validation = (
@@ -112,19 +122,23 @@ pub struct RegistrySpec {
     ))]
     pub resource_id: Option<String>,
 
-    /// The name of the registry, searched in one subscription.
+    /// The name of the registry, looked for in one subscription: `subscriptionId`, else the AKS
+    /// cluster's, else the operator's (chart value `azure.subscriptionId`). The operator's identity
+    /// must be allowed to read that subscription. Example: `contoso`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 50))]
     #[x_kube(validation = ("self.matches('^[a-zA-Z0-9]{5,50}$')", "name is the name of a registry: 5 to 50 letters and digits, without .azurecr.io"))]
     pub name: Option<String>,
 
-    /// The subscription in which name is searched, a GUID.
+    /// The subscription in which `name` is looked for, a GUID. Default: see `name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 36))]
     #[x_kube(validation = ("self.matches('^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')", "subscriptionId is a GUID"))]
     pub subscription_id: Option<String>,
 
-    /// The login server, for pull secrets that need no right in Azure Resource Manager.
+    /// The host that images are pulled from, for pull secrets: the operator then needs no rights in
+    /// Azure. The operator must allow hosts outside the cloud's domain: chart value
+    /// `policy.loginServerSuffixes`. Example: `contoso.azurecr.io`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     #[x_kube(validation = (
@@ -154,7 +168,8 @@ pub enum MethodChoice {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct KubeletIdentitySpec {
-    /// The Azure resource id of the managed cluster. Absent: detected from the nodes.
+    /// The Azure resource id of the AKS cluster:
+    /// `az aks show --resource-group rg --name prod --query id`. The operator's identity must be allowed to read it. Default: found by the nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     #[x_kube(validation = (
@@ -163,7 +178,9 @@ pub struct KubeletIdentitySpec {
     ))]
     pub cluster_resource_id: Option<String>,
 
-    /// The object id (a GUID) of the identity, where it cannot be read from the cluster.
+    /// The object id of the identity, a GUID, where it cannot be read from the cluster. Of another
+    /// cluster `az aks show --query identityProfile.kubeletidentity.objectId` prints it. It wins over
+    /// `clusterResourceId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 36))]
     #[x_kube(validation = ("self.matches('^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')", "principalId is the object id of the identity, a GUID"))]

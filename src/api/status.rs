@@ -127,7 +127,7 @@ pub struct PullSecretStatus {
     /// The name of the secret in each namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Namespaces served of namespaces wanted, such as 12/12.
+    /// How many namespaces have the pull secret, of how many that are to have it, such as 12/12.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served: Option<String>,
     /// When the credential in use ends. RFC 3339, UTC.
@@ -177,10 +177,11 @@ pub enum ConditionType {
     Stalled,
     /// Whether the role that pulling needs is assigned. Only where assigning it is our task.
     AccessGranted,
-    /// Whether the pull secret is in every namespace that is to have it, and named by its service
-    /// accounts.
+    /// Whether the pull secret is in every namespace that is to have it, of which there is one at
+    /// least, and named by its service accounts.
     PullSecretsReady,
-    /// False: the credential in use is overdue for renewal, though it may still be valid.
+    /// Whether the credential in use can be renewed: False where the last try failed that was
+    /// due, or its client secret is gone. It stays good until the time that the message names.
     CredentialFresh,
 }
 
@@ -208,6 +209,12 @@ pub enum Reason {
     Progressing,
     /// The object is deleted and what it owns is being removed.
     Detaching,
+    /// `spec.suspend` is true: what is there is told, and nothing of it is changed.
+    Suspended,
+    /// No namespace is to have the pull secret: none is named, and none has the labels.
+    NoNamespaces,
+    /// A namespace that the spec names does not exist, or is being deleted.
+    NamespaceMissing,
     /// What the schema cannot see is wrong in the spec.
     InvalidSpec,
     /// Azure or the cluster is set up in a way that this method cannot serve.
@@ -251,6 +258,9 @@ impl Reason {
             Self::Attached => "Attached",
             Self::Progressing => "Progressing",
             Self::Detaching => "Detaching",
+            Self::Suspended => "Suspended",
+            Self::NoNamespaces => "NoNamespaces",
+            Self::NamespaceMissing => "NamespaceMissing",
             Self::InvalidSpec => "InvalidSpec",
             Self::Unsupported => "Unsupported",
             Self::NotAllowed => "NotAllowed",

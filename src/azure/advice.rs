@@ -5,57 +5,83 @@ use super::error::{Attempt, Error, Failure, Subject};
 use super::{permission, versions};
 
 impl Error {
-    /// What to do about it. Where that is not known here, what Azure says about it.
-    pub(super) fn remedy(&self) -> String {
-        if self.attempt.subject == Subject::LoginServer {
-            return self.registry_remedy();
-        }
-        let Failure::Refused { status, code, text, object_id, .. } = &*self.failure else {
-            return String::new();
+    /// What to do about it; empty where that is nothing, or not known here.
+    pub(super) fn advice(&self) -> String {
+        let Failure::Refused { status, code, object_id, .. } = &*self.failure else {
+            return match &*self.failure {
+                Failure::SignIn { advice, .. } => advice.clone(),
+                Failure::NoAnswer(_) | Failure::Unreadable(_) if self.is_about_a_login_server() => {
+                    LOGIN_SERVER.to_owned()
+                }
+                _ => String::new(),
+            };
         };
-        let denied =
-            ["AuthorizationFailed", "LinkedAuthorizationFailed", "Authorization_RequestDenied"];
-        if denied.contains(&code.as_str()) {
-            return permission::remedy(&self.attempt, object_id.as_deref());
+        if self.is_about_a_login_server() {
+            return self.registry_advice();
+        }
+        if DENIED.contains(&code.as_str()) {
+            return permission::advice(&self.attempt, object_id.as_deref());
         }
         if let Some(advice) = by_code(code, &self.attempt) {
-            return format!("; {advice}");
+            return advice;
         }
-        let said = if text.is_empty() { String::new() } else { format!("; Azure says: {text}") };
         match status {
             403 => format!(
-                "{said}; Azure, or something on the way there, forbids it; check the operator's proxy, and that its identity has {}",
+                "check the operator's proxy, and that its identity has {}: Azure, or something on the way there, forbids it",
                 self.attempt.action
             ),
-            401 => format!(
-                "{said}; Azure does not accept the token that Entra gave the operator; check its --cloud, and the clock of its node"
-            ),
-            404 => format!("; {}", missing(&self.attempt)),
-            // Azure passes these by itself, and words each of them anew.
-            429 | 500.. => String::new(),
-            _ => said,
+            401 => "check the operator's --cloud, and the clock of its node: Azure does not accept the token that Entra gave the operator".to_owned(),
+            404 => missing(&self.attempt),
+            _ => String::new(),
         }
     }
 
-    /// The same for what a registry itself did not do.
-    fn registry_remedy(&self) -> String {
+    /// What more there is to say: the right that is missing, or what Azure says where what to do
+    /// does not follow from the code.
+    pub(super) fn said(&self) -> String {
+        let Failure::Refused { status, code, text, .. } = &*self.failure else {
+            return String::new();
+        };
+        if DENIED.contains(&code.as_str()) {
+            return format!(", which needs {}", self.attempt.action);
+        }
+        let is_known = by_code(code, &self.attempt).is_some();
+        // Azure passes these by itself, and words each of them anew.
+        let passes = matches!(status, 404 | 429 | 500..);
+        if is_known || passes || text.is_empty() {
+            return String::new();
+        }
+        format!("; Azure says: {text}")
+    }
+
+    fn is_about_a_login_server(&self) -> bool {
+        self.attempt.subject == Subject::LoginServer
+    }
+
+    /// What to do about what a registry itself did not do.
+    fn registry_advice(&self) -> String {
         match &*self.failure {
             Failure::Refused { status: 401, .. } => {
-                "; Entra accepts the service principal, so it has no role there that lets it pull, or the registry is of another tenant, or takes no tokens for Azure Resource Manager where the tenant knows no others; assign it AcrPull, or Container Registry Repository Reader where the registry is in ABAC mode (az role assignment create --assignee <client id> --role AcrPull --scope <registry id>); a new role takes up to 10 minutes".to_owned()
+                "assign the service principal AcrPull, or Container Registry Repository Reader where the registry has repository permissions (az role assignment create --assignee <client id> --role AcrPull --scope <registry id>), and wait up to 10 minutes: Entra accepts it, so it has no role there that lets it pull, or the registry is of another tenant, or takes no tokens for Azure Resource Manager where the tenant knows no others".to_owned()
             }
             Failure::Refused { status: 403, address: Some(address), .. } => format!(
-                "; its firewall does not admit the operator's address {address}; allow it there, give the cluster a private endpoint, or set pullSecret.credential to ClientSecret, which needs no exchange"
+                "allow the operator's address {address} in the registry's firewall, give the cluster a private endpoint, or set pullSecret.credential to ClientSecret, which needs no exchange"
             ),
             Failure::Refused { status: 403, .. } => {
-                "; it, or something on the way there, forbids the request; check its network rules and the operator's proxy".to_owned()
+                "check the registry's network rules and the operator's proxy: one of them forbids the request".to_owned()
             }
-            Failure::Refused { status: 404, .. } | Failure::NoAnswer(_) | Failure::Unreadable(_) => {
-                "; check that this is the registry's login server (az acr show --name <name> --query loginServer) and that the operator can reach it".to_owned()
-            }
+            Failure::Refused { status: 404, .. } => LOGIN_SERVER.to_owned(),
             _ => String::new(),
         }
     }
 }
+
+/// The codes for a right that is missing.
+const DENIED: [&str; 3] =
+    ["AuthorizationFailed", "LinkedAuthorizationFailed", "Authorization_RequestDenied"];
+
+/// What to do where a host does not answer as a registry does.
+const LOGIN_SERVER: &str = "check that this is the registry's login server (az acr show --name <name> --query loginServer) and that the operator can reach it";
 
 /// What to do about a code of Azure Resource Manager or of Microsoft Graph.
 fn by_code(code: &str, attempt: &Attempt) -> Option<String> {
@@ -84,7 +110,7 @@ fn by_code(code: &str, attempt: &Attempt) -> Option<String> {
         "RoleAssignmentUpdateNotPermitted" => return Some(taken(attempt)),
         "InvalidRoleAssignmentId" => "acr-attach has a fault; please report it",
         code if versions::UNKNOWN.contains(&code) => {
-            "this cloud or region knows no api-version that acr-attach can use; update acr-attach"
+            "update acr-attach: this cloud or region knows no api-version that it can use"
         }
         _ => return None,
     };
@@ -119,13 +145,13 @@ fn other_tenant(subject: Subject) -> &'static str {
 fn missing(attempt: &Attempt) -> String {
     match attempt.subject {
         Subject::Cluster => {
-            "create it, or correct kubeletIdentity.clusterResourceId (az aks show --query id prints it)".to_owned()
+            "check the spelling of kubeletIdentity.clusterResourceId (az aks show --query id prints it), or create the cluster".to_owned()
         }
         Subject::ServicePrincipal => format!(
-            "the tenant of the operator's identity has no service principal of that client; correct the client id, or create it (az ad sp create --id {})",
+            "check the client id, or create its service principal (az ad sp create --id {}): the tenant of the operator's identity has none",
             attempt.target
         ),
-        _ => "create it, or correct the id (a registry's id is immutable: delete this attachment and create one with the right id)".to_owned(),
+        _ => "check the spelling of the registry's id (it is immutable: delete this attachment and create one with the right id), or create the registry".to_owned(),
     }
 }
 
@@ -140,12 +166,11 @@ pub(super) fn of_sign_in(code: Option<&str>, identity: &Identity) -> String {
 }
 
 fn advice_for_token(identity: &Identity) -> String {
-    let add = identity.federation().map_or_else(String::new, |it| {
-        let client = identity.client().unwrap_or_default();
-        format!(": {it} ({})", it.command(client))
+    let by = identity.federation().map_or_else(String::new, |it| {
+        format!(" ({})", it.command(identity.client().unwrap_or_default()))
     });
     format!(
-        "; no federated credential of the application matches; add one{add}; Entra must be able to reach the issuer"
+        "add a federated credential to the application{by}, whose issuer Entra must be able to reach: none of those that it has matches"
     )
 }
 
@@ -153,27 +178,28 @@ fn advice_for_principal(code: &str, principal: &ServicePrincipal) -> String {
     let ServicePrincipal { client, credential, .. } = principal;
     match (code, credential) {
         ("AADSTS7000215", ClientCredential::Secret { origin, .. }) => format!(
-            "; put the value (not the id) of a valid client secret into {origin}; a new one may take a minute to be accepted"
+            "put the value (not the id) of a valid client secret into {origin}; a new one may take a minute to be accepted"
         ),
         ("AADSTS7000222", ClientCredential::Secret { origin, .. }) => format!(
-            "; create another client secret (az ad app credential reset --append --id {client}) and put it into {origin}"
+            "create another client secret (az ad app credential reset --append --id {client}) and put it into {origin}"
         ),
-        ("AADSTS700016", _) => {
-            "; check pullSecret.servicePrincipal.clientId and tenantId".to_owned()
-        }
-        ("AADSTS90002", _) => "; check pullSecret.servicePrincipal.tenantId".to_owned(),
-        ("AADSTS500011" | "AADSTS50001", _) => "; check the operator's --acr-audience".to_owned(),
+        ("AADSTS700016", _) => "check pullSecret.servicePrincipal.clientId and tenantId".to_owned(),
+        ("AADSTS90002", _) => "check pullSecret.servicePrincipal.tenantId".to_owned(),
+        ("AADSTS500011" | "AADSTS50001", _) => "check the operator's --acr-audience".to_owned(),
         _ => String::new(),
     }
 }
 
 fn advice_for_operator(code: &str) -> String {
     let text = match code {
-        "AADSTS7000215" => "; set AZURE_CLIENT_SECRET to a valid secret's value",
-        "AADSTS7000222" => "; the client secret has expired, create another",
-        "AADSTS700016" => "; check AZURE_CLIENT_ID and AZURE_TENANT_ID",
-        "AADSTS90002" => "; check AZURE_TENANT_ID",
+        "AADSTS7000215" => "set AZURE_CLIENT_SECRET to a valid secret's value",
+        "AADSTS7000222" => "create another client secret, and set AZURE_CLIENT_SECRET to its value",
+        "AADSTS700016" => "check AZURE_CLIENT_ID and AZURE_TENANT_ID",
+        "AADSTS90002" => "check AZURE_TENANT_ID",
         _ => "",
     };
     text.to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,19 +2,35 @@
 
 use std::time::Duration;
 
-use super::error::{Error, Failure, Subject};
+use super::error::{Attempt, Error, Failure, Subject};
 use super::transport::wait;
 use super::versions;
 use crate::domain::problem::{Cause, Problem};
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        let mut problem = Self::new(error.cause(), format!("{error}{}", error.remedy()));
+        let accounts = accounts(&error);
+        let mut problem = match &*error.advice() {
+            "" => Self::new(error.cause(), &accounts[0]),
+            advice => Self::advised(error.cause(), advice, &accounts),
+        };
         if let Failure::Refused { correlation_id, .. } = *error.failure {
             problem.correlation_id = correlation_id;
         }
         problem
     }
+}
+
+/// What happened: in full, with the end of the resource id alone, and in a few words.
+fn accounts(error: &Error) -> [String; 3] {
+    let Attempt { doing, target, .. } = &*error.attempt;
+    let end = target.rsplit('/').next().unwrap_or_default();
+    let (failure, said) = (&error.failure, error.said());
+    [
+        format!("{error}{said}"),
+        format!("{doing} {end}: {failure}{said}"),
+        format!("{doing}: {failure}"),
+    ]
 }
 
 impl Error {
@@ -111,7 +127,7 @@ fn throttled(retry_after: Option<Duration>) -> Cause {
 
 #[cfg(test)]
 mod tests {
-    use super::super::error::{Attempt, Refusal};
+    use super::super::error::Refusal;
     use super::*;
     use crate::domain::problem::Stalls;
 
@@ -144,18 +160,33 @@ mod tests {
     #[case(403, "LinkedAuthorizationFailed", Cause::AccessDenied, "by role Reader")]
     #[case(403, "Authorization_RequestDenied", Cause::AccessDenied, "by role Reader")]
     #[case(403, "RequestDisallowedByPolicy", Cause::AccessDenied, "exempt this scope")]
-    #[case(403, "SomethingElse", Cause::AccessDenied, "Azure's own words; Azure, or something")]
+    #[case(403, "SomethingElse", Cause::AccessDenied, "Azure says: Azure's own words")]
     #[case(403, "", Cause::AccessDenied, "check the operator's proxy")]
     #[case(401, "InvalidAuthenticationTokenTenant", Cause::Unsupported, "use method PullSecret")]
     #[case(401, "ExpiredAuthenticationToken", Cause::AuthenticationFailed, "the clock of its node")]
-    #[case(401, "InvalidAuthenticationToken", Cause::AuthenticationFailed, "check its --cloud")]
+    #[case(
+        401,
+        "InvalidAuthenticationToken",
+        Cause::AuthenticationFailed,
+        "check the operator's --cloud"
+    )]
     #[case(401, "InvalidAuthenticationTokenAudience", Cause::AuthenticationFailed, "--cloud")]
-    #[case(401, "AuthenticationFailed", Cause::AuthenticationFailed, "check its --cloud")]
-    #[case(401, "", Cause::AuthenticationFailed, "check its --cloud")]
-    #[case(404, "ResourceNotFound", Cause::NotFound, "create it, or correct the id")]
-    #[case(404, "ResourceGroupNotFound", Cause::NotFound, "create it, or correct the id")]
-    #[case(404, "SubscriptionNotFound", Cause::NotFound, "create it, or correct the id")]
-    #[case(404, "", Cause::NotFound, "create it, or correct the id")]
+    #[case(
+        401,
+        "AuthenticationFailed",
+        Cause::AuthenticationFailed,
+        "check the operator's --cloud"
+    )]
+    #[case(401, "", Cause::AuthenticationFailed, "check the operator's --cloud")]
+    #[case(404, "ResourceNotFound", Cause::NotFound, "check the spelling of the registry's id")]
+    #[case(
+        404,
+        "ResourceGroupNotFound",
+        Cause::NotFound,
+        "check the spelling of the registry's id"
+    )]
+    #[case(404, "SubscriptionNotFound", Cause::NotFound, "check the spelling of the registry's id")]
+    #[case(404, "", Cause::NotFound, "check the spelling of the registry's id")]
     #[case(400, "PrincipalNotFound", Cause::Propagating, "kubeletIdentity.principalId")]
     #[case(400, "RoleDefinitionDoesNotExist", Cause::Propagating, "switch the registry back")]
     #[case(409, "RoleAssignmentExists", Cause::Unavailable, "Azure says: Azure's own words")]
@@ -204,7 +235,7 @@ mod tests {
         #[case] way_out: &str,
     ) {
         let text = problem_of(subject, status, code).message;
-        assert!(text.contains(way_out) && !text.contains("a registry's id"), "{text}");
+        assert!(text.contains(way_out) && !text.contains("the registry's id"), "{text}");
     }
 
     #[rstest::rstest]

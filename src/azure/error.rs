@@ -88,6 +88,8 @@ pub(super) enum Failure {
     SignIn {
         identity: String,
         text: String,
+        /// What to do about it.
+        advice: String,
         code: Option<String>,
         status: Option<u16>,
         retry_after: Option<Duration>,
@@ -182,12 +184,11 @@ impl Error {
             Some(Fault::SignIn { status, code, description, retry_after }) => Failure::SignIn {
                 identity: identity.to_string(),
                 text: format!(
-                    "{}{}{}",
+                    "{}{}",
                     code.as_ref().map_or_else(String::new, |it| format!("{it} ")),
-                    // Advice follows.
                     description.trim_end_matches('.'),
-                    super::advice::of_sign_in(code.as_deref(), identity)
                 ),
+                advice: super::advice::of_sign_in(code.as_deref(), identity),
                 code: code.clone(),
                 status: Some(*status),
                 retry_after: *retry_after,
@@ -196,6 +197,7 @@ impl Error {
             None => Failure::SignIn {
                 identity: identity.to_string(),
                 text: chain(error),
+                advice: String::new(),
                 code: None,
                 status: None,
                 retry_after: None,

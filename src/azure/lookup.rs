@@ -28,12 +28,28 @@ impl Reader {
         subscription: Uuid,
         name: &str,
     ) -> Result<Option<RegistryId>, Error> {
-        let list = self.registries(subscription, name);
-        let all = self.answers.registries.get(&subscription, self.since, list).await?;
-        Ok(all.iter().find(|it| it.name().eq_ignore_ascii_case(name)).cloned())
+        let all = self.registries(subscription, name).await?;
+        Ok(all.iter().find(|it| it.is_named(name)).cloned())
     }
 
-    async fn registries(&self, subscription: Uuid, name: &str) -> Result<Arc<[RegistryId]>, Error> {
+    /// The registries of a subscription, among which that name is looked for.
+    ///
+    /// # Errors
+    /// When Azure does not answer, refuses, or has no such subscription.
+    pub async fn registries(
+        &self,
+        subscription: Uuid,
+        name: &str,
+    ) -> Result<Arc<[RegistryId]>, Error> {
+        let list = self.list_registries(subscription, name);
+        self.answers.registries.get(&subscription, self.since, list).await
+    }
+
+    async fn list_registries(
+        &self,
+        subscription: Uuid,
+        name: &str,
+    ) -> Result<Arc<[RegistryId]>, Error> {
         #[derive(Deserialize)]
         struct Wire {
             id: String,

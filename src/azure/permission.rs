@@ -64,38 +64,50 @@ fn condition(principal: Option<&str>) -> String {
     format!("{} AND {}", clause("write", "Request"), clause("delete", "Resource"))
 }
 
-/// What to do about a refusal for lack of a right. The command comes last: an event that ends
-/// before it does still tells the rest.
-pub(super) fn remedy(attempt: &Attempt, object_id: Option<&str>) -> String {
+/// What to do about a refusal for lack of a right: the command that gives it, with all ids filled
+/// in; or, where its condition makes it longer than a message may be, the ids and the page that has
+/// the command.
+pub(super) fn advice(attempt: &Attempt, object_id: Option<&str>) -> String {
     let Attempt { action, role, principal, .. } = attempt;
     let Some(scope) = attempt.scope() else {
         return format!(
-            "; the operator's identity needs {action} there, for example by role {role}; a new role takes up to 10 minutes"
+            "give the operator's identity {action} there, for example by role {role}, and wait up to 10 minutes"
         );
     };
-    let principal = principal.map(|it: PrincipalId| it.to_string());
-    let object = object_id.unwrap_or(PLACEHOLDER);
-    let command = Permission { role, object_id: object, scope, principal: principal.as_deref() };
-    let there = if scope == attempt.target { "there".to_owned() } else { format!("on {scope}") };
-    let whose = match object_id {
-        Some(_) => String::new(),
-        None => format!(", with its object id in place of {PLACEHOLDER}"),
+    if *role == ADMINISTRATOR {
+        return by_page(scope, object_id, *principal);
+    }
+    let (whose, object_id) = match object_id {
+        Some(it) => (String::new(), it),
+        None => (format!(", {PLACEHOLDER},"), PLACEHOLDER),
     };
-    // A condition says nothing of reading. Azure takes no second assignment of the same role.
-    let held = if *role == ADMINISTRATOR && !action.ends_with("/read") {
-        " (where it has that role already, widen the condition of that one instead)"
-    } else {
-        ""
+    let command = Permission { role, object_id, scope, principal: None };
+    format!("give the operator's identity{whose} role {role} and wait up to 10 minutes: {command}")
+}
+
+/// The right to assign roles, by the page on it: the command takes these variables from a shell.
+fn by_page(registry: &str, object_id: Option<&str>, principal: Option<PrincipalId>) -> String {
+    let operator = object_id.map_or_else(String::new, |it| format!("{PLACEHOLDER}={it} "));
+    let ids = format!("{operator}REGISTRY_ID=\"{registry}\"");
+    let (anchor, ids) = match principal {
+        Some(it) => (TO_ONE_IDENTITY, format!("{ids} KUBELET_OBJECT_ID={it}")),
+        None => (TO_ANY_IDENTITY, ids),
     };
     format!(
-        "; the operator's identity needs {action} {there}; this gives it within 10 minutes{whose}{held}: {command}"
+        "let the operator's identity assign pull roles: docs/azure-permissions.md#{anchor} has the command; {ids}"
     )
 }
+
+/// Where the page on rights has the command for one identity that is to pull.
+const TO_ONE_IDENTITY: &str = "to-one-identity";
+/// The same for any service principal or managed identity.
+const TO_ANY_IDENTITY: &str = "assigning-the-pull-roles";
 
 #[cfg(test)]
 mod tests {
     use super::super::error::{Error, Refusal};
     use super::*;
+    use crate::domain::message;
     use crate::domain::problem::Problem;
 
     const SCOPE: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso";
@@ -141,23 +153,38 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_who_what_where_and_the_command() {
-        expect_test::expect![[r#"reading registry /subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333; the operator's identity needs Microsoft.ContainerRegistry/registries/read there; this gives it within 10 minutes: az role assignment create --assignee-object-id "33333333-3333-3333-3333-333333333333" --assignee-principal-type ServicePrincipal --role "Reader" --scope "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso" (correlation id c0ffee)"#]]
-            .assert_eq(&refused(&reading(), &told()).to_string());
-        expect_test::expect![[r#"making role assignment /subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso/providers/Microsoft.Authorization/roleAssignments/b8aca42d-f5a1-511f-8f55-2bf8850d7ddb: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333; the operator's identity needs Microsoft.Authorization/roleAssignments/write on /subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso; this gives it within 10 minutes (where it has that role already, widen the condition of that one instead): az role assignment create --assignee-object-id "33333333-3333-3333-3333-333333333333" --assignee-principal-type ServicePrincipal --role "Role Based Access Control Administrator" --scope "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso" --condition-version 2.0 --condition "((NOT ActionMatches{'Microsoft.Authorization/roleAssignments/write'}) OR (@Request[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {7f951dda-4ed3-4680-a7ca-43fe172d538d, b93aa761-3e63-49ed-ac28-beffa264f7ac} AND @Request[Microsoft.Authorization/roleAssignments:PrincipalId] ForAnyOfAnyValues:GuidEquals {22222222-2222-2222-2222-222222222222})) AND ((NOT ActionMatches{'Microsoft.Authorization/roleAssignments/delete'}) OR (@Resource[Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {7f951dda-4ed3-4680-a7ca-43fe172d538d, b93aa761-3e63-49ed-ac28-beffa264f7ac} AND @Resource[Microsoft.Authorization/roleAssignments:PrincipalId] ForAnyOfAnyValues:GuidEquals {22222222-2222-2222-2222-222222222222}))""#]]
-            .assert_eq(&refused(&assigning(SCOPE), &told()).message);
+    fn a_refusal_says_first_what_to_do() {
+        expect_test::expect![[r#"give the operator's identity role Reader and wait up to 10 minutes: az role assignment create --assignee-object-id "33333333-3333-3333-3333-333333333333" --assignee-principal-type ServicePrincipal --role "Reader" --scope "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso"; reading registry contoso: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333, which needs Microsoft.ContainerRegistry/registries/read (correlation id c0ffee)"#]].assert_eq(&refused(&reading(), &told()).to_string());
+        expect_test::expect![[r#"let the operator's identity assign pull roles: docs/azure-permissions.md#to-one-identity has the command; OPERATOR_OBJECT_ID=33333333-3333-3333-3333-333333333333 REGISTRY_ID="/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso" KUBELET_OBJECT_ID=22222222-2222-2222-2222-222222222222; making role assignment b8aca42d-f5a1-511f-8f55-2bf8850d7ddb: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333, which needs Microsoft.Authorization/roleAssignments/write"#]].assert_eq(&refused(&assigning(SCOPE), &told()).message);
+        let anybody = Attempt { principal: None, ..assigning(SCOPE) };
+        expect_test::expect![[r#"let the operator's identity assign pull roles: docs/azure-permissions.md#assigning-the-pull-roles has the command; OPERATOR_OBJECT_ID=33333333-3333-3333-3333-333333333333 REGISTRY_ID="/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso"; making role assignment b8aca42d-f5a1-511f-8f55-2bf8850d7ddb: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333, which needs Microsoft.Authorization/roleAssignments/write"#]].assert_eq(&refused(&anybody, &told()).message);
     }
 
+    /// With names as long as Azure allows, of letters that take several bytes.
     #[test]
-    fn the_longest_command_is_told_to_its_end() {
-        let registry = format!(
-            "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/{}/providers/Microsoft.ContainerRegistry/registries/{}",
-            "g".repeat(90),
-            "r".repeat(50)
+    fn the_longest_advice_is_whole_and_says_what_came_back() {
+        let group = "ø".repeat(90);
+        let start = format!(
+            "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/{group}/providers/Microsoft."
         );
-        let attempt = Attempt { principal: None, ..assigning(&registry) };
-        let text = refused(&attempt, "").message;
-        assert!(text.ends_with("{'ServicePrincipal'}))\""), "{text}");
+        let registry = format!("{start}ContainerRegistry/registries/{}", "r".repeat(50));
+        let cluster = format!("{start}ContainerService/managedClusters/{}", "c".repeat(63));
+        let of_cluster = Attempt { doing: "reading cluster", target: cluster, ..reading() };
+        let attempts = [
+            Attempt { target: registry.clone(), ..reading() },
+            of_cluster,
+            Attempt { principal: None, ..assigning(&registry) },
+            assigning(&registry),
+        ];
+        for attempt in attempts {
+            for message in ["", &told()] {
+                let text = refused(&attempt, message).message;
+                assert!(message::is_bounded(&text), "{text}");
+                let scope = attempt.scope().unwrap();
+                assert!(text.contains(&format!("\"{scope}\"")), "{text}");
+                assert!(text.contains("403 Authorization"), "{text}");
+            }
+        }
     }
 
     #[test]
@@ -184,8 +211,19 @@ mod tests {
         for command in &commands {
             assert!(document.contains(command), "docs/azure-permissions.md lacks{command}");
         }
+        for anchor in [TO_ONE_IDENTITY, TO_ANY_IDENTITY] {
+            let heading = format!("\n### {}{}\n", anchor[..1].to_uppercase(), &anchor[1..]);
+            let heading = heading.replace('-', " ");
+            assert!(document.contains(&heading), "docs/azure-permissions.md lacks {heading}");
+        }
         let assigning = document.matches("\naz role assignment create").count();
         assert_eq!(assigning, commands.len(), "docs/azure-permissions.md has others");
+        for page in [include_str!("../../docs/identity.md"), include_str!("../../README.md")] {
+            let lines = page.lines().filter(|it| it.starts_with("az role assignment create"));
+            let others = lines.filter(|it| !commands.contains(&format!("\n{it}\n")));
+            assert_eq!(others.collect::<Vec<_>>(), Vec::<&str>::new());
+            assert!(page.contains(&commands[4]) && page.contains(&commands[1]));
+        }
         for role in [Role::AcrPull, Role::RepositoryReader] {
             let named = format!("*{}*\n(`{}`)", role.name(), role.definition());
             assert!(document.contains(&named), "docs/azure-permissions.md lacks {named}");

@@ -82,8 +82,7 @@ pub struct Known {
     pub contests: Contests,
 }
 
-/// What the last look at Azure has found. A glance takes it instead of asking; roles are no
-/// business of a glance.
+/// What the last look at Azure has found. A glance takes it, but for roles, instead of asking.
 #[derive(Clone, Debug, Default)]
 pub struct Look {
     /// The registry.

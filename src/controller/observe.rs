@@ -84,6 +84,8 @@ pub struct Observation {
     pub failing: Vec<Failing>,
     /// Why something in the cluster is not known.
     pub unseen: Option<Problem>,
+    /// What the next credential cannot be made without.
+    pub missing: Option<Problem>,
     /// What Azure said, now or when it was last asked.
     pub look: Look,
 }
@@ -117,6 +119,7 @@ impl Observation {
             session: None,
             failing: Vec::new(),
             unseen: None,
+            missing: None,
             look,
         }
     }

@@ -12,6 +12,7 @@ use crate::domain::attachment::{Method, RegistryName, Task};
 use crate::domain::cluster::{Namespace, StoredSecret};
 use crate::domain::facts::Registry;
 use crate::domain::plan::Finalizer;
+use crate::domain::policy::PULL_SECRETS;
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::pull_role::{self, repositories_fit};
 use crate::domain::pull_secret::{Inputs, PullSecret, Source, wanted};
@@ -50,11 +51,12 @@ impl Observation {
             return Ok(());
         }
         if !ctx.policy.pull_secrets {
-            let text = format!(
-                "taking pull secrets out of service accounts: the operator's settings do not allow it; set --pull-secrets (ACR_ATTACH_PULL_SECRETS) to true, or take them out by hand and remove finalizer {}",
+            let advice = format!(
+                "set {PULL_SECRETS} to true, or take them out by hand and remove finalizer {}",
                 Finalizer::ServiceAccounts.name()
             );
-            return Err(Problem::new(Cause::NotAllowed, text));
+            let account = "taking pull secrets out of service accounts: the operator's settings do not allow it";
+            return Err(Problem::advised(Cause::NotAllowed, &advice, &[account.to_owned()]));
         }
         self.leftovers(ctx)
     }
@@ -156,11 +158,15 @@ impl Observation {
 
     /// What pull secrets are made from.
     fn made_from(&mut self, secret: &PullSecret, source: Source, ctx: &Context) {
-        let reference = secret.principal.secret.as_ref().map(|it| it.name.as_str());
-        let credentials = ctx.watches.credentials.select(|it| reference == Some(it.name.as_str()));
+        let reference = secret.principal.secret.as_ref();
+        let is_named = |name: &str| reference.is_some_and(|it| it.name == name);
+        let credentials = ctx.watches.credentials.select(|it| is_named(&it.name));
         // While it is not known, what serves is left as it is.
-        let credentials = self.or_unseen(credentials).unwrap_or_default();
-        let version = credentials.first().map(|it| it.version.as_str());
+        let credentials = self.or_unseen(credentials);
+        let version = credentials.iter().flatten().next().map(|it| it.version.as_str());
+        self.missing = reference
+            .filter(|_| credentials.is_some() && version.is_none())
+            .map(|it| ctx.principals.missing(it));
         self.desired.inputs = Some(Inputs::of(secret, &source, version));
         self.source = Some(source);
     }
@@ -263,7 +269,7 @@ fn told(object: &RegistryAttachment, name: &RegistryName) -> Option<Registry> {
     let id = registry::told(object)?;
     let same = match name {
         RegistryName::Id(named) => *named == id,
-        RegistryName::Name { name, .. } => id.name().eq_ignore_ascii_case(name),
+        RegistryName::Name { name, .. } => id.is_named(name),
         RegistryName::LoginServer(_) => false,
     };
     let told = object.status.as_ref()?.registry.as_ref().filter(|_| same)?;

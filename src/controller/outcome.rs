@@ -76,7 +76,8 @@ impl Outcome {
         (known, occasion): (&Known, Occasion),
         (now, resync): (Timestamp, SignedDuration),
     ) -> Self {
-        let Observation { mut observed, desired, mut owned, wanted, look, unseen, .. } = seen;
+        let Observation { mut observed, desired, mut owned, wanted, look, unseen, missing, .. } =
+            seen;
         let mut outcome = Self { occasion, decided: now, unseen, ..Self::idle(known) };
         let removals = plan.waiting.values().flatten().map(|it| (*it, Occasion::Look));
         outcome.dates.extend(removals);
@@ -106,7 +107,9 @@ impl Outcome {
                 mint: acted.mint.clone(),
             };
             let proof = outcome.known.look.proof;
-            let served = Served { proof, ..Served::of(wanted, &inputs, &owned, delivered, now) };
+            let mut served =
+                Served { proof, ..Served::of(wanted, &inputs, &owned, delivered, now) };
+            served.overdue = served.overdue.or(missing);
             outcome.known.served = served.secrets.iter().map(|it| it.namespace.clone()).collect();
             let dates = served.dates().chain(plan.due);
             outcome.dates.extend(dates.map(|it| (it, Occasion::Glance)));
@@ -124,10 +127,13 @@ impl Outcome {
     /// kind of pass again.
     fn weigh(&mut self, not_done: Option<Problem>, mint: Option<Problem>) {
         let Look { problem, undone, doubt, .. } = self.known.look.clone();
-        self.in_doubt = doubt.is_some();
+        let served = self.observed.served.as_ref();
+        // Without a namespace nothing else says that there is no credential to be had.
+        let untried = served.filter(|it| it.wanted.deliveries.is_empty()).and(mint.clone());
+        let is_passing = |it: &Problem| it.cause.is_passing();
+        self.in_doubt = doubt.is_some() || untried.as_ref().is_some_and(is_passing);
         let asking = [&problem, &undone, &not_done, &mint, &doubt].into_iter().flatten();
         let asking = asking.map(|it| Trouble { problem: it.clone(), needs: Occasion::Look });
-        let served = self.observed.served.as_ref();
         let failing = served.into_iter().flat_map(Served::problems);
         let failing = failing.filter(|it| mint.as_ref() != Some(*it));
         let failing = failing.map(|it| Trouble { problem: it.clone(), needs: Occasion::Glance });
@@ -144,7 +150,8 @@ impl Outcome {
         let trouble = served.and_then(Served::trouble);
         let overdue = served.and_then(|it| it.overdue.clone());
         let failing = served.and_then(Served::problem);
-        self.problem = unseen.or(unknown).or(undone).or(not_done).or(failing).or(doubt);
+        let of_parts = unseen.or(unknown).or(undone).or(not_done).or(failing);
+        self.problem = of_parts.or(doubt).or(untried);
         self.beside = trouble.or(overdue).or(passing).or(mint);
     }
 

@@ -59,36 +59,61 @@ impl Principals {
         &self,
         reference: &SecretKeyRef,
     ) -> Result<(ClientCredential, String), Problem> {
-        let SecretKeyRef { name, key } = reference;
-        let namespace = &self.namespace;
-        let origin = format!("Secret {name} in namespace {namespace}, key {key}");
+        let origin = self.origin(reference);
         let doing = format!("reading the client secret from {origin}");
-        let found = within(&doing, self.secrets.get_opt(name)).await?;
-        let missing = |what: &str| {
-            let text = format!(
-                "{doing}: {what}; create it (kubectl create secret generic {name} --namespace {namespace} --from-literal={key}=<client secret>)"
-            );
-            Problem::new(Cause::NotFound, text)
-        };
-        let secret = found.ok_or_else(|| missing("there is no such Secret"))?;
-        let value = secret.data.as_ref().and_then(|it| it.get(key));
-        let value = value.ok_or_else(|| missing("it has no such key"))?;
+        let found = within(&doing, self.secrets.get_opt(&reference.name)).await?;
+        let secret = found.ok_or_else(|| self.missing(reference))?;
+        let value = secret.data.as_ref().and_then(|it| it.get(&reference.key));
+        let value = value.ok_or_else(|| self.unreadable(reference, &other_keys(&secret)))?;
         let text = std::str::from_utf8(&value.0).map(str::trim).unwrap_or_default();
         if text.is_empty() {
-            return Err(missing("it is empty, or no text"));
+            return Err(self.unreadable(reference, "it is empty, or no text"));
         }
         let uid = secret.uid().unwrap_or_default();
         let version = format!("{uid}/{}", secret.resource_version().unwrap_or_default());
         Ok((ClientCredential::Secret { value: text.to_owned().into(), origin }, version))
     }
 
+    /// Says that the Secret with the client secret is not there.
+    #[must_use]
+    pub fn missing(&self, reference: &SecretKeyRef) -> Problem {
+        let SecretKeyRef { name, key } = reference;
+        let advice = format!(
+            "create Secret {name} (kubectl create secret generic {name} --namespace {} --from-literal={key}=<client secret>), or correct pullSecret.servicePrincipal.clientSecretRef",
+            self.namespace
+        );
+        self.absent(&advice, reference, "there is no such Secret")
+    }
+
+    /// Says that the Secret is there, and what is the matter with its key.
+    fn unreadable(&self, reference: &SecretKeyRef, what: &str) -> Problem {
+        let SecretKeyRef { name, key } = reference;
+        let patch = format!(r#"{{"stringData":{{"{key}":"<client secret>"}}}}"#);
+        let advice = format!(
+            "correct pullSecret.servicePrincipal.clientSecretRef.key, or put the client secret there (kubectl patch secret {name} --namespace {} --patch '{patch}')",
+            self.namespace
+        );
+        self.absent(&advice, reference, what)
+    }
+
+    fn absent(&self, advice: &str, reference: &SecretKeyRef, what: &str) -> Problem {
+        let account = format!("reading the client secret from {}: {what}", self.origin(reference));
+        Problem::advised(Cause::NotFound, advice, &[account])
+    }
+
+    fn origin(&self, reference: &SecretKeyRef) -> String {
+        let SecretKeyRef { name, key } = reference;
+        format!("Secret {name} in namespace {}, key {key}", self.namespace)
+    }
+
     fn token(&self, principal: &ServicePrincipal) -> Result<ClientCredential, Problem> {
         self.token_file.clone().map(ClientCredential::Token).ok_or_else(|| {
-            let text = format!(
-                "signing in as client {}: it has no clientSecretRef, and the operator has no token of the cluster to sign in with instead; project one into its pod with audience api://AzureADTokenExchange and set AZURE_FEDERATED_TOKEN_FILE to its path, or name a Secret in pullSecret.servicePrincipal.clientSecretRef",
+            let advice = "name a Secret in pullSecret.servicePrincipal.clientSecretRef, or give the operator a token of the cluster: chart value azure.federatedToken (or project one into its pod with audience api://AzureADTokenExchange and set AZURE_FEDERATED_TOKEN_FILE to its path)";
+            let account = format!(
+                "signing in as client {}: it has no clientSecretRef, and the operator has no token of the cluster to sign in with instead",
                 principal.client
             );
-            Problem::new(Cause::AuthenticationFailed, text)
+            Problem::advised(Cause::AuthenticationFailed, advice, &[account])
         })
     }
 
@@ -117,11 +142,23 @@ impl Principals {
         let client = &principal.client;
         azure.service_principal(client).await.map_err(|error| {
             let graph = Problem::from(error);
-            let message = format!(
-                "{}; nor does Microsoft Graph tell its object id: {}; or set pullSecret.servicePrincipal.objectId (az ad sp show --id {client} --query id prints it), which needs no right in Graph",
+            let advice = format!(
+                "set pullSecret.servicePrincipal.objectId (az ad sp show --id {client} --query id prints it)"
+            );
+            let account = format!(
+                "or cure this: {}; nor does Microsoft Graph tell its object id: {}",
                 untold.message, graph.message
             );
-            Problem { message, ..untold.clone() }
+            Problem::advised(untold.cause, &advice, &[account]).with_reference_of(&untold)
         })
+    }
+}
+
+/// Names the keys that are there, and no value.
+fn other_keys(secret: &Secret) -> String {
+    let keys: Vec<_> = secret.data.iter().flatten().map(|(key, _)| key.as_str()).collect();
+    match keys[..] {
+        [] => "it has no keys at all".to_owned(),
+        _ => format!("it has no such key, and these: {}", keys.join(", ")),
     }
 }

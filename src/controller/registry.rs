@@ -9,6 +9,7 @@ use crate::domain::attachment::RegistryName;
 use crate::domain::facts::{Provisioning, Registry};
 use crate::domain::names::{AssignmentId, RegistryId};
 use crate::domain::problem::{Cause, Problem};
+use crate::domain::spelling;
 
 /// What is asked for.
 pub(super) struct Wanted<'a> {
@@ -29,7 +30,7 @@ impl Wanted<'_> {
     pub async fn read(&self, azure: &Reader, ctx: &Context) -> Result<Registry, Problem> {
         let found = match (self.name, self.before.clone()) {
             (RegistryName::Id(id), _) => id.clone(),
-            (RegistryName::Name { name, .. }, Some(id)) if id.name().eq_ignore_ascii_case(name) => {
+            (RegistryName::Name { name, .. }, Some(id)) if id.is_named(name) => {
                 match self.permitted(&id, azure, ctx).await? {
                     Some(registry) => return Ok(registry),
                     None => self.look_up(azure, ctx).await?,
@@ -66,14 +67,12 @@ impl Wanted<'_> {
             RegistryName::LoginServer(server) => server.as_str(),
         };
         let subscription = self.searched(ctx)?;
-        let found = azure.find_registry(subscription, name).await?;
+        let all = azure.registries(subscription, name).await?;
+        let found = all.iter().find(|it| it.is_named(name)).cloned();
         found.ok_or_else(|| {
-            Problem::new(
-                Cause::NotFound,
-                format!(
-                    "looking for registry {name}: there is none of that name in subscription {subscription}, and no other was searched; create it there, or delete this attachment and create one with registry.subscriptionId or registry.resourceId (az acr show --name {name} --query id prints it)"
-                ),
-            )
+            let permitted = all.iter().filter(|it| ctx.policy.permit_registry(it).is_ok());
+            let near = spelling::near(name, permitted.map(|it| it.name()));
+            not_found(name, subscription, &near)
         })
     }
 
@@ -92,6 +91,20 @@ impl Wanted<'_> {
             )
         })
     }
+}
+
+fn not_found(name: &str, subscription: Uuid, near: &[&str]) -> Problem {
+    let meant = match near {
+        [] => String::new(),
+        near => format!(" (there is {})", near.join(", ")),
+    };
+    let advice = format!(
+        "check the spelling of registry.name{meant}; registry is immutable: delete this attachment and create one with the right name, or with registry.resourceId where the registry is in another subscription (az acr show --name {name} --query id prints it)"
+    );
+    let account = format!(
+        "looking for registry {name}: there is none of that name in subscription {subscription}, and no other was searched"
+    );
+    Problem::advised(Cause::NotFound, &advice, &[account])
 }
 
 /// Judges whether it can be used now.

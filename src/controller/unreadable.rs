@@ -82,10 +82,15 @@ pub async fn remains(
 /// The manual way.
 fn by_hand(name: &str, claim: &Claim) -> Problem {
     let finalizer = Finalizer::RoleAssignments.name();
-    let text = format!(
-        "detaching attachment {name}: this version cannot read where its role assignments are (spec.registry, status.roleAssignments), or whether they are to stay (spec.deletionPolicy); delete those that bear claim {claim} alone and take it out of the description of others (az role assignment list --all --query \"[?contains(description || '', '{claim}')].[id, description]\" --output tsv), then remove finalizer {finalizer} (kubectl edit registryattachment {name})"
+    let advice = format!(
+        "delete the role assignments that bear claim {claim} alone and take it out of the description of others (az role assignment list --all --query \"[?contains(description || '', '{claim}')].[id, description]\" --output tsv), then remove finalizer {finalizer} (kubectl edit registryattachment {name})"
     );
-    Problem::new(Cause::InvalidSpec, text)
+    let why = [
+        "this version cannot read where its role assignments are (spec.registry, status.roleAssignments), or whether they are to stay (spec.deletionPolicy)",
+        "this version cannot read where its role assignments are",
+    ];
+    let accounts = why.map(|why| format!("detaching attachment {name}: {why}"));
+    Problem::advised(Cause::InvalidSpec, &advice, &accounts)
 }
 
 /// Adds to the status that is stored: what it says of claims and assignments is needed to clean

@@ -9,21 +9,22 @@ use super::problem::{Cause, Problem};
 /// # Errors
 /// `Unsupported` when the cluster has none, or its pods do not pull with it.
 pub fn principal(cluster: &Cluster) -> Result<PrincipalId, Problem> {
-    let id = &cluster.id;
+    let unsupported = |advice: &str, why: &str| {
+        let account =
+            |cluster: &str| format!("reading the kubelet identity of cluster {cluster}: {why}");
+        let accounts = [account(cluster.id.as_str()), account(cluster.id.name())];
+        Problem::advised(Cause::Unsupported, advice, &accounts)
+    };
     if cluster.pulls_by_service_account {
-        return Err(Problem::new(
-            Cause::Unsupported,
-            format!(
-                "reading the kubelet identity of cluster {id}: its service account image pull profile is on, so that pods pull with identities of their service accounts, and a role of the kubelet identity has no effect; switch it off (securityProfile.serviceAccountImagePullProfile.enabled), or set method to PullSecret"
-            ),
+        return Err(unsupported(
+            "switch the cluster's service account image pull profile off (securityProfile.serviceAccountImagePullProfile.enabled), or set method to PullSecret",
+            "with that profile pods pull with identities of their service accounts, and a role of the kubelet identity has no effect",
         ));
     }
     cluster.kubelet_identity.ok_or_else(|| {
-        Problem::new(
-            Cause::Unsupported,
-            format!(
-                "reading the kubelet identity of cluster {id}: it has none; set kubeletIdentity.principalId to the object id of the identity that its nodes pull with"
-            ),
+        unsupported(
+            "set kubeletIdentity.principalId to the object id of the identity that the nodes pull with",
+            "it has none",
         )
     })
 }
@@ -32,11 +33,11 @@ pub fn principal(cluster: &Cluster) -> Result<PrincipalId, Problem> {
 /// service principal.
 #[must_use]
 pub fn unknown_service_principal(problem: &Problem, client: &str) -> Problem {
-    let message = format!(
-        "{}; or set kubeletIdentity.principalId to the service principal's object id (az ad sp show --id {client} --query id prints it), which needs no right in Graph",
-        problem.message
+    let advice = format!(
+        "set kubeletIdentity.principalId to the service principal's object id (az ad sp show --id {client} --query id prints it), which needs no right in Graph"
     );
-    Problem { message, ..problem.clone() }
+    Problem::advised(problem.cause, &advice, &[format!("or cure this: {}", problem.message)])
+        .with_reference_of(problem)
 }
 
 #[cfg(test)]

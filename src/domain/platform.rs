@@ -100,12 +100,9 @@ fn node_group(node: &Node) -> Option<NodeGroup> {
 /// What to do where nobody can tell.
 #[must_use]
 pub fn undetermined(why: &str) -> Problem {
-    Problem::new(
-        Cause::Undetermined,
-        format!(
-            "finding out whether the cluster is AKS: {why}; set method to KubeletIdentity with kubeletIdentity.clusterResourceId (az aks show --query id prints it), or to PullSecret"
-        ),
-    )
+    let advice = "set method to KubeletIdentity with kubeletIdentity.clusterResourceId (az aks show --query id prints it), or to PullSecret";
+    let account = format!("finding out whether the cluster is AKS: {why}");
+    Problem::advised(Cause::Undetermined, advice, &[account])
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::message;
 use crate::api::Reason;
 
 /// A failure, told to the user.
@@ -12,7 +13,7 @@ use crate::api::Reason;
 pub struct Problem {
     /// Who can help, and when to look again.
     pub cause: Cause,
-    /// One line: what was tried, on what, what came back, what to do. Never a secret.
+    /// One line: what to do, what was tried, on what, and what came back. Never a secret.
     pub message: String,
     /// Under which Azure knows the answer. Another one each time, unlike the message.
     pub correlation_id: Option<String>,
@@ -22,14 +23,35 @@ impl Problem {
     /// A problem with its message on one line and of bounded length.
     #[must_use]
     pub fn new(cause: Cause, message: impl AsRef<str>) -> Self {
-        Self { cause, message: one_line(message.as_ref()), correlation_id: None }
+        Self { cause, message: message::bounded(message.as_ref()), correlation_id: None }
+    }
+
+    /// A problem whose message begins with what to do and goes on with what happened, as briefly
+    /// as it takes to fit: `accounts` are from the longest to the shortest.
+    #[must_use]
+    pub fn advised(cause: Cause, advice: &str, accounts: &[String]) -> Self {
+        let texts: Vec<_> = accounts.iter().map(|it| format!("{advice}; {it}")).collect();
+        let fitting = texts.iter().find(|it| message::is_bounded(it));
+        Self::new(cause, fitting.or(texts.last()).map_or(advice, String::as_str))
+    }
+
+    /// The same problem with the correlation id of another one, of which it tells.
+    #[must_use]
+    pub fn with_reference_of(self, other: &Self) -> Self {
+        Self { correlation_id: other.correlation_id.clone(), ..self }
     }
 
     /// The correlation id, as it is shown at the end of a message.
     #[must_use]
     pub fn reference(&self) -> String {
         let id = self.correlation_id.as_ref();
-        id.map_or_else(String::new, |it| format!("{REFERENCE}{})", one_line(it)))
+        id.map_or_else(String::new, |it| format!("{REFERENCE}{})", message::bounded(it)))
+    }
+
+    /// The message as status tells it: with the correlation id, where there is room for that.
+    #[must_use]
+    pub fn told(&self) -> String {
+        message::with_room(&self.message, &self.reference())
     }
 }
 
@@ -40,19 +62,6 @@ const REFERENCE: &str = " (correlation id ";
 #[must_use]
 pub fn without_reference(message: &str) -> &str {
     message.rsplit_once(REFERENCE).map_or(message, |(text, _)| text)
-}
-
-/// As much as the command takes that gives a missing right, with the longest names that Azure
-/// allows and what comes before it. Condition messages may hold 32 kB; people read less, and events
-/// end at 1 kB.
-const MESSAGE_LIMIT: usize = 2500;
-
-fn one_line(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(MESSAGE_LIMIT) {
-        Some((at, _)) => format!("{}…", &line[..at]),
-        None => line,
-    }
 }
 
 /// Why something failed, by who can help.
@@ -215,7 +224,18 @@ mod tests {
     fn a_message_is_one_bounded_line() {
         let problem = Problem::new(Cause::Internal, format!("a\r\n  b {}", "ü".repeat(3000)));
         assert!(problem.message.starts_with("a b ü"));
-        assert_eq!(problem.message.chars().count(), MESSAGE_LIMIT + 1);
+        assert!(message::is_bounded(&problem.message));
+    }
+
+    #[test]
+    fn advice_comes_first_and_what_happened_is_told_as_fully_as_it_fits() {
+        let told = |advice: &str| {
+            let accounts = ["in full".repeat(20), "in short".to_owned()];
+            Problem::advised(Cause::NotFound, advice, &accounts).message
+        };
+        assert!(told("create it").starts_with("create it; in full"));
+        assert!(told(&"x".repeat(500)).ends_with("x; in short"));
+        assert!(told(&"word ".repeat(200)).ends_with("word…"));
     }
 
     #[test]

@@ -38,8 +38,7 @@ const GROUP: &str = "admissionregistration.k8s.io";
 /// it must not.
 fn injection(name: &str, namespace: &str) -> [Value; 2] {
     let api = format!("{GROUP}/v1");
-    let proxy =
-        "Object{spec: Object.spec{containers: [Object.spec.containers{name: 'istio-proxy', image: 'proxy'}]}}";
+    let proxy = "Object{spec: Object.spec{containers: [Object.spec.containers{name: 'istio-proxy', image: 'proxy'}]}}";
     let policy = json!({
         "apiVersion": api, "kind": "MutatingAdmissionPolicy", "metadata": {"name": name},
         "spec": {

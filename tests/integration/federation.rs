@@ -108,11 +108,11 @@ async fn a_credential_that_does_not_match_shows_what_to_enter() {
     world.apply("a", spec(&world, &json!({"names": [one]}))).await;
     let status = world.until_reason("a", "Ready", "AuthenticationFailed").await;
     let text = message(&status);
-    let issuer = format!("issuer {}", world.cluster.service_account_issuer());
-    let subject = format!("subject system:serviceaccount:{}:acr-attach", world.namespace());
+    let issuer = format!(r#""issuer":"{}""#, world.cluster.service_account_issuer());
+    let subject = format!(r#""subject":"system:serviceaccount:{}:acr-attach""#, world.namespace());
     let client = world.azure.read(|azure| puller(azure).client_id.unwrap());
     let command = format!("az ad app federated-credential create --id {client}");
-    for part in [&issuer, &subject, "audience api://AzureADTokenExchange", &command] {
+    for part in [&issuer, &subject, r#""audiences":["api://AzureADTokenExchange"]"#, &command] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     federate(&world);

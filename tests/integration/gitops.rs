@@ -177,7 +177,7 @@ async fn a_suspended_attachment_is_what_it_was() {
     let mut suspended = world.spec();
     suspended["suspend"] = true.into();
     world.apply("early", suspended.clone()).await;
-    world.until_reason("early", "Ready", "Progressing").await;
+    world.until_reason("early", "Ready", "Suspended").await;
     world.apply("late", world.spec()).await;
     world.until_ready("late").await;
     world.apply("late", suspended).await;

@@ -56,7 +56,12 @@ async fn a_firewall_is_told_with_our_address_and_lets_client_secrets_through() {
     let mut spec = world.pull_spec(&json!({"names": [one]}));
     world.apply("a", spec.clone()).await;
     let status = world.until_reason("a", "Ready", "AccessDenied").await;
-    for way in ["203.0.113.7", "allow it there", "private endpoint", "credential to ClientSecret"] {
+    for way in [
+        "203.0.113.7",
+        "allow the operator's address",
+        "private endpoint",
+        "credential to ClientSecret",
+    ] {
         assert!(message(&status).contains(way), "{way}: {}", message(&status));
     }
     spec["pullSecret"]["credential"] = "ClientSecret".into();
@@ -75,7 +80,11 @@ async fn a_principal_without_a_role_gets_nothing_written() {
         spec["pullSecret"]["credential"] = credential.into();
         world.apply("a", spec).await;
         let status = world.until_reason("a", "Ready", "AccessDenied").await;
-        assert!(message(&status).contains("assign it AcrPull"), "{}", message(&status));
+        assert!(
+            message(&status).contains("assign the service principal AcrPull"),
+            "{}",
+            message(&status)
+        );
         assert!(world.secrets(&one).get_opt("acr-pull").await.unwrap().is_none());
     }
 }

@@ -176,7 +176,9 @@ async fn suspended_it_serves_no_new_namespace_and_asks_nobody() {
     let asked = journal[calls..].iter().filter(|it| it.call == Some(Call::RegistryToken)).count();
     assert_eq!(asked, 0);
     assert!(world.secrets(&two).get_opt("acr-pull").await.unwrap().is_none());
-    assert_eq!(find(&world.status("a").await, "Ready").unwrap().0, "True");
+    let status = world.status("a").await;
+    assert_eq!(find(&status, "Ready").unwrap().0, "False", "two is not served");
+    assert_eq!(status.pull_secret.unwrap().served.as_deref(), Some("1/2"));
     spec["suspend"] = false.into();
     world.apply("a", spec).await;
     world.until_secret(&two, "acr-pull").await;

@@ -104,7 +104,7 @@ async fn a_missing_key_is_told_with_the_command_and_used_when_it_comes() {
     world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
     let status = world.until_reason("a", "Ready", "NotFound").await;
     assert!(message(&status).contains("it has no such key"), "{}", message(&status));
-    assert!(message(&status).contains("--from-literal=clientSecret="), "{}", message(&status));
+    assert!(message(&status).contains("kubectl patch secret puller"), "{}", message(&status));
     world.until_event("a", "Warning", "NotFound").await;
     world.put_client_secret(CLIENT_SECRET).await;
     world.until_ready("a").await;

@@ -61,7 +61,11 @@ async fn a_credential_that_is_refused_for_good_is_told_and_spread_no_further() {
     let held = world.azure.read(|azure| azure.role_assignments.clone());
     world.azure.update(|azure| azure.role_assignments.clear());
     let status = world.until_reason("a", "Ready", "AccessDenied").await;
-    assert!(message(&status).contains("assign it AcrPull"), "{}", message(&status));
+    assert!(
+        message(&status).contains("assign the service principal AcrPull"),
+        "{}",
+        message(&status)
+    );
     // What was good may become good again, so it stays; a new namespace does not get it.
     world.until_secret(&one, "acr-pull").await;
     let two = world.namespace_with("two", team).await;

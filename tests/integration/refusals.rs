@@ -1,4 +1,5 @@
-//! Azure refuses for lack of a right, and the message holds the one command that gives it.
+//! Azure refuses for lack of a right, and the message holds the one command that gives it, or the
+//! section of the page that has the command and the ids to set first.
 
 use std::process::Command;
 
@@ -20,12 +21,9 @@ struct Granted {
 }
 
 impl Granted {
-    /// What the command in a message says to a shell.
+    /// What a message gives to a shell.
     fn by(text: &str) -> Self {
-        let start = text.find("az role assignment create").unwrap_or_else(|| panic!("{text}"));
-        let command = &text[start..=text.rfind('"').unwrap()];
-        assert!(!command.contains(['!', '$', '`', '<', '>', '\\']), "{command}");
-        let words = words(command);
+        let words = words(&by_page(text).unwrap_or_else(|| by_command(text)));
         let option = |name: &str| {
             let at = words.iter().position(|it| it == name)?;
             Some(words[at + 1].clone())
@@ -61,6 +59,27 @@ impl Granted {
             made.condition_version = condition.as_ref().map(|_| "2.0".to_owned());
         });
     }
+}
+
+/// The command in a message.
+fn by_command(text: &str) -> String {
+    let start = text.find("az role assignment create").unwrap_or_else(|| panic!("{text}"));
+    let command = text[start..].split("; ").next().unwrap();
+    assert!(!command.contains(['!', '$', '`', '<', '>', '\\']), "{command}");
+    command.to_owned()
+}
+
+/// The command in the section of the page that a message names, after the ids that it sets.
+fn by_page(text: &str) -> Option<String> {
+    let (_, named) = text.split_once("docs/azure-permissions.md#")?;
+    let (anchor, rest) = named.split_once(" has the command; ")?;
+    let (ids, _) = rest.split_once("; ")?;
+    let page = super::documents::read("docs/azure-permissions.md");
+    let is_section = |it: &&str| it.to_lowercase().replace(' ', "-") == anchor;
+    let mut sections = page.split("\n### ").map(|it| it.split_once('\n').unwrap_or((it, "")));
+    let (_, section) = sections.find(|(heading, _)| is_section(heading)).unwrap();
+    let command = section.lines().find(|it| it.starts_with("az role assignment create")).unwrap();
+    Some(format!("{ids}; {command}"))
 }
 
 /// What a shell hands to `az`.
@@ -147,7 +166,6 @@ async fn a_right_for_one_identity_is_widened_as_the_message_says_when_that_is_re
     });
     let second = until_refused(&world, Some(&first)).await;
     assert!(second.condition.as_ref().unwrap().contains(next), "{second:?}");
-    assert!(message(&world.status("a").await).contains("widen the condition of that one"));
     second.make(&world);
     // The former identity's role is not covered any more, and is to go.
     let third = until_refused(&world, Some(&second)).await;
@@ -180,7 +198,7 @@ async fn a_refused_deletion_names_the_command_too() {
     let granted = until_refused(&world, None).await;
     let status = world.status("a").await;
     let text = message(&status);
-    assert!(text.contains("Microsoft.Authorization/roleAssignments/delete on /subs"), "{text}");
+    assert!(text.contains("deleting role assignment"), "{text}");
     assert!(text.contains("deletionPolicy to Orphan"), "{text}");
     // No more than that deletion needs: whose role it is is known.
     let condition = granted.condition.as_ref().unwrap();
@@ -214,7 +232,7 @@ async fn what_the_message_gives_is_not_enough_for_other_roles() {
     world
         .until("the other role to be refused", || async {
             let status = world.status("a").await;
-            message(&status).contains("roleAssignments/write on").then_some(())
+            message(&status).contains("making role assignment").then_some(())
         })
         .await;
     Granted::by(message(&world.status("a").await)).make(&world);
@@ -242,7 +260,7 @@ async fn lists_refused(world: &World) -> RegistryAttachmentStatus {
 }
 
 #[tokio::test]
-async fn an_event_that_is_too_long_still_tells_who_what_and_where() {
+async fn an_event_is_whole_and_what_to_do_comes_first() {
     let world = World::with(
         |_| {},
         |settings| {
@@ -256,13 +274,14 @@ async fn an_event_that_is_too_long_still_tells_who_what_and_where() {
     let (object_id, registry, _) = ids(&world);
     let notes = world.notes("a", "AccessDenied").await;
     let [note] = &notes[..] else { panic!("{notes:?}") };
-    for part in [
-        "Microsoft.Authorization/roleAssignments/write",
-        &registry,
-        &object_id,
-        "--role \"Role Based Access Control Administrator\"",
-    ] {
+    for part in [&*registry, &object_id, "403 AuthorizationFailed"] {
         assert!(note.contains(part), "{part} is not in {note}");
     }
-    assert!(note.ends_with('…') && note.len() <= 1024, "{note}");
+    assert!(note.starts_with("let the operator's identity assign pull roles: docs/"), "{note}");
+    let status = world.status("a").await;
+    let whole = find(&status, "Ready").unwrap().2;
+    assert!(whole.starts_with(note.split(" (correlation id").next().unwrap()), "{note}");
+    for (_, _, text) in ["Ready", "AccessGranted"].iter().filter_map(|it| find(&status, it)) {
+        assert!(text.chars().count() <= 600, "{text}");
+    }
 }

@@ -39,7 +39,10 @@ impl Helm<'_> {
     async fn is_refused(&self, release: &str, namespace: &str) {
         let output = output(&mut self.install(release, namespace, ""), "").await;
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && error.contains("invalid ownership metadata"), "{error}");
+        assert!(
+            !output.status.success() && error.contains("invalid ownership metadata"),
+            "{error}"
+        );
         assert!(error.contains(DEFINITION), "{error}");
     }
 

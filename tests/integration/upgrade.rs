@@ -2,7 +2,7 @@
 //! that they hold is touched.
 
 use acr_attach::api::{REQUESTED_AT, RegistryAttachment};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::api::Api;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -53,11 +53,14 @@ async fn image(release: &Release) -> String {
     spec.containers[0].image.clone().unwrap()
 }
 
-/// Watches for ever; panics when Ready is anything but True.
+/// Watches for ever; panics when Ready is anything but True. Where the definition changes, the API
+/// server refuses the watch for a moment (429), and it begins anew.
 async fn always_ready(world: &World) {
     let attachments: Api<RegistryAttachment> = world.attachments();
-    let mut seen = watcher(attachments, watcher::Config::default()).applied_objects().boxed();
-    while let Some(it) = seen.try_next().await.unwrap() {
+    let watch = watcher(attachments, watcher::Config::default()).default_backoff();
+    let mut seen = watch.applied_objects().boxed();
+    while let Some(it) = seen.next().await {
+        let Ok(it) = it else { continue };
         let status = it.status.unwrap_or_default();
         let ready = find(&status, "Ready").map(|it| it.0);
         assert_eq!(ready, Some("True"), "{:?}: {:?}", it.metadata.name, status.conditions);

@@ -154,7 +154,10 @@ async fn role_assignments_are_never_read_by_a_version_that_hides_conditions() {
     world.apply("a", world.spec()).await;
     let status = world.until_reason("a", "Stalled", "Unsupported").await;
     let text = message(&status);
-    assert!(text.contains("404 InvalidResourceType; this cloud or region knows no"), "{text}");
+    assert!(
+        text.contains("404 InvalidResourceType") && text.contains("update acr-attach"),
+        "{text}"
+    );
     assert!(asked(&world, Call::ListRoleAssignments).iter().all(|it| it.0 == "2022-04-01"));
 }
 

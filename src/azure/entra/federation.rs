@@ -1,6 +1,5 @@
 //! Tokens of the cluster in place of secrets, and what is in a token.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use azure_core::error::{ErrorKind, ResultExt};
@@ -62,13 +61,6 @@ impl Federation {
     }
 }
 
-impl fmt::Display for Federation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { issuer, subject, audience } = self;
-        write!(f, "issuer {issuer}, subject {subject}, audience {audience}")
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
@@ -82,10 +74,6 @@ mod tests {
         let payload = azure_core::base64::encode_url_safe(claims);
         writeln!(file, "header.{payload}.signature").unwrap();
         let federation = Federation::read(file.path()).unwrap();
-        assert_eq!(
-            federation.to_string(),
-            "issuer https://issuer, subject system:serviceaccount:a:b, audience api://AzureADTokenExchange"
-        );
         assert_eq!(
             federation.command("c"),
             r#"az ad app federated-credential create --id c --parameters '{"audiences":["api://AzureADTokenExchange"],"issuer":"https://issuer","name":"acr-attach","subject":"system:serviceaccount:a:b"}'"#

@@ -59,6 +59,12 @@ impl ResourceId {
         &self.text[self.name_at..]
     }
 
+    /// Whether that is its name. Azure compares names without regard to case.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name().eq_ignore_ascii_case(name)
+    }
+
     /// The subscription that holds the resource.
     #[must_use]
     pub fn subscription(&self) -> Uuid {

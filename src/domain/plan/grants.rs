@@ -132,17 +132,19 @@ fn holding(grant: &Grant, owns: &Assignments) -> Result<Holding, Problem> {
 }
 
 fn in_the_way(found: &RoleAssignment, grant: &Grant) -> Problem {
-    Problem::new(
-        Cause::NotOurs,
+    let advice = format!(
+        "delete the role assignment that is in the way (az role assignment delete --ids {})",
+        found.id
+    );
+    let account = |registry: &str| {
         format!(
-            "assigning {} on {} to {}: role assignment {}, which acr-attach did not make, gives it with another condition, and Azure keeps one per scope, principal and role; delete that one (az role assignment delete --ids {})",
+            "assigning {} on {registry} to {}: acr-attach did not make that one, which gives the role with another condition, and Azure keeps one per scope, principal and role",
             grant.role.name(),
-            grant.registry,
-            grant.principal,
-            found.id,
-            found.id
-        ),
-    )
+            grant.principal
+        )
+    };
+    let accounts = [account(grant.registry.as_str()), account(grant.registry.name())];
+    Problem::advised(Cause::NotOurs, &advice, &accounts)
 }
 
 /// Whether the assignment bears our claim, at the registry itself.

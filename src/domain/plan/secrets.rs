@@ -64,6 +64,7 @@ pub(super) struct Dates {
 /// | no, another in that namespace | one of ours | `Withdraw` when the other has served long enough, and service accounts name it |
 /// | no, a role is | one of ours | `Withdraw` when the role has counted long enough |
 /// | no | one of ours | `Withdraw` |
+/// | none in any namespace | none | `Provide` to nothing, unless one that was accepted is fresh: the credential is proven |
 ///
 /// What waits to be withdrawn is renewed like the rest while it is made from the same.
 pub(super) fn plan(desired: &Desired, owned: &Owned, dates: Dates, plan: &mut Plan) {
@@ -82,10 +83,20 @@ pub(super) fn plan(desired: &Desired, owned: &Owned, dates: Dates, plan: &mut Pl
             }
         }
     }
-    if let Some(inputs) = &desired.inputs {
-        let provide = provide(&kept, inputs, owned, dates.now, plan);
-        plan.parts.push(provide.into_iter().collect());
-    }
+    let Some(inputs) = &desired.inputs else { return };
+    let step = if kept.is_empty() && !desired.of_nodes {
+        trial(inputs, owned, dates.now)
+    } else {
+        provide(&kept, inputs, owned, dates.now, plan)
+    };
+    plan.parts.push(step.into_iter().collect());
+}
+
+/// Where no namespace is there to be served: a credential that is made, proven and written
+/// nowhere, so that one which cannot be had is told before the first namespace needs it.
+fn trial(inputs: &Inputs, owned: &Owned, now: Timestamp) -> Option<Step> {
+    let origin = origin(inputs, owned, now);
+    (origin == Origin::Mint).then(|| Step::Provide(Vec::new(), origin))
 }
 
 /// A Secret that serves until its successor does, if the same credential is good for both.
@@ -231,18 +242,22 @@ pub(super) fn all_serving_since(
 /// Says that a Secret of that name is somebody else's.
 #[must_use]
 pub fn in_the_way(found: &StoredSecret) -> Failing {
+    const RENAME: &str = "set pullSecret.secretName to another name and add that to chart value pullSecrets.names (flag --pull-secret-names)";
     let StoredSecret { namespace, name, .. } = found;
     let doing = format!("writing Secret {name} in namespace {namespace}");
-    let text = match found.owners.first() {
-        Some(owner) => format!(
-            "{doing}: it belongs to attachment {}; set pullSecret.secretName to another name, and add that to the operator's --pull-secret-names",
-            owner.name
-        ),
-        None => format!(
-            "{doing}: there is one that acr-attach did not make; delete it (kubectl delete secret {name} --namespace {namespace}), or set pullSecret.secretName to another name and add that to the operator's --pull-secret-names"
+    let (advice, account) = match found.owners.first() {
+        Some(owner) => {
+            (RENAME.to_owned(), format!("{doing}: it belongs to attachment {}", owner.name))
+        }
+        None => (
+            format!(
+                "delete it (kubectl delete secret {name} --namespace {namespace}), or {RENAME}"
+            ),
+            format!("{doing}: there is one that acr-attach did not make"),
         ),
     };
-    Failing { namespace: namespace.clone(), problem: Problem::new(Cause::NotOurs, text) }
+    let problem = Problem::advised(Cause::NotOurs, &advice, &[account]);
+    Failing { namespace: namespace.clone(), problem }
 }
 
 #[cfg(test)]

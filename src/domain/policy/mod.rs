@@ -79,9 +79,12 @@ impl Policy {
         if suffixes.contain(server.as_str()) {
             return Ok(());
         }
-        Err(not_allowed(&format!(
-            "attaching registry {server}: its login server is outside {suffixes}; if it is a registry of yours, add its domain to --login-server-suffixes (ACR_ATTACH_LOGIN_SERVER_SUFFIXES)"
-        )))
+        let advice = format!(
+            "check registry.loginServer; if it is a registry of yours, add its domain to {LOGIN_SERVER_SUFFIXES}, which allows {suffixes} now"
+        );
+        let account =
+            format!("attaching registry {server}: its login server is outside {suffixes}");
+        Err(not_allowed(&advice, account))
     }
 
     /// Judges what a pull secret is made from and where it goes.
@@ -91,44 +94,67 @@ impl Policy {
     pub fn permit_pull_secret(&self, secret: &PullSecret) -> Result<(), Problem> {
         if !self.pull_secrets {
             return Err(not_allowed(
-                "writing pull secrets: the operator's settings do not allow it; set --pull-secrets (ACR_ATTACH_PULL_SECRETS) to true",
+                &format!("set {PULL_SECRETS} to true"),
+                forbidden("writing pull secrets"),
             ));
         }
         if !self.secret_names.allow(&secret.name) {
-            return Err(not_allowed(&format!(
-                "writing Secrets named {}: the operator's settings do not allow it; add the name to --pull-secret-names (ACR_ATTACH_PULL_SECRET_NAMES), which holds {}, and to its rules",
+            let advice = format!(
+                "add {} to {PULL_SECRET_NAMES}, which allows {} now, or set pullSecret.secretName to a name that is allowed",
                 secret.name, self.secret_names
-            )));
+            );
+            let account = forbidden(&format!("writing Secrets named {}", secret.name));
+            return Err(not_allowed(&advice, account));
         }
         self.permit_accounts(&secret.accounts)?;
         let own = self.own_client.as_ref().is_some_and(|it| *it == secret.principal.client);
         if own && secret.form == CredentialForm::ClientSecret {
-            return Err(not_allowed(&format!(
-                "writing the client secret of {}: that is the operator's own identity; use a service principal that may only pull, or pullSecret.credential RegistryToken",
+            let account = format!(
+                "writing the client secret of {}: that is the operator's own identity",
                 secret.principal.client
-            )));
+            );
+            return Err(not_allowed(
+                "use a service principal that may only pull, or pullSecret.credential RegistryToken",
+                account,
+            ));
         }
         Ok(())
     }
 
     fn permit_accounts(&self, accounts: &Accounts) -> Result<(), Problem> {
         let refused = match (accounts, &self.account_names) {
-            (Accounts::All, AllowedNames::These(_)) => Some("*"),
+            (Accounts::All, AllowedNames::These(_)) => {
+                Some(("*", "all service accounts".to_owned()))
+            }
             (Accounts::All, AllowedNames::Any) => None,
             (Accounts::Named(names), allowed) => {
-                names.iter().find(|it| !allowed.allow(it)).map(String::as_str)
+                let refused = names.iter().find(|it| !allowed.allow(it));
+                refused.map(|it| (it.as_str(), format!("service accounts named {it}")))
             }
         };
-        let Some(name) = refused else { return Ok(()) };
-        Err(not_allowed(&format!(
-            "changing service accounts named {name}: the operator's settings do not allow it; add it to --service-account-names (ACR_ATTACH_SERVICE_ACCOUNT_NAMES), which holds {}, and to its rules, or take it out of pullSecret.serviceAccounts",
+        let Some((name, what)) = refused else { return Ok(()) };
+        let advice = format!(
+            "add {name} to {SERVICE_ACCOUNT_NAMES}, which allows {} now, or take it out of pullSecret.serviceAccounts",
             self.account_names
-        )))
+        );
+        Err(not_allowed(&advice, forbidden(&format!("changing {what}"))))
     }
 }
 
-fn not_allowed(text: &str) -> Problem {
-    Problem::new(Cause::NotAllowed, text)
+/// The settings as people find them: the chart's value first, for it makes the rights as well.
+pub const PULL_SECRETS: &str = "chart value pullSecrets.enabled (flag --pull-secrets)";
+const PULL_SECRET_NAMES: &str =
+    "chart value pullSecrets.names (flag --pull-secret-names, and the operator's RBAC rules)";
+const SERVICE_ACCOUNT_NAMES: &str = "chart value pullSecrets.serviceAccounts (flag --service-account-names, and the operator's RBAC rules)";
+const LOGIN_SERVER_SUFFIXES: &str =
+    "chart value policy.loginServerSuffixes (flag --login-server-suffixes)";
+
+fn forbidden(doing: &str) -> String {
+    format!("{doing}: the operator's settings do not allow it")
+}
+
+fn not_allowed(advice: &str, account: String) -> Problem {
+    Problem::advised(Cause::NotAllowed, advice, &[account])
 }
 
 /// Domains, lower case.

@@ -34,12 +34,13 @@ impl AllowedRegistries {
         if list.iter().any(|it| it.means(registry)) {
             return Ok(());
         }
-        Err(Problem::new(
-            Cause::NotAllowed,
-            format!(
-                "attaching registry {name}: the operator's settings do not allow it; add {what} to --allowed-registries (ACR_ATTACH_ALLOWED_REGISTRIES), which holds {self}"
-            ),
-        ))
+        let advice = format!(
+            "add {what} to chart value policy.allowedRegistries (flag --allowed-registries)"
+        );
+        let account = format!(
+            "attaching registry {name}: the operator's settings do not allow it; they allow {self}"
+        );
+        Err(Problem::advised(Cause::NotAllowed, &advice, &[account]))
     }
 }
 
@@ -124,7 +125,11 @@ mod tests {
         let policy: AllowedRegistries = "contoso.azurecr.io".parse().unwrap();
         policy.permit(&server("Contoso.azurecr.io")).unwrap();
         let problem = policy.permit(&server("fabrikam.azurecr.io")).unwrap_err();
-        assert!(problem.message.contains("add its login server to --allowed-registries"));
+        assert!(
+            problem
+                .message
+                .contains("add its login server to chart value policy.allowedRegistries")
+        );
     }
 
     #[rstest::rstest]

@@ -43,16 +43,27 @@ fn a_credential_is_shown_to_registries_of_the_cloud_alone(
 }
 
 #[rstest::rstest]
-#[case(json!({"secretName": "other"}), "--pull-secret-names")]
-#[case(json!({"serviceAccounts": ["default", "builder"]}), "--service-account-names")]
-#[case(json!({"serviceAccounts": ["*"]}), "--service-account-names")]
+#[case(
+    json!({"secretName": "other"}),
+    ["add other to chart value pullSecrets.names (flag --pull-secret-names", "allows acr-pull now", "writing Secrets named other"],
+)]
+#[case(
+    json!({"serviceAccounts": ["default", "builder"]}),
+    ["add builder to chart value pullSecrets.serviceAccounts (flag", "allows default now", "changing service accounts named builder"],
+)]
+#[case(
+    json!({"serviceAccounts": ["*"]}),
+    ["add * to chart value pullSecrets.serviceAccounts (flag", "allows default now", "changing all service accounts"],
+)]
 fn names_outside_the_settings_are_refused_with_the_setting(
     #[case] change: Value,
-    #[case] setting: &str,
+    #[case] words: [&str; 3],
 ) {
     let problem = judge("contoso.azurecr.io", &change, &Policy::default()).unwrap_err();
     assert_eq!(problem.cause, Cause::NotAllowed);
-    assert!(problem.message.contains(setting), "{}", problem.message);
+    for word in words {
+        assert!(problem.message.contains(word), "{}", problem.message);
+    }
     let any = Policy {
         secret_names: AllowedNames::Any,
         account_names: AllowedNames::Any,

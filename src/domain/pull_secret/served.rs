@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::{Inputs, Wanted};
 use crate::domain::cluster::StoredSecret;
+use crate::domain::message;
 use crate::domain::plan::{Delivery, Failing, Owned};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::proof::Proof;
@@ -142,7 +143,7 @@ impl Served {
             self.served(),
             self.asked_for()
         );
-        let absent = self.wanted.absent.iter().take(3);
+        let absent = self.wanted.absent.iter();
         let absent = absent.map(|(name, why)| format!("; namespace {name} {why}"));
         let written = self.secrets.iter().filter_map(|it| it.proof).find(|it| *it != Proof::Proven);
         let doubt = self.proof.or(written).filter(|it| *it != Proof::Proven);
@@ -155,10 +156,10 @@ impl Served {
     fn with_count(&self, problem: &Problem) -> Problem {
         match self.failing.len() {
             0 | 1 => problem.clone(),
-            n => Problem {
-                message: format!("{} (and in {} more namespaces)", problem.message, n - 1),
-                ..problem.clone()
-            },
+            n => {
+                let rest = format!(" (and in {} more namespaces)", n - 1);
+                Problem { message: message::joined(&problem.message, &rest), ..problem.clone() }
+            }
         }
     }
 }

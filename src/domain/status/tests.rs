@@ -194,20 +194,34 @@ fn a_missed_look_leaves_the_conditions_and_a_lost_one_does_not() {
 }
 
 #[test]
-fn suspending_keeps_the_conditions() {
+fn suspending_keeps_what_a_role_was_and_says_so_once() {
     let held = told(None, &observed(true), &Verdict::Attached, "2026-11-22T12:00:00Z");
-    let suspended =
-        told(Some(&held), &Observed::default(), &Verdict::Suspended, "2026-11-22T12:30:00Z");
-    assert_eq!(held.conditions, suspended.conditions);
+    let suspend = |before: &RegistryAttachmentStatus| {
+        told(Some(before), &Observed::default(), &Verdict::Suspended, "2026-11-22T12:30:00Z")
+    };
+    let suspended = suspend(&held);
+    expect_test::expect![[r"
+        Ready=True Suspended: suspended: nothing is granted, removed or attached until spec.suspend is false; what held before was not checked since: contoso.azurecr.io can be pulled from: AcrPull is assigned to identity 22222222-2222-2222-2222-222222222222 since 2026-11-22T11:00:00Z; Azure may take 10 minutes to honour a new role
+        AccessGranted=True Attached: AcrPull is assigned to identity 22222222-2222-2222-2222-222222222222 since 2026-11-22T11:00:00Z; Azure may take 10 minutes to honour a new role
+    "]].assert_eq(&lines(&suspended));
+    assert_eq!(suspend(&suspended), suspended);
     let fresh = told(None, &Observed::default(), &Verdict::Suspended, "2026-11-22T12:30:00Z");
-    assert_eq!(fresh.conditions.unwrap()[0].status, "False");
+    expect_test::expect![[r"
+        Ready=False Suspended: suspended: nothing is granted, removed or attached until spec.suspend is false; it was never attached
+    "]].assert_eq(&lines(&fresh));
+    assert_eq!(suspend(&fresh), fresh);
+    let denied = Verdict::Stalled(Problem::new(Cause::AccessDenied, "x"));
+    let stalled = told(None, &observed(false), &denied, "2026-11-22T12:00:00Z");
+    let suspended = suspend(&stalled);
+    assert!(!lines(&suspended).contains("Stalled"), "nothing is tried: {}", lines(&suspended));
+    assert_eq!(suspended.conditions.unwrap()[0].status, "False");
 }
 
 #[test]
 fn a_stuck_deletion_names_the_way_out() {
-    let verdict = Verdict::Retrying(Problem::new(Cause::AccessDenied, "refused"));
     let observed = Observed::default();
-    let told = |finalizers: BTreeSet<Finalizer>| {
+    let told = |why: &str, finalizers: BTreeSet<Finalizer>| {
+        let verdict = Verdict::Retrying(Problem::new(Cause::AccessDenied, why));
         let report = Report {
             generation: 1,
             requested_at: Some("now"),
@@ -220,10 +234,15 @@ fn a_stuck_deletion_names_the_way_out() {
     };
     let message =
         |it: &RegistryAttachmentStatus| it.conditions.as_ref().unwrap()[0].message.clone();
-    let both = told(Finalizer::ALL.into());
+    let both = told("refused", Finalizer::ALL.into());
     assert_eq!(both.last_handled_reconcile_at.as_deref(), Some("now"));
     assert!(message(&both).contains("deletionPolicy to Orphan"));
+    assert!(message(&both).starts_with("refused; to let it go"));
     // Orphan is about role assignments alone.
-    let entries = told([Finalizer::ServiceAccounts].into());
+    let entries = told("refused", [Finalizer::ServiceAccounts].into());
     assert!(message(&entries).contains("remove finalizer acr-attach.dev/service-accounts"));
+    // As long as what to do about a missing right is with the longest names.
+    let advice = "a ".repeat(245);
+    let long = message(&told(&format!("{advice}; and what happened"), Finalizer::ALL.into()));
+    assert!(long.starts_with(advice.trim()) && long.ends_with("role assignments stay"), "{long}");
 }

@@ -102,7 +102,7 @@ func (c *court) hear(ctx context.Context, version recordings.Version) error {
 }
 
 // Check runs Flux's checks: the strict ones for a version that is settled. One that is suspended
-// never is: Ready speaks for the generation before.
+// is not held to these: what it says of a role may be of the generation before.
 func (c *court) check(ctx context.Context, object *unstructured.Unstructured, status string, suspended bool) error {
 	checker := c.inProgress
 	if !suspended && (status == recordings.Current || status == recordings.Failed) {

@@ -17,7 +17,8 @@ const (
 // What the reason of Ready promises. These are the words of docs/reference.md, and not of
 // Reconciling and Stalled, by which kstatus judges: so that one can contradict the other.
 var promised = map[string][]string{
-	"Attached": {Current},
+	"Attached":  {Current},
+	"Suspended": {Current, InProgress},
 
 	// Nobody but somebody who acts can help.
 	"InvalidSpec":       {Failed},
@@ -58,7 +59,7 @@ func (v Version) Expected() ([]string, error) {
 		return nil, fmt.Errorf("Ready has reason %q, which promises nothing", v.Reason())
 	}
 	isTrue := text(v.ready(), "status") == "True"
-	if isTrue != (v.Reason() == "Attached") {
+	if v.Reason() != "Suspended" && isTrue != (v.Reason() == "Attached") {
 		return nil, fmt.Errorf("Ready is %s with reason %s", text(v.ready(), "status"), v.Reason())
 	}
 	return allowed, nil

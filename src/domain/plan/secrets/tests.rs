@@ -223,6 +223,20 @@ fn a_role_that_lets_secrets_pull_replaces_none() {
 }
 
 #[test]
+fn without_a_namespace_a_credential_is_proven_once_and_written_nowhere() {
+    let nothing = Owned { accepted: None, ..owns(vec![], vec![]) };
+    let proof = Step::Provide(vec![], Origin::Mint);
+    assert_eq!(steps(&wants(&[]), &nothing), vec![proof]);
+    assert_eq!(steps(&wants(&[]), &owns(vec![], vec![])), vec![], "it was tried");
+    let of_nodes = Desired { of_nodes: true, ..wants(&[]) };
+    assert_eq!(steps(&of_nodes, &nothing), vec![], "nodes need none");
+    let unknown = Desired { inputs: None, ..wants(&[]) };
+    assert_eq!(steps(&unknown, &nothing), vec![]);
+    let suspended = plan(&wants(&[]), &nothing, now(), DELAY).only_renewals(&nothing);
+    assert_eq!(suspended.parts.concat(), vec![]);
+}
+
+#[test]
 fn facts_that_are_missing_change_nothing() {
     let unread = Owned { secrets: None, accounts: None, ..owns(vec![], vec![]) };
     assert_eq!(steps(&wants(&["a"]), &unread), vec![]);

@@ -1,11 +1,15 @@
 //! The conditions: what a user, kstatus and `kubectl wait` read.
 
+mod parts;
+mod suspended;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{Holdings, Observed, Report};
 use crate::api::{ConditionType, MethodInUse, Reason};
 use crate::domain::facts::{Provisioning, Registry};
+use crate::domain::message;
 use crate::domain::plan::Finalizer;
 use crate::domain::problem::{Cause, Problem, without_reference};
 use crate::domain::verdict::Verdict;
@@ -26,14 +30,7 @@ pub(super) fn conditions(
 ) -> Vec<Condition> {
     let facts = match report.verdict {
         Verdict::Missed => return before,
-        Verdict::Suspended if !before.is_empty() => return before,
-        // Unknown would promise that somebody is finding out.
-        Verdict::Suspended => vec![fact(
-            ConditionType::Ready,
-            "False",
-            Reason::Progressing,
-            "suspended before it was attached; set spec.suspend to false to attach",
-        )],
+        Verdict::Suspended => vec![suspended::ready(report, &before)],
         Verdict::Attached if report.deleting => vec![fact(
             ConditionType::Ready,
             "False",
@@ -41,15 +38,15 @@ pub(super) fn conditions(
             "nothing is left to do; the object waits for the finalizers of others",
         )],
         Verdict::Attached => {
-            let remark = report.observed.remark.iter().map(|it| format!("; {it}"));
-            let message = attached(report.observed) + &remark.collect::<String>();
+            let message = attached(report.observed);
             vec![fact(ConditionType::Ready, "True", Reason::Attached, &message)]
         }
         Verdict::Retrying(problem) => failed(problem, ConditionType::Reconciling, report),
         Verdict::Stalled(problem) => failed(problem, ConditionType::Stalled, report),
         Verdict::Lost(problem) => {
             let reason = problem.cause.reason();
-            let text = format!("not known at the moment: {problem}");
+            let text = format!("not known at the moment: {}", problem.message);
+            let text = message::with_room(&text, &problem.reference());
             vec![
                 fact(ConditionType::Ready, "Unknown", reason, &text),
                 fact(ConditionType::Reconciling, "True", reason, &text),
@@ -57,9 +54,9 @@ pub(super) fn conditions(
         }
     };
     let parts = [
-        (ConditionType::AccessGranted, access_granted(report)),
-        (ConditionType::PullSecretsReady, pull_secrets_ready(report)),
-        (ConditionType::CredentialFresh, credential_fresh(report)),
+        (ConditionType::AccessGranted, parts::access_granted(report)),
+        (ConditionType::PullSecretsReady, parts::pull_secrets_ready(report)),
+        (ConditionType::CredentialFresh, parts::credential_fresh(report)),
     ];
     let told = |it: Fact| stamp(&it, &before, report.generation, now);
     let parts = parts
@@ -69,7 +66,7 @@ pub(super) fn conditions(
 }
 
 fn fact(type_: ConditionType, status: &'static str, reason: Reason, message: &str) -> Fact {
-    Fact { type_, status, reason, message: message.to_owned() }
+    Fact { type_, status, reason, message: message::bounded(message) }
 }
 
 /// What a problem says: not Ready, and either being retried or waiting for somebody.
@@ -86,10 +83,10 @@ fn failed(problem: &Problem, kind: ConditionType, report: &Report<'_>) -> Vec<Fa
         _ => "False",
     };
     let message = if report.deleting {
-        let (text, reference) = (&problem.message, problem.reference());
-        format!("{text}; detaching is tried again; {}{reference}", way_out(report))
+        let text = message::joined(&problem.message, &format!("; {}", way_out(report)));
+        message::with_room(&text, &problem.reference())
     } else {
-        problem.to_string()
+        problem.told()
     };
     vec![fact(ConditionType::Ready, ready, reason, &message), fact(kind, "True", reason, &message)]
 }
@@ -97,10 +94,10 @@ fn failed(problem: &Problem, kind: ConditionType, report: &Report<'_>) -> Vec<Fa
 /// How to let an object go that cannot be detached.
 fn way_out(report: &Report<'_>) -> String {
     if report.finalizers.contains(&Finalizer::RoleAssignments) {
-        return "to let go without it, set spec.deletionPolicy to Orphan, which leaves role assignments as they are".to_owned();
+        return "to let it go without that, set spec.deletionPolicy to Orphan, and role assignments stay".to_owned();
     }
     format!(
-        "to let go without it, remove finalizer {}, which leaves entries in imagePullSecrets of service accounts",
+        "to let it go without that, remove finalizer {}, and entries in imagePullSecrets of service accounts stay",
         Finalizer::ServiceAccounts.name()
     )
 }
@@ -119,56 +116,37 @@ fn known(type_: ConditionType, report: &Report<'_>, before: &[Condition]) -> Opt
     known.filter(|_| !of_other_method).cloned()
 }
 
-/// Whether every namespace that is to have the pull secret has it.
-fn pull_secrets_ready(report: &Report<'_>) -> Option<Fact> {
-    let type_ = ConditionType::PullSecretsReady;
-    let served = report.observed.served.as_ref()?;
-    Some(match served.failing.first() {
-        None => fact(type_, "True", Reason::Attached, &served.text()),
-        Some(first) => {
-            let problem = served.problem().or_else(|| served.trouble());
-            let message = problem.map_or_else(String::new, |it| it.to_string());
-            fact(type_, "False", first.problem.cause.reason(), &message)
-        }
-    })
-}
-
-/// Whether the credential in use is renewed in time. Before there is one, it says nothing.
-fn credential_fresh(report: &Report<'_>) -> Option<Fact> {
-    let type_ = ConditionType::CredentialFresh;
-    let served = report.observed.served.as_ref().filter(|it| !it.secrets.is_empty())?;
-    Some(match &served.overdue {
-        Some(problem) => fact(type_, "False", problem.cause.reason(), &problem.to_string()),
-        None => fact(type_, "True", Reason::Attached, "the credential in use is renewed in time"),
-    })
-}
-
-/// Whether the role is held, if that could be read.
-fn access_granted(report: &Report<'_>) -> Option<Fact> {
-    let type_ = ConditionType::AccessGranted;
-    let holdings = report.observed.holdings.as_ref().filter(|it| !it.grants.is_empty())?;
-    if holdings.are_complete() {
-        return Some(fact(type_, "True", Reason::Attached, &granted(holdings)));
-    }
-    let (reason, message) = match report.verdict {
-        Verdict::Retrying(problem) | Verdict::Stalled(problem) | Verdict::Lost(problem) => {
-            (problem.cause.reason(), problem.to_string())
-        }
-        _ => (Reason::Progressing, "the role is not assigned".to_owned()),
-    };
-    Some(fact(type_, "False", reason, &message))
-}
-
 /// Said where the role is chosen without knowing which one the registry honours.
 const MODE_IS_HIDDEN: &str = "; this cloud's api-versions do not tell the registry's mode, so that no other role is assigned or taken away: if it is in ABAC mode, assign Container Registry Repository Reader there by hand";
 
+/// What holds, and what people should know beside it: what could not be done comes last.
 fn attached(observed: &Observed) -> String {
+    let remark = observed.remark.as_ref().map(|it| format!("; {it}"));
+    let served = observed.served.as_ref();
+    let overdue = served.and_then(|it| Some((it, it.overdue.as_ref()?)));
+    let overdue = overdue.map(|(served, why)| format!("; {}", parts::not_renewed(served, why)));
+    let more = remark.into_iter().chain(overdue);
+    holds(observed) + &more.collect::<String>()
+}
+
+/// The host that images are pulled from, as far as it is known.
+fn server(observed: &Observed) -> &str {
     let by_arm = observed.registry.as_ref().map(|it| it.login_server.as_str());
     let by_name = observed.source.as_ref().map(|it| it.login_server.as_str());
-    let server = by_arm.or(by_name).unwrap_or("the registry");
+    by_arm.or(by_name).unwrap_or("the registry")
+}
+
+fn holds(observed: &Observed) -> String {
+    let server = server(observed);
     if let Some(served) = &observed.served {
-        let can = if served.served() > 0 { "can be pulled from" } else { "waits for namespaces" };
-        return format!("{server} {can}: {}", served.text());
+        if served.served() > 0 {
+            return format!("{server} can be pulled from: {}", served.text());
+        }
+        let why = match served.asked_for() {
+            0 => parts::NO_NAMESPACE.to_owned(),
+            _ => served.text(),
+        };
+        return format!("{server} accepts the credential, and nothing is served yet: {why}");
     }
     match &observed.holdings {
         Some(holdings) => {

@@ -1,0 +1,29 @@
+//! Names that somebody may have meant.
+
+/// As many names as a hint holds.
+const MOST: usize = 3;
+/// As many letters may be wrong, missing, too many or swapped.
+const MISTAKES: usize = 2;
+
+/// Those of the names that differ from `name` by a slip of the pen, the nearest first.
+#[must_use]
+pub fn near<'a>(name: &str, all: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let name = name.to_ascii_lowercase();
+    let mistakes = |other: &str| strsim::damerau_levenshtein(&name, &other.to_ascii_lowercase());
+    let mut near: Vec<_> = all.into_iter().map(|it| (mistakes(it), it)).collect();
+    near.retain(|(mistakes, _)| *mistakes <= MISTAKES);
+    near.sort_unstable();
+    near.into_iter().take(MOST).map(|(_, it)| it).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_come_first_and_others_not_at_all() {
+        let all = ["contoso1", "fabrikam", "Contoso", "cnotoso", "contosos12"];
+        assert_eq!(near("contosso", all), ["Contoso", "cnotoso", "contoso1"]);
+        assert!(near("northwind", all).is_empty());
+    }
+}
