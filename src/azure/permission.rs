@@ -68,21 +68,25 @@ fn condition(principal: Option<&str>) -> String {
 /// in; or, where its condition makes it longer than a message may be, the ids and the page that has
 /// the command.
 pub(super) fn advice(attempt: &Attempt, object_id: Option<&str>) -> String {
-    let Attempt { action, role, principal, .. } = attempt;
+    let Attempt { action, role, principal, is_there, .. } = attempt;
     let Some(scope) = attempt.scope() else {
         return format!(
             "give the operator's identity {action} there, for example by role {role}, and wait up to 10 minutes"
         );
     };
     if *role == ADMINISTRATOR {
-        return by_page(scope, object_id, *principal);
+        let page = by_page(scope, object_id, *principal);
+        return if *is_there { page } else { format!("if the registry still exists, {page}") };
     }
     let (whose, object_id) = match object_id {
         Some(it) => (String::new(), it),
         None => (format!(", {PLACEHOLDER},"), PLACEHOLDER),
     };
     let command = Permission { role, object_id, scope, principal: None };
-    format!("give the operator's identity{whose} role {role} and wait up to 10 minutes: {command}")
+    // Azure refuses a request about something that does not exist in the same words.
+    format!(
+        "check that the id exists (az resource show), which Azure does not tell; if it does, give the operator's identity{whose} role {role}: {command}"
+    )
 }
 
 /// The right to assign roles, by the page on it: the command takes these variables from a shell.

@@ -57,8 +57,7 @@ pub fn repositories_fit(registry: &Registry, repositories: &Repositories) -> Res
     Err(Problem::new(
         Cause::InvalidSpec,
         format!(
-            "narrowing access to registry {} to repositories: only registries in mode \"RBAC Registry + ABAC Repository Permissions\" can; switch it (az acr update --name {} --role-assignment-mode rbac-abac), or remove spec.repositories to attach the whole registry",
-            id,
+            "narrowing access to registry {id} to repositories: remove spec.repositories to attach the whole registry, or switch it to mode \"RBAC Registry + ABAC Repository Permissions\", the only one that can, in this order, since AcrPull and AcrPush mean nothing there from that moment on: find out who else pulls and pushes (az role assignment list --scope {id} --include-inherited), give each of them Container Registry Repository Reader or Writer, wait 10 minutes, and only then switch (az acr update --name {} --role-assignment-mode rbac-abac)",
             id.name()
         ),
     ))
@@ -75,6 +74,7 @@ mod tests {
             login_server: "contoso.azurecr.io".parse().unwrap(),
             mode,
             provisioning_state: "Succeeded".into(),
+            takes_arm_tokens: true,
         }
     }
 
@@ -105,5 +105,19 @@ mod tests {
         assert_eq!(cause(None), Cause::Unsupported);
         assert_eq!(cause(Some(RoleAssignmentMode::LegacyRegistryPermissions)), Cause::InvalidSpec);
         assert!(grant(&registry(None), someone(), &some).is_err());
+    }
+
+    /// To switch a registry over takes the right to pull and push from everybody else.
+    #[test]
+    fn the_way_to_repositories_begins_with_all_others() {
+        let some = Repositories::new(["team/*".to_owned()]).unwrap();
+        let legacy = registry(Some(RoleAssignmentMode::LegacyRegistryPermissions));
+        let text = repositories_fit(&legacy, &some).unwrap_err().message;
+        let words =
+            ["remove spec.repositories", "who else pulls", "Writer", "wait", "az acr update"];
+        let places: Vec<_> = words.map(|it| text.find(it).unwrap()).into();
+        assert!(places.is_sorted(), "{text}");
+        let command = text.split("az acr update").nth(1).unwrap();
+        assert!(command.ends_with("rbac-abac)"), "{text}");
     }
 }
