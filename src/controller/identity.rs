@@ -106,7 +106,7 @@ async fn given(principal: PrincipalId, here: Option<&ClusterId>, azure: &Reader)
 /// # Errors
 /// `Unsupported` when that is none of AKS; `Undetermined` when nobody can tell.
 async fn detected(Pass { object, known, ctx, .. }: Pass<'_>) -> Result<ClusterId, Problem> {
-    match ctx.platform(object, known.wanted).await? {
+    match ctx.platform(object, known.since).await? {
         Platform::Aks(cluster) => Ok(cluster),
         Platform::NotAks => Err(Problem::new(
             Cause::Unsupported,

@@ -74,9 +74,7 @@ pub struct Known {
     pub method: Option<MethodInUse>,
     /// What speaks against it, and changes nothing.
     pub remark: Option<String>,
-    /// Since when a look is wanted that has to wait for its turn.
-    pub wanted: Option<Timestamp>,
-    /// What Azure said before that time does not serve this look.
+    /// What was read before that does not serve the look that has to wait for its turn, if one has.
     pub since: Option<Timestamp>,
     /// Role assignments that were asked for, and when, while nothing has shown what came of it.
     pub unanswered: BTreeMap<AssignmentId, Timestamp>,
@@ -119,8 +117,7 @@ impl Look {
         all.into_iter().flatten().any(|it| it == problem)
     }
 
-    /// What is left of it when Azure is asked anew. What cannot be read this time is taken to be
-    /// as it was.
+    /// What is left of it when Azure is asked anew: what cannot be read this time is as it was.
     #[must_use]
     pub fn before_the_next(&self) -> Self {
         let Self { registry, principal, refused, .. } = self.clone();

@@ -33,17 +33,19 @@ impl Ended<'_> {
         let after = |wait: SignedDuration| now.checked_add(wait).unwrap_or(now);
         let glanced = !self.outcome.has_looked();
         let promised = self.before.map(|it| it.next).filter(|_| glanced);
+        // The same for both: where the resync is the shorter one, it is one look.
+        let jitter = fastrand::f64();
         let calm = match promised {
             Some(promised) => promised.look,
             None if glanced => after(spread(intervals, fastrand::f64())),
-            None => after(resync(intervals, fastrand::f64())),
+            None => after(resync(intervals, jitter)),
         };
         let asking = self.retries(Occasion::Look, intervals).map(after);
         let carried = self.before.and_then(|it| it.next.reread);
         let reread = if self.outcome.may_have_written() {
-            Some(after(reread(intervals, fastrand::f64())))
+            Some(after(reread(intervals, jitter)))
         } else {
-            carried.filter(|it| glanced || *it > self.outcome.decided)
+            carried.filter(|it| glanced || *it > now)
         };
         let dates = self.dates(Occasion::Look, now);
         // A failure has a time of its own, which may be later than the resync.
@@ -214,15 +216,19 @@ mod tests {
         let lost = Outcome { unanswered: true, ..outcome(Occasion::Look, &[]) };
         let (look, _) = next(&lost, None, true);
         assert!((60..=90).contains(&look), "{look}");
-        let at = |seconds_later: i64, reread: i64| {
-            let mut before = before(reread, reread);
-            before.next.reread = Some(now() + seconds(reread));
-            let decided = now() + seconds(seconds_later);
-            let calm = Outcome { decided, ..outcome(Occasion::Look, &[]) };
-            next(&calm, Some(&before), true).0
+        // A look so many seconds after the last one, which promised to read once more 70 s after it.
+        let look = |later: i64| {
+            let mut before = before(70, 70);
+            before.next.reread = Some(now() + seconds(70));
+            let (calm, history) = (outcome(Occasion::Look, &[]), History::default());
+            let (outcome, before) = (&calm, Some(&before));
+            let ended = Ended { outcome, history: &history, unreported: None, before, due: true };
+            let next = ended.next(&INTERVALS, now() + seconds(later));
+            (next.look.duration_since(now()).as_secs(), next.reread.is_some())
         };
-        assert_eq!(at(5, 70), 70);
-        assert!(at(70, 70) > 1600);
+        assert_eq!(look(5), (70, true));
+        let (look, waits) = look(70);
+        assert!(look > 1600 && !waits, "{look}");
     }
 
     #[test]

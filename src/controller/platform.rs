@@ -40,19 +40,20 @@ const PAGE: u32 = 500;
 
 impl Context {
     /// Which cluster this is. It is asked anew after a resync, since nodes come and go, and for a look
-    /// that somebody has asked for, or changed the spec for, since it was `wanted`. The attachment is
-    /// called when there is a place at Azure Resource Manager, if there is none now.
+    /// that somebody has asked for, or changed the spec for: then what was found out before `since` does
+    /// not serve it. The attachment is called when there is a place at Azure Resource Manager, if there is
+    /// none now.
     ///
     /// # Errors
     /// When the API server or Azure does not answer or refuses; `Busy` while another pass asks.
     pub async fn platform(
         &self,
         object: &RegistryAttachment,
-        wanted: Option<Timestamp>,
+        since: Option<Timestamp>,
     ) -> Result<Platform, Problem> {
         let now = Timestamp::now();
         let resync = now - self.intervals.resync;
-        let since = wanted.filter(|_| is_asked_for(object) || is_changed(object)).unwrap_or(resync);
+        let since = since.filter(|_| is_asked_for(object) || is_changed(object)).unwrap_or(resync);
         if let Some(known) = self.platform.known(since, now)? {
             return Ok(known);
         }
@@ -156,10 +157,11 @@ impl Drop for Asked<'_> {
     }
 }
 
-/// Whether the spec is another one than that of which status tells.
+/// Whether the spec is another one than that of which status tells, if it tells of any: a new object
+/// has generation -1 there.
 fn is_changed(object: &RegistryAttachment) -> bool {
     let told = object.status.as_ref().and_then(|it| it.observed_generation);
-    told.is_some() && told != object.metadata.generation
+    told.is_some_and(|it| it > 0 && Some(it) != object.metadata.generation)
 }
 
 /// Whether the look is one that somebody asked for.

@@ -56,7 +56,7 @@ async fn taken_up(object: &DeserializeGuard<RegistryAttachment>, ctx: &Context) 
     let name = object.name_any();
     let trigger = Trigger::of_guarded(object);
     let before = ctx.memory.recall(&name, &trigger);
-    let waits = before.as_ref().is_some_and(|it| it.known.wanted.is_some());
+    let waits = before.as_ref().is_some_and(|it| it.known.since.is_some());
     let wake = ctx.memory.wake_of(&name).map(|it| it.for_one_that_waits(waits));
     let wait = before.as_ref().and_then(|it| it.wait(&trigger, Timestamp::now()));
     let due = wait.is_none();
@@ -99,10 +99,8 @@ async fn work(
     let start = Instant::now();
     let mut known = before.map(|it| it.known.clone()).unwrap_or_default();
     let same = before.is_some_and(|it| it.trigger == *trigger);
-    let waits = same && known.wanted.is_some();
-    known.wanted = known.wanted.filter(|_| waits).or(Some(now));
     known.since =
-        known.since.filter(|_| waits).or_else(|| Some(since(object, trigger, before, now)));
+        known.since.filter(|_| same).or_else(|| Some(since(object, trigger, before, now)));
     if before.is_some_and(|it| trigger.asks_more_than(&it.trigger)) {
         known.contests.retry();
     }

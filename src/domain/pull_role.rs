@@ -57,7 +57,7 @@ pub fn repositories_fit(registry: &Registry, repositories: &Repositories) -> Res
     Err(Problem::new(
         Cause::InvalidSpec,
         format!(
-            "narrowing access to registry {id} to repositories: remove spec.repositories to attach the whole registry, or switch it to mode \"RBAC Registry + ABAC Repository Permissions\", the only one that can, in this order, since AcrPull and AcrPush mean nothing there from that moment on: find out who else pulls and pushes (az role assignment list --scope {id} --include-inherited), give each of them Container Registry Repository Reader or Writer, wait 10 minutes, and only then switch (az acr update --name {} --role-assignment-mode rbac-abac)",
+            "narrowing access to registry {id} to repositories: remove spec.repositories, or switch the registry to mode \"RBAC Registry + ABAC Repository Permissions\" in this order, since AcrPull and AcrPush mean nothing there from then on: list who else pulls and pushes (az role assignment list --include-inherited --scope REGISTRY_ID), give each of them Container Registry Repository Reader or Writer, wait 10 minutes, then switch (az acr update --name {} --role-assignment-mode rbac-abac)",
             id.name()
         ),
     ))
