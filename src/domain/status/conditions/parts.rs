@@ -83,7 +83,12 @@ pub(super) fn access_granted(report: &Report<'_>) -> Option<Fact> {
     let type_ = ConditionType::AccessGranted;
     let holdings = report.observed.holdings.as_ref().filter(|it| !it.grants.is_empty())?;
     if holdings.are_complete() {
-        return Some(fact(type_, "True", Reason::Attached, &granted(server(report.observed), holdings)));
+        return Some(fact(
+            type_,
+            "True",
+            Reason::Attached,
+            &granted(server(report.observed), holdings),
+        ));
     }
     let reason = match report.verdict {
         Verdict::Retrying(problem) | Verdict::Stalled(problem) | Verdict::Lost(problem) => {
