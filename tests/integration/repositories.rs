@@ -93,7 +93,7 @@ async fn a_registry_in_legacy_mode_knows_no_repositories() {
     let status = world.until_reason("a", "Stalled", "InvalidSpec").await;
     let text = message(&status);
     // Whoever pulls and pushes by AcrPull and AcrPush comes before the switch.
-    let order = ["remove spec.repositories", "az role assignment list", "Writer", "az acr update"];
+    let order = ["remove spec.repositories", "Writer", "az role assignment list", "az acr update"];
     let places: Vec<_> = order.map(|it| text.find(it)).into();
     assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{text}");
     assert_eq!(world.azure_writes(), 0);
