@@ -201,10 +201,10 @@ fn suspending_keeps_what_a_role_was_and_says_so_once() {
         told(Some(before), &Observed::default(), &Verdict::Suspended, "2026-11-22T12:30:00Z")
     };
     let suspended = suspend(&held);
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         Ready=True Suspended: suspended: nothing is granted, removed or attached until spec.suspend is false; what held before was not checked since: AcrPull on contoso.azurecr.io is assigned to identity 22222222-2222-2222-2222-222222222222 since 2026-11-22T11:00:00Z; Azure may take 10 minutes to honour a new role
         AccessGranted=True Attached: AcrPull on contoso.azurecr.io is assigned to identity 22222222-2222-2222-2222-222222222222 since 2026-11-22T11:00:00Z; Azure may take 10 minutes to honour a new role
-    "#]].assert_eq(&lines(&suspended));
+    "]].assert_eq(&lines(&suspended));
     assert_eq!(suspend(&suspended), suspended);
     let fresh = told(None, &Observed::default(), &Verdict::Suspended, "2026-11-22T12:30:00Z");
     expect_test::expect![[r"
