@@ -44,6 +44,8 @@ mod check;
 mod clouds;
 #[path = "integration/contests.rs"]
 mod contests;
+#[path = "integration/contradictions.rs"]
+mod contradictions;
 #[path = "integration/dashboard.rs"]
 mod dashboard;
 #[path = "integration/detaching.rs"]
@@ -60,6 +62,10 @@ mod fences;
 mod finding;
 #[path = "integration/first_hour.rs"]
 mod first_hour;
+#[path = "integration/forbidden.rs"]
+mod forbidden;
+#[path = "integration/fresh_reads.rs"]
+mod fresh_reads;
 #[path = "integration/gitops.rs"]
 mod gitops;
 #[path = "integration/helm.rs"]
@@ -74,6 +80,8 @@ mod liveness;
 mod logs;
 #[path = "integration/looked_up.rs"]
 mod looked_up;
+#[path = "integration/lost_answers.rs"]
+mod lost_answers;
 #[path = "integration/metrics.rs"]
 mod metrics;
 #[path = "integration/outages.rs"]
@@ -104,6 +112,8 @@ mod release_names;
 mod replicas;
 #[path = "integration/repositories.rs"]
 mod repositories;
+#[path = "integration/resource_groups.rs"]
+mod resource_groups;
 #[path = "integration/sharing.rs"]
 mod sharing;
 #[path = "integration/steady.rs"]

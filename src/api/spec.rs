@@ -117,7 +117,7 @@ pub struct RegistrySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     #[x_kube(validation = (
-        "self.matches('^(?i)/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-_.()a-z0-9]{1,90}/providers/Microsoft[.]ContainerRegistry/registries/[a-z0-9]{5,50}$')",
+        "self.matches(r'^(?i)/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-_.()\\p{L}\\p{Nd}]{1,90}/providers/Microsoft[.]ContainerRegistry/registries/[a-z0-9]{5,50}$')",
         "resourceId has the form /subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.ContainerRegistry/registries/<name>; az acr show --name <name> --query id prints it"
     ))]
     pub resource_id: Option<String>,
@@ -173,7 +173,7 @@ pub struct KubeletIdentitySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     #[x_kube(validation = (
-        "self.matches('^(?i)/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-_.()a-z0-9]{1,90}/providers/Microsoft[.]ContainerService/managedClusters/[a-z0-9]([-_a-z0-9]{0,61}[a-z0-9])?$')",
+        "self.matches(r'^(?i)/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-_.()\\p{L}\\p{Nd}]{1,90}/providers/Microsoft[.]ContainerService/managedClusters/[a-z0-9]([-_a-z0-9]{0,61}[a-z0-9])?$')",
         "clusterResourceId has the form /subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.ContainerService/managedClusters/<name>; az aks show --query id prints it"
     ))]
     pub cluster_resource_id: Option<String>,

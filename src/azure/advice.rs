@@ -7,7 +7,8 @@ use super::{permission, versions};
 impl Error {
     /// What to do about it; empty where that is nothing, or not known here.
     pub(super) fn advice(&self) -> String {
-        let Failure::Refused { status, code, object_id, .. } = &*self.failure else {
+        let Failure::Refused { status, code, object_id, deny_assignment, .. } = &*self.failure
+        else {
             return match &*self.failure {
                 Failure::SignIn { advice, .. } => advice.clone(),
                 Failure::NoAnswer(_) | Failure::Unreadable(_) if self.is_about_a_login_server() => {
@@ -21,6 +22,9 @@ impl Error {
         }
         if DENIED.contains(&code.as_str()) {
             return permission::advice(&self.attempt, object_id.as_deref());
+        }
+        if code == DENY_ASSIGNMENT {
+            return denied_by(deny_assignment.as_deref(), object_id.as_deref());
         }
         if let Some(advice) = by_code(code, &self.attempt) {
             return advice;
@@ -39,13 +43,13 @@ impl Error {
     /// What more there is to say: the right that is missing, or what Azure says where what to do
     /// does not follow from the code.
     pub(super) fn said(&self) -> String {
-        let Failure::Refused { status, code, text, .. } = &*self.failure else {
+        let Failure::Refused { status, code, text, deny_assignment, .. } = &*self.failure else {
             return String::new();
         };
         if DENIED.contains(&code.as_str()) {
             return format!(", which needs {}", self.attempt.action);
         }
-        let is_known = by_code(code, &self.attempt).is_some();
+        let is_known = by_code(code, &self.attempt).is_some() || deny_assignment.is_some();
         // Azure passes these by itself, and words each of them anew.
         let passes = matches!(status, 404 | 429 | 500..);
         if is_known || passes || text.is_empty() {
@@ -80,6 +84,9 @@ impl Error {
 const DENIED: [&str; 3] =
     ["AuthorizationFailed", "LinkedAuthorizationFailed", "Authorization_RequestDenied"];
 
+/// The code for what no role can give.
+const DENY_ASSIGNMENT: &str = "DenyAssignmentAuthorizationFailed";
+
 /// What to do where a host does not answer as a registry does.
 const LOGIN_SERVER: &str = "check that this is the registry's login server (az acr show --name <name> --query loginServer) and that the operator can reach it";
 
@@ -98,6 +105,21 @@ fn by_code(code: &str, attempt: &Attempt) -> Option<String> {
         "RequestDisallowedByPolicy" => {
             "a policy of Azure forbids it; exempt this scope from it, or change it"
         }
+        "ReadOnlyDisabledSubscription" => {
+            let subscription = attempt.subscription().unwrap_or("of the registry");
+            return Some(format!(
+                "enable subscription {subscription} again (learn.microsoft.com, \"Reactivate a disabled Azure subscription\"): while it is disabled, nothing in it can be changed"
+            ));
+        }
+        "MissingSubscriptionRegistration" | "SubscriptionNotRegistered" => {
+            return Some(unregistered(attempt));
+        }
+        "RoleAssignmentExists" => {
+            let scope = attempt.scope().unwrap_or_default();
+            return Some(format!(
+                "wait: the role is assigned already, and Azure's lists do not show it yet; where this lasts, find it (az role assignment list --scope \"{scope}\") and delete it"
+            ));
+        }
         "PrincipalNotFound" => {
             return Some(format!(
                 "an identity that was made a moment ago is known within minutes; where this lasts, {PRINCIPAL}"
@@ -115,6 +137,26 @@ fn by_code(code: &str, attempt: &Attempt) -> Option<String> {
         _ => return None,
     };
     Some(text.to_owned())
+}
+
+/// A deny assignment is stronger than any role (learn.microsoft.com, "Understand Azure deny
+/// assignments"). Whoever made it can exclude an identity from it.
+fn denied_by(assignment: Option<&str>, object_id: Option<&str>) -> String {
+    let operator = object_id.unwrap_or("of the operator's identity");
+    let named = assignment.map_or_else(String::new, |it| format!(" {it}"));
+    format!(
+        "exclude object id {operator} from deny assignment{named}, where that was made (a deployment stack takes --deny-settings-excluded-principals): no role overrides it"
+    )
+}
+
+/// A subscription knows only the types of resources that it is registered for
+/// (learn.microsoft.com, "Resolve errors for resource provider registration").
+fn unregistered(attempt: &Attempt) -> String {
+    let namespace = attempt.action.split('/').next().unwrap_or_default();
+    let subscription = attempt.subscription().unwrap_or_default();
+    format!(
+        "correct the subscription if another one is meant; else register {namespace} in it (az provider register --namespace {namespace} --subscription {subscription}), which takes some minutes: without that nothing of it can be there"
+    )
 }
 
 /// An application and its service principal are two objects; only the latter can hold a role

@@ -176,7 +176,16 @@ const CONDITION_VERSION: &str = "2.0";
 
 fn attempt(doing: &'static str, id: &AssignmentId, action: &'static str) -> Attempt {
     let (target, scope) = (id.to_string(), Some(id.scope().to_owned()));
-    Attempt { doing, target, action, role: ADMINISTRATOR, scope, ..Attempt::default() }
+    // What an assignment is on was read just before, or its assignments were listed.
+    Attempt {
+        doing,
+        target,
+        action,
+        role: ADMINISTRATOR,
+        scope,
+        is_there: true,
+        ..Attempt::default()
+    }
 }
 
 fn path(id: &AssignmentId) -> String {

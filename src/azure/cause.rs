@@ -68,11 +68,14 @@ fn by_code(code: &str) -> Option<Cause> {
     Some(match code {
         "AuthorizationFailed"
         | "LinkedAuthorizationFailed"
+        | "DenyAssignmentAuthorizationFailed"
         | "Authorization_RequestDenied"
         | "RequestDisallowedByPolicy"
         | "UNAUTHORIZED"
         | "DENIED" => Cause::AccessDenied,
-        "InvalidAuthenticationTokenTenant" => Cause::Unsupported,
+        "InvalidAuthenticationTokenTenant"
+        | "MissingSubscriptionRegistration"
+        | "SubscriptionNotRegistered" => Cause::Unsupported,
         code if versions::UNKNOWN.contains(&code) => Cause::Unsupported,
         "AuthenticationFailed"
         | "ExpiredAuthenticationToken"
@@ -82,11 +85,14 @@ fn by_code(code: &str) -> Option<Cause> {
         | "ResourceGroupNotFound"
         | "SubscriptionNotFound"
         | "Request_ResourceNotFound" => Cause::NotFound,
-        "PrincipalNotFound" | "RoleDefinitionDoesNotExist" => Cause::Propagating,
-        "RoleAssignmentExists" | "HashConflictOnDifferentRoleAssignmentIds" => Cause::Unavailable,
+        // The last: a list does not show the assignment yet.
+        "PrincipalNotFound" | "RoleDefinitionDoesNotExist" | "RoleAssignmentExists" => {
+            Cause::Propagating
+        }
+        "AnotherOperationInProgress" | "RetryableError" => Cause::Unavailable,
         "RoleAssignmentUpdateNotPermitted" => Cause::NotOurs,
         "RoleAssignmentLimitExceeded" => Cause::QuotaExceeded,
-        "ScopeLocked" => Cause::Locked,
+        "ScopeLocked" | "ReadOnlyDisabledSubscription" => Cause::Locked,
         "InvalidPrincipalId" | "UnmatchedPrincipalType" | "PrincipalTypeNotSupported" => {
             Cause::InvalidSpec
         }
@@ -102,10 +108,10 @@ fn by_status(status: u16, retry_after: Option<Duration>) -> Cause {
         403 => Cause::AccessDenied,
         404 => Cause::NotFound,
         429 => throttled(retry_after),
-        // A time-out, a conflict, a lock or a replay: these pass (RFC 9110 section 15.5, RFC 4918,
-        // RFC 8470).
-        408 | 409 | 412 | 423 | 425 => Cause::Unavailable,
-        // Azure refuses for a reason that is not known here, and will not change its mind.
+        // A time-out and a replay pass (RFC 9110 section 15.5.9, RFC 8470).
+        408 | 425 => Cause::Unavailable,
+        // Azure refuses for a reason that is not known here. A conflict or a lock may pass, and may
+        // last: Azure answers 409 for a subscription that somebody has to enable or register.
         400..=499 => Cause::Undetermined,
         _ => Cause::Unavailable,
     }
@@ -142,7 +148,7 @@ mod tests {
         let attempt = Attempt {
             subject,
             doing: "reading registry",
-            target: "contoso".into(),
+            target: "/subscriptions/s/contoso".into(),
             action: "Microsoft.ContainerRegistry/registries/read",
             role: "Reader",
             ..Attempt::default()
@@ -156,9 +162,9 @@ mod tests {
 
     /// Each with what to do about it; nothing where it passes by itself.
     #[rstest::rstest]
-    #[case(403, "AuthorizationFailed", Cause::AccessDenied, "by role Reader")]
-    #[case(403, "LinkedAuthorizationFailed", Cause::AccessDenied, "by role Reader")]
-    #[case(403, "Authorization_RequestDenied", Cause::AccessDenied, "by role Reader")]
+    #[case(403, "AuthorizationFailed", Cause::AccessDenied, "--role \"Reader\"")]
+    #[case(403, "LinkedAuthorizationFailed", Cause::AccessDenied, "--role \"Reader\"")]
+    #[case(403, "Authorization_RequestDenied", Cause::AccessDenied, "--role \"Reader\"")]
     #[case(403, "RequestDisallowedByPolicy", Cause::AccessDenied, "exempt this scope")]
     #[case(403, "SomethingElse", Cause::AccessDenied, "Azure says: Azure's own words")]
     #[case(403, "", Cause::AccessDenied, "check the operator's proxy")]
@@ -189,8 +195,12 @@ mod tests {
     #[case(404, "", Cause::NotFound, "check the spelling of the registry's id")]
     #[case(400, "PrincipalNotFound", Cause::Propagating, "kubeletIdentity.principalId")]
     #[case(400, "RoleDefinitionDoesNotExist", Cause::Propagating, "switch the registry back")]
-    #[case(409, "RoleAssignmentExists", Cause::Unavailable, "Azure says: Azure's own words")]
+    #[case(409, "RoleAssignmentExists", Cause::Propagating, "az role assignment list --scope")]
     #[case(409, "ScopeLocked", Cause::Locked, "remove the lock")]
+    #[case(409, "ReadOnlyDisabledSubscription", Cause::Locked, "enable subscription s again")]
+    #[case(409, "MissingSubscriptionRegistration", Cause::Unsupported, "az provider register")]
+    #[case(409, "SubscriptionNotRegistered", Cause::Unsupported, "az provider register")]
+    #[case(403, "DenyAssignmentAuthorizationFailed", Cause::AccessDenied, "no role overrides it")]
     #[case(400, "RoleAssignmentUpdateNotPermitted", Cause::NotOurs, "delete it (az role")]
     #[case(400, "RoleAssignmentLimitExceeded", Cause::QuotaExceeded, "remove some")]
     #[case(409, "RoleAssignmentLimitExceeded", Cause::QuotaExceeded, "remove some")]
@@ -198,14 +208,18 @@ mod tests {
     #[case(400, "InvalidPrincipalId", Cause::InvalidSpec, "kubeletIdentity.principalId")]
     #[case(400, "PrincipalTypeNotSupported", Cause::InvalidSpec, "not the client id")]
     #[case(400, "InvalidRoleAssignmentId", Cause::Internal, "please report it")]
-    #[case(400, "HashConflictOnDifferentRoleAssignmentIds", Cause::Unavailable, "")]
+    #[case(400, "HashConflictOnDifferentRoleAssignmentIds", Cause::Undetermined, "own words")]
     #[case(400, "NoRegisteredProviderFound", Cause::Unsupported, "update acr-attach")]
     #[case(404, "InvalidResourceType", Cause::Unsupported, "update acr-attach")]
     #[case(400, "InvalidApiVersionParameter", Cause::Unsupported, "update acr-attach")]
     #[case(400, "SomethingElse", Cause::Undetermined, "Azure says: Azure's own words")]
     #[case(405, "", Cause::Undetermined, "Azure says: Azure's own words")]
     #[case(409, "AnotherOperationInProgress", Cause::Unavailable, "")]
-    #[case(412, "", Cause::Unavailable, "")]
+    #[case(409, "SomethingElse", Cause::Undetermined, "Azure says: Azure's own words")]
+    #[case(409, "", Cause::Undetermined, "Azure says: Azure's own words")]
+    #[case(412, "", Cause::Undetermined, "Azure says: Azure's own words")]
+    #[case(423, "", Cause::Undetermined, "Azure says: Azure's own words")]
+    #[case(408, "", Cause::Unavailable, "")]
     #[case(429, "TooManyRequests", Cause::Throttled { retry_after: Duration::from_secs(7) }, "")]
     #[case(500, "", Cause::Unavailable, "")]
     #[case(503, "ServerTimeout", Cause::Unavailable, "")]
@@ -255,8 +269,10 @@ mod tests {
     #[rstest::rstest]
     #[case("RequestDisallowedByPolicy", "a policy of Azure")]
     #[case("", "on the way there")]
+    #[case("DenyAssignmentAuthorizationFailed", "deny assignment")]
     fn a_role_is_no_cure_for_other_refusals(#[case] code: &str, #[case] word: &str) {
         let text = problem(403, code).message;
         assert!(text.contains(word) && !text.contains("az role"), "{text}");
+        assert_eq!(text.contains("proxy"), code.is_empty(), "{text}");
     }
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use thiserror::Error as ThisError;
 
+pub(super) use super::attempt::{Attempt, Subject};
 use super::entra::Identity;
 use super::gate::{self, Shut};
 pub(super) use super::refusal::Refusal;
 use super::transport::{Fault, wait};
 use super::versions::supported;
-use crate::domain::names::PrincipalId;
 
 /// A request that failed.
 #[derive(Clone, Debug, ThisError)]
@@ -18,48 +18,6 @@ use crate::domain::names::PrincipalId;
 pub struct Error {
     pub(super) attempt: Box<Attempt>,
     pub(super) failure: Box<Failure>,
-}
-
-/// What is tried, for messages.
-#[derive(Clone, Debug, Default, PartialEq, Eq, ThisError)]
-#[error("{doing} {target}")]
-pub(super) struct Attempt {
-    /// What it is about.
-    pub subject: Subject,
-    /// Such as `reading registry`.
-    pub doing: &'static str,
-    /// The resource id.
-    pub target: String,
-    /// The action that the identity needs on it.
-    pub action: &'static str,
-    /// A built-in role that contains the action.
-    pub role: &'static str,
-    /// What the role is needed on, where that is not the target.
-    pub scope: Option<String>,
-    /// Who is to get a role by it, where that is known.
-    pub principal: Option<PrincipalId>,
-}
-
-/// What a request is about. What to do about a refusal depends on it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Subject {
-    /// A registry or what is assigned on it, as Azure Resource Manager knows it.
-    #[default]
-    Registry,
-    /// A managed cluster, or what tells which one it is.
-    Cluster,
-    /// A service principal in Microsoft Graph.
-    ServicePrincipal,
-    /// A registry itself. It is asked for a service principal, all others for the operator.
-    LoginServer,
-}
-
-impl Attempt {
-    /// What the role is needed on; `None` where that is nothing in Azure Resource Manager.
-    pub(super) fn scope(&self) -> Option<&str> {
-        let target = self.target.starts_with("/subscriptions/").then_some(&*self.target);
-        self.scope.as_deref().or(target)
-    }
 }
 
 /// What came back, or did not.
@@ -75,6 +33,8 @@ pub(super) enum Failure {
         object_id: Option<String>,
         /// The address that a registry's firewall refused.
         address: Option<String>,
+        /// The deny assignment that forbids it, as Azure names it.
+        deny_assignment: Option<String>,
         retry_after: Option<Duration>,
         correlation_id: Option<String>,
         /// The api-versions that exist, where the one that was asked for does not.
@@ -132,6 +92,7 @@ impl Error {
             },
             object_id: refusal.object_id(),
             address: refusal.address(),
+            deny_assignment: refusal.deny_assignment(),
             versions: supported(&refusal.code, &refusal.message),
             status: refusal.status,
             code: refusal.code,

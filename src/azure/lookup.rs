@@ -11,7 +11,7 @@ use super::arm::Call;
 use super::entra::ServicePrincipal;
 use super::error::{Attempt, Error, Subject};
 use super::permission::READER;
-use crate::domain::names::{ClusterId, PrincipalId, RegistryId};
+use crate::domain::names::{ClusterId, PrincipalId, RegistryId, is_same};
 use crate::domain::platform::NodeGroup;
 
 const REGISTRIES: &str = "2025-11-01";
@@ -125,7 +125,7 @@ impl Reader {
         let all: Vec<Wire> = self.arm.list(Call::get(&attempt, path)).await?;
         let of_group = |it: &&Wire| {
             let group = it.properties.node_resource_group.as_ref();
-            group.is_some_and(|it| it.eq_ignore_ascii_case(name))
+            group.is_some_and(|it| is_same(it, name))
         };
         Ok(all.iter().find(of_group).and_then(|it| it.id.parse().ok()))
     }

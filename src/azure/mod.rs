@@ -6,6 +6,7 @@ mod acr;
 mod advice;
 mod arm;
 mod assignments;
+mod attempt;
 mod cause;
 mod cloud;
 mod entra;
@@ -49,8 +50,9 @@ use shared::Shared;
 
 /// How many passes may speak to Azure Resource Manager at once. Each makes one call at a time.
 const SESSIONS: usize = 8;
-/// What was read so shortly before a look was asked for is as good as read by it.
-const AS_GOOD_AS_NEW: SignedDuration = SignedDuration::from_secs(5);
+/// What was read so shortly before a look is as good as read by it, unless something has happened
+/// since that the look is to show.
+pub const AS_GOOD_AS_NEW: SignedDuration = SignedDuration::from_secs(5);
 
 /// Azure, as one identity sees it.
 #[derive(Debug)]
@@ -168,13 +170,10 @@ impl Azure {
 }
 
 impl Session {
-    /// The same for a look that was wanted at that time, and had to wait for its turn: what was
-    /// read since then serves it.
+    /// The same for a look that what was read since that time serves, and nothing older.
     #[must_use]
-    pub fn wanted_at(mut self, time: Option<Timestamp>) -> Self {
-        if let Some(time) = time {
-            self.reader.since = self.reader.since.min(time - AS_GOOD_AS_NEW);
-        }
+    pub fn since(mut self, time: Option<Timestamp>) -> Self {
+        self.reader.since = time.unwrap_or(self.reader.since);
         self
     }
 }

@@ -68,21 +68,25 @@ fn condition(principal: Option<&str>) -> String {
 /// in; or, where its condition makes it longer than a message may be, the ids and the page that has
 /// the command.
 pub(super) fn advice(attempt: &Attempt, object_id: Option<&str>) -> String {
-    let Attempt { action, role, principal, .. } = attempt;
+    let Attempt { action, role, principal, is_there, .. } = attempt;
     let Some(scope) = attempt.scope() else {
         return format!(
             "give the operator's identity {action} there, for example by role {role}, and wait up to 10 minutes"
         );
     };
     if *role == ADMINISTRATOR {
-        return by_page(scope, object_id, *principal);
+        let page = by_page(scope, object_id, *principal);
+        return if *is_there { page } else { format!("if the registry still exists, {page}") };
     }
     let (whose, object_id) = match object_id {
         Some(it) => (String::new(), it),
         None => (format!(", {PLACEHOLDER},"), PLACEHOLDER),
     };
     let command = Permission { role, object_id, scope, principal: None };
-    format!("give the operator's identity{whose} role {role} and wait up to 10 minutes: {command}")
+    // Azure refuses a request about something that does not exist in the same words.
+    format!(
+        "check that the id exists (az resource show), which Azure does not tell; if it does, give the operator's identity{whose} role {role}: {command}"
+    )
 }
 
 /// The right to assign roles, by the page on it: the command takes these variables from a shell.
@@ -133,6 +137,7 @@ mod tests {
             role: ADMINISTRATOR,
             scope: Some(registry.into()),
             principal: Some("22222222-2222-2222-2222-222222222222".parse().unwrap()),
+            is_there: true,
             ..Attempt::default()
         }
     }
@@ -154,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_refusal_says_first_what_to_do() {
-        expect_test::expect![[r#"give the operator's identity role Reader and wait up to 10 minutes: az role assignment create --assignee-object-id "33333333-3333-3333-3333-333333333333" --assignee-principal-type ServicePrincipal --role "Reader" --scope "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso"; reading registry contoso: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333, which needs Microsoft.ContainerRegistry/registries/read (correlation id c0ffee)"#]].assert_eq(&refused(&reading(), &told()).to_string());
+        expect_test::expect![[r#"check that the id exists (az resource show), which Azure does not tell; if it does, give the operator's identity role Reader: az role assignment create --assignee-object-id "33333333-3333-3333-3333-333333333333" --assignee-principal-type ServicePrincipal --role "Reader" --scope "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso"; reading registry contoso: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333, which needs Microsoft.ContainerRegistry/registries/read (correlation id c0ffee)"#]].assert_eq(&refused(&reading(), &told()).to_string());
         expect_test::expect![[r#"let the operator's identity assign pull roles: docs/azure-permissions.md#to-one-identity has the command; OPERATOR_OBJECT_ID=33333333-3333-3333-3333-333333333333 REGISTRY_ID="/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso" KUBELET_OBJECT_ID=22222222-2222-2222-2222-222222222222; making role assignment b8aca42d-f5a1-511f-8f55-2bf8850d7ddb: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333, which needs Microsoft.Authorization/roleAssignments/write"#]].assert_eq(&refused(&assigning(SCOPE), &told()).message);
         let anybody = Attempt { principal: None, ..assigning(SCOPE) };
         expect_test::expect![[r#"let the operator's identity assign pull roles: docs/azure-permissions.md#assigning-the-pull-roles has the command; OPERATOR_OBJECT_ID=33333333-3333-3333-3333-333333333333 REGISTRY_ID="/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso"; making role assignment b8aca42d-f5a1-511f-8f55-2bf8850d7ddb: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333, which needs Microsoft.Authorization/roleAssignments/write"#]].assert_eq(&refused(&anybody, &told()).message);

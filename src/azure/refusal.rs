@@ -52,6 +52,19 @@ impl Refusal {
         Some(address.to_string())
     }
 
+    /// The deny assignment that forbids the request, as Azure names it at the end of its text: `…
+    /// because of the deny assignment with name 'N' and Id 'I' at scope 'S'.` (azure-docs,
+    /// network-function-manager/delete-functions; Azure/deployment-stacks issue 123). A name may
+    /// have quotes of its own.
+    pub(super) fn deny_assignment(&self) -> Option<String> {
+        const LONGEST_NAME: usize = 300;
+        let (_, rest) = self.message.split_once("deny assignment with name '")?;
+        let (name, rest) = rest.rsplit_once("' and Id '")?;
+        let id = rest.split('\'').next()?;
+        let name: String = name.chars().take(LONGEST_NAME).collect();
+        Some(format!("'{name}' (id {id})"))
+    }
+
     fn quoted_after(&self, word: &str) -> Option<&str> {
         let (_, rest) = self.message.split_once(word)?;
         rest.split('\'').next()
@@ -125,6 +138,18 @@ mod tests {
         assert_eq!(told("No. Timestamp: 3"), "No");
         assert_eq!(told("See the activity log. Trace ID: 4"), "See the activity log");
         assert_eq!(told("token 'eyJhbGciOiJSUzI1NiJ9.e30.x' is bad"), "token is bad");
+    }
+
+    #[test]
+    fn a_deny_assignment_is_named_whatever_its_name() {
+        let of = |message: String| Refusal { message, ..Refusal::default() }.deny_assignment();
+        let name = "Deny assignment '6e1f' created by Deployment Stack '/subscriptions/s/x'";
+        let text = format!(
+            "{}; however, the access is denied because of the deny assignment with name '{name}' and Id '6e1f' at scope '/subscriptions/s'.",
+            "word ".repeat(200)
+        );
+        assert_eq!(of(text), Some(format!("'{name}' (id 6e1f)")));
+        assert_eq!(of("a deny assignment forbids it".into()), None);
     }
 
     #[test]

@@ -33,6 +33,17 @@ impl Reader {
             role_assignment_mode: Option<RoleAssignmentMode>,
             #[serde(default)]
             provisioning_state: String,
+            #[serde(default)]
+            policies: Policies,
+        }
+        #[derive(Default, Deserialize)]
+        struct Policies {
+            #[serde(default, rename = "azureADAuthenticationAsArmPolicy")]
+            arm_tokens: Policy,
+        }
+        #[derive(Default, Deserialize)]
+        struct Policy {
+            status: Option<String>,
         }
         let attempt = Attempt {
             doing: "reading registry",
@@ -47,11 +58,13 @@ impl Reader {
         let tells = self.arm.version(&call.path).as_str() >= REGISTRIES;
         let by_default = tells.then_some(RoleAssignmentMode::LegacyRegistryPermissions);
         let unreadable = |error| Error::unreadable(&attempt, error);
+        let arm_tokens = wire.properties.policies.arm_tokens.status;
         Ok(Registry {
             id: wire.id.parse().map_err(unreadable)?,
             login_server: wire.properties.login_server.parse().map_err(unreadable)?,
             mode: wire.properties.role_assignment_mode.or(by_default),
             provisioning_state: wire.properties.provisioning_state,
+            takes_arm_tokens: arm_tokens.is_none_or(|it| !it.eq_ignore_ascii_case("disabled")),
         })
     }
 
@@ -81,9 +94,9 @@ impl Reader {
             .map(|it| it.provisioning_state.as_deref())
             .chain([properties.provisioning_state.as_deref()])
             .all(|state| state == Some("Succeeded"));
-        let kubelet_identity = properties
-            .identity_profile
-            .and_then(|it| it.kubeletidentity)
+        let identity = properties.identity_profile.and_then(|it| it.kubeletidentity);
+        let kubelet_client = identity.as_ref().and_then(|it| it.client_id.as_ref()?.parse().ok());
+        let kubelet_identity = identity
             .and_then(|it| it.object_id)
             .map(|it| it.parse())
             .transpose()
@@ -95,6 +108,7 @@ impl Reader {
             node_resource_group: properties.node_resource_group,
             id: wire.id.parse().map_err(|error| Error::unreadable(&attempt, error))?,
             kubelet_identity,
+            kubelet_client,
             settled,
             pulls_by_service_account: properties
                 .security_profile
@@ -155,4 +169,5 @@ struct IdentityProfile {
 #[serde(rename_all = "camelCase")]
 struct KubeletIdentity {
     object_id: Option<String>,
+    client_id: Option<String>,
 }

@@ -18,7 +18,7 @@ use crate::domain::contest::Kept;
 use crate::domain::facts::RoleAssignment;
 use crate::domain::names::AssignmentId;
 use crate::domain::plan::{self, Failing, Finalizer, Plan, Step, Target};
-use crate::domain::problem::Problem;
+use crate::domain::problem::{Cause, Problem};
 
 /// What was done, and what kept the rest from being done.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub struct Acted {
     pub deeds: Vec<Deed>,
     /// Why something was not done in Azure.
     pub undone: Option<Problem>,
+    /// Role assignments that were asked for, where no answer tells what came of it.
+    pub unanswered: Vec<AssignmentId>,
     /// Why something was not done in the cluster.
     pub problem: Option<Problem>,
     /// Why single namespaces are not served.
@@ -45,6 +47,7 @@ impl Acted {
         self.deeds.extend(other.deeds);
         self.failing.extend(other.failing);
         self.unwritten.extend(other.unwritten);
+        self.unanswered.extend(other.unanswered);
         self.undone = self.undone.take().or(other.undone);
         self.problem = self.problem.take().or(other.problem);
         self.mint = self.mint.take().or(other.mint);
@@ -64,6 +67,9 @@ impl Acted {
                 self.failing.push(Failing { namespace: account.namespace.clone(), problem });
             }
             Step::Assign(_) | Step::Join(..) | Step::Release(_) => {
+                if problem.cause == Cause::Unavailable {
+                    self.unanswered.extend(step.assigned());
+                }
                 self.undone = self.undone.take().or(Some(problem));
             }
             _ => self.problem = self.problem.take().or(Some(problem)),

@@ -70,13 +70,15 @@ fn told(object: &RegistryAttachment) -> Standing {
         Some(MethodInUse::Unknown) | None => UNKNOWN,
     };
     let conditions = status.and_then(|it| it.conditions.as_ref()).into_iter().flatten();
-    let expires = status.and_then(|it| it.pull_secret.as_ref()?.expires_at.as_ref());
+    let secret = status.and_then(|it| it.pull_secret.as_ref());
+    let time = |text: &Option<String>| text.as_ref().and_then(|it| it.parse::<Timestamp>().ok());
     Standing {
         name: object.name_any(),
         method,
         suspended: object.spec.suspend,
         conditions: conditions.map(|it| (it.type_.clone(), it.status.clone())).collect(),
-        expires: expires.and_then(|it| it.parse::<Timestamp>().ok()),
+        expires: secret.and_then(|it| time(&it.expires_at)),
+        renews: secret.and_then(|it| time(&it.renew_at)),
         pending: None,
     }
 }

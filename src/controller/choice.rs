@@ -35,7 +35,7 @@ pub async fn choose(
         return Ok(Choice { method: known.method.or(told), remark });
     }
     let owned = owned(object, told, ctx)?;
-    let platform = ctx.platform(object).await;
+    let platform = ctx.platform(object, known.since).await;
     if let Some(method) = owned {
         // That nobody can tell is nothing against it, and what was told before still is.
         let remark = match platform {

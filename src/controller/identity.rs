@@ -2,13 +2,12 @@
 
 use uuid::Uuid;
 
-use super::context::Context;
-use crate::api::RegistryAttachment;
+use super::observe::Pass;
 use crate::azure::Reader;
 use crate::domain::attachment::IdentitySource;
 use crate::domain::kubelet_identity;
 use crate::domain::names::{ClusterId, PrincipalId};
-use crate::domain::platform::{Platform, undetermined};
+use crate::domain::platform::{Hint, Platform, undetermined};
 use crate::domain::problem::{Cause, Problem};
 
 /// The identity that pulls.
@@ -19,13 +18,17 @@ pub(super) struct Identity {
     pub cluster: Option<ClusterId>,
     /// Whether no node uses a former identity any more.
     pub settled: bool,
+    /// What speaks against it, and changes nothing.
+    pub remark: Option<String>,
 }
 
 /// Where it is known from.
 pub(super) enum Known {
-    /// The user gave it.
-    Given(PrincipalId),
-    /// It is that of this cluster.
+    /// The user gave it. And the cluster that the nodes are of, where that is known anyway.
+    Given(PrincipalId, Option<ClusterId>),
+    /// It is that of this cluster, which the user named. And what the nodes tell.
+    Named(ClusterId, Option<Hint>),
+    /// It is that of the cluster that the nodes are of.
     Of(ClusterId),
 }
 
@@ -40,13 +43,12 @@ impl Known {
     pub(super) async fn from(
         source: &IdentitySource,
         before: Option<ClusterId>,
-        object: &RegistryAttachment,
-        ctx: &Context,
+        pass: Pass<'_>,
     ) -> Result<Self, Problem> {
         Ok(match source {
-            IdentitySource::Given(principal) => Self::Given(*principal),
-            IdentitySource::Cluster(id) => Self::Of(id.clone()),
-            IdentitySource::Detected => Self::Of(match (detected(object, ctx).await, before) {
+            IdentitySource::Given(principal) => Self::Given(*principal, pass.ctx.known_cluster()),
+            IdentitySource::Cluster(id) => Self::Named(id.clone(), pass.ctx.hint().await),
+            IdentitySource::Detected => Self::Of(match (detected(pass).await, before) {
                 (Err(_), Some(before)) => before,
                 (answer, _) => answer?,
             }),
@@ -56,8 +58,8 @@ impl Known {
     /// The cluster's subscription, if there is one.
     pub(super) fn subscription(&self) -> Option<Uuid> {
         match self {
-            Self::Given(_) => None,
-            Self::Of(cluster) => Some(cluster.subscription()),
+            Self::Given(..) => None,
+            Self::Named(cluster, _) | Self::Of(cluster) => Some(cluster.subscription()),
         }
     }
 
@@ -67,10 +69,10 @@ impl Known {
     /// When there is none, or Azure does not answer or refuses.
     pub(super) async fn identity(&self, azure: &Reader) -> Result<Identity, Problem> {
         let cluster = match self {
-            Self::Given(principal) => {
-                return Ok(Identity { principal: *principal, cluster: None, settled: true });
+            Self::Given(principal, here) => {
+                return Ok(given(*principal, here.as_ref(), azure).await);
             }
-            Self::Of(cluster) => azure.cluster(cluster).await?,
+            Self::Named(cluster, _) | Self::Of(cluster) => azure.cluster(cluster).await?,
         };
         let principal = match (&cluster.kubelet_identity, &cluster.service_principal) {
             (None, Some(client)) => {
@@ -81,16 +83,30 @@ impl Known {
             }
             _ => kubelet_identity::principal(&cluster)?,
         };
-        Ok(Identity { principal, settled: cluster.settled, cluster: Some(cluster.id) })
+        let remark = match self {
+            Self::Named(_, Some(here)) => kubelet_identity::other_nodes(&cluster, here),
+            _ => None,
+        };
+        Ok(Identity { principal, settled: cluster.settled, cluster: Some(cluster.id), remark })
     }
+}
+
+/// An identity as the user gave it. That the cluster cannot be read is nothing against it.
+async fn given(principal: PrincipalId, here: Option<&ClusterId>, azure: &Reader) -> Identity {
+    let remark = match here {
+        Some(cluster) => azure.cluster(cluster).await.ok(),
+        None => None,
+    };
+    let remark = remark.and_then(|here| kubelet_identity::is_client_id(principal, &here));
+    Identity { principal, cluster: None, settled: true, remark }
 }
 
 /// The cluster that the nodes are of.
 ///
 /// # Errors
 /// `Unsupported` when that is none of AKS; `Undetermined` when nobody can tell.
-async fn detected(object: &RegistryAttachment, ctx: &Context) -> Result<ClusterId, Problem> {
-    match ctx.platform(object).await? {
+async fn detected(Pass { object, known, ctx, .. }: Pass<'_>) -> Result<ClusterId, Problem> {
+    match ctx.platform(object, known.since).await? {
         Platform::Aks(cluster) => Ok(cluster),
         Platform::NotAks => Err(Problem::new(
             Cause::Unsupported,

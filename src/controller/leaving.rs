@@ -1,12 +1,26 @@
 //! Observe, for an attachment that is to go: where what it holds in Azure is.
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::identity::Known;
 use super::observe::{Observation, Pass};
 use super::registry::{Wanted, told_assignments};
 use crate::domain::attachment::{Leaving, RegistryName};
-use crate::domain::names::RegistryId;
+use crate::domain::names::{AssignmentId, RegistryId};
 use crate::domain::plan::{Assignments, Finalizer};
 use crate::domain::problem::{Cause, Problem};
+
+/// How long Azure may not show a role assignment that it has made (terraform-provider-azurerm issues
+/// 8584 and 9379: 201, and then 404).
+const SHOWN_AFTER: SignedDuration = SignedDuration::from_mins(1);
+
+fn may_be_there(id: &AssignmentId, asked: Timestamp) -> Problem {
+    let text = format!(
+        "detaching: role assignment {id} was asked for at {}, and no answer tells whether it was made; Azure may show it late, so that it is looked for until {SHOWN_AFTER:#} after that",
+        asked.strftime("%FT%TZ")
+    );
+    Problem::new(Cause::Propagating, text)
+}
 
 impl Observation {
     /// Where the registry is gone, so are its assignments.
@@ -15,6 +29,7 @@ impl Observation {
         leaving: &Leaving,
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
+        let now = Timestamp::now();
         self.desired.grants = Some(Vec::new());
         let Some(registry) = self.registry_to_leave(leaving, pass).await? else {
             self.owned.assignments = Some(Assignments::none());
@@ -26,12 +41,24 @@ impl Observation {
         let (Some(session), Some(owns)) = (&self.session, &mut self.owned.assignments) else {
             return Ok(());
         };
-        for id in told_assignments(pass.object) {
-            if id.is_at(registry) && owns.found.iter().all(|it| it.id != id) {
-                owns.found.extend(session.reader.role_assignment(&id).await?);
+        let unanswered = &pass.known.unanswered;
+        let told = told_assignments(pass.object).into_iter();
+        let mut unseen = None;
+        for id in told.chain(unanswered.keys().cloned()) {
+            if !id.is_at(registry) || owns.found.iter().any(|it| it.id == id) {
+                continue;
             }
+            let found = session.reader.role_assignment(&id).await?;
+            let young = |at: &&Timestamp| now.duration_since(**at) < SHOWN_AFTER;
+            let asked = unanswered.get(&id).filter(young).filter(|_| found.is_none());
+            unseen = unseen.or(asked.map(|at| may_be_there(&id, *at)));
+            owns.found.extend(found);
         }
-        Ok(())
+        // Without them the finalizer stays.
+        unseen.map_or(Ok(()), |problem| {
+            self.owned.assignments = None;
+            Err(problem)
+        })
     }
 
     /// The id of the registry to detach from; `None` if Azure says that there is none of that name
@@ -51,7 +78,7 @@ impl Observation {
         };
         let before = self.cluster_before(pass);
         let subscription = match source {
-            Some(source) => match Known::from(source, before, pass.object, pass.ctx).await {
+            Some(source) => match Known::from(source, before, pass).await {
                 Err(Problem { cause: Cause::Undetermined | Cause::Unsupported, .. }) => None,
                 known => known?.subscription(),
             },

@@ -1,6 +1,6 @@
 //! What is known of each attachment between passes. Losing it costs a look at Azure, no more.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,7 +11,7 @@ use super::secrets::Written;
 use crate::api::{MethodInUse, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::contest::Contests;
 use crate::domain::facts::Registry;
-use crate::domain::names::PrincipalId;
+use crate::domain::names::{AssignmentId, PrincipalId};
 use crate::domain::plan::Finalizer;
 use crate::domain::problem::Problem;
 use crate::domain::proof::Proof;
@@ -55,6 +55,8 @@ pub struct Recollection {
 pub struct Next {
     /// To ask Azure anew.
     pub look: Timestamp,
+    /// To read once more what was written in Azure, or may have been. Looks before that do not count.
+    pub reread: Option<Timestamp>,
     /// To work on it at all; not after that.
     pub pass: Timestamp,
     /// Before that, Azure is not to be asked: it has said so.
@@ -72,8 +74,10 @@ pub struct Known {
     pub method: Option<MethodInUse>,
     /// What speaks against it, and changes nothing.
     pub remark: Option<String>,
-    /// Since when a look is wanted that has to wait for its turn.
-    pub wanted: Option<Timestamp>,
+    /// What was read before that does not serve the look that has to wait for its turn, if one has.
+    pub since: Option<Timestamp>,
+    /// Role assignments that were asked for, and when, while nothing has shown what came of it.
+    pub unanswered: BTreeMap<AssignmentId, Timestamp>,
     /// The credential that was accepted last.
     pub accepted: Option<Arc<Written>>,
     /// The namespaces that were served.
@@ -113,8 +117,7 @@ impl Look {
         all.into_iter().flatten().any(|it| it == problem)
     }
 
-    /// What is left of it when Azure is asked anew. What cannot be read this time is taken to be
-    /// as it was.
+    /// What is left of it when Azure is asked anew: what cannot be read this time is as it was.
     #[must_use]
     pub fn before_the_next(&self) -> Self {
         let Self { registry, principal, refused, .. } = self.clone();

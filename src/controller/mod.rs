@@ -23,6 +23,7 @@ mod news;
 mod next;
 mod observe;
 mod observe_secrets;
+mod occasion;
 mod outcome;
 mod platform;
 mod principals;

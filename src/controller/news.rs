@@ -8,7 +8,7 @@ use super::act::Deed;
 use super::events::News;
 use crate::api::{ConditionType, Ownership, Reason, RegistryAttachmentStatus};
 use crate::domain::facts::RoleAssignment;
-use crate::domain::names::AssignmentId;
+use crate::domain::names::{AssignmentId, is_same};
 use crate::domain::plan::Target;
 use crate::domain::verdict::condition;
 
@@ -131,7 +131,7 @@ pub fn was_ours(id: &AssignmentId, before: Option<&RegistryAttachmentStatus>) ->
     known
         .into_iter()
         .flatten()
-        .any(|it| it.ownership == Ownership::Managed && it.id.eq_ignore_ascii_case(&id.to_string()))
+        .any(|it| it.ownership == Ownership::Managed && is_same(&it.id, &id.to_string()))
 }
 
 /// What to tell of assignments that `before` calls ours and that bear no claims any more: another

@@ -2,7 +2,6 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::act::Deed;
 use super::memory::{Next, Recollection};
 use super::observe::Occasion;
 use super::outcome::{Outcome, Trouble};
@@ -34,18 +33,24 @@ impl Ended<'_> {
         let after = |wait: SignedDuration| now.checked_add(wait).unwrap_or(now);
         let glanced = !self.outcome.has_looked();
         let promised = self.before.map(|it| it.next).filter(|_| glanced);
-        let wrote = self.outcome.deeds.iter().any(Deed::is_in_azure);
+        // The same for both: where the resync is the shorter one, it is one look.
+        let jitter = fastrand::f64();
         let calm = match promised {
             Some(promised) => promised.look,
             None if glanced => after(spread(intervals, fastrand::f64())),
-            None => after(resync(intervals, fastrand::f64())),
+            None => after(resync(intervals, jitter)),
         };
         let asking = self.retries(Occasion::Look, intervals).map(after);
-        let again = wrote.then(|| after(reread(intervals, fastrand::f64())));
+        let carried = self.before.and_then(|it| it.next.reread);
+        let reread = if self.outcome.may_have_written() {
+            Some(after(reread(intervals, jitter)))
+        } else {
+            carried.filter(|it| glanced || *it > now)
+        };
         let dates = self.dates(Occasion::Look, now);
         // A failure has a time of its own, which may be later than the resync.
         let calm = Some(calm).filter(|_| asking.is_none() || promised.is_some());
-        let look = calm.into_iter().chain(asking).chain(again).chain(dates).min();
+        let look = calm.into_iter().chain(asking).chain(reread).chain(dates).min();
         let not_before = self.asked_to_wait(intervals).map(after);
         let not_before = not_before.into_iter().chain(promised.map(|it| it.not_before)).max();
         let not_before = not_before.unwrap_or(now);
@@ -56,7 +61,7 @@ impl Ended<'_> {
         let pass = soon.chain([look]).min().unwrap_or(look);
         let promised = self.before.filter(|_| !self.due).map(|it| it.next.pass);
         let pass = promised.map_or(pass, |it| it.min(pass));
-        Next { look, pass, not_before, decided: now }
+        Next { look, reread, pass, not_before, decided: now }
     }
 
     /// What went wrong and was not known before: a glance does not try again what a look found.
@@ -143,6 +148,7 @@ mod tests {
             trigger: Trigger::of(&object),
             next: Next {
                 look: now() + seconds(look),
+                reread: None,
                 pass: now() + seconds(pass),
                 not_before: now(),
                 decided: now(),
@@ -202,6 +208,27 @@ mod tests {
         outcome.dates =
             vec![(now() + seconds(10), Occasion::Look), (now() + seconds(20), Occasion::Glance)];
         assert_eq!(next(&outcome, None, true), (300, 20));
+    }
+
+    /// Another cluster may have written at the same moment, whatever this process was answered.
+    #[test]
+    fn what_may_have_been_written_is_read_once_more_and_no_look_before_that_counts() {
+        let lost = Outcome { unanswered: true, ..outcome(Occasion::Look, &[]) };
+        let (look, _) = next(&lost, None, true);
+        assert!((60..=90).contains(&look), "{look}");
+        // A look so many seconds after the last one, which promised to read once more 70 s after it.
+        let look = |later: i64| {
+            let mut before = before(70, 70);
+            before.next.reread = Some(now() + seconds(70));
+            let (calm, history) = (outcome(Occasion::Look, &[]), History::default());
+            let (outcome, before) = (&calm, Some(&before));
+            let ended = Ended { outcome, history: &history, unreported: None, before, due: true };
+            let next = ended.next(&INTERVALS, now() + seconds(later));
+            (next.look.duration_since(now()).as_secs(), next.reread.is_some())
+        };
+        assert_eq!(look(5), (70, true));
+        let (look, waits) = look(70);
+        assert!(look > 1600 && !waits, "{look}");
     }
 
     #[test]

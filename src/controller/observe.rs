@@ -60,7 +60,7 @@ impl Pass<'_> {
     /// A turn when none is free.
     pub fn session(&self) -> Result<Session, Problem> {
         let session = self.ctx.azure.session(Some(&self.caller()))?;
-        Ok(session.wanted_at(self.known.wanted))
+        Ok(session.since(self.known.since))
     }
 }
 
@@ -177,9 +177,7 @@ impl Observation {
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
         let claim = self.claim(pass).await?;
-        let known =
-            identity::Known::from(&asked.source, self.cluster_before(pass), pass.object, pass.ctx)
-                .await?;
+        let known = identity::Known::from(&asked.source, self.cluster_before(pass), pass).await?;
         let (subscription, before) = (known.subscription(), self.before(pass));
         let wanted = Wanted { name, subscription, before };
         let session = pass.session()?;
@@ -192,6 +190,8 @@ impl Observation {
         let identity = known.identity(azure).await?;
         self.observed.cluster.clone_from(&identity.cluster);
         self.observed.principal = Some(identity.principal);
+        let remarks = [self.observed.remark.take(), identity.remark];
+        self.observed.remark = remarks.into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
         let found = azure.role_assignments(&registry.id).await?;
         self.owned.assignments = Some(Assignments::on(&registry.id, claim, found));
         let grant = pull_role::grant(&registry, identity.principal, &asked.repositories)?;

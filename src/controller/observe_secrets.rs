@@ -278,5 +278,6 @@ fn told(object: &RegistryAttachment, name: &RegistryName) -> Option<Registry> {
         login_server: told.login_server.as_ref()?.parse().ok()?,
         mode: Some(told.role_assignment_mode?),
         provisioning_state: "Succeeded".to_owned(),
+        takes_arm_tokens: true,
     })
 }

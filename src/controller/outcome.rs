@@ -28,6 +28,8 @@ pub struct Outcome {
     pub troubles: Vec<Trouble>,
     /// When something is due, and what it takes: removals, renewals, ends of credentials.
     pub dates: Vec<(Timestamp, Occasion)>,
+    /// Whether a change of role assignments was tried, and no answer tells what came of it.
+    pub unanswered: bool,
     /// Whether the credential in use could not be asked about.
     pub in_doubt: bool,
     /// Whether the object asks for nothing at the moment.
@@ -86,7 +88,10 @@ impl Outcome {
             observed.holdings = Some(Holdings { grants, found, waiting: plan.waiting });
         }
         outcome.known.contests = std::mem::take(&mut owned.contests);
+        outcome.unanswered = acted.undone.as_ref().is_some_and(|it| it.cause == Cause::Unavailable);
         outcome.known.remember(look, &mut acted, (now, resync));
+        let asked = Timestamp::now();
+        outcome.known.unanswered.extend(acted.unanswered.drain(..).map(|id| (id, asked)));
         let contests = outcome.known.contests.due();
         outcome.dates.extend(contests.map(|it| (it, Occasion::Glance)));
         if occasion == Occasion::Look {
@@ -106,9 +111,10 @@ impl Outcome {
                 unwritten: unwritten.collect(),
                 mint: acted.mint.clone(),
             };
-            let proof = outcome.known.look.proof;
+            let Look { proof, doubt, .. } = outcome.known.look.clone();
+            let doubt = doubt.filter(|it| !it.cause.is_passing());
             let mut served =
-                Served { proof, ..Served::of(wanted, &inputs, &owned, delivered, now) };
+                Served { proof, doubt, ..Served::of(wanted, &inputs, &owned, delivered, now) };
             served.overdue = served.overdue.or(missing);
             outcome.known.served = served.secrets.iter().map(|it| it.namespace.clone()).collect();
             let dates = served.dates().chain(plan.due);
@@ -131,7 +137,6 @@ impl Outcome {
         // Without a namespace nothing else says that there is no credential to be had.
         let untried = served.filter(|it| it.wanted.deliveries.is_empty()).and(mint.clone());
         let is_passing = |it: &Problem| it.cause.is_passing();
-        self.in_doubt = doubt.is_some() || untried.as_ref().is_some_and(is_passing);
         let asking = [&problem, &undone, &not_done, &mint, &doubt].into_iter().flatten();
         let asking = asking.map(|it| Trouble { problem: it.clone(), needs: Occasion::Look });
         let failing = served.into_iter().flat_map(Served::problems);
@@ -147,12 +152,18 @@ impl Outcome {
             Some(it) if can_pull && it.cause.is_passing() => (Some(it), None),
             problem => (None, problem),
         };
+        // A credential that the registry has accepted serves until it ends, whatever else answers now.
+        let (unproven, doubt) = match doubt {
+            Some(it) if can_pull && !is_passing(&it) => (Some(it), None),
+            doubt => (None, doubt),
+        };
+        self.in_doubt = doubt.is_some() || untried.as_ref().is_some_and(is_passing);
         let trouble = served.and_then(Served::trouble);
         let overdue = served.and_then(|it| it.overdue.clone());
         let failing = served.and_then(Served::problem);
         let of_parts = unseen.or(unknown).or(undone).or(not_done).or(failing);
         self.problem = of_parts.or(doubt).or(untried);
-        self.beside = trouble.or(overdue).or(passing).or(mint);
+        self.beside = trouble.or(overdue).or(passing).or(unproven).or(mint);
     }
 
     /// The same for an attachment that asks for nothing but renewals at the moment.
@@ -167,6 +178,11 @@ impl Outcome {
         });
         let beside = renewing.or(unseen).or(self.known.look.problem.clone());
         Self { suspended: true, problem: None, beside, ..self }
+    }
+
+    /// Whether role assignments were changed, or may have been.
+    pub fn may_have_written(&self) -> bool {
+        self.unanswered || self.deeds.iter().any(Deed::is_in_azure)
     }
 
     /// Whether what should hold does, if that is known.

@@ -11,13 +11,17 @@ use super::context::Context;
 use super::kubernetes::within;
 use crate::api::{REQUESTED_AT, RegistryAttachment};
 use crate::azure::Reader;
-use crate::domain::names::ClusterId;
+use crate::domain::names::{ClusterId, is_same};
 use crate::domain::platform::{Hint, Node, NodeGroup, Platform, hint};
 use crate::domain::problem::{Cause, Problem};
 
 /// What was found out, for all attachments.
 #[derive(Debug, Default)]
-pub struct Shared(Mutex<State>);
+pub struct Shared {
+    state: Mutex<State>,
+    /// What the nodes alone told, and when they were listed.
+    hint: Mutex<Option<(Timestamp, Hint)>>,
+}
 
 #[derive(Clone, Debug, Default)]
 enum State {
@@ -25,35 +29,69 @@ enum State {
     Unknown,
     /// A pass is finding out.
     Asked,
+    /// Asked at that time.
     Known(Timestamp, Platform),
 }
 
-/// How long nobody asks again what nobody could tell, or what somebody else has just asked for.
+/// How long nobody asks again what nobody could tell.
 const SOON: SignedDuration = SignedDuration::from_secs(10);
 /// How many nodes one answer of the API server holds.
 const PAGE: u32 = 500;
 
 impl Context {
-    /// Which cluster this is. It is asked anew after a resync, since nodes come and go, and when
-    /// somebody asks for a look. The attachment is called when there is a place at Azure Resource
-    /// Manager, if there is none now.
+    /// Which cluster this is. It is asked anew after a resync, since nodes come and go, and for a look
+    /// that somebody has asked for, or changed the spec for: then what was found out before `since` does
+    /// not serve it. The attachment is called when there is a place at Azure Resource Manager, if there is
+    /// none now.
     ///
     /// # Errors
     /// When the API server or Azure does not answer or refuses; `Busy` while another pass asks.
-    pub async fn platform(&self, object: &RegistryAttachment) -> Result<Platform, Problem> {
-        let resync = self.intervals.resync;
-        let valid = if is_asked_for(object) { SOON.min(resync) } else { resync };
-        if let Some(known) = self.platform.known(valid)? {
+    pub async fn platform(
+        &self,
+        object: &RegistryAttachment,
+        since: Option<Timestamp>,
+    ) -> Result<Platform, Problem> {
+        let now = Timestamp::now();
+        let resync = now - self.intervals.resync;
+        let since = since.filter(|_| is_asked_for(object) || is_changed(object)).unwrap_or(resync);
+        if let Some(known) = self.platform.known(since, now)? {
             return Ok(known);
         }
         let asked = Asked(&self.platform);
         let platform = self.ask(&object.name_any()).await?;
-        asked.0.set(State::Known(Timestamp::now(), platform.clone()));
+        asked.0.set(State::Known(now, platform.clone()));
         Ok(platform)
     }
 
+    /// The cluster of AKS that the nodes are of, where that was found out for another reason.
+    pub fn known_cluster(&self) -> Option<ClusterId> {
+        let state = self.platform.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*state {
+            State::Known(_, Platform::Aks(cluster)) => Some(cluster.clone()),
+            _ => None,
+        }
+    }
+
+    /// What the nodes alone tell, listed once a resync for all; `None` where they cannot be listed.
+    pub async fn hint(&self) -> Option<Hint> {
+        let since = Timestamp::now() - self.intervals.resync;
+        let known = self.platform.hint.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match known {
+            Some((at, hint)) if at >= since => Some(hint),
+            _ => self.ask_nodes().await.ok(),
+        }
+    }
+
+    async fn ask_nodes(&self) -> Result<Hint, Problem> {
+        let at = Timestamp::now();
+        let hint = hint(&self.nodes().await?);
+        let mut known = self.platform.hint.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some((at, hint.clone()));
+        Ok(hint)
+    }
+
     async fn ask(&self, caller: &str) -> Result<Platform, Problem> {
-        let group = match hint(&self.nodes().await?) {
+        let group = match self.ask_nodes().await? {
             Hint::NotAks => return Ok(Platform::NotAks),
             Hint::Unsure(why) => return Ok(Platform::Unsure(why)),
             Hint::Aks(group) => group,
@@ -79,20 +117,20 @@ impl Context {
 }
 
 impl Shared {
-    /// What is known and not too old; `None` if it is now the caller's turn to ask.
-    fn known(&self, valid: SignedDuration) -> Result<Option<Platform>, Problem> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// What is known and was asked since then; `None` if it is now the caller's turn to ask.
+    fn known(&self, since: Timestamp, now: Timestamp) -> Result<Option<Platform>, Problem> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match &*state {
             State::Asked => {
                 let text = "finding out which cluster this is: another attachment is at it";
                 return Err(Problem::new(Cause::Busy, text));
             }
             State::Known(at, platform) => {
-                let valid = match platform {
-                    Platform::Unsure(_) => SOON.min(valid),
-                    _ => valid,
+                let since = match platform {
+                    Platform::Unsure(_) => since.max(now - SOON),
+                    _ => since,
                 };
-                if Timestamp::now().duration_since(*at) < valid {
+                if *at >= since {
                     return Ok(Some(platform.clone()));
                 }
             }
@@ -103,7 +141,7 @@ impl Shared {
     }
 
     fn set(&self, state: State) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = state;
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 }
 
@@ -112,15 +150,22 @@ struct Asked<'a>(&'a Shared);
 
 impl Drop for Asked<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         if matches!(*state, State::Asked) {
             *state = State::Unknown;
         }
     }
 }
 
+/// Whether the spec is another one than that of which status tells, if it tells of any: a new object
+/// has generation -1 there.
+fn is_changed(object: &RegistryAttachment) -> bool {
+    let told = object.status.as_ref().and_then(|it| it.observed_generation);
+    told.is_some_and(|it| it > 0 && Some(it) != object.metadata.generation)
+}
+
 /// Whether the look is one that somebody asked for.
-fn is_asked_for(object: &RegistryAttachment) -> bool {
+pub(super) fn is_asked_for(object: &RegistryAttachment) -> bool {
     let handled = object.status.as_ref().and_then(|it| it.last_handled_reconcile_at.as_ref());
     object.annotations().get(REQUESTED_AT) != handled
 }
@@ -152,7 +197,7 @@ async fn verified(group: &NodeGroup, azure: &Reader) -> Result<Platform, Problem
         }
     };
     let told = azure.cluster(&cluster).await?.node_resource_group.unwrap_or_default();
-    if !told.eq_ignore_ascii_case(&group.name) {
+    if !is_same(&told, &group.name) {
         return unsure(format!("and cluster {cluster} says that it keeps its nodes in {told}"));
     }
     Ok(Platform::Aks(cluster))

@@ -17,17 +17,17 @@ use super::choice::{Choice, choose};
 use super::context::Context;
 use super::memory::{Known, Trigger, Wake};
 use super::observe::{Observation, Occasion, Pass};
+use super::occasion::{occasion, since};
 use super::outcome::Outcome;
 use super::pull_secrets::Making;
 use super::report::{Brought, report};
 use super::unreadable::{remains, report_unreadable};
-use crate::api::{MethodChoice, MethodInUse, REQUESTED_AT, RegistryAttachment};
+use crate::api::RegistryAttachment;
 use crate::domain::attachment::{self, Method, Task};
-use crate::domain::plan::{self, Finalizer};
+use crate::domain::plan;
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::pull_secret::PullSecret;
 use crate::domain::schedule::retry;
-use crate::domain::verdict::ready;
 use crate::metrics::Metrics;
 use crate::telemetry;
 
@@ -56,7 +56,7 @@ async fn taken_up(object: &DeserializeGuard<RegistryAttachment>, ctx: &Context) 
     let name = object.name_any();
     let trigger = Trigger::of_guarded(object);
     let before = ctx.memory.recall(&name, &trigger);
-    let waits = before.as_ref().is_some_and(|it| it.known.wanted.is_some());
+    let waits = before.as_ref().is_some_and(|it| it.known.since.is_some());
     let wake = ctx.memory.wake_of(&name).map(|it| it.for_one_that_waits(waits));
     let wait = before.as_ref().and_then(|it| it.wait(&trigger, Timestamp::now()));
     let due = wait.is_none();
@@ -95,17 +95,12 @@ async fn work(
 ) -> SignedDuration {
     let now = Timestamp::now();
     let Brought { trigger, before, .. } = by;
-    let occasion = match before {
-        _ if matches!(wake, Some(Wake::Place | Wake::Credential)) => Occasion::Look,
-        None if is_answered(object, trigger) => Occasion::Glance,
-        Some(it) if it.known.look.too_early => Occasion::Look,
-        Some(it) if it.trigger == *trigger && now < it.next.look => Occasion::Glance,
-        _ => Occasion::Look,
-    };
+    let occasion = occasion(object, by, wake, now);
     let start = Instant::now();
     let mut known = before.map(|it| it.known.clone()).unwrap_or_default();
     let same = before.is_some_and(|it| it.trigger == *trigger);
-    known.wanted = known.wanted.filter(|_| same).or(Some(now));
+    known.since =
+        known.since.filter(|_| same).or_else(|| Some(since(object, trigger, before, now)));
     if before.is_some_and(|it| trigger.asks_more_than(&it.trigger)) {
         known.contests.retry();
     }
@@ -125,29 +120,6 @@ async fn work(
         return look.unwrap_or(AFTER_A_PANIC);
     };
     told_or_panicked(report(object, &outcome, by, start.elapsed(), ctx), ctx).await
-}
-
-/// Whether status says that what is asked for holds, and the cluster alone can tell whether it
-/// does: a role has to be looked up.
-fn is_answered(object: &RegistryAttachment, trigger: &Trigger) -> bool {
-    let status = object.status.as_ref();
-    let requested = object.annotations().get(REQUESTED_AT);
-    let handled = status.and_then(|it| it.last_handled_reconcile_at.as_ref());
-    let holds = ready(status).is_some_and(|it| {
-        it.status == "True" && it.observed_generation == object.metadata.generation
-    });
-    let method = status.and_then(|it| it.method);
-    let by_secret = match object.spec.method {
-        MethodChoice::PullSecret => true,
-        MethodChoice::Auto => method == Some(MethodInUse::PullSecret),
-        _ => false,
-    };
-    let by_role = trigger.finalizers().contains(&Finalizer::RoleAssignments);
-    by_secret
-        && !by_role
-        && holds
-        && requested == handled
-        && object.metadata.deletion_timestamp.is_none()
 }
 
 /// What came of a pass; `None` if it was a glance, and that shows nothing of a role.

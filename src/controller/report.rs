@@ -99,7 +99,10 @@ fn judged<'a>(object: &RegistryAttachment, outcome: &'a Outcome, due: bool) -> v
 /// What is known from now on.
 fn remember(outcome: &Outcome) -> Known {
     let mut known = outcome.known.clone();
-    known.wanted = known.wanted.filter(|_| outcome.waits_for_azure());
+    known.since = known.since.filter(|_| outcome.waits_for_azure());
+    if let Some(holdings) = &outcome.observed.holdings {
+        known.unanswered.retain(|id, _| holdings.found.iter().all(|it| it.id != *id));
+    }
     known
 }
 

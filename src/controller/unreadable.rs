@@ -41,7 +41,7 @@ pub async fn report_unreadable(
     let wait = retry(reason.cause, 1, &ctx.intervals, fastrand::f64());
     if told.is_ok() {
         let then = now.checked_add(wait).unwrap_or(now);
-        let next = Next { look: then, pass: then, not_before: now, decided: now };
+        let next = Next { look: then, reread: None, pass: then, not_before: now, decided: now };
         let history = History::default();
         let known = Known::default();
         ctx.memory.keep(&name, Recollection { trigger, next, history, written: None, known });

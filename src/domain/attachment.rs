@@ -151,6 +151,10 @@ impl Attachment {
     pub fn of(spec: &RegistryAttachmentSpec, method: MethodInUse) -> Result<Self, Problem> {
         let registry = registry(&spec.registry)?;
         let repositories = repositories(spec)?;
+        let by_secret = spec.pull_secret.as_ref().filter(|_| method == MethodInUse::PullSecret);
+        if by_secret.is_none_or(|it| it.assign_role) {
+            repositories.fit_a_condition().map_err(|text| invalid(&text))?;
+        }
         let method = match (method, &spec.pull_secret) {
             (MethodInUse::PullSecret, Some(spec))
                 if spec.assign_role && matches!(registry, RegistryName::LoginServer(_)) =>

@@ -18,6 +18,9 @@ pub struct Registry {
     pub mode: Option<RoleAssignmentMode>,
     /// What Azure is doing to it, in Azure's words; `Succeeded` when nothing.
     pub provisioning_state: String,
+    /// Whether tokens for Azure Resource Manager can be exchanged there for its own
+    /// (`policies.azureADAuthenticationAsArmPolicy`); else only tokens for registries can.
+    pub takes_arm_tokens: bool,
 }
 
 /// What Azure is doing to a registry.
@@ -61,6 +64,8 @@ pub struct Cluster {
     pub id: ClusterId,
     /// The identity that its nodes pull with. Absent on clusters with a service principal.
     pub kubelet_identity: Option<PrincipalId>,
+    /// The client id of that identity.
+    pub kubelet_client: Option<Uuid>,
     /// The client id of its service principal, on clusters that have one.
     pub service_principal: Option<String>,
     /// The resource group that holds its nodes.
@@ -130,6 +135,7 @@ mod tests {
             login_server: "contoso.azurecr.io".parse().unwrap(),
             mode: None,
             provisioning_state: state.into(),
+            takes_arm_tokens: true,
         };
         assert_eq!(registry.provisioning(), provisioning);
     }

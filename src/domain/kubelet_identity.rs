@@ -1,7 +1,8 @@
 //! The identity that the nodes of a cluster of AKS pull with.
 
 use super::facts::Cluster;
-use super::names::PrincipalId;
+use super::names::{PrincipalId, is_same};
+use super::platform::Hint;
 use super::problem::{Cause, Problem};
 
 /// The identity that the cluster's nodes pull with.
@@ -29,6 +30,38 @@ pub fn principal(cluster: &Cluster) -> Result<PrincipalId, Problem> {
     })
 }
 
+/// What speaks against a cluster that a spec names: nodes here that are not that cluster's. It is said,
+/// and changes nothing.
+#[must_use]
+pub fn other_nodes(cluster: &Cluster, here: &Hint) -> Option<String> {
+    let theirs = cluster.node_resource_group.as_deref()?;
+    let ours = match here {
+        Hint::Aks(it)
+            if it.subscription == cluster.id.subscription() && is_same(&it.name, theirs) =>
+        {
+            return None;
+        }
+        Hint::Aks(it) => {
+            format!("in resource group {} of subscription {}", it.name, it.subscription)
+        }
+        Hint::NotAks => "none of AKS".to_owned(),
+        Hint::Unsure(_) => return None,
+    };
+    Some(format!(
+        "check kubeletIdentity.clusterResourceId: the nodes here are {ours}, and that cluster keeps its own in {theirs}"
+    ))
+}
+
+/// What speaks against an identity that a spec gives: it is the client id of the one that pulls here.
+#[must_use]
+pub fn is_client_id(principal: PrincipalId, here: &Cluster) -> Option<String> {
+    here.kubelet_client.filter(|it| principal.is(*it))?;
+    let right = here.kubelet_identity.map_or_else(String::new, |it| format!(", here {it}"));
+    Some(format!(
+        "kubeletIdentity.principalId is the client id of the kubelet identity, which can pull nothing: set the object id{right}"
+    ))
+}
+
 /// Adds the way round to what kept Microsoft Graph from telling the object id of a cluster's
 /// service principal.
 #[must_use]
@@ -43,12 +76,14 @@ pub fn unknown_service_principal(problem: &Problem, client: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::platform::NodeGroup;
 
     fn cluster() -> Cluster {
         let id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/prod";
         Cluster {
             id: id.parse().unwrap(),
             kubelet_identity: Some(someone()),
+            kubelet_client: Some(uuid::Uuid::from_u128(7)),
             service_principal: None,
             node_resource_group: None,
             pulls_by_service_account: false,
@@ -58,6 +93,27 @@ mod tests {
 
     fn someone() -> PrincipalId {
         "22222222-2222-2222-2222-222222222222".parse().unwrap()
+    }
+
+    #[test]
+    fn what_contradicts_is_said() {
+        const OTHER: &str = "22222222-1111-1111-1111-111111111111";
+        const SAME: &str = "11111111-1111-1111-1111-111111111111";
+        let cluster = Cluster { node_resource_group: Some("MC_Øst".into()), ..cluster() };
+        let aks = |subscription: &str, name: &str| {
+            let subscription = subscription.parse().unwrap();
+            Hint::Aks(NodeGroup { subscription, name: name.into() })
+        };
+        assert_eq!(other_nodes(&cluster, &aks(SAME, "mc_øst")), None);
+        assert_eq!(other_nodes(&cluster, &Hint::Unsure("x".into())), None);
+        for here in [aks(SAME, "mc_vest"), aks(OTHER, "mc_øst"), Hint::NotAks] {
+            let text = other_nodes(&cluster, &here).unwrap();
+            assert!(text.contains("clusterResourceId") && text.ends_with("MC_Øst"), "{text}");
+        }
+        assert_eq!(is_client_id(someone(), &cluster), None);
+        let client = uuid::Uuid::from_u128(7).to_string().parse().unwrap();
+        let text = is_client_id(client, &cluster).unwrap();
+        assert!(text.ends_with(&format!("here {}", someone())), "{text}");
     }
 
     #[test]

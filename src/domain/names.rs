@@ -1,5 +1,6 @@
 //! Names that are parsed once and valid from then on.
 
+mod case;
 mod resource;
 
 use std::cmp::Ordering;
@@ -10,6 +11,8 @@ use std::str::FromStr;
 use thiserror::Error;
 use uuid::Uuid;
 
+pub use case::is_same;
+pub(in crate::domain) use case::lower;
 pub use resource::ResourceId;
 
 /// A text that is not the name it should be.
@@ -56,20 +59,49 @@ macro_rules! resource_id {
     };
 }
 
-/// The start of resource ids of registries, in whole segments and lower case: a subscription, a
-/// resource group, or a whole id.
-///
+/// The start of resource ids of registries, in whole segments: a subscription, a resource group, or a
+/// whole id.
+#[derive(Clone, Debug)]
+pub struct RegistryIdPrefix(String);
+
+impl RegistryIdPrefix {
+    /// Whether that registry's id begins so.
+    #[must_use]
+    pub fn is_start_of(&self, id: &RegistryId) -> bool {
+        let (start, id) = (case::folded(&self.0), case::folded(id.as_str()));
+        id.strip_prefix(&start).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// As it was written, without slashes at the end.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl PartialEq for RegistryIdPrefix {
+    fn eq(&self, other: &Self) -> bool {
+        is_same(&self.0, &other.0)
+    }
+}
+
+impl Eq for RegistryIdPrefix {}
+
 /// # Errors
 /// When no registry's id begins so.
-pub fn registry_id_prefix(text: &str) -> Result<String, InvalidName> {
-    const EXAMPLE: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.ContainerRegistry/registries/xxxxx";
-    let text = text.trim_end_matches('/');
-    let given = text.split('/').count();
-    let rest: Vec<&str> = EXAMPLE.split('/').skip(given).collect();
-    let whole = [vec![text], rest].concat().join("/");
-    match (given, whole.parse::<RegistryId>()) {
-        (3 | 5 | 9, Ok(_)) => Ok(text.to_ascii_lowercase()),
-        _ => Err(InvalidName::new(text, "the start of the resource id of a registry")),
+impl FromStr for RegistryIdPrefix {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        const EXAMPLE: &str = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/x/providers/Microsoft.ContainerRegistry/registries/xxxxx";
+        let text = text.trim_end_matches('/');
+        let given = text.split('/').count();
+        let rest: Vec<&str> = EXAMPLE.split('/').skip(given).collect();
+        let whole = [vec![text], rest].concat().join("/");
+        match (given, whole.parse::<RegistryId>()) {
+            (3 | 5 | 9, Ok(_)) => Ok(Self(text.to_owned())),
+            _ => Err(InvalidName::new(text, "the start of the resource id of a registry")),
+        }
     }
 }
 
@@ -106,7 +138,7 @@ impl AssignmentId {
     /// Whether the assignment is on that registry itself, not on something above it.
     #[must_use]
     pub fn is_at(&self, registry: &RegistryId) -> bool {
-        self.scope.eq_ignore_ascii_case(registry.as_str())
+        is_same(&self.scope, registry.as_str())
     }
 
     /// What the role is assigned on.
@@ -138,7 +170,7 @@ impl PartialOrd for AssignmentId {
 
 impl Ord for AssignmentId {
     fn cmp(&self, other: &Self) -> Ordering {
-        let key = |it: &Self| (it.scope.to_ascii_lowercase(), it.name);
+        let key = |it: &Self| (case::folded(&it.scope), it.name);
         key(self).cmp(&key(other))
     }
 }
@@ -171,6 +203,14 @@ impl FromStr for PrincipalId {
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         let id = Uuid::parse_str(text);
         id.map(Self).map_err(|_| InvalidName::new(text, "the object id of an identity (a GUID)"))
+    }
+}
+
+impl PrincipalId {
+    /// Whether it is that GUID.
+    #[must_use]
+    pub fn is(self, id: Uuid) -> bool {
+        self.0 == id
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::names::ClusterId;
+use super::names::{ClusterId, lower};
 use super::problem::{Cause, Problem};
 
 /// A node, as far as it tells.
@@ -88,7 +88,7 @@ const AZURE: &str = "azure://";
 
 /// `azure:///subscriptions/S/resourceGroups/G/providers/Microsoft.Compute/…`, in any case.
 fn node_group(node: &Node) -> Option<NodeGroup> {
-    let path = node.provider_id.as_ref()?.strip_prefix(AZURE)?.to_ascii_lowercase();
+    let path = lower(node.provider_id.as_ref()?.strip_prefix(AZURE)?);
     let segments: Vec<&str> = path.split('/').collect();
     let ["", "subscriptions", subscription, "resourcegroups", name, "providers", ..] = segments[..]
     else {

@@ -54,14 +54,16 @@ pub fn repositories_fit(registry: &Registry, repositories: &Repositories) -> Res
         );
         return Err(Problem::new(Cause::Unsupported, text));
     }
-    Err(Problem::new(
-        Cause::InvalidSpec,
+    let name = id.name();
+    let advice = format!(
+        "remove spec.repositories; or give all who pull and push there Container Registry Repository Reader or Writer (az role assignment list --include-inherited --scope REGISTRY_ID shows who), wait 10 minutes, and only then switch the registry (az acr update --name {name} --role-assignment-mode rbac-abac): from that moment AcrPull and AcrPush mean nothing there"
+    );
+    let accounts = [id.as_str(), name].map(|it| {
         format!(
-            "narrowing access to registry {} to repositories: only registries in mode \"RBAC Registry + ABAC Repository Permissions\" can; switch it (az acr update --name {} --role-assignment-mode rbac-abac), or remove spec.repositories to attach the whole registry",
-            id,
-            id.name()
-        ),
-    ))
+            "narrowing access to registry {it} to repositories: only mode \"RBAC Registry + ABAC Repository Permissions\" can"
+        )
+    });
+    Err(Problem::advised(Cause::InvalidSpec, &advice, &accounts))
 }
 
 #[cfg(test)]
@@ -75,6 +77,7 @@ mod tests {
             login_server: "contoso.azurecr.io".parse().unwrap(),
             mode,
             provisioning_state: "Succeeded".into(),
+            takes_arm_tokens: true,
         }
     }
 
@@ -105,5 +108,17 @@ mod tests {
         assert_eq!(cause(None), Cause::Unsupported);
         assert_eq!(cause(Some(RoleAssignmentMode::LegacyRegistryPermissions)), Cause::InvalidSpec);
         assert!(grant(&registry(None), someone(), &some).is_err());
+    }
+
+    /// To switch a registry over takes the right to pull and push from everybody else.
+    #[test]
+    fn the_way_to_repositories_begins_with_all_others() {
+        let some = Repositories::new(["team/*".to_owned()]).unwrap();
+        let legacy = registry(Some(RoleAssignmentMode::LegacyRegistryPermissions));
+        let text = repositories_fit(&legacy, &some).unwrap_err().message;
+        let words = ["remove spec.repositories", "all who pull", "wait", "az acr update"];
+        let places: Vec<_> = words.map(|it| text.find(it).unwrap()).into();
+        assert!(places.is_sorted(), "{text}");
+        assert!(crate::domain::message::is_bounded(&text) && !text.contains('…'), "{text}");
     }
 }

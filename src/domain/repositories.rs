@@ -12,6 +12,9 @@ const ACTIONS: [&str; 2] = [
     "Microsoft.ContainerRegistry/registries/repositories/content/read",
     "Microsoft.ContainerRegistry/registries/repositories/metadata/read",
 ];
+/// The longest condition of a role assignment that Azure takes, in bytes: 8 KB (learn.microsoft.com,
+/// "What is Azure attribute-based access control", limits).
+const LONGEST_CONDITION: usize = 8 * 1024;
 const NAME: &str = "@Request[Microsoft.ContainerRegistry/registries/repositories:name]";
 
 impl Repositories {
@@ -46,6 +49,20 @@ impl Repositories {
         let others = ACTIONS.map(|it| format!("!(ActionMatches{{'{it}'}})")).join(" AND ");
         let names: Vec<_> = self.0.iter().map(|it| expression(it)).collect();
         Some(format!("(({others}) OR ({}))", names.join(" OR ")))
+    }
+
+    /// Judges whether Azure takes the condition that narrows a role to them.
+    ///
+    /// # Errors
+    /// One sentence with its length, the limit, and what to do.
+    pub fn fit_a_condition(&self) -> Result<(), String> {
+        match self.condition().map_or(0, |it| it.len()) {
+            ..=LONGEST_CONDITION => Ok(()),
+            length => Err(format!(
+                "repositories: shorten the list, for example by prefixes such as team-a/*: the condition that narrows the role to these {} has {length} bytes, and Azure takes at most {LONGEST_CONDITION}",
+                self.0.len()
+            )),
+        }
     }
 
     /// A repository that they contain, for asking whether it may be pulled: the first exact
@@ -89,6 +106,27 @@ mod tests {
         expect_test::expect!["((!(ActionMatches{'Microsoft.ContainerRegistry/registries/repositories/content/read'}) AND !(ActionMatches{'Microsoft.ContainerRegistry/registries/repositories/metadata/read'})) OR (@Request[Microsoft.ContainerRegistry/registries/repositories:name] StringStartsWithIgnoreCase 'team-a/' OR @Request[Microsoft.ContainerRegistry/registries/repositories:name] StringEqualsIgnoreCase 'team-b/app'))"]
             .assert_eq(&of(&["team-b/app", "team-a/*", "team-b/app"]).condition().unwrap());
         assert_eq!(of(&[]).condition(), None);
+    }
+
+    /// For every number of entries, the real text of the condition decides, and not an estimate.
+    #[test]
+    fn a_condition_that_azure_would_refuse_is_told_by_its_length() {
+        for count in 1..=32 {
+            let entries = |length: usize| -> Vec<String> {
+                (0..count).map(|n| format!("{n:02}{}", "a".repeat(length - 2))).collect()
+            };
+            let of = |length: usize| Repositories::new(entries(length)).unwrap();
+            let longest = (2..=256).rev().find(|it| of(*it).fit_a_condition().is_ok()).unwrap();
+            assert!(of(longest).condition().unwrap().len() <= LONGEST_CONDITION, "{count}");
+            if longest < 256 {
+                let length = of(longest + 1).condition().unwrap().len();
+                assert!(length > LONGEST_CONDITION, "{count}");
+                let text = of(longest + 1).fit_a_condition().unwrap_err();
+                assert!(text.contains(&format!("these {count} has {length} bytes")), "{text}");
+            }
+            assert!(count > 21 || longest == 256, "{count} entries of any length fit");
+        }
+        assert_eq!(of(&[]).fit_a_condition(), Ok(()));
     }
 
     #[rstest::rstest]

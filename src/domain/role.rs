@@ -2,7 +2,7 @@
 
 use uuid::{Uuid, uuid};
 
-use super::names::{PrincipalId, RegistryId};
+use super::names::{PrincipalId, RegistryId, lower};
 use crate::api::RoleAssignmentMode;
 
 /// A role that lets an identity pull from a registry.
@@ -62,8 +62,7 @@ const GUID_NAMESPACE: Uuid = uuid!("11fb06fb-712d-4ddd-98c7-e71bbd588830");
 /// who made an assignment; claims do.
 #[must_use]
 pub fn assignment_name(registry: &RegistryId, principal: PrincipalId, role: Role) -> Uuid {
-    let parts =
-        format!("{}-{}-{}", registry.as_str().to_ascii_lowercase(), principal, role.definition());
+    let parts = format!("{}-{}-{}", lower(registry.as_str()), principal, role.definition());
     Uuid::new_v5(&GUID_NAMESPACE, parts.as_bytes())
 }
 

@@ -15,6 +15,7 @@ pub struct Attachments {
     conditions: Family<ConditionLabels, Gauge>,
     suspended: Family<NameLabels, Gauge>,
     expirations: Family<NameLabels, Gauge>,
+    renewals: Family<NameLabels, Gauge>,
     drift_corrections: Family<KindLabels, Counter>,
     missed_looks: Counter,
     rotations: Family<ResultLabels, Counter>,
@@ -33,6 +34,8 @@ pub struct Standing {
     pub conditions: Vec<(String, String)>,
     /// When the first credential in use ends.
     pub expires: Option<Timestamp>,
+    /// When the first of them is to be renewed.
+    pub renews: Option<Timestamp>,
     /// Since when a finalizer of ours keeps it from going.
     pub pending: Option<Timestamp>,
 }
@@ -73,6 +76,7 @@ impl Attachments {
             conditions: Family::default(),
             suspended: Family::default(),
             expirations: Family::default(),
+            renewals: Family::default(),
             drift_corrections: Family::default(),
             missed_looks: Counter::default(),
             rotations: Family::default(),
@@ -102,6 +106,10 @@ impl Attachments {
         let text = "When the first credential in the pull secrets of an attachment ends";
         let name = "credential_expiration_timestamp_seconds";
         registry.register(name, text, self.expirations.clone());
+        let text =
+            "When the first credential in the pull secrets of an attachment is to be renewed";
+        let name = "credential_renewal_timestamp_seconds";
+        registry.register(name, text, self.renewals.clone());
     }
 
     fn register_deeds(&self, registry: &mut Registry) {
@@ -135,6 +143,7 @@ impl Attachments {
         self.conditions.clear();
         self.suspended.clear();
         self.expirations.clear();
+        self.renewals.clear();
         let oldest = all.iter().filter_map(|it| it.pending).min();
         let age = oldest.map_or(0, |it| now.duration_since(it).as_secs().max(0));
         self.oldest_pending.set(age);
@@ -149,7 +158,7 @@ impl Attachments {
     }
 
     fn set_one(&self, one: &Standing) {
-        let Standing { name, suspended, conditions, expires, .. } = one;
+        let Standing { name, suspended, conditions, expires, renews, .. } = one;
         for (type_, is) in conditions {
             for status in ["True", "False", "Unknown"] {
                 let (name, r#type) = (name.clone(), type_.clone());
@@ -161,6 +170,9 @@ impl Attachments {
         self.suspended.get_or_create(&labels).set((*suspended).into());
         if let Some(expires) = expires {
             self.expirations.get_or_create(&labels).set(expires.as_second());
+        }
+        if let Some(renews) = renews {
+            self.renewals.get_or_create(&labels).set(renews.as_second());
         }
     }
 }
@@ -192,6 +204,7 @@ mod tests {
             suspended: name == "b",
             conditions: vec![("Ready".to_owned(), ready.to_owned())],
             expires: (name == "a").then(|| since(-5)),
+            renews: (name == "a").then(|| since(-3)),
             pending: (ready == "False").then(|| since(7)),
         }
     }
@@ -205,6 +218,7 @@ mod tests {
             r#"acr_attach_attachment_condition{name="a",type="Ready",status="Unknown"} 0"#,
             r#"acr_attach_attachment_suspended{name="b"} 1"#,
             r#"acr_attach_credential_expiration_timestamp_seconds{name="a"} 1000005"#,
+            r#"acr_attach_credential_renewal_timestamp_seconds{name="a"} 1000003"#,
             "acr_attach_finalizer_oldest_pending_seconds 7",
         ] {
             assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");

@@ -49,10 +49,7 @@ async fn ready_says_what_is_granted_since_when_and_that_azure_may_lag() {
     world.apply("a", world.spec()).await;
     let status = world.until_ready("a").await;
     let text = message(&status);
-    assert!(
-        text.starts_with("contoso.azurecr.io can be pulled from: AcrPull is assigned to"),
-        "{text}"
-    );
+    assert!(text.starts_with("AcrPull on contoso.azurecr.io is assigned to"), "{text}");
     assert!(text.contains(" since 20") && text.contains("10 minutes"), "{text}");
     assert_eq!(find(&status, "AccessGranted").unwrap().0, "True");
     assert_eq!((find(&status, "Reconciling"), find(&status, "Stalled")), (None, None));

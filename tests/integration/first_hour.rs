@@ -178,7 +178,11 @@ async fn a_suspended_role_says_that_it_was_not_checked_since() {
     world.until_ready("a").await;
     world.patch("a", json!({"spec": {"suspend": true}})).await;
     let text = until_is(&world, "a", "Ready", ("True", "Suspended")).await;
-    assert!(text.contains("not checked since") && text.contains("AcrPull is assigned"), "{text}");
+    assert!(
+        text.contains("not checked since")
+            && text.contains("AcrPull on contoso.azurecr.io is assigned"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

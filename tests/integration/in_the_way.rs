@@ -50,7 +50,7 @@ fn assign(azure: &mut Model, role: &str, condition: Option<&str>) {
 async fn a_role_that_somebody_assigns_in_the_same_moment_is_used(#[case] wording: ExistsMessage) {
     let world = World::with(|azure| azure.settings.exists_message = wording, |_| {}).await;
     meanwhile(&world, |azure| assign(azure, ACR_PULL, None)).await;
-    let status = world.until_reason("a", "Reconciling", "Unavailable").await;
+    let status = world.until_reason("a", "Reconciling", "Propagating").await;
     assert!(message(&status).contains("409 RoleAssignmentExists"), "{}", message(&status));
     let status = world.until_ready("a").await;
     assert_eq!(status.role_assignments.unwrap()[0].ownership, Ownership::Existing);

@@ -99,6 +99,41 @@ async fn a_switch_of_the_mode_by_somebody_else_is_followed_at_the_next_look() {
         .await;
 }
 
+/// A proxy on the way answers in the registry's place, for as long as it likes.
+#[rstest::rstest]
+#[case(403)]
+#[case(404)]
+#[tokio::test]
+async fn a_proof_that_fails_says_nothing_of_a_credential_that_was_accepted(#[case] status: u16) {
+    let world = World::with_pull_secrets(often).await;
+    let one = world.namespace_with("one", json!({})).await;
+    world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
+    world.until_ready("a").await;
+    let before = login(&world.until_secret(&one, "acr-pull").await);
+    let elsewhere = Fault::error(Call::RegistryToken, status, "FORBIDDEN", "by a proxy");
+    world.azure.fault(elsewhere);
+    let said = |word: &'static str, there: bool| {
+        let world = &world;
+        async move {
+            world
+                .until(&format!("a message with or without {word}"), || async {
+                    let status = world.status("a").await;
+                    assert_eq!(find(&status, "Ready").unwrap().0, "True", "{status:?}");
+                    assert_eq!(find(&status, "Stalled"), None);
+                    (message(&status).contains(word) == there).then_some(())
+                })
+                .await;
+        }
+    };
+    said("not proven again now", true).await;
+    // Longer than the patience.
+    world.until_calls(Call::RegistryToken, 3).await;
+    said("not proven again now", true).await;
+    assert_eq!(login(&world.secrets(&one).get("acr-pull").await.unwrap()), before);
+    world.azure.clear_faults();
+    said("not proven again now", false).await;
+}
+
 #[tokio::test]
 async fn a_token_that_the_registry_voided_is_replaced_at_the_next_look() {
     let world = World::with_pull_secrets(often).await;

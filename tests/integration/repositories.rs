@@ -1,7 +1,9 @@
 //! Single repositories of a registry in ABAC mode.
 
+use acr_attach::api::Ownership;
+use acr_attach::domain::repositories::Repositories;
 use azure_sim::Model;
-use azure_sim::model::REPOSITORY_READER;
+use azure_sim::model::{DEFAULT_SUBSCRIPTION, REPOSITORY_READER};
 use serde_json::{Value, json};
 
 use crate::world::{World, message};
@@ -89,8 +91,70 @@ async fn a_registry_in_legacy_mode_knows_no_repositories() {
     let world = World::new().await;
     world.apply("a", only(&world, &["team-a/*"])).await;
     let status = world.until_reason("a", "Stalled", "InvalidSpec").await;
-    assert!(message(&status).contains("rbac-abac"), "{}", message(&status));
+    let text = message(&status);
+    // Whoever pulls and pushes by AcrPull and AcrPush comes before the switch.
+    let order = ["remove spec.repositories", "Writer", "az role assignment list", "az acr update"];
+    let places: Vec<_> = order.map(|it| text.find(it)).into();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{text}");
     assert_eq!(world.azure_writes(), 0);
     world.azure.update(abac);
     world.until_ready("a").await;
+}
+
+/// As many as the schema takes, all of that length.
+fn many(length: usize) -> Vec<String> {
+    (0..32).map(|n| format!("{n:02}{}", "a".repeat(length - 2))).collect()
+}
+
+#[tokio::test]
+async fn what_azure_would_refuse_for_its_length_is_never_sent_and_the_longest_is_taken() {
+    let world = World::with(abac, |_| {}).await;
+    let fits = |length: &usize| Repositories::new(many(*length)).unwrap().fit_a_condition().is_ok();
+    let longest = (3..=256).rev().find(fits).unwrap();
+    let only = |length: usize| {
+        let mut spec = world.spec();
+        spec["repositories"] = json!(many(length));
+        spec
+    };
+    world.apply("a", only(longest + 1)).await;
+    let status = world.until_reason("a", "Stalled", "InvalidSpec").await;
+    let text = message(&status);
+    assert!(text.contains("shorten the list") && text.contains("at most 8192"), "{text}");
+    assert_eq!(world.azure.journal().len(), 0);
+    world.apply("a", only(longest)).await;
+    world.until_ready("a").await;
+    assert!(condition(&world).unwrap().len() > 8192 - 32);
+}
+
+#[tokio::test]
+async fn a_narrower_role_of_a_stranger_is_no_obstacle_where_one_from_above_suffices() {
+    let world = World::with(
+        |azure| {
+            abac(azure);
+            let registry = azure.find_registry("contoso").unwrap().id();
+            let kubelet = azure.find_cluster("prod").unwrap().kubelet_identity.clone().unwrap();
+            let narrow = azure.assign_id(&kubelet.object_id, REPOSITORY_READER, &registry);
+            let narrow = azure.assignment_mut(&narrow).unwrap();
+            narrow.condition = Repositories::new(["team-x/app".to_owned()]).unwrap().condition();
+            narrow.condition_version = Some("2.0".into());
+            let above = format!("/subscriptions/{DEFAULT_SUBSCRIPTION}");
+            azure.assign_id(&kubelet.object_id, REPOSITORY_READER, &above);
+        },
+        |_| {},
+    )
+    .await;
+    world.apply("a", world.spec()).await;
+    let status = world.until_ready("a").await;
+    let [used] = &status.role_assignments.unwrap()[..] else { panic!("not one") };
+    assert_eq!(used.ownership, Ownership::Existing);
+    assert!(!used.id.contains("/registries/"), "{}", used.id);
+    assert_eq!(world.azure_writes(), 0);
+    // Without it, the stranger's is in the way.
+    world.azure.update(|azure| {
+        azure
+            .role_assignments
+            .retain(|it| it.role != REPOSITORY_READER || it.scope.contains("/registries/"));
+    });
+    world.until_reason("a", "Stalled", "NotOurs").await;
+    assert_eq!(world.azure_writes(), 0);
 }

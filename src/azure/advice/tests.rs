@@ -7,7 +7,7 @@ use crate::azure::error::Refusal;
 use crate::domain::message;
 use crate::domain::problem::Problem;
 
-const CODES: [&str; 14] = [
+const CODES: [&str; 18] = [
     "",
     "AuthorizationFailed",
     "InvalidAuthenticationTokenTenant",
@@ -21,6 +21,10 @@ const CODES: [&str; 14] = [
     "InvalidRoleAssignmentId",
     "InvalidResourceType",
     "ResourceNotFound",
+    "DenyAssignmentAuthorizationFailed",
+    "ReadOnlyDisabledSubscription",
+    "MissingSubscriptionRegistration",
+    "RoleAssignmentExists",
     "SomethingElse",
 ];
 const SUBJECTS: [Subject; 4] =
@@ -42,6 +46,7 @@ fn attempt(subject: Subject) -> Attempt {
         role: permission::ADMINISTRATOR,
         scope: None,
         principal: None,
+        is_there: false,
     }
 }
 

@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use uuid::Uuid;
 
 use super::InvalidName;
+use super::case::{folded, is_same};
 
 /// The Azure resource id of something in a resource group:
 /// `/subscriptions/S/resourceGroups/G/providers/NAMESPACE/TYPE/NAME`.
@@ -37,7 +38,7 @@ impl ResourceId {
             && groups.eq_ignore_ascii_case("resourceGroups")
             && providers.eq_ignore_ascii_case("providers")
             && format!("{namespace}/{kind}").eq_ignore_ascii_case(provider_type);
-        if !words || !is_segment(group) || !is_segment(name) {
+        if !words || !is_group(group) || !is_segment(name) {
             return Err(invalid());
         }
         Ok(Self {
@@ -72,17 +73,28 @@ impl ResourceId {
     }
 }
 
-/// What Azure allows in names of groups and resources, so that no id can leave its place in a URL.
-pub(super) fn is_segment(text: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.()".contains(c);
-    (1..=90).contains(&text.len())
+/// Whether it can be the name of a resource group: letters and digits of any script, and `-_.()`, at
+/// most 90 characters (learn.microsoft.com, "Naming rules and restrictions for Azure resources").
+/// The schema knows the classes of Unicode more exactly; what Azure itself writes is not judged anew.
+fn is_group(text: &str) -> bool {
+    is_made_of(text, char::is_alphanumeric)
+}
+
+/// What Azure allows in names of resources, so that no id can leave its place in a URL.
+fn is_segment(text: &str) -> bool {
+    is_made_of(text, |it| it.is_ascii_alphanumeric())
+}
+
+fn is_made_of(text: &str, letter: fn(char) -> bool) -> bool {
+    let allowed = |it: char| letter(it) || "-_.()".contains(it);
+    (1..=90).contains(&text.chars().count())
         && text.chars().all(allowed)
         && !text.trim_matches('.').is_empty()
 }
 
 impl PartialEq for ResourceId {
     fn eq(&self, other: &Self) -> bool {
-        self.text.eq_ignore_ascii_case(&other.text)
+        is_same(&self.text, &other.text)
     }
 }
 
@@ -90,7 +102,7 @@ impl Eq for ResourceId {}
 
 impl Hash for ResourceId {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.text.to_ascii_lowercase().hash(state);
+        folded(&self.text).hash(state);
     }
 }
 

@@ -50,7 +50,8 @@ impl Grant {
 /// | yes | one with our claim | – |
 /// | yes | one with claims of other attachments | `AddFinalizer`, `Join` |
 /// | yes | somebody else's, here or above, as wide as ours | – (it is used) |
-/// | yes | somebody else's, here, with another condition | blocked, `NotOurs` |
+/// | yes | one here that cannot be used or shared, and one above as wide as ours | – (the latter is used) |
+/// | yes | somebody else's, here, with another condition, and nothing above that suffices | blocked, `NotOurs` |
 /// | no, something else is | one with our claim | `Release` when its replacement has counted long enough |
 /// | nothing is | one with our claim | `Release`, `RemoveFinalizer` |
 /// | no | somebody else's | – |
@@ -113,22 +114,38 @@ enum Holding {
 }
 
 fn holding(grant: &Grant, owns: &Assignments) -> Result<Holding, Problem> {
-    let at_registry = |it: &&RoleAssignment| it.id.is_at(&grant.registry);
-    let same: Vec<_> = owns.found.iter().filter(|it| grant.is_of(it)).collect();
-    if let Some(ours) = same.iter().copied().filter(at_registry).find(|it| it.claims().is_some()) {
-        let claim = owns.claimed.as_ref().map(|(_, claim)| claim);
-        let changes = claim.map(|it| join(ours, grant, it)).transpose()?.flatten();
-        return Ok(match changes {
-            None => Holding::Held(ours.updated_on),
-            Some(_) => Holding::Joinable(ours.id.clone()),
-        });
+    let same = || owns.found.iter().filter(|it| grant.is_of(it));
+    // Azure keeps one per scope, principal and role; a list that lags behind may show two.
+    let here = same().filter(|it| it.id.is_at(&grant.registry));
+    let here = here.min_by_key(|it| it.claims().is_none());
+    let holding = here.map_or(Ok(Holding::Missing), |here| at_the_registry(here, grant, owns));
+    let suffices = |it: &&RoleAssignment| grant.is_given_by(it) && !it.id.is_at(&grant.registry);
+    match (holding, same().find(suffices)) {
+        (Err(_) | Ok(Holding::Missing), Some(above)) => Ok(Holding::Held(above.updated_on)),
+        (holding, _) => holding,
     }
-    let unsuited = |it: &&RoleAssignment| !grant.is_given_by(it);
-    if let Some(stranger) = same.iter().copied().filter(at_registry).find(unsuited) {
-        return Err(in_the_way(stranger, grant));
+}
+
+/// What the assignment of the role at the registry itself means for a grant.
+fn at_the_registry(
+    here: &RoleAssignment,
+    grant: &Grant,
+    owns: &Assignments,
+) -> Result<Holding, Problem> {
+    if here.claims().is_none() {
+        let given = grant.is_given_by(here);
+        return if given {
+            Ok(Holding::Held(here.updated_on))
+        } else {
+            Err(in_the_way(here, grant))
+        };
     }
-    let suiting = same.iter().find(|it| grant.is_given_by(it));
-    Ok(suiting.map_or(Holding::Missing, |it| Holding::Held(it.updated_on)))
+    let claim = owns.claimed.as_ref().map(|(_, claim)| claim);
+    let changes = claim.map(|it| join(here, grant, it)).transpose()?.flatten();
+    Ok(match changes {
+        None => Holding::Held(here.updated_on),
+        Some(_) => Holding::Joinable(here.id.clone()),
+    })
 }
 
 fn in_the_way(found: &RoleAssignment, grant: &Grant) -> Problem {

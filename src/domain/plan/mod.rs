@@ -132,6 +132,18 @@ pub enum Step {
     RemoveFinalizer(Finalizer),
 }
 
+impl Step {
+    /// The role assignment that bears our claim when the step is taken.
+    #[must_use]
+    pub fn assigned(&self) -> Option<AssignmentId> {
+        match self {
+            Self::Assign(grant) => Some(grant.assignment_id()),
+            Self::Join(id, _) => Some(id.clone()),
+            _ => None,
+        }
+    }
+}
+
 /// The steps, what is not due yet, and what cannot be done.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {

@@ -183,6 +183,28 @@ fn a_strangers_condition_blocks_at_the_registry_and_not_above() {
     assert_eq!(steps(&wants(&wanted), &owns(vec![stranger], false)), expected);
 }
 
+/// Whoever made what stands at the registry: a stranger, or attachments that want other repositories.
+#[test]
+fn what_suffices_from_above_is_used_whatever_stands_at_the_registry() {
+    let wanted = grant(1, Role::RepositoryReader);
+    let narrow = Grant { condition: Some("only some".into()), ..wanted.clone() };
+    let mut above = assignment(&wanted, "by hand", now());
+    above.id = above_the_registry();
+    for here in [assignment(&narrow, "by hand", now()), claimed(&narrow, &["other"])] {
+        for found in [[here.clone(), above.clone()], [above.clone(), here.clone()]] {
+            let owned = owns(found.into(), false);
+            let plan = plan(&wants(&wanted), &owned, now(), DELAY);
+            assert_eq!((plan.blocked, plan.roles), (None, vec![]));
+            assert_eq!(held_since(&wanted, &owned), Some(now()));
+        }
+        above.condition = Some("other".into());
+        let owned = owns(vec![here, above.clone()], false);
+        let blocked = plan(&wants(&wanted), &owned, now(), DELAY).blocked;
+        assert_eq!(blocked.unwrap().cause, Cause::NotOurs);
+        above.condition = None;
+    }
+}
+
 #[test]
 fn a_condition_that_somebody_put_on_our_assignment_is_taken_off_again() {
     let wanted = grant(1, Role::RepositoryReader);

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::domain::attachment::RegistryName;
-use crate::domain::names::{self, InvalidName, LoginServer};
+use crate::domain::names::{InvalidName, LoginServer, RegistryIdPrefix};
 use crate::domain::problem::{Cause, Problem};
 
 /// The registries that attachments may name: all of them, or those in a list.
@@ -13,8 +13,7 @@ pub struct AllowedRegistries(Option<Vec<Allowed>>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Allowed {
-    /// The start of a resource id, in whole segments, lower case.
-    Prefix(String),
+    Prefix(RegistryIdPrefix),
     LoginServer(LoginServer),
 }
 
@@ -60,7 +59,7 @@ impl FromStr for Allowed {
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         if text.starts_with('/') {
-            return names::registry_id_prefix(text).map(Self::Prefix);
+            return text.parse().map(Self::Prefix);
         }
         text.parse().map(Self::LoginServer)
     }
@@ -76,10 +75,7 @@ impl fmt::Display for AllowedRegistries {
 impl Allowed {
     fn means(&self, registry: &RegistryName) -> bool {
         match (self, registry) {
-            (Self::Prefix(prefix), RegistryName::Id(id)) => {
-                let id = id.as_str().to_ascii_lowercase();
-                id.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            }
+            (Self::Prefix(prefix), RegistryName::Id(id)) => prefix.is_start_of(id),
             (Self::LoginServer(allowed), RegistryName::LoginServer(server)) => allowed == server,
             _ => false,
         }
@@ -87,7 +83,7 @@ impl Allowed {
 
     fn as_str(&self) -> &str {
         match self {
-            Self::Prefix(prefix) => prefix,
+            Self::Prefix(prefix) => prefix.as_str(),
             Self::LoginServer(server) => server.as_str(),
         }
     }
@@ -117,6 +113,18 @@ mod tests {
         let policy: AllowedRegistries = setting.parse().unwrap();
         let registry = RegistryName::Id(registry.parse().unwrap());
         assert_eq!(policy.permit(&registry).is_ok(), allowed, "{setting}");
+    }
+
+    #[rstest::rstest]
+    #[case("Instruktører", true)]
+    #[case("INSTRUKTØRER", true)]
+    #[case("Instruktorer", false)]
+    fn letters_beyond_ascii_are_compared_as_azure_does(#[case] group: &str, #[case] allowed: bool) {
+        let policy: AllowedRegistries = format!("{S}/resourcegroups/{group}").parse().unwrap();
+        let id =
+            "resourceGroups/instruktører/providers/Microsoft.ContainerRegistry/registries/contoso";
+        let registry = RegistryName::Id(format!("{S}/{id}").parse().unwrap());
+        assert_eq!(policy.permit(&registry).is_ok(), allowed);
     }
 
     #[test]

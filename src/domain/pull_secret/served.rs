@@ -24,6 +24,8 @@ pub struct Served {
     pub overdue: Option<Problem>,
     /// What the registry said of the credential since it was written.
     pub proof: Option<Proof>,
+    /// Why the registry could not be asked again about a credential that it has accepted.
+    pub doubt: Option<Problem>,
 }
 
 /// What came of a pass, namespace by namespace.
@@ -71,7 +73,7 @@ impl Served {
         }
         failing.sort_by(|a, b| a.namespace.cmp(&b.namespace));
         failing.dedup_by(|a, b| a.namespace == b.namespace);
-        Self { wanted, secrets, failing, overdue, proof: None }
+        Self { wanted, secrets, failing, overdue, proof: None, doubt: None }
     }
 
     /// Whether what Ready speaks for holds: the namespaces that the spec names and that exist,
@@ -148,9 +150,12 @@ impl Served {
         let written = self.secrets.iter().filter_map(|it| it.proof).find(|it| *it != Proof::Proven);
         let doubt = self.proof.or(written).filter(|it| *it != Proof::Proven);
         let doubt = doubt.map(|it| format!("; {}", it.text()));
+        let unasked = self.doubt.iter().map(|it| {
+            format!("; accepted before, and serves until it ends; not proven again now: {it}")
+        });
         let by_arm = self.secrets.iter().any(|it| it.by_arm_audience);
         let remark = by_arm.then(|| format!("; {ARM_AUDIENCE}"));
-        std::iter::once(count).chain(absent).chain(doubt).chain(remark).collect()
+        std::iter::once(count).chain(absent).chain(doubt).chain(unasked).chain(remark).collect()
     }
 
     fn with_count(&self, problem: &Problem) -> Problem {

@@ -43,6 +43,7 @@ fn observed(held: bool) -> Observed {
             login_server: "contoso.azurecr.io".parse().unwrap(),
             mode: Some(RoleAssignmentMode::LegacyRegistryPermissions),
             provisioning_state: "Succeeded".into(),
+            takes_arm_tokens: true,
         }),
         cluster: None,
         principal: Some(principal),
@@ -84,8 +85,8 @@ fn lines(status: &RegistryAttachmentStatus) -> String {
 fn an_attached_registry_says_since_when() {
     let status = told(None, &observed(true), &Verdict::Attached, "2026-11-22T12:00:00Z");
     expect_test::expect![[r"
-        Ready=True Attached: contoso.azurecr.io can be pulled from: AcrPull is assigned to identity 22222222-2222-2222-2222-222222222222 since 2026-11-22T11:00:00Z; Azure may take 10 minutes to honour a new role
-        AccessGranted=True Attached: AcrPull is assigned to identity 22222222-2222-2222-2222-222222222222 since 2026-11-22T11:00:00Z; Azure may take 10 minutes to honour a new role
+        Ready=True Attached: AcrPull on contoso.azurecr.io is assigned to identity 22222222-2222-2222-2222-222222222222 since 2026-11-22T11:00:00Z; Azure may take 10 minutes to honour a new role
+        AccessGranted=True Attached: AcrPull on contoso.azurecr.io is assigned to identity 22222222-2222-2222-2222-222222222222 since 2026-11-22T11:00:00Z; Azure may take 10 minutes to honour a new role
     "]]
     .assert_eq(&lines(&status));
     let held = &status.role_assignments.unwrap()[0];
@@ -188,7 +189,7 @@ fn a_missed_look_leaves_the_conditions_and_a_lost_one_does_not() {
     expect_test::expect![[r"
         Ready=Unknown Unavailable: not known at the moment: no answer
         Reconciling=True Unavailable: not known at the moment: no answer
-        AccessGranted=True Attached: AcrPull is assigned to identity 22222222-2222-2222-2222-222222222222 since 2026-11-22T11:00:00Z; Azure may take 10 minutes to honour a new role
+        AccessGranted=True Attached: AcrPull on contoso.azurecr.io is assigned to identity 22222222-2222-2222-2222-222222222222 since 2026-11-22T11:00:00Z; Azure may take 10 minutes to honour a new role
     "]]
     .assert_eq(&lines(&lost));
 }
@@ -201,8 +202,8 @@ fn suspending_keeps_what_a_role_was_and_says_so_once() {
     };
     let suspended = suspend(&held);
     expect_test::expect![[r"
-        Ready=True Suspended: suspended: nothing is granted, removed or attached until spec.suspend is false; what held before was not checked since: contoso.azurecr.io can be pulled from: AcrPull is assigned to identity 22222222-2222-2222-2222-222222222222 since 2026-11-22T11:00:00Z; Azure may take 10 minutes to honour a new role
-        AccessGranted=True Attached: AcrPull is assigned to identity 22222222-2222-2222-2222-222222222222 since 2026-11-22T11:00:00Z; Azure may take 10 minutes to honour a new role
+        Ready=True Suspended: suspended: nothing is granted, removed or attached until spec.suspend is false; what held before was not checked since: AcrPull on contoso.azurecr.io is assigned to identity 22222222-2222-2222-2222-222222222222 since 2026-11-22T11:00:00Z; Azure may take 10 minutes to honour a new role
+        AccessGranted=True Attached: AcrPull on contoso.azurecr.io is assigned to identity 22222222-2222-2222-2222-222222222222 since 2026-11-22T11:00:00Z; Azure may take 10 minutes to honour a new role
     "]].assert_eq(&lines(&suspended));
     assert_eq!(suspend(&suspended), suspended);
     let fresh = told(None, &Observed::default(), &Verdict::Suspended, "2026-11-22T12:30:00Z");

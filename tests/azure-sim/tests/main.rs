@@ -9,6 +9,7 @@ mod delegation;
 mod direct;
 mod entra;
 mod faults;
+mod forbidden;
 mod gone;
 mod graph;
 mod id_case;

@@ -119,6 +119,9 @@ fn known(type_: ConditionType, report: &Report<'_>, before: &[Condition]) -> Opt
 /// Said where the role is chosen without knowing which one the registry honours.
 const MODE_IS_HIDDEN: &str = "; this cloud's api-versions do not tell the registry's mode, so that no other role is assigned or taken away: if it is in ABAC mode, assign Container Registry Repository Reader there by hand";
 
+/// Said where nodes may ask for the tokens that Microsoft's credential provider of v1.32 asks for.
+const NO_ARM_TOKENS: &str = "; the registry takes no tokens for Azure Resource Manager (azureADAuthenticationAsArmPolicy is disabled), so that nodes whose credential provider asks for these, as Microsoft's of v1.32 does, cannot pull";
+
 /// What holds, and what people should know beside it: what could not be done comes last.
 fn attached(observed: &Observed) -> String {
     let remark = observed.remark.as_ref().map(|it| format!("; {it}"));
@@ -151,7 +154,7 @@ fn holds(observed: &Observed) -> String {
     match &observed.holdings {
         Some(holdings) => {
             let doubts = observed.registry.as_ref().map_or_else(String::new, doubts);
-            format!("{server} can be pulled from: {}{doubts}", granted(holdings))
+            format!("{}{doubts}", granted(server, holdings))
         }
         None => format!("{server} can be pulled from"),
     }
@@ -159,19 +162,22 @@ fn holds(observed: &Observed) -> String {
 
 /// What Azure says about a registry, or does not, that people should know.
 fn doubts(registry: &Registry) -> String {
-    let mode = if registry.mode.is_none() { MODE_IS_HIDDEN } else { "" };
+    let hidden = if registry.mode.is_none() { MODE_IS_HIDDEN } else { "" };
+    let refused = if registry.takes_arm_tokens { "" } else { NO_ARM_TOKENS };
+    let doubts = format!("{hidden}{refused}");
     if registry.provisioning() != Provisioning::Undone {
-        return mode.to_owned();
+        return doubts;
     }
     let Registry { id, provisioning_state, .. } = registry;
     format!(
-        "{mode}; the registry's provisioningState is {provisioning_state}: its last change did not succeed, and what worked before should still work; to make it Succeeded, change it again (az acr update --name {})",
+        "{doubts}; the registry's provisioningState is {provisioning_state}: its last change did not succeed, and what worked before should still work; to make it Succeeded, change it again (az acr update --name {})",
         id.name()
     )
 }
 
-/// Says of each role who holds it since when, and that Azure may not honour it at once.
-fn granted(holdings: &Holdings) -> String {
+/// Says of each role who holds it since when, and that Azure may not honour it at once. That it is
+/// assigned is known, and not what a node makes of it.
+fn granted(server: &str, holdings: &Holdings) -> String {
     let parts: Vec<String> = holdings
         .grants
         .iter()
@@ -181,7 +187,7 @@ fn granted(holdings: &Holdings) -> String {
                 .created_on
                 .map_or_else(String::new, |it| format!(" since {}", it.strftime("%FT%TZ")));
             format!(
-                "{} is assigned to identity {}{since}; Azure may take 10 minutes to honour a new role",
+                "{} on {server} is assigned to identity {}{since}; Azure may take 10 minutes to honour a new role",
                 grant.role.name(),
                 grant.principal
             )

@@ -8,7 +8,7 @@ use crate::domain::pull_secret::Served;
 use crate::domain::status::{Report, seconds};
 use crate::domain::verdict::Verdict;
 
-use super::granted;
+use super::{granted, server};
 
 /// Whether every namespace that is to have the pull secret has it, and there is one.
 pub(super) fn pull_secrets_ready(report: &Report<'_>) -> Option<Fact> {
@@ -83,7 +83,12 @@ pub(super) fn access_granted(report: &Report<'_>) -> Option<Fact> {
     let type_ = ConditionType::AccessGranted;
     let holdings = report.observed.holdings.as_ref().filter(|it| !it.grants.is_empty())?;
     if holdings.are_complete() {
-        return Some(fact(type_, "True", Reason::Attached, &granted(holdings)));
+        return Some(fact(
+            type_,
+            "True",
+            Reason::Attached,
+            &granted(server(report.observed), holdings),
+        ));
     }
     let reason = match report.verdict {
         Verdict::Retrying(problem) | Verdict::Stalled(problem) | Verdict::Lost(problem) => {

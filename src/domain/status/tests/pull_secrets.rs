@@ -44,6 +44,7 @@ fn by_secret(failing: Option<Problem>, overdue: Option<Problem>) -> Observed {
             failing: failing.into_iter().collect(),
             overdue,
             proof: None,
+            doubt: None,
         }),
         ..Observed::default()
     }

@@ -14,7 +14,8 @@ impl Context<'_> {
     /// Checks that the caller may do `action` at `scope`.
     ///
     /// # Errors
-    /// 403 `AuthorizationFailed`, the same whether the role or its condition is missing.
+    /// 403 `AuthorizationFailed`, the same whether the role or its condition is missing; 403
+    /// `DenyAssignmentAuthorizationFailed` where a deny assignment takes away what a role gives.
     pub(super) fn authorize(&self, action: &str, scope: &str) -> Result<(), ArmError> {
         self.authorize_attempt(&Attempt { action, ..Attempt::default() }, scope, scope)
     }
@@ -28,11 +29,13 @@ impl Context<'_> {
         shown: &str,
     ) -> Result<(), ArmError> {
         let principal = &self.caller.principal;
-        let allowed = self.model.permits(principal, Plane::Control, attempt, scope);
-        if allowed {
-            return Ok(());
-        }
         let (client, object_id) = (&self.caller.client, &self.caller.principal);
+        if self.model.permits(principal, Plane::Control, attempt, scope) {
+            let denial = self.model.denial(principal, attempt.action, scope);
+            return denial.map_or(Ok(()), |it| {
+                Err(ArmError::denied((client, object_id), attempt.action, shown, it))
+            });
+        }
         Err(ArmError::authorization_failed(client, object_id, attempt.action, shown))
     }
 

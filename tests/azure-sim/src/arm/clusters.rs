@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     http::Reply,
-    model::{AgentPool, Cluster, scope::stable_guid},
+    model::{
+        AgentPool, Cluster,
+        scope::{is_same, stable_guid},
+    },
 };
 
 pub(super) const TYPE: &str = "Microsoft.ContainerService/managedClusters";
@@ -32,7 +35,7 @@ pub(super) fn get(context: &Context<'_>, wanted: &Resource) -> Result<Reply, Arm
         .model
         .clusters
         .iter()
-        .find(|it| it.name.eq_ignore_ascii_case(name) && it.id().eq_ignore_ascii_case(&id))
+        .find(|it| it.name.eq_ignore_ascii_case(name) && is_same(&it.id(), &id))
         .ok_or_else(|| ArmError::resource_not_found(TYPE, name, group))?;
     Ok(reply(context, json_of(context, cluster)))
 }

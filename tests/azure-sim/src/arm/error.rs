@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     http::{Reply, Request},
-    model::scope::dashless,
+    model::{DenyAssignment, scope::dashless},
 };
 
 /// An error of ARM or of a resource provider behind it.
@@ -120,6 +120,23 @@ impl ArmError {
              was recently granted, please refresh your credentials."
         );
         Self::new(StatusCode::FORBIDDEN, "AuthorizationFailed", message)
+    }
+
+    /// The text is that of Azure docs, `network-function-manager/delete-functions`, the code that of
+    /// `Azure/deployment-stacks` issue 123.
+    pub(crate) fn denied(
+        (client, object_id): (&str, &str),
+        action: &str,
+        scope: &str,
+        by: &DenyAssignment,
+    ) -> Self {
+        let message = format!(
+            "The client '{client}' with object id '{object_id}' has permission to perform action \
+             '{action}' on scope '{scope}'; however, the access is denied because of the deny \
+             assignment with name '{}' and Id '{}' at scope '{}'.",
+            by.name, by.id, by.scope
+        );
+        Self::new(StatusCode::FORBIDDEN, "DenyAssignmentAuthorizationFailed", message)
     }
 
     pub(crate) fn into_reply(self) -> Reply {

@@ -11,6 +11,7 @@ mod operation;
 mod paging;
 mod registries;
 mod role_assignments;
+mod subscriptions;
 mod throttle;
 mod versions;
 
@@ -62,6 +63,9 @@ fn respond(azure: &Azure, request: &Request) -> Result<Reply, ArmError> {
         azure.throttle().take(&model.settings, subscription, &caller.principal, kind)?;
     }
     versions::check(&model, &operation, request)?;
+    if let Some(known) = operation.subscription().and_then(|it| model.subscription(it)) {
+        subscriptions::check(known, &operation, request)?;
+    }
     let now = Timestamp::now();
     let mut context = Context { model: &mut model, request, caller: &caller, now };
     operation.run(&mut context)

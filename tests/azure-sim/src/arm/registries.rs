@@ -10,7 +10,10 @@ use super::{
     operation::{Container, Resource},
     paging,
 };
-use crate::{http::Reply, model::Registry};
+use crate::{
+    http::Reply,
+    model::{Registry, scope::is_same},
+};
 
 pub(super) const TYPE: &str = "Microsoft.ContainerRegistry/registries";
 const READ: &str = "Microsoft.ContainerRegistry/registries/read";
@@ -27,7 +30,7 @@ pub(super) fn get(context: &Context<'_>, wanted: &Resource) -> Result<Reply, Arm
         .model
         .registries
         .iter()
-        .find(|it| it.name.eq_ignore_ascii_case(name) && it.id().eq_ignore_ascii_case(&id))
+        .find(|it| it.name.eq_ignore_ascii_case(name) && is_same(&it.id(), &id))
         .ok_or_else(|| ArmError::resource_not_found(TYPE, name, group))?;
     Ok(reply(context, json_of(context, registry)))
 }

@@ -5,6 +5,7 @@
 
 mod add;
 mod assignments;
+mod deny;
 mod directory;
 mod kubelet_update;
 mod registries;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use add::Add;
 pub(crate) use assignments::Change;
 pub use assignments::{Lock, LockLevel, RoleAssignment};
+pub use deny::DenyAssignment;
 pub use directory::{
     APPLICATION_READ_ALL, ClientSecret, FederatedCredential, Principal, PrincipalType, Tenant,
     TokenIssuer,
@@ -89,6 +91,9 @@ pub struct Model {
     /// Resource locks.
     #[serde(default)]
     pub locks: Vec<Lock>,
+    /// Deny assignments, at any scope.
+    #[serde(default)]
+    pub deny_assignments: Vec<DenyAssignment>,
     /// Role assignments written through ARM, newest last; what lags are computed from.
     #[serde(skip)]
     pub(crate) changes: Vec<Change>,
@@ -104,6 +109,7 @@ impl Model {
                 subscription_id: DEFAULT_SUBSCRIPTION.into(),
                 tenant_id: tenant_id.into(),
                 display_name: "Simulated".into(),
+                ..Subscription::default()
             }],
             resource_groups: vec![ResourceGroup::new(DEFAULT_SUBSCRIPTION, DEFAULT_RESOURCE_GROUP)],
             ..Self::default()
@@ -129,9 +135,13 @@ impl Model {
 
     pub(crate) fn resource_group(&self, subscription: &str, name: &str) -> Option<&ResourceGroup> {
         self.resource_groups.iter().find(|it| {
-            it.subscription_id.eq_ignore_ascii_case(subscription)
-                && it.name.eq_ignore_ascii_case(name)
+            it.subscription_id.eq_ignore_ascii_case(subscription) && scope::is_same(&it.name, name)
         })
+    }
+
+    /// The subscription with this id, to change it.
+    pub fn subscription_mut(&mut self, id: &str) -> Option<&mut Subscription> {
+        self.subscriptions.iter_mut().find(|it| it.subscription_id.eq_ignore_ascii_case(id))
     }
 
     /// The principal with this object id.
@@ -149,14 +159,14 @@ impl Model {
     #[must_use]
     pub fn find_registry(&self, id_or_name: &str) -> Option<&Registry> {
         self.registries.iter().find(|it| {
-            it.id().eq_ignore_ascii_case(id_or_name) || it.name.eq_ignore_ascii_case(id_or_name)
+            scope::is_same(&it.id(), id_or_name) || it.name.eq_ignore_ascii_case(id_or_name)
         })
     }
 
     /// The registry with this resource id or name, to change it.
     pub fn registry_mut(&mut self, id_or_name: &str) -> Option<&mut Registry> {
         self.registries.iter_mut().find(|it| {
-            it.id().eq_ignore_ascii_case(id_or_name) || it.name.eq_ignore_ascii_case(id_or_name)
+            scope::is_same(&it.id(), id_or_name) || it.name.eq_ignore_ascii_case(id_or_name)
         })
     }
 
@@ -174,14 +184,14 @@ impl Model {
     #[must_use]
     pub fn find_cluster(&self, id_or_name: &str) -> Option<&Cluster> {
         self.clusters.iter().find(|it| {
-            it.id().eq_ignore_ascii_case(id_or_name) || it.name.eq_ignore_ascii_case(id_or_name)
+            scope::is_same(&it.id(), id_or_name) || it.name.eq_ignore_ascii_case(id_or_name)
         })
     }
 
     /// The cluster with this resource id or name, to change it.
     pub fn cluster_mut(&mut self, id_or_name: &str) -> Option<&mut Cluster> {
         self.clusters.iter_mut().find(|it| {
-            it.id().eq_ignore_ascii_case(id_or_name) || it.name.eq_ignore_ascii_case(id_or_name)
+            scope::is_same(&it.id(), id_or_name) || it.name.eq_ignore_ascii_case(id_or_name)
         })
     }
 

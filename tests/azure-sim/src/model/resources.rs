@@ -17,6 +17,13 @@ pub struct Subscription {
     /// A name for people.
     #[serde(default)]
     pub display_name: String,
+    /// Whether it is disabled: then it can be read, and nothing in it written.
+    #[serde(default)]
+    pub disabled: bool,
+    /// The namespaces of resource providers that it is not registered for, such as
+    /// `Microsoft.ContainerRegistry`.
+    #[serde(default)]
+    pub unregistered: Vec<String>,
 }
 
 /// A resource group.

@@ -1,18 +1,28 @@
-//! Scopes and resource ids: paths that ARM compares without regard to case.
+//! Scopes and resource ids: paths that ARM compares without regard to case, beyond ASCII too:
+//! names of resource groups may have any letters (Azure docs, `resource-name-rules`;
+//! azure-sdk-for-js issue 13247).
 
 use uuid::Uuid;
 
 /// Whether `scope` is `ancestor` or lies below it; `/` is above everything.
 pub(crate) fn is_within(scope: &str, ancestor: &str) -> bool {
-    let (scope, ancestor) = (scope.trim_end_matches('/'), ancestor.trim_end_matches('/'));
-    let Some(head) = scope.get(..ancestor.len()) else { return false };
-    head.eq_ignore_ascii_case(ancestor)
-        && matches!(scope.as_bytes().get(ancestor.len()), None | Some(b'/'))
+    let mut rest = scope.trim_end_matches('/').chars();
+    let mut ancestor = ancestor.trim_end_matches('/').chars();
+    ancestor.all(|wanted| rest.next().is_some_and(|it| is_same_letter(it, wanted)))
+        && matches!(rest.next(), None | Some('/'))
 }
 
 /// Whether both are the same scope.
 pub(crate) fn is_same(left: &str, right: &str) -> bool {
-    left.trim_end_matches('/').eq_ignore_ascii_case(right.trim_end_matches('/'))
+    let (left, right) = (left.trim_end_matches('/'), right.trim_end_matches('/'));
+    left.eq_ignore_ascii_case(right)
+        || left.chars().count() == right.chars().count() && is_within(left, right)
+}
+
+/// One letter against one, as .NET compares ordinally without regard to case.
+fn is_same_letter(left: char, right: char) -> bool {
+    left.eq_ignore_ascii_case(&right)
+        || !left.is_ascii() && !right.is_ascii() && left.to_uppercase().eq(right.to_uppercase())
 }
 
 /// The last segment of an id: a role definition's GUID, an assignment's name.
@@ -74,6 +84,15 @@ mod tests {
         for other in ["/subscriptions/s/resourceGroups/r", "/subscriptions/s2", &registry[1..]] {
             assert!(!is_within(registry, other), "{other}");
         }
+    }
+
+    #[test]
+    fn letters_beyond_ascii_have_a_case_too() {
+        let group = "/subscriptions/s/resourceGroups/Instruktører";
+        assert!(is_same(group, "/subscriptions/S/resourcegroups/INSTRUKTØRER/"));
+        assert!(is_within(&format!("{group}/providers/x"), &group.to_uppercase()));
+        assert!(!is_same(group, "/subscriptions/s/resourceGroups/Instruktorer"));
+        assert!(!is_same("/subscriptions/s/resourceGroups/ı", "/subscriptions/s/resourceGroups/I"));
     }
 
     #[test]

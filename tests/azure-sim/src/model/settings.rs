@@ -107,8 +107,8 @@ impl IdCase {
     pub(crate) fn of(self, id: &str) -> String {
         match self {
             Self::AsWritten => id.to_owned(),
-            Self::Lower => id.to_ascii_lowercase(),
-            Self::Upper => id.to_ascii_uppercase(),
+            Self::Lower => id.to_lowercase(),
+            Self::Upper => id.to_uppercase(),
         }
     }
 }

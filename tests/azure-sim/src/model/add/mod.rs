@@ -76,7 +76,7 @@ impl Model {
         self.subscriptions.push(Subscription {
             subscription_id: subscription_id.into(),
             tenant_id: tenant_id.into(),
-            display_name: String::new(),
+            ..Subscription::default()
         });
     }
 
