@@ -117,7 +117,8 @@ pub enum CredentialForm {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[x_kube(validation = ("has(self.names) || has(self.selector)", "give names, selector or both: selector {} means every namespace but the system's"))]
 pub struct NamespaceChoice {
-    /// Namespaces by name. Those that do not exist yet are served when they come. Example: `[shop]`.
+    /// Namespaces by name. Those that do not exist yet are served when they come. Default:
+    /// none. Example: `[shop]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 63)))]
     #[x_kube(
@@ -127,7 +128,7 @@ pub struct NamespaceChoice {
     pub names: Option<Vec<String>>,
 
     /// Namespaces by label. `{}` means all but kube-system, kube-public and kube-node-lease.
-    /// Example: `{matchLabels: {acr-pull: contoso}}`.
+    /// Default: none. Example: `{matchLabels: {acr-pull: contoso}}`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
     pub selector: Option<LabelSelector>,

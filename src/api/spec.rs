@@ -89,7 +89,7 @@ pub struct RegistryAttachmentSpec {
     pub repositories: Option<Vec<String>>,
 
     /// The pull secret: whose credential it holds and where it is written. Method `PullSecret`
-    /// needs it.
+    /// needs it. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_secret: Option<PullSecretSpec>,
 
@@ -113,7 +113,7 @@ pub struct RegistryAttachmentSpec {
 )]
 pub struct RegistrySpec {
     /// The Azure resource id of the registry, in any subscription of the cluster's tenant:
-    /// `az acr show --name contoso --query id`.
+    /// `az acr show --name contoso --query id`. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     #[x_kube(validation = (
@@ -124,13 +124,14 @@ pub struct RegistrySpec {
 
     /// The name of the registry, looked for in one subscription: `subscriptionId`, else the AKS
     /// cluster's, else the operator's (chart value `azure.subscriptionId`). The operator's identity
-    /// must be allowed to read that subscription. Example: `contoso`.
+    /// must be allowed to read that subscription. Default: none. Example: `contoso`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 50))]
     #[x_kube(validation = ("self.matches('^[a-zA-Z0-9]{5,50}$')", "name is the name of a registry: 5 to 50 letters and digits, without .azurecr.io"))]
     pub name: Option<String>,
 
-    /// The subscription in which `name` is looked for, a GUID. Default: see `name`.
+    /// The subscription in which `name` is looked for, a GUID: `az account show --query id`.
+    /// Default: see `name`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 36))]
     #[x_kube(validation = ("self.matches('^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')", "subscriptionId is a GUID"))]
@@ -138,7 +139,7 @@ pub struct RegistrySpec {
 
     /// The host that images are pulled from, for pull secrets: the operator then needs no rights in
     /// Azure. The operator must allow hosts outside the cloud's domain: chart value
-    /// `policy.loginServerSuffixes`. Example: `contoso.azurecr.io`.
+    /// `policy.loginServerSuffixes`. Default: none. Example: `contoso.azurecr.io`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     #[x_kube(validation = (
@@ -180,7 +181,7 @@ pub struct KubeletIdentitySpec {
 
     /// The object id of the identity, a GUID, where it cannot be read from the cluster. Of another
     /// cluster `az aks show --query identityProfile.kubeletidentity.objectId` prints it. It wins over
-    /// `clusterResourceId`.
+    /// `clusterResourceId`. Default: none; the cluster tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 36))]
     #[x_kube(validation = ("self.matches('^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$')", "principalId is the object id of the identity, a GUID"))]

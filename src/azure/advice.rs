@@ -127,7 +127,7 @@ fn by_code(code: &str, attempt: &Attempt) -> Option<String> {
         }
         "UnmatchedPrincipalType" | "InvalidPrincipalId" | "PrincipalTypeNotSupported" => PRINCIPAL,
         "RoleDefinitionDoesNotExist" => {
-            "Azure does not know that role there; a registry in ABAC mode needs Container Registry Repository Reader: where the cloud has no such role yet, switch the registry back (az acr update --role-assignment-mode rbac)"
+            "wait a few minutes; where the cloud has no role Container Registry Repository Reader yet, which a registry with repository permissions needs, switch the registry back (az acr update --role-assignment-mode rbac): Azure does not know that role there"
         }
         "RoleAssignmentUpdateNotPermitted" => return Some(taken(attempt)),
         "InvalidRoleAssignmentId" => "acr-attach has a fault; please report it",

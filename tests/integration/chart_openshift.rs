@@ -131,8 +131,8 @@ async fn restricted_v2_admits_the_pods_of_the_chart_and_of_the_component() {
             it.unwrap_or_else(|error| panic!("{way}: {error}"));
         }
     }
-    let mut kubectl = command("kubectl");
-    let overlay = said(kubectl.args(["kustomize", "deploy/overlays/openshift"]), "").await;
+    let overlay =
+        said(command("kubectl").args(["kustomize", "deploy/overlays/openshift"]), "").await;
     let all = judged(&world, &namespace, &objects(&overlay)).await;
     assert_eq!(all, [Ok(())]);
     for kind in ["ValidatingAdmissionPolicyBinding", "ValidatingAdmissionPolicy"] {

@@ -126,6 +126,21 @@ fn the_reference_tells_defaults_and_what_is_required() {
     }
 }
 
+/// What `kubectl explain` shows of it is all that some read.
+#[test]
+fn every_field_of_the_spec_tells_its_default_and_an_example() {
+    let of_kubernetes = |it: &&Field| it.path.contains("selector.");
+    for Field { path, is_required, schema } in fields("spec").iter().filter(|it| !of_kubernetes(it))
+    {
+        let text = schema["description"].as_str().unwrap();
+        assert!(*is_required || text.contains("efault"), "{path} tells no default: {text}");
+        let is_free = schema["enum"].is_null() && schema["type"] != "boolean";
+        let is_leaf = schema["properties"].is_null() && is_free;
+        let has_example = text.contains("Example: ") || text.contains("`az ");
+        assert!(!is_leaf || has_example, "{path} has no example: {text}");
+    }
+}
+
 #[test]
 fn the_reference_names_the_columns() {
     let definition = serde_json::to_value(crd()).unwrap();
@@ -157,12 +172,13 @@ fn the_reference_names_every_condition_and_every_reason() {
 }
 
 /// All but `Queued`, which waits as long as it is told to.
-const CAUSES: [Cause; 16] = [
+const CAUSES: [Cause; 17] = [
     Cause::InvalidSpec,
     Cause::Unsupported,
     Cause::NotAllowed,
     Cause::NotOurs,
     Cause::ExternallyManaged,
+    Cause::AdmissionDenied,
     Cause::Undetermined,
     Cause::AuthenticationFailed,
     Cause::AccessDenied,

@@ -117,7 +117,7 @@ fn known(type_: ConditionType, report: &Report<'_>, before: &[Condition]) -> Opt
 }
 
 /// Said where the role is chosen without knowing which one the registry honours.
-const MODE_IS_HIDDEN: &str = "; this cloud's api-versions do not tell the registry's mode, so that no other role is assigned or taken away: if it is in ABAC mode, assign Container Registry Repository Reader there by hand";
+const MODE_IS_HIDDEN: &str = "; this cloud's api-versions do not tell the registry's mode, so that no other role is assigned or taken away: if that is \"RBAC Registry + ABAC Repository Permissions\", assign Container Registry Repository Reader there by hand";
 
 /// Said where nodes may ask for the tokens that Microsoft's credential provider of v1.32 asks for.
 const NO_ARM_TOKENS: &str = "; the registry takes no tokens for Azure Resource Manager (azureADAuthenticationAsArmPolicy is disabled), so that nodes whose credential provider asks for these, as Microsoft's of v1.32 does, cannot pull";
