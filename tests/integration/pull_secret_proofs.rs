@@ -152,7 +152,8 @@ async fn a_token_that_the_registry_voided_is_replaced_at_the_next_look() {
 #[tokio::test]
 async fn a_busy_cluster_does_not_put_off_what_azure_asked_to_wait_for() {
     let world = World::with_pull_secrets(|_| {}).await;
-    world.azure.fault(Fault::throttled(Call::RegistryExchange, 3).once());
+    // Long enough to be seen on a busy machine.
+    world.azure.fault(Fault::throttled(Call::RegistryExchange, 20).once());
     let one = world.namespace_with("one", json!({"team": world.id})).await;
     let choice = json!({"names": [one], "selector": {"matchLabels": {"team": world.id}}});
     world.apply("a", world.pull_spec(&choice)).await;
