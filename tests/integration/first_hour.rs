@@ -40,6 +40,7 @@ fn shell(world: &World, text: &str) -> tokio::process::Command {
     command.args(["-c", text]).current_dir(root()).env_clear().kill_on_drop(true);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env("KUBECONFIG", world.cluster.admin_kubeconfig());
+    command.env("HOME", root().join("target/tools/home"));
     command.env("PATH", format!("{programs}:/usr/bin:/bin"));
     command
 }

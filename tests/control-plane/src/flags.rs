@@ -57,7 +57,7 @@ pub(crate) fn etcd(layout: &Layout, ports: Ports) -> Vec<String> {
     ]
 }
 
-/// The API server with RBAC, the admission plugins that are on by default, and one that OpenShift adds.
+/// The API server with RBAC, the admission plugins that are on by default, and one that `OpenShift` adds.
 pub(crate) fn api_server(layout: &Layout, ports: Ports, node: Option<&Node>) -> Vec<String> {
     let address = node::address(node);
     let mut flags = vec![
