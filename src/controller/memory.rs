@@ -266,6 +266,12 @@ impl Recollection {
         (valid && wait.is_positive()).then_some(wait)
     }
 
+    /// Whether Azure has asked to wait, and the user has asked for nothing else since.
+    #[must_use]
+    pub fn is_to_wait(&self, trigger: &Trigger, now: Timestamp) -> bool {
+        self.trigger == *trigger && now >= self.next.decided && now < self.next.not_before
+    }
+
     /// The newest status: the one we wrote, while the watch has not shown it yet.
     #[must_use]
     pub fn newest_status(&self, object: &RegistryAttachment) -> Option<RegistryAttachmentStatus> {

@@ -21,7 +21,9 @@ pub(super) fn occasion(
 ) -> Occasion {
     let Brought { trigger, before, .. } = by;
     match before {
-        _ if matches!(wake, Some(Wake::Place | Wake::Credential)) => Occasion::Look,
+        _ if wake == Some(Wake::Place) => Occasion::Look,
+        Some(it) if it.is_to_wait(trigger, now) => Occasion::Glance,
+        _ if wake == Some(Wake::Credential) => Occasion::Look,
         None if is_answered(object, trigger) => Occasion::Glance,
         Some(it) if it.known.look.too_early => Occasion::Look,
         Some(it) if it.trigger == *trigger && now < it.next.look => Occasion::Glance,

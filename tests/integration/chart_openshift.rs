@@ -1,4 +1,4 @@
-//! OpenShift gives pods their ids, from a range of each namespace, and under its constraint restricted-v2 refuses
+//! `OpenShift` gives pods their ids, from a range of each namespace, and under its constraint restricted-v2 refuses
 //! those that name others.
 
 use k8s_openapi::api::core::v1::Pod;
@@ -65,7 +65,7 @@ async fn an_id_that_the_user_has_set_stays() {
     assert_eq!(context["runAsNonRoot"], true);
 }
 
-/// What restricted-v2 asks of ids (MustRunAsRange for users, MustRunAs for fsGroup), for a namespace whose
+/// What restricted-v2 asks of ids (`MustRunAsRange` for users, `MustRunAs` for fsGroup), for a namespace whose
 /// annotation openshift.io/sa.scc.uid-range is 1000700000/10000. Pod Security restricted asks the rest.
 fn restricted(name: &str, namespace: &str) -> [Value; 2] {
     let api = format!("{GROUP}/v1");

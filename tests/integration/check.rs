@@ -1,8 +1,6 @@
 //! `acr-attach check` as a process, under the rights of `deploy/check`, through the proxy of a simulated Azure:
 //! what it says in each state, and how it ends.
 
-use std::time::Duration;
-
 use acr_attach::domain::repositories::Repositories;
 use azure_sim::model::{
     ACR_PULL, DEFAULT_TENANT, LegacyRoleCheck, NetworkDefaultAction, OutsideRights, Principal,
@@ -19,10 +17,10 @@ use tokio::process::Command;
 
 use super::chart::{find, objects, read};
 use super::chart_objects::{accept, pod_of};
-use crate::world::World;
 use crate::world::programs::{command, said};
 use crate::world::replica::program;
 use crate::world::secrets::{CLIENT_SECRET, SERVER, puller, with_puller};
+use crate::world::{World, in_time};
 
 const ACCOUNT: &str = "acr-attach-check";
 const TOKEN_USER: &str = "00000000-0000-0000-0000-000000000000";
@@ -163,8 +161,7 @@ impl Bench {
     }
 
     async fn outcome(&self, mut command: Command) -> Checked {
-        let output = tokio::time::timeout(Duration::from_secs(60), command.output()).await;
-        let output = output.unwrap().unwrap();
+        let output = in_time("the check to end", command.output()).await.unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
         for secret in [CLIENT_SECRET, WRONG, "eyJ"] {

@@ -5,7 +5,7 @@ use azure_sim::Call;
 use control_plane::audit::AuditEvent;
 use k8s_openapi::api::core::v1::{ResourceQuota, Secret, ServiceAccount};
 use kube::ResourceExt;
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use crate::world::secrets::login;
@@ -205,7 +205,7 @@ async fn a_quota_is_told_with_its_name_and_fails_its_namespace_alone() {
     let after = writes(&world, &one, "secrets");
     assert!(after <= before + 3, "{before} tries became {after}");
     // A request tries again at once.
-    quotas.delete("few-secrets", &Default::default()).await.unwrap();
+    quotas.delete("few-secrets", &DeleteParams::default()).await.unwrap();
     world
         .patch("a", json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "1"}}}))
         .await;

@@ -115,9 +115,10 @@ async fn both_see_what_becomes_of_an_attachment() {
     let world = World::new().await;
     let git = Git::of(&world).await;
     let refusal = Fault::error(Call::GetRegistry, 503, "ServiceUnavailable", "Try later.");
-    world.azure.fault(refusal.times(2));
+    world.azure.fault(refusal);
     world.apply("disturbed", world.spec()).await;
     world.until_reason("disturbed", "Reconciling", "Unavailable").await;
+    world.azure.clear_faults();
     world.until_ready("disturbed").await;
 
     world.apply("mended", impossible(&world)).await;

@@ -48,7 +48,12 @@ fn assign(azure: &mut Model, role: &str, condition: Option<&str>) {
 #[case(ExistsMessage::WithId)]
 #[tokio::test]
 async fn a_role_that_somebody_assigns_in_the_same_moment_is_used(#[case] wording: ExistsMessage) {
-    let world = World::with(|azure| azure.settings.exists_message = wording, |_| {}).await;
+    let world = World::with(
+        |azure| azure.settings.exists_message = wording,
+        // The conflict is told for longer than a resync of 2 s would let it.
+        |settings| settings.intervals.resync = SignedDuration::from_secs(30),
+    )
+    .await;
     meanwhile(&world, |azure| assign(azure, ACR_PULL, None)).await;
     let status = world.until_reason("a", "Reconciling", "Propagating").await;
     assert!(message(&status).contains("409 RoleAssignmentExists"), "{}", message(&status));

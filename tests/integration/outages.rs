@@ -64,9 +64,10 @@ async fn revoked_tokens_are_replaced() {
 #[tokio::test]
 async fn an_answer_that_is_no_answer_is_an_outage() {
     let world = World::new().await;
-    world.azure.fault(Fault::new(Call::GetRegistry, Effect::Garbage).once());
+    world.azure.fault(Fault::new(Call::GetRegistry, Effect::Garbage));
     world.apply("a", world.spec()).await;
     world.until_reason("a", "Reconciling", "Unavailable").await;
+    world.azure.clear_faults();
     world.until_ready("a").await;
     world.azure.fault(Fault::new(Call::ListRoleAssignments, Effect::Huge { bytes: 20 << 20 }));
     world.until_ready_is("a", "Unknown").await;

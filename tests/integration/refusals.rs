@@ -241,22 +241,18 @@ async fn what_the_message_gives_is_not_enough_for_other_roles() {
 
 /// An attachment whose operator may read the registry, and not what is assigned on it.
 async fn lists_refused(world: &World) -> RegistryAttachmentStatus {
-    world.azure.fault(
-        azure_sim::Fault::error(
-            Call::ListRoleAssignments,
-            403,
-            "AuthorizationFailed",
-            &format!(
-                "The client 'x' with object id '{}' does not have authorization.",
-                ids(world).0
-            ),
-        )
-        .once(),
-    );
     let (object_id, registry, _) = ids(world);
+    world.azure.fault(azure_sim::Fault::error(
+        Call::ListRoleAssignments,
+        403,
+        "AuthorizationFailed",
+        &format!("The client 'x' with object id '{object_id}' does not have authorization."),
+    ));
     world.azure.update(|azure| drop(azure.assign_id(&object_id, READER, &registry)));
     world.apply("a", world.spec()).await;
-    world.until_reason("a", "Ready", "AccessDenied").await
+    let status = world.until_reason("a", "Ready", "AccessDenied").await;
+    world.azure.clear_faults();
+    status
 }
 
 #[tokio::test]

@@ -213,7 +213,8 @@ impl World {
         }
         let journal = self.azure.journal();
         for it in journal.iter().rev().take(15).rev() {
-            lines.push(format!("{} {} {:?} {:?}", it.method, it.path, it.status, it.code));
+            let (time, answer) = (it.time, (it.status, &it.code));
+            lines.push(format!("{time} {} {} {answer:?}", it.method, it.path));
         }
         lines.join("\n")
     }
