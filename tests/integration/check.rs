@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use acr_attach::domain::repositories::Repositories;
 use azure_sim::model::{
-    ACR_PULL, DEFAULT_TENANT, LegacyRoleCheck, NetworkDefaultAction, OutsideRights, Principal,
-    REPOSITORY_READER, Registry, Repository, RoleAssignmentMode, Tag,
+    ACR_PULL, DEFAULT_TENANT, FirewallAnswer, LegacyRoleCheck, NetworkDefaultAction, OutsideRights,
+    Principal, REPOSITORY_READER, Registry, Repository, RoleAssignmentMode, Tag,
 };
 use azure_sim::{Call, Effect, Fault, Model};
 use base64::Engine as _;
@@ -39,7 +39,7 @@ async fn rendered(namespace: &str) -> Vec<Value> {
 /// An Azure with the service principal and image `app:v1`.
 fn with_image(azure: &mut Model) {
     with_puller(azure);
-    let tags = vec![Tag { name: "v1".into(), digest: None }];
+    let tags = vec![Tag { name: "v1".into(), ..Tag::default() }];
     registry(azure).repositories.push(Repository { name: "app".into(), tags });
 }
 
@@ -531,6 +531,7 @@ async fn a_firewall_and_what_is_no_registry_are_told_apart() {
     let bench = Bench::with(|azure| {
         registry(azure).network_rule_set.default_action = NetworkDefaultAction::Deny;
         azure.settings.client_address = Some("203.0.113.7".parse().unwrap());
+        azure.settings.firewall_answer = FirewallAnswer::Everywhere;
     })
     .await;
     let words = [
