@@ -15,6 +15,8 @@ NEEDED := $(filter-out $(addprefix $(BIN)/,$(notdir $(READY_MADE))),$(PROGRAMS))
 # Those that no folder of ready-made programs holds.
 CHART_PROGRAMS := $(addprefix $(BIN)/,helm helm-docs)
 JUDGES := $(addprefix $(BIN)/,gitops-flux gitops-argocd)
+# Judges how pull secrets are read, by the kubelet's own code.
+KEYRING := $(BIN)/keyring
 RECORDINGS := $(CURDIR)/target/gitops
 # Those that judge metrics, alerts and the dashboard; no folder of ready-made programs holds them.
 MONITORING := $(addprefix $(BIN)/,promtool prometheus)
@@ -33,7 +35,7 @@ CARGO_TEST := RUST_TEST_THREADS=8 cargo test --workspace --all-targets --quiet
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-tools: $(NEEDED) $(CHART_PROGRAMS) $(MONITORING) $(DEFINITIONS) ## Builds the real programs that are missing: etcd, the control plane, kubectl, helm, Prometheus
+tools: $(NEEDED) $(CHART_PROGRAMS) $(MONITORING) $(DEFINITIONS) $(KEYRING) ## Builds the real programs that are missing: etcd, the control plane, kubectl, helm, Prometheus
 	@echo "make tools: the programs are in $(BIN)$(if $(READY_MADE), and $(KUBEBUILDER_ASSETS))"
 
 $(BIN)/etcd: tests/tools/etcd/go.mod tests/tools/etcd/go.sum
@@ -45,6 +47,9 @@ $(BIN)/kube-%: tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum
 
 $(BIN)/kubectl: tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum
 	@tests/tools/build tests/tools/kubernetes k8s.io/kubernetes/cmd/kubectl $@
+
+$(KEYRING): tests/tools/kubernetes/go.mod tests/tools/kubernetes/go.sum $(wildcard tests/tools/kubernetes/keyring/*.go)
+	@tests/tools/build tests/tools/kubernetes ./keyring $@
 
 $(BIN)/helm: tests/tools/helm/go.mod tests/tools/helm/go.sum
 	@tests/tools/build tests/tools/helm helm.sh/helm/v4/cmd/helm $@

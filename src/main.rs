@@ -1,5 +1,6 @@
 //! The program: reads the environment, and ends with one sentence when it cannot start.
 
+use std::env::consts::ARCH;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -108,10 +109,10 @@ async fn uninstall_guard(selector: &str) -> Result<()> {
 /// Says what it found, and by the exit code where it ended.
 async fn check(arguments: CheckArguments) -> Result<ExitCode> {
     // What is no image of the registry is told before anybody is asked anything.
-    arguments.target("").map_err(|text| anyhow!(text))?;
+    arguments.target("", ARCH).map_err(|text| anyhow!(text))?;
     let http = http(arguments.ca_file.as_deref())?;
     let (kubernetes, namespace) = kubernetes().await?;
-    let target = arguments.target(&namespace).map_err(|text| anyhow!(text))?;
+    let target = arguments.target(&namespace, ARCH).map_err(|text| anyhow!(text))?;
     let proxy = proxy(target.registry.as_str())?;
     let kubelet_identity = arguments.kubelet_identity;
     let report = Check { target, kubelet_identity, http, proxy, kubernetes }.run().await;

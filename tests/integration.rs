@@ -38,7 +38,7 @@ mod chart_refusals;
 mod chart_sidecars;
 #[path = "integration/chart_values.rs"]
 mod chart_values;
-#[path = "integration/check.rs"]
+#[path = "integration/check/mod.rs"]
 mod check;
 #[path = "integration/clouds.rs"]
 mod clouds;
@@ -74,6 +74,8 @@ mod helm;
 mod image;
 #[path = "integration/in_the_way.rs"]
 mod in_the_way;
+#[path = "integration/kubelet.rs"]
+mod kubelet;
 #[path = "integration/liveness.rs"]
 mod liveness;
 #[path = "integration/logs.rs"]

@@ -16,6 +16,7 @@ use kube::Client;
 use uuid::Uuid;
 
 use crate::azure::{AUDIENCE, Cloud, claims};
+use crate::domain::check::challenge::challenge;
 use crate::domain::check::credential::{Answer, Found, Holder, Missing, NodeFault, Trial};
 use crate::domain::check::manifest::{manifest, not_named};
 use crate::domain::check::network::{self, Resolved};
@@ -55,12 +56,18 @@ impl Check {
     async fn steps(&self, report: &mut Report) -> ControlFlow<()> {
         let (target, proxy) = (&self.target, self.proxy.as_deref());
         report.add(network::name(target, self.resolved().await))?;
-        let registry = Registry { http: &self.http, server: &target.registry };
-        let answer = registry.challenge().await;
+        let answer = registry::challenge(&self.http, &target.registry).await;
         let connected = answer.as_ref().map(drop).or_else(|it| it.connection().map_or(Ok(()), Err));
         report.add(network::tls(target, proxy, connected))?;
-        let challenge = answer.as_ref().map_err(ToString::to_string);
-        report.add(network::challenge(target, challenge.as_ref().copied().map_err(|it| &**it)))?;
+        let answer = answer.as_ref().map_err(ToString::to_string);
+        let tokens = match challenge(target, answer.as_ref().copied().map_err(|it| &**it)) {
+            Ok((step, tokens)) => {
+                report.add(step)?;
+                tokens
+            }
+            Err(step) => return report.add(step),
+        };
+        let registry = Registry { http: &self.http, server: &target.registry, tokens };
         let (found, token) = match self.credentials(&registry).await {
             Ok(found) => found,
             Err(step) => return report.add(step),
@@ -98,10 +105,15 @@ impl Check {
         if tried.found.missing.iter().any(|it| matches!(it, Missing::Unreadable { .. })) {
             return Ok(tried.end());
         }
-        let logins = logins(&secrets, &target.registry, target.repository());
+        let logins = logins(&secrets, &target.name());
         let (nameless, logins): (Vec<_>, Vec<_>) =
             logins.into_iter().partition(|(_, it)| it.is_anonymous());
-        tried.found.missing.extend(nameless.iter().map(|(it, _)| Missing::NoUser((*it).into())));
+        for (secret, login) in &nameless {
+            let config = secrets.iter().find(|(name, _)| name == secret);
+            let helper = config.and_then(|(_, it)| it.helper());
+            let (secret, unread) = ((*secret).to_owned(), login.unread().or(helper));
+            tried.found.missing.push(Missing::NoUser { secret, unread });
+        }
         for (secret, login) in &logins {
             if tried.login(secret, login).await.is_break() {
                 return Ok(tried.end());
@@ -133,6 +145,10 @@ impl Check {
     async fn node_token(&self) -> Result<NodeToken, NodeFault> {
         // As its provider on the node does: an identity is shown to no other host.
         let cloud = Cloud::of(&self.target.registry).ok_or(NodeFault::OtherDomain)?;
+        let host = self.target.host();
+        if !host.ends_with(cloud.login_server_suffix()) {
+            return Err(NodeFault::OtherCase(host.to_owned()));
+        }
         let metadata = InstanceMetadata { http: &self.http, identity: self.kubelet_identity };
         metadata.token(&[AUDIENCE, cloud.arm()]).await
     }
@@ -151,13 +167,12 @@ impl Tried<'_> {
         (self.found, self.token)
     }
 
-    /// Breaks off where that works.
+    /// Breaks off where there is nothing more to try.
     async fn login(&mut self, secret: &str, login: &Login) -> ControlFlow<()> {
-        let Login { user, password } = login;
-        let holder = Holder::PullSecret { secret: secret.to_owned(), user: user.clone() };
-        let (mut answer, token) = self.access(Some((user, password.reveal()))).await;
+        let holder = Holder::PullSecret { secret: secret.to_owned(), user: login.user().into() };
+        let (mut answer, token) = self.access(Some(login)).await;
         if let Answer::Refused { ended, .. } = &mut answer {
-            *ended = end(password.reveal());
+            *ended = end(login.password.reveal());
         }
         self.note(holder, answer, token)
     }
@@ -167,7 +182,7 @@ impl Tried<'_> {
         let holder = Holder::NodeIdentity { object_id: node.object_id.clone() };
         match self.registry.exchange(node).await {
             Ok(refresh) => {
-                let (answer, token) = self.access(Some((TOKEN_USER, &refresh))).await;
+                let (answer, token) = self.access(Some(&Login::new(TOKEN_USER, &refresh))).await;
                 self.note(holder, answer, token)?;
                 ControlFlow::Continue(true)
             }
@@ -183,20 +198,22 @@ impl Tried<'_> {
         self.note(Holder::Nobody, answer, token)
     }
 
-    async fn access(&self, login: Option<(&str, &str)>) -> (Answer, Option<String>) {
+    async fn access(&self, login: Option<&Login>) -> (Answer, Option<String>) {
         self.registry.access(login, self.target.repository()).await
     }
 
     fn note(&mut self, holder: Holder, answer: Answer, token: Option<String>) -> ControlFlow<()> {
-        let works = answer.works();
+        // A firewall refuses every other credential too.
+        let is_last = answer.works() || matches!(answer, Answer::Denied(_));
         self.found.trials.push(Trial { holder, answer });
         self.token = token.unwrap_or_default();
-        if works { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if is_last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
 /// When a token has ended, if that is one and it has.
-fn end(password: &str) -> Option<Timestamp> {
-    let end = Timestamp::from_second(claims(password)?["exp"].as_i64()?).ok()?;
+fn end(password: &[u8]) -> Option<Timestamp> {
+    let token = std::str::from_utf8(password).ok()?;
+    let end = Timestamp::from_second(claims(token)?["exp"].as_i64()?).ok()?;
     (end <= Timestamp::now()).then_some(end)
 }

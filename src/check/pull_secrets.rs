@@ -9,7 +9,7 @@ use kube::api::Api;
 use super::http::innermost;
 use crate::domain::check::credential::Missing;
 use crate::domain::check::{PullSecretsOf, Step, StepName, Target, told};
-use crate::domain::docker_config::{DockerConfig, Form};
+use crate::domain::docker_config::DockerConfig;
 
 /// How long one call may take.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -80,23 +80,17 @@ impl PullSecrets<'_> {
         let found = found.map_err(|why| self.unread(&what, "secrets", name, &why))?;
         let secret = name.to_owned();
         let Some(found) = found else { return Ok(Err(Missing::NoSecret(secret))) };
-        let kind = found.type_.unwrap_or_default();
-        let Some(form) = Form::of(&kind) else {
-            return Ok(Err(Missing::OtherType { secret, found: kind }));
-        };
-        let data = found.data.unwrap_or_default().remove(form.key()).unwrap_or_default().0;
-        let config = if data.is_empty() {
-            Ok(DockerConfig::default())
-        } else {
-            DockerConfig::read(form, &data)
-        };
-        Ok(match config {
-            Err(reason) => Err(Missing::Unreadable { secret, reason }),
-            Ok(it) if it.is_for(&self.target.registry, self.target.repository()) => Ok(it),
-            Ok(it) => {
-                let places = it.places().map(str::to_owned).collect();
-                Err(Missing::NoEntry { secret, places })
-            }
+        let name = self.target.name();
+        Ok(match DockerConfig::of_secret(&found) {
+            None => Err(Missing::OtherType { secret, found: found.type_.unwrap_or_default() }),
+            Some(Err(reason)) => Err(Missing::Unreadable { secret, reason }),
+            Some(Ok(it)) if it.is_for(&name) => Ok(it),
+            Some(Ok(it)) => Err(Missing::NoEntry {
+                secret,
+                places: it.places().map(str::to_owned).collect(),
+                other_case: it.place_in_other_case(&name).map(str::to_owned),
+                helper: it.helper(),
+            }),
         })
     }
 

@@ -3,53 +3,62 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, WWW_AUTHENTICATE};
-use reqwest::{Client, Url};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use reqwest::{Client, Method, Url};
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::http::{Fault, send};
+use super::http::{self, Fault, send};
 use super::instance_metadata::NodeToken;
 use crate::azure::{Refusal, claims, form};
+use crate::domain::check::challenge::{Challenge, Denied, TokenService};
 use crate::domain::check::credential::Answer;
 use crate::domain::check::manifest::Manifest;
-use crate::domain::check::network::Challenge;
-use crate::domain::image::Image;
+use crate::domain::docker_config::Login;
+use crate::domain::image::{Image, Platform};
 use crate::domain::names::LoginServer;
 
 /// How long one request may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 /// What container runtimes take. A registry hides manifests of other kinds.
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+/// Those of them that list images by platform.
+const INDEXES: [&str; 2] = [
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+];
 
-/// A registry.
+/// What a registry answers without a credential.
+pub(super) async fn challenge(http: &Client, server: &LoginServer) -> Result<Challenge, Fault> {
+    let answer = send(http.get(format!("https://{server}/v2/")), DEADLINE).await?;
+    Ok(Challenge {
+        status: answer.status,
+        authenticate: answer.header(WWW_AUTHENTICATE.as_str()),
+        denied: denied(&answer),
+    })
+}
+
+/// A registry that says where it gives tokens.
 pub(super) struct Registry<'a> {
     pub http: &'a Client,
     pub server: &'a LoginServer,
+    pub tokens: TokenService,
 }
 
 impl Registry<'_> {
-    /// What it answers without a credential.
-    pub async fn challenge(&self) -> Result<Challenge, Fault> {
-        let answer = send(self.http.get(self.url("/v2/")), DEADLINE).await?;
-        let refusal = Refusal::of(answer.status, &answer.body);
-        Ok(Challenge {
-            status: answer.status,
-            authenticate: answer.header(WWW_AUTHENTICATE.as_str()),
-            address: refusal.address(),
-            code: refusal.code,
-        })
-    }
-
-    /// Exchanges a token of Entra for a refresh token, as the credential provider on the node does.
+    /// Exchanges a token of Entra for a refresh token, as the credential provider on the node does: at the host
+    /// that the registry sends to, for the service that it names (cloud-provider-azure,
+    /// `pkg/credentialprovider/azure_acr_helper.go`).
     pub async fn exchange(&self, node: &NodeToken) -> Result<String, Answer> {
         let fields = [
             ("grant_type", "access_token"),
-            ("service", self.server.as_str()),
+            ("service", &self.tokens.service),
             ("tenant", &node.tenant),
             ("access_token", &node.token),
         ];
-        let url = self.url("/oauth2/exchange");
-        let body = form(&Url::parse(&url).map_err(|it| no_answer(&it))?, &fields);
+        let url = Url::parse(&self.tokens.realm).and_then(|it| it.join("/oauth2/exchange"));
+        let url = url.map_err(|it| no_answer(&it))?;
+        let body = form(&url, &fields);
         let request = self.http.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         let answer = send(request.body(body), DEADLINE).await.map_err(|it| no_answer(&it))?;
         match answer.status {
@@ -57,7 +66,7 @@ impl Registry<'_> {
                 .text("refresh_token")
                 .ok_or_else(|| no_answer(&"there is no token in its answer")),
             401 => Err(Answer::NotExchanged),
-            status => Err(Answer::Other(status)),
+            _ => Err(other(&answer)),
         }
     }
 
@@ -65,7 +74,7 @@ impl Registry<'_> {
     /// repository or for nothing.
     pub async fn access(
         &self,
-        login: Option<(&str, &str)>,
+        login: Option<&Login>,
         repository: Option<&str>,
     ) -> (Answer, Option<String>) {
         match (self.token(login, repository).await, repository) {
@@ -85,15 +94,16 @@ impl Registry<'_> {
 
     async fn token(
         &self,
-        login: Option<(&str, &str)>,
+        login: Option<&Login>,
         repository: Option<&str>,
     ) -> Result<String, Answer> {
-        let mut query = vec![("service", self.server.to_string())];
+        let mut query = vec![("service", self.tokens.service.clone())];
         query.extend(repository.map(|it| ("scope", format!("repository:{it}:pull"))));
-        let url = Url::parse_with_params(&self.url("/oauth2/token"), query);
+        let url = Url::parse_with_params(&self.tokens.realm, query);
         let mut request = self.http.get(url.map_err(|it| no_answer(&it))?);
-        if let Some((user, password)) = login {
-            request = request.basic_auth(user, Some(password));
+        if let Some(login) = login {
+            // Base64 takes any bytes, and so do container runtimes.
+            request = request.header(AUTHORIZATION, login.basic());
         }
         let answer = send(request, DEADLINE).await.map_err(|it| no_answer(&it))?;
         match answer.status {
@@ -104,35 +114,77 @@ impl Registry<'_> {
             // it was sent.
             401 => Err(Answer::Refused {
                 ended: None,
+                flaw: login.and_then(Login::flaw),
                 wrong_secret: Refusal::of(401, &answer.body)
                     .message
                     .contains("Invalid clientid or client secret"),
             }),
-            status => Err(Answer::Other(status)),
+            _ => Err(other(&answer)),
         }
     }
 
-    /// Whether the image is there.
+    /// Whether the image is there, and for which platforms where there are several.
     pub async fn manifest(&self, image: &Image, token: &str) -> Manifest {
-        let Image { repository, reference } = image;
-        let url = self.url(&format!("/v2/{repository}/manifests/{reference}"));
-        let request = self.http.head(url).header(ACCEPT, MANIFESTS).bearer_auth(token);
-        match send(request, DEADLINE).await {
-            Ok(answer) if answer.status == 200 => {
-                Manifest::Found(answer.header("docker-content-digest"))
-            }
-            Ok(answer) => Manifest::Refused(answer.status),
-            Err(fault) => Manifest::NoAnswer(fault.to_string()),
-        }
+        self.found(image, token).await.unwrap_or_else(|it| it)
     }
 
-    fn url(&self, path: &str) -> String {
-        format!("https://{}{path}", self.server)
+    async fn found(&self, image: &Image, token: &str) -> Result<Manifest, Manifest> {
+        let head = self.ask(Method::HEAD, image, &image.reference, token).await?;
+        let digest = head.header("docker-content-digest");
+        let kind = head.header(CONTENT_TYPE.as_str()).unwrap_or_default();
+        if !kind.split(';').next().is_some_and(|it| INDEXES.contains(&it.trim())) {
+            return Ok(Manifest::Found(digest));
+        }
+        let reference = digest.as_ref().unwrap_or(&image.reference);
+        let index = self.ask(Method::GET, image, reference, token).await?;
+        let index: Index = serde_json::from_slice(&index.body)
+            .map_err(|_| Manifest::NoAnswer("its index cannot be read".to_owned()))?;
+        let platforms = index.manifests.into_iter().map(|it| it.platform).collect();
+        Ok(Manifest::Index { digest, platforms })
     }
+
+    async fn ask(
+        &self,
+        method: Method,
+        image: &Image,
+        reference: &str,
+        token: &str,
+    ) -> Result<http::Answer, Manifest> {
+        let url = format!("https://{}/v2/{}/manifests/{reference}", self.server, image.repository);
+        let request = self.http.request(method, url).header(ACCEPT, MANIFESTS).bearer_auth(token);
+        match send(request, DEADLINE).await {
+            Ok(answer) if answer.status == 200 => Ok(answer),
+            Ok(answer) => Err(Manifest::Refused(answer.status)),
+            Err(fault) => Err(Manifest::NoAnswer(fault.to_string())),
+        }
+    }
+}
+
+/// What is read of an index (OCI image specification, `image-index.md`).
+#[derive(Deserialize)]
+struct Index {
+    manifests: Vec<Described>,
+}
+
+#[derive(Deserialize)]
+struct Described {
+    platform: Option<Platform>,
 }
 
 fn no_answer(reason: &impl ToString) -> Answer {
     Answer::NoAnswer(reason.to_string())
+}
+
+/// An answer that says nothing of the credential.
+fn other(answer: &http::Answer) -> Answer {
+    denied(answer).map_or(Answer::Other(answer.status), Answer::Denied)
+}
+
+/// The firewall's refusal, if that is it.
+fn denied(answer: &http::Answer) -> Option<Denied> {
+    let refusal = Refusal::of(answer.status, &answer.body);
+    let is_firewall = answer.status == 403 && refusal.code == "DENIED";
+    is_firewall.then(|| Denied { address: refusal.address() })
 }
 
 /// Whether an access token lets pull from that repository.

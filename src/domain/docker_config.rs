@@ -1,24 +1,21 @@
 //! What a pull secret holds, and which of it the kubelet shows to which registry.
 //!
 //! The rules are those of the kubelet (kubernetes/kubernetes, pkg/credentialprovider, `config.go`,
-//! `keyring.go` and `secrets/secrets.go`; in its documentation: "Interpretation of config.json").
+//! `keyring.go` and `secrets/secrets.go`; in its documentation: "Interpretation of config.json"). The kubelet's own
+//! code judges them in tests/integration/kubelet.rs.
+
+mod json;
+mod login;
+mod place;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use k8s_openapi::api::core::v1::Secret;
 
-use super::names::LoginServer;
+use json::{Json, is_named};
+use place::Place;
 
-/// Padded or not, as the kubelet takes it.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+pub use login::{Flaw, Login, Password};
 
 /// The form of a pull secret, as its type says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,51 +47,15 @@ impl Form {
     }
 }
 
-/// A password. Its `Debug` does not show it.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
-
-impl Password {
-    /// The password itself, for whoever it is for.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Password {
-    fn from(text: String) -> Self {
-        Self(text)
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password")
-    }
-}
-
-/// User name and password.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Login {
-    /// The user name.
-    pub user: String,
-    /// The password.
-    pub password: Password,
-}
-
-impl Login {
-    /// Whether nothing is shown for it: without a user name containerd pulls as anybody, whatever the password
-    /// (containerd/containerd v2.4.2, `internal/cri/server/images/image_pull.go`, `ParseAuth`).
-    #[must_use]
-    pub fn is_anonymous(&self) -> bool {
-        self.user.is_empty()
-    }
-}
-
 /// The entries of one pull secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DockerConfig(Vec<Entry>);
+pub struct DockerConfig {
+    entries: Vec<Entry>,
+    /// What entries are for that the kubelet ignores, since their keys are no URLs.
+    ignored: Vec<Place>,
+    /// The key that names a program which has the credentials. The kubelet runs none.
+    helper: Option<&'static str>,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
@@ -102,120 +63,145 @@ struct Entry {
     login: Login,
 }
 
-/// What an entry is for: a host whose labels may be globs, and the start of a path.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place(String);
+/// The keys of a docker config that name programs.
+const HELPERS: [&str; 2] = ["credHelpers", "credsStore"];
+/// The keys of a docker config that are looked at.
+const CONFIG: [&str; 4] = ["auths", "HttpHeaders", HELPERS[0], HELPERS[1]];
 
 impl DockerConfig {
-    /// Reads the data of a pull secret.
+    /// Reads a pull secret. `None` for one that the kubelet passes over for its type.
+    #[must_use]
+    pub fn of_secret(secret: &Secret) -> Option<Result<Self, String>> {
+        let form = Form::of(secret.type_.as_deref()?)?;
+        let data = secret.data.as_ref().and_then(|it| it.get(form.key()));
+        Some(Self::read(form, data.map_or(&[], |it| &it.0)))
+    }
+
+    /// Reads the data of a pull secret. Without data it has no entries.
     ///
     /// # Errors
-    /// What is wrong with it and where, without a word of what is in it.
+    /// What is wrong with it and where, without a word of what is in it. The kubelet then gives up.
     pub fn read(form: Form, data: &[u8]) -> Result<Self, String> {
-        #[derive(Deserialize)]
-        struct Config {
-            auths: Option<BTreeMap<String, Option<WireEntry>>>,
+        if data.is_empty() {
+            return Ok(Self::default());
         }
-        let entries = match form {
-            Form::DockerConfigJson => parse::<Config>(data)?.auths.unwrap_or_default(),
-            Form::DockerCfg => parse(data)?,
-        };
-        let entry = |(key, entry): (String, Option<WireEntry>)| {
-            let login = entry.unwrap_or_default().login();
-            let place = Place::new(&key);
-            let login = login.map_err(|what| format!("the entry for {} {what}", place.0))?;
-            Ok(Entry { place, login })
-        };
-        Ok(Self(entries.into_iter().map(entry).collect::<Result<_, String>>()?))
+        let (all, entry): (&[&str], &[&str]) = (&[], &login::ENTRY);
+        match form {
+            Form::DockerCfg => {
+                let mut entries = BTreeMap::new();
+                merge(&mut entries, Json::read(data, &[all, entry])?, "it")?;
+                Ok(Self::of(entries))
+            }
+            Form::DockerConfigJson => Self::sections(Json::read(data, &[&CONFIG, all, entry])?),
+        }
     }
 
-    /// What its entries are for, in the order of the alphabet.
+    /// Reads what has entries below `auths`, and other keys beside it.
+    fn sections(json: Json) -> Result<Self, String> {
+        let (mut entries, mut helper) = (BTreeMap::new(), None);
+        for (key, value) in members(json, "it")?.unwrap_or_default() {
+            if is_named(&key, "auths") {
+                merge(&mut entries, value, &key)?;
+            } else if is_named(&key, "HttpHeaders") {
+                for (name, value) in members(value, &key)?.unwrap_or_default() {
+                    if !matches!(value, Json::Text(_) | Json::Null) {
+                        let kind = value.kind();
+                        return Err(format!("{key} has as {name} {kind}, where a text belongs"));
+                    }
+                }
+            } else {
+                helper = HELPERS.into_iter().find(|it| is_named(&key, it)).or(helper);
+            }
+        }
+        Ok(Self { helper, ..Self::of(entries) })
+    }
+
+    fn of(entries: BTreeMap<String, Login>) -> Self {
+        let mut config = Self::default();
+        for (key, login) in entries {
+            match Place::read(&key) {
+                Some(place) => config.entries.push(Entry { place, login }),
+                None => config.ignored.push(Place::of_ignored(&key)),
+            }
+        }
+        config
+    }
+
+    /// What its entries are for, in the order of the alphabet, and then those that the kubelet ignores.
     pub fn places(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|it| it.place.0.as_str())
+        let places = self.entries.iter().map(|it| &it.place);
+        places.chain(&self.ignored).map(Place::as_str)
     }
 
-    /// Whether it has an entry for that repository; without one, for all of the registry.
+    /// The key that names a program which has the credentials, if there is one. The kubelet runs none.
     #[must_use]
-    pub fn is_for(&self, server: &LoginServer, repository: Option<&str>) -> bool {
-        self.0.iter().any(|it| it.place.contains(server, repository))
+    pub fn helper(&self) -> Option<&'static str> {
+        self.helper
+    }
+
+    /// Whether it has an entry for an image, named by host and repository, or by host alone.
+    #[must_use]
+    pub fn is_for(&self, image: &str) -> bool {
+        self.entries.iter().any(|it| it.place.contains(image))
+    }
+
+    /// What an entry is for that would be for the image if capital letters were small ones.
+    #[must_use]
+    pub fn place_in_other_case(&self, image: &str) -> Option<&str> {
+        let found = self.entries.iter().find(|it| it.place.contains_but_for_case(image));
+        found.map(|it| it.place.as_str())
     }
 }
 
-/// What the kubelet shows to a registry for an image, in its order: entries for longer names first, then in the
-/// order of the Secrets. Each with the name of its Secret.
+/// What the kubelet shows to a registry for an image, named by host and repository or by host alone, in its order:
+/// entries for longer names first, then in the order of the Secrets. Each with the name of its Secret. Where
+/// several keys of one Secret mean the same, the kubelet's order among them is any.
 #[must_use]
-pub fn logins<'a>(
-    secrets: &'a [(String, DockerConfig)],
-    server: &LoginServer,
-    repository: Option<&str>,
-) -> Vec<(&'a str, &'a Login)> {
-    let all = secrets.iter().flat_map(|(name, config)| config.0.iter().map(move |it| (name, it)));
-    let mut found: Vec<_> = all.filter(|(_, it)| it.place.contains(server, repository)).collect();
+pub fn logins<'a>(secrets: &'a [(String, DockerConfig)], image: &str) -> Vec<(&'a str, &'a Login)> {
+    let all = || {
+        let entries = |(name, config): &'a (String, DockerConfig)| {
+            config.entries.iter().map(move |it| (name.as_str(), it))
+        };
+        secrets.iter().flat_map(entries)
+    };
+    let mut found: Vec<_> = all().filter(|(_, it)| it.place.contains(image)).collect();
+    if found.is_empty() && is_at_docker_hub(image) {
+        found = all().filter(|(_, it)| it.place.as_str() == "index.docker.io").collect();
+    }
     // Stable, and backwards: what is more specific comes before the start of it, and a name before a glob.
     found.sort_by(|(_, a), (_, b)| b.place.cmp(&a.place));
-    found.into_iter().map(|(name, it)| (name.as_str(), &it.login)).collect()
+    found.into_iter().map(|(name, it)| (name, &it.login)).collect()
 }
 
-impl Place {
-    fn new(key: &str) -> Self {
-        let scheme = |it| key.strip_prefix(it);
-        let text = scheme("https://").or_else(|| scheme("http://")).unwrap_or(key);
-        // The kubelet parses it as a URL and leaves out query, fragment and user.
-        let text = text.split(['?', '#']).next().unwrap_or_default();
-        let (host, path) = text.find('/').map_or((text, ""), |at| text.split_at(at));
-        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-        let version = ["/v1/", "/v2/"].iter().any(|it| path.starts_with(it));
-        let path = if version { &path[3..] } else { path };
-        Self(format!("{host}{}", if path == "/" { "" } else { path }))
-    }
+/// Whether the kubelet falls back to entries for Docker Hub: its own images, and hosts without a dot and a port.
+fn is_at_docker_hub(image: &str) -> bool {
+    let host = image.split_once('/').map(|(host, _)| host);
+    host.is_some_and(|it| it == "docker.io" || !it.contains(['.', ':']))
+}
 
-    fn contains(&self, server: &LoginServer, repository: Option<&str>) -> bool {
-        let (host, path) = self.0.find('/').map_or((&*self.0, ""), |at| self.0.split_at(at));
-        let (globs, labels) = (host.split('.'), server.as_str().split('.'));
-        let below = repository.map(|it| format!("/{it}")).unwrap_or_default();
-        globs.clone().count() == labels.clone().count()
-            && below.starts_with(path)
-            && globs.zip(labels).all(|(glob, label)| is_label(glob, label))
+/// Reads an object; `None` for null, which in Go is as if it had not been there.
+fn members(json: Json, what: &str) -> Result<Option<Vec<(String, Json)>>, String> {
+    match json {
+        Json::Null => Ok(None),
+        Json::Object(members) => Ok(Some(members)),
+        other => Err(format!("{what} is {}, where an object belongs", other.kind())),
     }
 }
 
-/// Whether a glob means that label of a host. Stars alone count: the kubelet ignores entries whose host is none
-/// of a URL, as with brackets and backslashes, and these fit no label here either.
-fn is_label(glob: &str, label: &str) -> bool {
-    let mut parts = glob.split('*');
-    let Some(rest) = parts.next().and_then(|first| label.strip_prefix(first)) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    // After a star the first place that fits leaves most for what follows.
-    let rest = parts.try_fold(rest, |rest, part| rest.split_once(part).map(|(_, rest)| rest));
-    rest.is_some_and(|rest| rest.ends_with(last))
-}
-
-#[derive(Default, Deserialize)]
-struct WireEntry {
-    username: Option<String>,
-    password: Option<String>,
-    auth: Option<String>,
-}
-
-impl WireEntry {
-    fn login(self) -> Result<Login, &'static str> {
-        let Some(auth) = self.auth.filter(|it| !it.is_empty()) else {
-            let password = self.password.unwrap_or_default().into();
-            return Ok(Login { user: self.username.unwrap_or_default(), password });
-        };
-        let auth: String = auth.chars().filter(|it| !matches!(it, '\r' | '\n')).collect();
-        let text = BASE64.decode(auth).ok().and_then(|it| String::from_utf8(it).ok());
-        let pair = text.as_deref().and_then(|it| it.split_once(':'));
-        let (user, password) = pair.ok_or("has an auth that is not base64 of user:password")?;
-        Ok(Login { user: user.to_owned(), password: password.to_owned().into() })
+/// Adds entries to those that are there. Of a key that stands twice the last counts, and null empties all.
+fn merge(entries: &mut BTreeMap<String, Login>, json: Json, what: &str) -> Result<(), String> {
+    let Some(members) = members(json, what)? else {
+        entries.clear();
+        return Ok(());
+    };
+    for (key, entry) in members {
+        let login = Login::read(&entry).map_err(|it| {
+            let place = Place::read(&key).unwrap_or_else(|| Place::of_ignored(&key));
+            format!("the entry for {place} {it}")
+        })?;
+        entries.insert(key, login);
     }
-}
-
-/// What does not fit may be a password, so that only the place of the mistake is told.
-fn parse<T: DeserializeOwned>(data: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(data).map_err(|error| {
-        format!("it is not what it should be at line {}, column {}", error.line(), error.column())
-    })
+    Ok(())
 }
 
 #[cfg(test)]

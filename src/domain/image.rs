@@ -1,12 +1,18 @@
-//! The image that somebody asks about.
+//! The image of a pod.
+
+mod platform;
 
 use std::fmt;
 
 use super::names::LoginServer;
+pub use platform::Platform;
 
-/// An image of a registry whose name is known.
+/// An image, as the kubelet reads its name (distribution/reference v0.6.0, `normalize.go` and `regexp.go`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
+    /// The registry's host as it is written, with its port if that is. Letters count in it: the kubelet compares
+    /// them with those of pull secrets.
+    pub host: String,
     /// The repository, such as `team/app`.
     pub repository: String,
     /// A tag, or a digest such as `sha256:…`.
@@ -14,36 +20,66 @@ pub struct Image {
 }
 
 impl Image {
-    /// Reads `REPOSITORY[:TAG][@DIGEST]`, with the registry's host before it or without. Without tag
-    /// and digest it is `latest`; beside a digest the tag says nothing (distribution, reference.md).
+    /// Reads `[HOST/]REPOSITORY[:TAG][@DIGEST]` as in a pod. Without a host it is Docker Hub's. Without tag and
+    /// digest it is `latest`; beside a digest the tag says nothing.
     ///
     /// # Errors
-    /// One sentence when it is not that, or names another registry.
-    pub fn parse(text: &str, registry: &LoginServer) -> Result<Self, String> {
-        let invalid = || {
-            format!(
-                "`{text}` is not an image such as team/app:v1, team/app@sha256:… or {registry}/team/app:v1"
-            )
+    /// One sentence when no pod can name it so.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let invalid =
+            || format!("`{text}` is not an image such as team/app:v1 or team/app@sha256:…");
+        let (host, rest) = match text.split_once('/') {
+            Some(("index.docker.io", rest)) => (DOCKER_HUB, rest),
+            Some((host, rest)) if is_meant_as_host(host) => (host, rest),
+            _ => (DOCKER_HUB, text),
         };
-        let name = match text.split_once('/') {
-            Some((host, rest)) if host.eq_ignore_ascii_case(registry.as_str()) => rest,
+        let (name, digest) =
+            rest.split_once('@').map_or((rest, None), |(name, digest)| (name, Some(digest)));
+        let (repository, tag) = name.split_once(':').unwrap_or((name, "latest"));
+        let is_id = text.len() == 64 && is_hex(text);
+        // What is no host may still be the start of a repository, and nothing is put before it.
+        let is_named = is_host(host) && is_repository(repository)
+            || is_repository(&format!("{host}/{repository}"));
+        if is_id || !is_named || !is_tag(tag) || !digest.is_none_or(is_digest) {
+            return Err(invalid());
+        }
+        let official = host == DOCKER_HUB && !repository.contains('/');
+        let repository = format!("{}{repository}", if official { "library/" } else { "" });
+        Ok(Self { host: host.to_owned(), repository, reference: digest.unwrap_or(tag).to_owned() })
+    }
+
+    /// Reads an image of that registry, with its host before it or without.
+    ///
+    /// # Errors
+    /// One sentence when it is none, or names another registry.
+    pub fn of(registry: &LoginServer, text: &str) -> Result<Self, String> {
+        let (host, rest) = match text.split_once('/') {
+            Some((host, rest)) if host.eq_ignore_ascii_case(registry.as_str()) => (host, rest),
             Some((host, _)) if is_other_registry(host) => {
                 return Err(format!("`{text}` is in another registry than {registry}"));
             }
-            _ => text,
+            _ => (registry.as_str(), text),
         };
-        let (name, digest) = match name.split_once('@') {
-            Some((name, digest)) => (name, Some(digest)),
-            None => (name, None),
-        };
-        let (repository, tag) = name.split_once(':').unwrap_or((name, "latest"));
-        let reference = digest.unwrap_or(tag);
-        let valid = is_repository(repository) && is_tag(tag) && digest.is_none_or(is_digest);
-        if !valid {
-            return Err(invalid());
-        }
-        Ok(Self { repository: repository.to_owned(), reference: reference.to_owned() })
+        Self::parse(&format!("{host}/{rest}")).map_err(|_| {
+            format!(
+                "`{text}` is not an image such as team/app:v1, team/app@sha256:… or {registry}/team/app:v1"
+            )
+        })
     }
+
+    /// Host and repository, by which the kubelet looks for a credential.
+    #[must_use]
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.host, self.repository)
+    }
+}
+
+/// The host of images that name none.
+const DOCKER_HUB: &str = "docker.io";
+
+/// Whether what comes before the first slash is a host, and not the start of a repository.
+fn is_meant_as_host(text: &str) -> bool {
+    text == "localhost" || text.contains(['.', ':']) || text.contains(char::is_uppercase)
 }
 
 /// A name that cannot be the start of a repository, or is not meant as one.
@@ -52,14 +88,31 @@ fn is_other_registry(host: &str) -> bool {
     host.contains(':') || SUFFIXES.iter().any(|it| host.to_ascii_lowercase().ends_with(it))
 }
 
-/// The names of the OCI distribution specification, nearly: none is a step upwards in a URL.
+/// Whether that is a host with or without a port.
+fn is_host(text: &str) -> bool {
+    let is_number = |it: &str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit());
+    let (name, port) = match text.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => (name, Some(port)),
+        _ => (text, None),
+    };
+    let is_label = |it: &str| {
+        !it.is_empty()
+            && !it.starts_with('-')
+            && !it.ends_with('-')
+            && it.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    let address = name.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let is_address =
+        |it: &str| !it.is_empty() && it.chars().all(|c| c.is_ascii_hexdigit() || c == ':');
+    port.is_none_or(is_number) && address.map_or_else(|| name.split('.').all(is_label), is_address)
+}
+
+/// Whether words of small letters and digits make it up, with a dot, one or two underscores or dashes between
+/// them.
 fn is_repository(text: &str) -> bool {
     let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let part = |it: &str| {
-        it.starts_with(word)
-            && it.ends_with(word)
-            && it.chars().all(|c| word(c) || "._-".contains(c))
-    };
+    let between = |it: &str| matches!(it, "" | "." | "_" | "__") || it.bytes().all(|it| it == b'-');
+    let part = |it: &str| it.starts_with(word) && it.ends_with(word) && it.split(word).all(between);
     text.len() <= 255 && text.split('/').all(part)
 }
 
@@ -70,21 +123,22 @@ fn is_tag(text: &str) -> bool {
         && text.chars().all(|c| word(c) || ".-".contains(c))
 }
 
-/// Whether that is the digest of a manifest.
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Whether that is the digest of a manifest (opencontainers/go-digest, `algorithm.go`).
 #[must_use]
 pub fn is_digest(text: &str) -> bool {
-    let hex = |it: &str| it.len() >= 32 && it.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'));
-    text.split_once(':').is_some_and(|(algorithm, digest)| {
-        !algorithm.is_empty()
-            && algorithm.chars().all(|c| c.is_ascii_alphanumeric() || "+._-".contains(c))
-            && hex(digest)
-    })
+    const ALGORITHMS: [(&str, usize); 3] = [("sha256", 64), ("sha384", 96), ("sha512", 128)];
+    let Some((algorithm, digest)) = text.split_once(':') else { return false };
+    ALGORITHMS.contains(&(algorithm, digest.len())) && is_hex(digest)
 }
 
 /// As it follows the registry's host.
 impl fmt::Display for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { repository, reference } = self;
+        let Self { repository, reference, .. } = self;
         let between = if reference.contains(':') { '@' } else { ':' };
         write!(f, "{repository}{between}{reference}")
     }
@@ -97,7 +151,7 @@ mod tests {
     const DIGEST: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
     fn parse(text: &str) -> Result<String, String> {
-        Image::parse(text, &"contoso.azurecr.io".parse().unwrap()).map(|it| it.to_string())
+        Image::of(&"contoso.azurecr.io".parse().unwrap(), text).map(|it| it.to_string())
     }
 
     #[rstest::rstest]

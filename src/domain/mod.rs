@@ -4,6 +4,7 @@
 //! the clock or the environment or writes a log line: `now` is an argument.
 
 pub mod attachment;
+pub mod bearer;
 pub mod check;
 pub mod claims;
 pub mod cluster;

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
 use crate::domain::check::{PullSecretsOf, Target};
-use crate::domain::image::Image;
+use crate::domain::image::{Image, Platform};
 use crate::domain::names::LoginServer;
 
 /// The flags of `acr-attach check`. Each has an environment twin.
@@ -44,6 +44,16 @@ pub struct CheckArguments {
     #[arg(long, env = "ACR_ATTACH_CHECK_KUBELET_IDENTITY", value_name = "ID")]
     pub kubelet_identity: Option<Uuid>,
 
+    /// What the nodes run that are to pull the image, such as linux/arm64; may be given several times. Without it,
+    /// what the check itself runs on.
+    #[arg(
+        long = "platform",
+        env = "ACR_ATTACH_CHECK_PLATFORMS",
+        value_name = "OS/ARCHITECTURE",
+        value_delimiter = ','
+    )]
+    pub platforms: Vec<Platform>,
+
     /// How the report is printed.
     #[arg(long, env = "ACR_ATTACH_CHECK_OUTPUT", value_enum, default_value = "text")]
     pub output: Output,
@@ -63,18 +73,24 @@ pub enum Output {
 }
 
 impl CheckArguments {
-    /// What is to be checked. `namespace` is that of the check's own service account.
+    /// What is to be checked. `namespace` is that of the check's own service account, `processor` Rust's name
+    /// for the one that it runs on.
     ///
     /// # Errors
     /// One sentence when the image is none of the registry.
-    pub fn target(&self, namespace: &str) -> Result<Target, String> {
-        let Self { registry, image, service_account, pull_secrets, .. } = self;
+    pub fn target(&self, namespace: &str, processor: &str) -> Result<Target, String> {
+        let Self { registry, image, service_account, pull_secrets, platforms, .. } = self;
         let image = image.as_deref().filter(|it| !it.is_empty());
-        let image = image.map(|it| Image::parse(it, registry)).transpose();
+        let image = image.map(|it| Image::of(registry, it)).transpose();
         let named: Vec<_> = pull_secrets.iter().filter(|it| !it.is_empty()).cloned().collect();
         Ok(Target {
             registry: registry.clone(),
             image: image.map_err(|text| format!("{text} (--image)"))?,
+            platforms: if platforms.is_empty() {
+                vec![Platform::linux(processor)]
+            } else {
+                platforms.clone()
+            },
             namespace: self.namespace.clone().unwrap_or_else(|| namespace.to_owned()),
             pull_secrets: if named.is_empty() {
                 PullSecretsOf::ServiceAccount(service_account.clone())

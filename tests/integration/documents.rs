@@ -371,10 +371,12 @@ fn the_page_on_the_check_shows_the_json_as_it_is() {
     let (_, example) = page.split_once("```json\n").unwrap();
     let (example, _) = example.split_once("```").unwrap();
     let registry = "contoso.azurecr.io".parse().unwrap();
-    let image = Image::parse("team/app:v1", &registry).unwrap();
+    let image = Image::of(&registry, "team/app:v1").unwrap();
     let pull_secrets = PullSecretsOf::ServiceAccount("default".to_owned());
     let namespace = "apps".to_owned();
-    let target = Target { registry, image: Some(image.clone()), namespace, pull_secrets };
+    let platforms = Vec::new();
+    let target =
+        Target { registry, image: Some(image.clone()), platforms, namespace, pull_secrets };
     let mut report = Report::new(target.clone());
     let object_id = "0b000000-0000-4000-8000-000000000001".to_owned();
     report.works(Some(Holder::NodeIdentity { object_id }));

@@ -2,7 +2,7 @@
 
 use acr_attach::domain::policy::AllowedNames;
 use azure_sim::Call;
-use azure_sim::model::NetworkDefaultAction;
+use azure_sim::model::{FirewallAnswer, NetworkDefaultAction};
 use jiff::SignedDuration;
 use serde_json::json;
 
@@ -43,10 +43,16 @@ async fn first_come_keeps_a_name_and_the_other_recovers_by_itself() {
     world.until_ready("b").await;
 }
 
+#[rstest::rstest]
+#[case(FirewallAnswer::AfterChallenge)]
+#[case(FirewallAnswer::Everywhere)]
 #[tokio::test]
-async fn a_firewall_is_told_with_our_address_and_lets_client_secrets_through() {
+async fn a_firewall_is_told_with_our_address_and_lets_client_secrets_through(
+    #[case] firewall_answer: FirewallAnswer,
+) {
     let world = World::with_pull_secrets(|_| {}).await;
     world.azure.update(|azure| {
+        azure.settings.firewall_answer = firewall_answer;
         azure.settings.client_address = Some("203.0.113.7".parse().unwrap());
         let id = azure.find_registry("contoso").unwrap().id();
         let registry = azure.registry_mut(&id).unwrap();

@@ -264,3 +264,21 @@ async fn a_namespace_that_is_being_deleted_is_said_and_blocks_nothing() {
     let params = kube::api::PatchParams::default();
     world.secrets(&two).patch("stays", &params, &patch).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_regional_endpoint_is_asked_for_the_service_that_it_names() {
+    const REGIONAL: &str = "contoso.westeurope.geo.azurecr.io";
+    let world = World::with_pull_secrets(|_| {}).await;
+    world.azure.update(|azure| {
+        azure.registry_mut("contoso").unwrap().regional_endpoints = vec![REGIONAL.into()];
+    });
+    let one = world.namespace_with("one", json!({})).await;
+    let mut spec = world.pull_spec(&json!({"names": [one]}));
+    spec["registry"] = json!({"loginServer": REGIONAL});
+    for credential in ["RegistryToken", "ClientSecret"] {
+        spec["pullSecret"]["credential"] = credential.into();
+        world.apply("a", spec.clone()).await;
+        world.until_ready("a").await;
+    }
+    assert_eq!(world.calls(Call::RegistryPing), 1, "its name is asked for once");
+}

@@ -20,7 +20,7 @@ const NEW_SECRET: &str = "marker-second-client-secret-of-the-puller";
 fn with_image(azure: &mut Model) {
     azure.settings.token_lifetimes.registry_refresh = LIFE;
     let id = azure.find_registry("contoso").unwrap().id();
-    let tags = vec![Tag { name: TAG.into(), digest: None }];
+    let tags = vec![Tag { name: TAG.into(), ..Tag::default() }];
     let repository = Repository { name: REPOSITORY.into(), tags };
     azure.registry_mut(&id).unwrap().repositories.push(repository);
 }

@@ -1,6 +1,7 @@
 //! A registry's own endpoints: a credential is exchanged there, and proven
 //! (Azure/acr, docs/AAD-OAuth.md and docs/Token-BasicAuth.md).
 
+mod challenge;
 mod sign_in;
 mod wire;
 
@@ -43,6 +44,8 @@ pub(super) struct Registries {
     /// Tenants that do not know the audience of registries.
     strange_tenants: Mutex<Vec<String>>,
     places: Mutex<HashMap<LoginServer, Arc<Semaphore>>>,
+    /// What registries call themselves in their challenges.
+    services: Mutex<HashMap<LoginServer, String>>,
 }
 
 /// What a pull secret holds. Its `Debug` shows no password.
@@ -84,8 +87,8 @@ impl Registries {
         let policies = (Vec::new(), Vec::new());
         let pipeline =
             Pipeline::new(Some(name), Some(version), options.clone(), policies.0, policies.1, None);
-        let (strange_tenants, places) = (Mutex::default(), Mutex::default());
-        Self { cloud, options, pipeline, audience, strange_tenants, places }
+        let (strange_tenants, places, services) = <_>::default();
+        Self { cloud, options, pipeline, audience, strange_tenants, places, services }
     }
 
     pub(super) fn session(
@@ -123,13 +126,13 @@ impl RegistrySession {
         }
         let (token, by_arm_audience) = self.sign_in(principal).await?;
         let attempt = self.attempt("getting a token from registry");
-        let server = self.server.as_str();
+        let service = self.service(&attempt).await?;
         let url = self.url(&attempt, "/oauth2/exchange")?;
         let form = form(
             &url,
             &[
                 ("grant_type", "access_token"),
-                ("service", server),
+                ("service", &service),
                 ("tenant", &principal.tenant),
                 ("access_token", token.secret()),
             ],
@@ -215,8 +218,9 @@ impl RegistrySession {
             access_token: String,
         }
         let attempt = self.attempt("asking for access to registry");
+        let service = self.service(&attempt).await?;
         let mut url = self.url(&attempt, "/oauth2/token")?;
-        url.query_pairs_mut().append_pair("service", self.server.as_str());
+        url.query_pairs_mut().append_pair("service", &service);
         if let Some(name) = repository {
             url.query_pairs_mut().append_pair("scope", &format!("repository:{name}:pull"));
         }

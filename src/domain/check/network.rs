@@ -1,4 +1,4 @@
-//! The way to the registry: its name, a connection, and whether a registry answers.
+//! The way to the registry: its name and a connection.
 
 use std::net::IpAddr;
 
@@ -36,8 +36,11 @@ fn unresolved(target: &Target, reason: &str) -> Step {
         StepName::Name,
         format!("{host} cannot be resolved: {reason}"),
         vec![
-            login_server(target),
-            "Where that is it, the cluster's DNS does not know it: for a private endpoint, link the zone privatelink.azurecr.io to the cluster's network".to_owned(),
+            target.login_server(),
+            format!(
+                "Where that is it, the cluster's DNS does not know it: for a private endpoint, link the zone privatelink.{} to the cluster's network",
+                target.domain()
+            ),
         ],
     )
 }
@@ -49,13 +52,6 @@ fn address(address: IpAddr) -> String {
         IpAddr::V6(it) => it.is_unique_local(),
     };
     if private { format!("{address} (private)") } else { address.to_string() }
-}
-
-fn login_server(target: &Target) -> String {
-    format!(
-        "Compare it with what az acr show --name {} --query loginServer prints",
-        target.registry_name()
-    )
 }
 
 /// Why there is no connection.
@@ -121,7 +117,7 @@ impl ConnectionFault {
             (Self::Proxy(_), _) => {
                 let connect =
                     "Where that is it, let the proxy connect there, or add the host to NO_PROXY";
-                return vec![login_server(target), connect.to_owned()];
+                return vec![target.login_server(), connect.to_owned()];
             }
             (Self::Refused | Self::TimedOut | Self::Other(_), Some(proxy)) => {
                 return vec![format!(
@@ -134,95 +130,4 @@ impl ConnectionFault {
         };
         vec![text.to_owned()]
     }
-}
-
-/// What came back for a request without a credential.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Challenge {
-    /// HTTP status.
-    pub status: u16,
-    /// The header `WWW-Authenticate`.
-    pub authenticate: Option<String>,
-    /// The first code of the error, such as `DENIED`.
-    pub code: String,
-    /// The address that a firewall says it does not admit.
-    pub address: Option<String>,
-}
-
-/// The step that finds out whether that is a registry, and lets us in.
-#[must_use]
-pub fn challenge(target: &Target, answer: Result<&Challenge, &str>) -> Step {
-    let host = &target.registry;
-    let failed =
-        |detail: String, advice: Vec<String>| Step::failed(StepName::Challenge, detail, advice);
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(reason) => {
-            return failed(format!("GET https://{host}/v2/: {}", told(reason)), vec![again()]);
-        }
-    };
-    let Challenge { status, authenticate, code, address } = answer;
-    match status {
-        401 => match realm(authenticate.as_deref().unwrap_or_default()) {
-            Some(realm) if is_at(&realm, target) => {
-                Step::ok(StepName::Challenge, format!("{host} asks for a token, as a registry does"))
-            }
-            Some(realm) => failed(
-                format!("{host} sends for tokens to {}, which no registry of Azure does, so that no credential is shown", told(&realm)),
-                vec![login_server(target)],
-            ),
-            None => failed(
-                format!("{host} answers 401 without saying where to get a token, which no registry does"),
-                vec![login_server(target)],
-            ),
-        },
-        403 if code == "DENIED" => firewall(target, address.as_deref()),
-        403 => failed(format!("{host} answers 403"), vec![
-            "It, or something on the way there, forbids the request: check the registry's network rules and the proxy".to_owned(),
-        ]),
-        429 | 500.. => failed(format!("{host} answers {status}"), vec![again()]),
-        _ => failed(
-            format!("{host} answers {status}, which no registry does"),
-            vec![login_server(target)],
-        ),
-    }
-}
-
-fn again() -> String {
-    "Run the check again; where it stays so, look at https://azure.status.microsoft".to_owned()
-}
-
-fn firewall(target: &Target, address: Option<&str>) -> Step {
-    let host = &target.registry;
-    let (whom, rule) = match address {
-        Some(it) => (format!("address {it}"), format!(" --ip-address {it}")),
-        None => {
-            ("this pod's address".to_owned(), " --ip-address <the cluster's address>".to_owned())
-        }
-    };
-    Step::failed(
-        StepName::Challenge,
-        format!("the firewall of {host} does not admit {whom} (403 DENIED)"),
-        vec![
-            format!(
-                "Admit it (az acr network-rule add --name {}{rule}), or give the cluster a private endpoint; no right and no credential helps here",
-                target.registry_name()
-            ),
-            "Nodes may leave the cluster by another address than pods".to_owned(),
-        ],
-    )
-}
-
-/// Where a Bearer challenge sends for tokens (RFC 6750 section 3; distribution, `token.md`).
-fn realm(authenticate: &str) -> Option<String> {
-    let (scheme, parameters) = authenticate.split_once(' ')?;
-    let (_, rest) = parameters.split_once("realm=\"")?;
-    let (realm, _) = rest.split_once('"')?;
-    scheme.eq_ignore_ascii_case("Bearer").then(|| realm.to_owned())
-}
-
-/// Whether that is the registry itself, where credentials may go.
-fn is_at(realm: &str, target: &Target) -> bool {
-    let at = format!("https://{}/", target.registry);
-    realm.get(..at.len()).is_some_and(|it| it.eq_ignore_ascii_case(&at))
 }

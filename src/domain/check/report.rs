@@ -127,6 +127,12 @@ impl Step {
         Self { exit_code: 1, ..Self::failed(step, detail, advice) }
     }
 
+    /// With the exit code of another step: what does not hold is what that one is about.
+    #[must_use]
+    pub fn exiting_as(self, step: StepName) -> Self {
+        Self { exit_code: step.exit_code(), ..self }
+    }
+
     /// One that was not taken.
     #[must_use]
     pub fn skipped(step: StepName, detail: impl Into<String>) -> Self {

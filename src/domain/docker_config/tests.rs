@@ -1,9 +1,14 @@
-//! What the kubelet makes of pull secrets.
+//! What is said of pull secrets. What the kubelet makes of them, its own code judges: tests/integration/kubelet.rs.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use super::*;
 
-fn server() -> LoginServer {
-    "contoso.azurecr.io".parse().unwrap()
+const IMAGE: &str = "contoso.azurecr.io/team/app";
+
+fn read(data: &str) -> Result<DockerConfig, String> {
+    DockerConfig::read(Form::DockerConfigJson, data.as_bytes())
 }
 
 fn config(entries: &[(&str, &str)]) -> DockerConfig {
@@ -11,139 +16,119 @@ fn config(entries: &[(&str, &str)]) -> DockerConfig {
         ((*place).to_owned(), serde_json::json!({"username": user, "password": "marker"}))
     };
     let auths: serde_json::Map<_, _> = entries.iter().map(entry).collect();
-    let data = serde_json::json!({ "auths": auths }).to_string();
-    DockerConfig::read(Form::DockerConfigJson, data.as_bytes()).unwrap()
-}
-
-#[rstest::rstest]
-#[case("contoso.azurecr.io", true)]
-#[case("https://contoso.azurecr.io", true)]
-#[case("http://contoso.azurecr.io/", true)]
-#[case("https://contoso.azurecr.io/v1/", true)]
-#[case("https://contoso.azurecr.io/v2/", true)]
-#[case("contoso.azurecr.io/v2/team", true)]
-#[case("contoso.azurecr.io/team", true)]
-#[case("contoso.azurecr.io/te", true)]
-#[case("contoso.azurecr.io/team/app", true)]
-#[case("contoso.azurecr.io/team/app/", false)]
-#[case("contoso.azurecr.io/other", false)]
-#[case("*.azurecr.io", true)]
-#[case("*.azurecr.*", true)]
-#[case("con*.azurecr.io", true)]
-#[case("*.azurecr.io/team", true)]
-#[case("**.azurecr.io", true)]
-#[case("c*t*o.azurecr.io", true)]
-#[case("contoso*.azurecr.io", true)]
-#[case("c*x*o.azurecr.io", false)]
-#[case("contos*oso.azurecr.io", false)]
-#[case("*.io", false)]
-#[case("*", false)]
-#[case("*.*.azurecr.io", false)]
-#[case("contos?.azurecr.io", false)]
-#[case("contoso.azurecr.io?x/other", true)]
-#[case("contoso.azurecr.io/te?other", true)]
-#[case("contoso.azurecr.io#x", true)]
-#[case("user:marker@contoso.azurecr.io", true)]
-#[case("[c]ontoso.azurecr.io", false)]
-#[case("c[a-z]ntoso.azurecr.io", false)]
-#[case("c[^a]ntoso.azurecr.io", false)]
-#[case("con\\toso.azurecr.io", false)]
-#[case("*^.azurecr.io", false)]
-#[case("contoso.azurecr.io/te*", false)]
-#[case("contoso.azurecr.io:443", false)]
-#[case("Contoso.azurecr.io", false)]
-#[case("fabrikam.azurecr.io", false)]
-#[case("", false)]
-fn an_entry_is_for_a_host_label_by_label_and_for_paths_that_begin_so(
-    #[case] place: &str,
-    #[case] expected: bool,
-) {
-    assert_eq!(config(&[(place, "u")]).is_for(&server(), Some("team/app")), expected, "{place}");
+    read(&serde_json::json!({ "auths": auths }).to_string()).unwrap()
 }
 
 #[test]
 fn what_an_entry_is_for_is_told_without_what_may_be_a_password() {
     let data = r#"{"auths":{"https://user:marker@contoso.azurecr.io/team?marker":{"auth":"x"}}}"#;
-    let told = DockerConfig::read(Form::DockerConfigJson, data.as_bytes()).unwrap_err();
+    let told = read(data).unwrap_err();
     assert!(told.starts_with("the entry for contoso.azurecr.io/team has an auth"), "{told}");
-    let config = config(&[("https://user:marker@contoso.azurecr.io/team?marker", "u")]);
-    assert_eq!(config.places().collect::<Vec<_>>(), ["contoso.azurecr.io/team"]);
+    let config = config(&[
+        ("https://user:marker@contoso.azurecr.io/team?marker", "u"),
+        ("user:marker@[c]ontoso.azurecr.io", "u"),
+    ]);
+    let places: Vec<_> = config.places().collect();
+    assert_eq!(places, ["contoso.azurecr.io/team", "[c]ontoso.azurecr.io"]);
 }
 
 #[test]
 fn many_stars_take_no_time() {
     let label = "a".repeat(63);
-    assert!(!is_label(&"*a".repeat(60), &label[..50]));
-    assert!(!is_label(&format!("{}b", "*a".repeat(30)), &label));
+    assert!(!place::is_label(&"*a".repeat(60), &label[..50]));
+    assert!(!place::is_label(&format!("{}b", "*a".repeat(30)), &label));
 }
 
 #[test]
 fn without_a_repository_only_entries_for_all_of_the_registry_count() {
-    assert!(config(&[("contoso.azurecr.io", "u")]).is_for(&server(), None));
-    assert!(!config(&[("contoso.azurecr.io/team", "u")]).is_for(&server(), None));
+    let server = "contoso.azurecr.io";
+    assert!(config(&[("contoso.azurecr.io", "u")]).is_for(server));
+    assert!(!config(&[("contoso.azurecr.io/team", "u")]).is_for(server));
+    let hub = [("one".to_owned(), config(&[("https://index.docker.io/v1/", "u")]))];
+    assert!(logins(&hub, server).is_empty());
 }
 
 #[test]
-fn what_is_more_specific_comes_first_and_else_the_order_of_the_secrets() {
+fn a_place_that_differs_by_capital_letters_is_found() {
+    let config = config(&[("fabrikam.azurecr.io", "u"), ("https://*.AzureCR.io/team", "u")]);
+    assert_eq!(config.place_in_other_case(IMAGE), Some("*.AzureCR.io/team"));
+    assert_eq!(config.place_in_other_case("contoso.azurecr.io/other"), None);
+    let image = "Fabrikam.azurecr.io/app";
+    assert_eq!(config.place_in_other_case(image), Some("fabrikam.azurecr.io"));
+}
+
+#[test]
+fn each_login_comes_with_its_secret() {
     let secrets = [
-        (
-            "one".to_owned(),
-            config(&[
-                ("*.azurecr.io", "glob"),
-                ("contoso.azurecr.io", "one"),
-                ("x.azurecr.io", "other"),
-            ]),
-        ),
-        (
-            "two".to_owned(),
-            config(&[("https://contoso.azurecr.io", "two"), ("contoso.azurecr.io/team", "team")]),
-        ),
+        ("one".to_owned(), config(&[("contoso.azurecr.io", "one")])),
+        ("two".to_owned(), config(&[("contoso.azurecr.io/team", "team")])),
     ];
-    let found = logins(&secrets, &server(), Some("team/app"));
-    let found: Vec<_> = found.into_iter().map(|(name, it)| (name, it.user.as_str())).collect();
-    assert_eq!(found, [("two", "team"), ("one", "one"), ("two", "two"), ("one", "glob")]);
+    let found: Vec<_> = logins(&secrets, IMAGE).into_iter().map(|(it, _)| it).collect();
+    assert_eq!(found, ["two", "one"]);
 }
 
 #[rstest::rstest]
-// user:pass:word, padded and not, alone and beside other words.
-#[case(r#"{"auth":"dXNlcjpwYXNzOndvcmQ="}"#)]
-#[case(r#"{"auth":"dXNlcjpwYXNzOndvcmQ"}"#)]
-#[case(r#"{"username":"x","password":"y","auth":"dXNlcjpwYXNzOndvcmQ=","email":"z"}"#)]
-#[case(r#"{"username":"user","password":"pass:word"}"#)]
-#[case(r#"{"username":"user","password":"pass:word","auth":""}"#)]
-fn both_ways_to_write_a_login_are_read(#[case] entry: &str) {
-    let both = [
-        (Form::DockerConfigJson, format!(r#"{{"auths":{{"contoso.azurecr.io":{entry}}}}}"#)),
-        (Form::DockerCfg, format!(r#"{{"contoso.azurecr.io":{entry}}}"#)),
-    ];
-    for (form, data) in both {
-        let secrets = [("one".to_owned(), DockerConfig::read(form, data.as_bytes()).unwrap())];
-        let [(_, login)] = logins(&secrets, &server(), None)[..] else { panic!("{data}") };
-        assert_eq!((&*login.user, login.password.reveal()), ("user", "pass:word"), "{data}");
-    }
-}
-
-#[rstest::rstest]
-#[case("marker", "line 1, column 1")]
-#[case(r#"{"auths":{"contoso.azurecr.io":"marker"}}"#, "line 1, column")]
-#[case(r#"{"auths":{"contoso.azurecr.io":{"auth":"marker"}}}"#, "the entry for contoso.azurecr.io")]
+#[case("marker", "no JSON at line 1, column 1")]
+#[case(
+    r#"{"auths":{"contoso.azurecr.io":"marker"}}"#,
+    "the entry for contoso.azurecr.io is a text"
+)]
+#[case(r#"{"auths":{"contoso.azurecr.io":{"email":5}}}"#, "has as email a number")]
+#[case(r#"{"auths":{"contoso.azurecr.io":{"auth":"marker!"}}}"#, "is not base64")]
 #[case(r#"{"auths":{"contoso.azurecr.io":{"auth":"bWFya2Vy"}}}"#, "base64 of user:password")]
+#[case(r#"{"auths":{"contoso.azurecr.io":{"auth":"YXBwOnNlY3JldA="}}}"#, "too few =")]
+#[case(r#"{"HttpHeaders":{"X-Retry":3}}"#, "HttpHeaders has as X-Retry a number")]
+#[case(r#"{"auths":[]}"#, "auths is a list")]
+#[case("[]", "it is a list")]
 fn what_cannot_be_read_is_told_without_its_content(#[case] data: &str, #[case] words: &str) {
-    let told = DockerConfig::read(Form::DockerConfigJson, data.as_bytes()).unwrap_err();
+    let told = read(data).unwrap_err();
     assert!(told.contains(words) && !told.contains("marker"), "{told}");
 }
 
 #[test]
-fn nothing_is_read_of_what_holds_nothing() {
-    for data in ["{}", r#"{"auths":null}"#, r#"{"auths":{},"credHelpers":{"a":"b"}}"#] {
-        let read = DockerConfig::read(Form::DockerConfigJson, data.as_bytes()).unwrap();
-        assert_eq!(read, DockerConfig::default(), "{data}");
+fn a_helper_is_told_where_there_is_one() {
+    for (data, helper) in [
+        (r#"{"auths":{},"credHelpers":{"a":"b"}}"#, Some("credHelpers")),
+        (r#"{"credsstore":"desktop"}"#, Some("credsStore")),
+        ("{}", None),
+    ] {
+        assert_eq!(read(data).unwrap().helper(), helper, "{data}");
     }
+}
+
+fn flaw(entry: &str) -> Option<Flaw> {
+    let data = format!(r#"{{"auths":{{"contoso.azurecr.io":{entry}}}}}"#);
+    let secrets = [("one".to_owned(), read(&data).unwrap())];
+    logins(&secrets, IMAGE)[0].1.flaw()
+}
+
+#[rstest::rstest]
+#[case(b"app:secret", None)]
+#[case(b"app:secret\n", Some(Flaw::LineBreak))]
+#[case(b"app:secret\r\n", Some(Flaw::LineBreak))]
+#[case(b"a\0p\0p\0:\0s\0", Some(Flaw::Utf16))]
+#[case(b"\xef\xbb\xbfapp:secret", Some(Flaw::ByteOrderMark))]
+#[case(b"app:\xe5", Some(Flaw::NotUtf8))]
+#[case(b"app: secret", Some(Flaw::Space))]
+#[case(b"app\n:secret", Some(Flaw::Space))]
+fn characters_that_no_registry_takes_are_seen(#[case] pair: &[u8], #[case] expected: Option<Flaw>) {
+    assert_eq!(flaw(&format!(r#"{{"auth":"{}"}}"#, STANDARD.encode(pair))), expected);
+}
+
+#[rstest::rstest]
+#[case(r#"{"auth":"YXBwOg==","identitytoken":"x"}"#, Some(Flaw::Unread("identitytoken")))]
+#[case(r#"{"username":"app","registrytoken":"x"}"#, Some(Flaw::Unread("registrytoken")))]
+#[case(r#"{"auth":"YXBwOnNlY3JldA==","identitytoken":"x"}"#, None)]
+#[case(r#"{"auth":"YXBwOg=="}"#, None)]
+fn a_token_that_is_not_read_is_a_flaw_where_there_is_no_password(
+    #[case] entry: &str,
+    #[case] expected: Option<Flaw>,
+) {
+    assert_eq!(flaw(entry), expected);
 }
 
 #[test]
 fn a_password_is_not_shown() {
-    let config = config(&[("contoso.azurecr.io", "user")]);
-    let shown = format!("{config:?}");
-    assert!(shown.contains("user") && !shown.contains("marker"), "{shown}");
+    let shown = format!("{:?}", config(&[("contoso.azurecr.io", "user")]));
+    assert!(!shown.contains("marker"), "{shown}");
 }

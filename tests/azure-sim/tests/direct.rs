@@ -126,7 +126,8 @@ async fn the_firewall_sees_the_address_of_the_connection() {
             rule_set.ip_rules = rules.iter().map(|it| (*it).into()).collect();
         });
     };
-    let get = || answer(direct.client.get("https://contoso.azurecr.io/v2/"));
+    let token = "https://contoso.azurecr.io/oauth2/token?service=contoso.azurecr.io";
+    let get = || answer(direct.client.get(token));
     rules(NetworkDefaultAction::Deny, &["203.0.113.7"]);
     let error = get().await.unwrap().expect(403).json()["errors"][0].clone();
     assert_eq!(error["code"], "DENIED");

@@ -1,6 +1,7 @@
 //! What a pod does not have, or could not use, and what to do about it.
 
 use super::super::{PullSecretsOf, Target, told};
+use crate::domain::pull_secret::TOKEN_USER;
 
 /// Where the kubelet's identity is told.
 const ID: &str = "az aks show --query identityProfile.kubeletidentity.objectId, or status.kubeletIdentity.principalId of the attachment, tells it";
@@ -32,9 +33,18 @@ pub enum Missing {
         secret: String,
         /// What it has entries for.
         places: Vec<String>,
+        /// What it has an entry for that would do if capital letters were small ones.
+        other_case: Option<String>,
+        /// The key in it that names a program which has the credentials.
+        helper: Option<&'static str>,
     },
     /// A Secret whose entry for the registry has no user name, so that nothing is shown for it.
-    NoUser(String),
+    NoUser {
+        /// Its name.
+        secret: String,
+        /// The key in it that other clients take a credential from, and the kubelet does not read.
+        unread: Option<&'static str>,
+    },
     /// A Secret that would do by its name, and is not named.
     NotNamed(String),
     /// The name of the kubelet's identity: instance metadata chose one, which may be another.
@@ -48,6 +58,8 @@ pub enum Missing {
 pub enum NodeFault {
     /// Kubelets show it to Azure's registries alone.
     OtherDomain,
+    /// The image's host is written with capital letters where the kubelet asks for small ones.
+    OtherCase(String),
     /// Instance metadata cannot be asked from here.
     Unreachable(String),
     /// The node has no such identity, or none at all.
@@ -85,19 +97,30 @@ impl Missing {
                 named(secret, target),
                 told(reason)
             ),
-            Self::NoEntry { secret, places } => {
-                let places = match &places[..] {
-                    [] => "none at all".to_owned(),
-                    some => format!("only for {}", told(&some.join(", "))),
+            Self::NoEntry { secret, places, other_case, helper } => {
+                let only = match (&places[..], helper) {
+                    _ if other_case.is_some() => {
+                        format!(
+                            "only for {}: the kubelet tells capital letters from small ones",
+                            told(other_case.as_deref().unwrap_or_default())
+                        )
+                    }
+                    (_, Some(key)) => format!("and the kubelet runs no program that {key} names"),
+                    ([], None) => "none at all".to_owned(),
+                    (some, None) => format!("only for {}", told(&some.join(", "))),
                 };
-                let (secret, registry) = (named(secret, target), &target.registry);
-                format!("{secret} has no entry for {registry}, {places}")
+                format!("{} has no entry for {}, {only}", named(secret, target), target.host())
             }
-            Self::NoUser(secret) => format!(
-                "{} has an entry for {} without a user name, for which containerd shows nothing",
-                named(secret, target),
-                target.registry
-            ),
+            Self::NoUser { secret, unread } => {
+                let unread = unread.map_or_else(String::new, |key| {
+                    format!("; the kubelet does not read {key}, where docker looks for one")
+                });
+                format!(
+                    "{} has an entry for {} without a user name, for which containerd shows nothing{unread}",
+                    named(secret, target),
+                    target.host()
+                )
+            }
             Self::IdentityNotNamed => {
                 "instance metadata chose that identity, and --kubelet-identity names the kubelet's"
                     .to_owned()
@@ -127,10 +150,19 @@ impl Missing {
             Self::Unreadable { secret, .. } => format!(
                 "Make {secret} anew (kubectl create secret docker-registry {secret} --namespace {namespace} --docker-server {registry} …)"
             ),
+            Self::NoEntry { secret, other_case: Some(_), .. } => format!(
+                "Write the host in small letters, in the image of the pod and in Secret {secret}: {registry}"
+            ),
+            Self::NoEntry { secret, helper: Some(_), .. } => format!(
+                "Make Secret {secret} of user name and password (kubectl create secret docker-registry {secret} --namespace {namespace} --docker-server {registry} …), not of a docker client's config.json"
+            ),
             Self::NoEntry { secret, .. } => format!(
                 "Add an entry for {registry} to {secret}, or name another pull secret; a * in it stays between two dots of the host, and nothing else is a glob"
             ),
-            Self::NoUser(secret) => {
+            Self::NoUser { secret, unread: Some(_) } => format!(
+                "Put user name and password of the entry for {registry} into Secret {secret}: with a registry token, {TOKEN_USER} and that token"
+            ),
+            Self::NoUser { secret, .. } => {
                 format!("Put the user name of the entry for {registry} into Secret {secret}")
             }
             Self::IdentityNotNamed => {
@@ -165,6 +197,10 @@ impl NodeFault {
             Self::OtherDomain => {
                 "the node's identity is shown to Azure's registries alone".to_owned()
             }
+            Self::OtherCase(host) => format!(
+                "the node's identity is not asked for: the kubelet tells capital letters from small ones, and {} is written with some",
+                told(host)
+            ),
             Self::Unreachable(reason) => format!(
                 "the node's identity cannot be asked from this pod ({}), and may still be what the kubelet uses",
                 told(reason)
@@ -184,9 +220,14 @@ impl NodeFault {
     fn advice(&self) -> Option<String> {
         let text = match self {
             Self::OtherDomain => return None,
+            Self::OtherCase(_) => {
+                "Write the host of the pod's image in small letters".to_owned()
+            }
             Self::Unreachable(_) => "On a node in Azure, let the pod reach 169.254.169.254 without a proxy (NO_PROXY, network policies, restrictions of instance metadata), or ask from the node itself by az aks check-acr; on other nodes there is no such identity".to_owned(),
             Self::Unknown(None) => "Use a pull secret; an AKS cluster that has a service principal pulls as that one, which az aks check-acr can ask and a pod cannot".to_owned(),
-            Self::Unknown(Some(_)) => format!("Correct --kubelet-identity: {ID}"),
+            Self::Unknown(Some(_)) => format!(
+                "Compare --kubelet-identity with the kubelet's: {ID}. Where it is the same, it was taken from the nodes or deleted: az aks update --resource-group <group> --name <cluster>, without any other flag, puts it back where it still exists"
+            ),
             Self::Several => format!("Give the kubelet's by --kubelet-identity: {ID}"),
             Self::Answered(_) => "Run the check again; where it stays so, this is not Azure's instance metadata".to_owned(),
         };

@@ -1,8 +1,10 @@
 //! What a pod could show to the registry, in the order in which a kubelet tries it, and what the registry makes
 //! of it: pull secrets, then the node's identity, then nothing at all.
 
+mod flaw;
 mod missing;
 mod trial;
+mod user;
 
 pub use missing::{Missing, NodeFault};
 pub use trial::{Answer, Trial};
@@ -11,6 +13,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::challenge::{Denied, firewall};
 use super::{PullSecretsOf, Step, StepName, Target, told};
 use crate::domain::pull_secret::TOKEN_USER;
 
@@ -93,6 +96,9 @@ impl Found {
     /// The same where it has nothing, which may be enough.
     fn nothing(&self, target: &Target) -> Step {
         let registry = &target.registry;
+        if let Some(denied) = self.denied() {
+            return firewall(StepName::Credential, target, denied);
+        }
         let missing = self.missing.iter().map(|it| it.told(target));
         if self.works().is_some() {
             let text = format!("nobody's: {registry} lets anybody pull");
@@ -102,7 +108,9 @@ impl Found {
             Answer::Refused { .. } | Answer::NoRight => {
                 format!("{registry} lets nobody pull without a credential")
             }
-            other => format!("asked without a credential, {}", other.told(target)),
+            other => {
+                format!("asked without a credential, {}", other.told(&Holder::Nobody, target))
+            }
         });
         let reasons: Vec<_> = missing.chain(anonymous).collect();
         let without_image = target.image.is_none().then(|| {
@@ -119,10 +127,13 @@ impl Found {
     #[must_use]
     pub fn token(&self, target: &Target) -> Step {
         let refused = |it: &&Trial| !it.answer.works();
-        let told = |it: &Trial| format!("{}: {}", it.holder, it.answer.told(target));
+        let told = |it: &Trial| format!("{}: {}", it.holder, it.answer.told(&it.holder, target));
         if let Some(it) = self.trials.iter().find(|it| it.answer.works()) {
             let before = self.trials.iter().filter(refused).map(told);
             return Step::ok(StepName::Token, sentence(it.accepted(target), before));
+        }
+        if let Some(denied) = self.denied() {
+            return firewall(StepName::Token, target, denied);
         }
         let reasons: Vec<_> = self.shown().map(told).collect();
         let advice = self.shown().filter_map(|it| it.advice(target));
@@ -137,6 +148,14 @@ impl Found {
     fn besides(&self) -> impl Iterator<Item = &Missing> {
         let works = self.works().is_some();
         self.missing.iter().filter(move |it| it.is_odd() || !works)
+    }
+
+    /// The firewall's refusal, which says nothing of any credential.
+    fn denied(&self) -> Option<&Denied> {
+        self.trials.iter().find_map(|it| match &it.answer {
+            Answer::Denied(denied) => Some(denied),
+            _ => None,
+        })
     }
 
     /// The credentials among what was tried.

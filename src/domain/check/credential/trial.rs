@@ -4,7 +4,9 @@ use jiff::Timestamp;
 
 use super::super::{Target, told};
 use super::Holder;
-use crate::domain::pull_secret::TOKEN_USER;
+use super::user::{User, role};
+use crate::domain::check::challenge::Denied;
+use crate::domain::docker_config::Flaw;
 
 /// A credential that the registry was shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +32,11 @@ pub enum Answer {
         ended: Option<Timestamp>,
         /// Whether the registry says that the secret is wrong.
         wrong_secret: bool,
+        /// What is wrong with its characters, if something is.
+        flaw: Option<Flaw>,
     },
+    /// The registry's firewall does not admit the one that shows it, whatever it is.
+    Denied(Denied),
     /// The registry gives the identity no token.
     NotExchanged,
     /// Something else.
@@ -46,22 +52,22 @@ impl Answer {
         matches!(self, Self::Pulls | Self::Accepted)
     }
 
-    pub(super) fn told(&self, target: &Target) -> String {
+    /// What is said of it for that holder.
+    pub(super) fn told(&self, holder: &Holder, target: &Target) -> String {
         let repository = target.repository().unwrap_or_default();
         match self {
             Self::Pulls => format!("may pull {repository}"),
             Self::Accepted => "accepted".to_owned(),
             Self::NoRight => format!("accepted, and may not pull {repository}"),
+            Self::Refused { flaw: Some(flaw), .. } => format!("refused (401): {}", flaw.told()),
             Self::Refused { ended: Some(time), .. } => {
                 format!("refused (401): the token in it ended at {time:.0}")
             }
-            Self::Refused { wrong_secret: true, .. } => {
-                "refused (401): the client id or its secret is wrong, or the secret has expired"
-                    .to_owned()
+            Self::Refused { wrong_secret, .. } => {
+                let user = holder.user(target).unwrap_or(User::RegistryToken);
+                user.refused(*wrong_secret).to_owned()
             }
-            Self::Refused { .. } => {
-                "refused (401): it is not valid any more, or has no role there".to_owned()
-            }
+            Self::Denied(_) => format!("the firewall of {} answers 403", target.registry),
             Self::NotExchanged => {
                 "gets no token (401): it has no role there, or the registry is of another tenant"
                     .to_owned()
@@ -84,35 +90,25 @@ impl Trial {
 
     pub(super) fn advice(&self, target: &Target) -> Option<String> {
         let text = match (&self.answer, &self.holder) {
-            (Answer::Pulls | Answer::Accepted, _) | (_, Holder::Nobody) => return None,
-            (Answer::NoRight, holder) => format!(
-                "Give it the right to pull {}: {}; where a RegistryAttachment has `repositories`, add it there",
-                target.repository().unwrap_or_default(),
-                role(holder)
-            ),
-            (Answer::Refused { .. }, Holder::PullSecret { secret, user }) if user == TOKEN_USER => {
+            (Answer::Pulls | Answer::Accepted | Answer::Denied(_), _) | (_, Holder::Nobody) => {
+                return None;
+            }
+            (Answer::NoRight, holder) => {
+                let repository = target.repository().unwrap_or_default();
                 format!(
-                    "Let it be renewed: the condition CredentialFresh of the RegistryAttachment that serves namespace {} tells why it was not (kubectl describe registryattachments); where none does, make Secret {secret} anew",
-                    target.namespace
+                    "Give it the right to pull {repository}: {}; where a RegistryAttachment has `repositories`, add it there",
+                    holder.right(repository, target)
                 )
             }
-            (
-                Answer::Refused { wrong_secret, .. },
-                holder @ Holder::PullSecret { secret, user },
-            ) => {
-                let right = if *wrong_secret {
-                    String::new()
-                } else {
-                    format!(", or give it a role: {}", role(holder))
-                };
-                format!(
-                    "Put a valid client secret into Secret {secret} (az ad app credential reset --append --id {} makes one){right}; a RegistryAttachment does it by itself once the Secret of its clientSecretRef holds one",
-                    told(user)
-                )
+            (Answer::Refused { flaw: Some(flaw), .. }, Holder::PullSecret { secret, .. }) => {
+                flaw.advice(secret, target)
+            }
+            (Answer::Refused { wrong_secret, .. }, Holder::PullSecret { secret, user }) => {
+                User::of(user, target).new_password(user, secret, *wrong_secret, target)
             }
             (Answer::NotExchanged | Answer::Refused { .. }, holder) => format!(
                 "Give it a role: {}, or attach the registry by a RegistryAttachment of method KubeletIdentity; a new role takes up to 10 minutes",
-                role(holder)
+                holder.right(target.repository().unwrap_or_default(), target)
             ),
             (Answer::Other(_) | Answer::NoAnswer(_), _) => "Run the check again".to_owned(),
         };
@@ -120,18 +116,23 @@ impl Trial {
     }
 }
 
-/// What assigns a role that lets pull.
-fn role(holder: &Holder) -> String {
-    let whom = match holder {
-        Holder::NodeIdentity { object_id } => {
-            format!("--assignee-object-id {object_id} --assignee-principal-type ServicePrincipal")
+impl Holder {
+    /// Who the user name stands for, where there is one.
+    fn user(&self, target: &Target) -> Option<User> {
+        match self {
+            Self::PullSecret { user, .. } => Some(User::of(user, target)),
+            _ => None,
         }
-        Holder::PullSecret { user, .. } if user != TOKEN_USER => {
-            format!("--assignee {}", told(user))
+    }
+
+    /// What lets it pull from a repository.
+    fn right(&self, repository: &str, target: &Target) -> String {
+        match self {
+            Self::PullSecret { user, .. } => User::of(user, target).right(user, repository, target),
+            Self::NodeIdentity { object_id } => role(&format!(
+                "--assignee-object-id {object_id} --assignee-principal-type ServicePrincipal"
+            )),
+            Self::Nobody => role("--assignee <its client id>"),
         }
-        _ => "--assignee <its client id>".to_owned(),
-    };
-    format!(
-        "az role assignment create {whom} --role AcrPull --scope <registry id>, with role \"Container Registry Repository Reader\" where the registry is in ABAC mode"
-    )
+    }
 }

@@ -1,8 +1,8 @@
 //! What is said of the way to the registry.
 
-use super::super::network::{Challenge, ConnectionFault, Resolved, challenge, name, tls};
+use super::super::network::{ConnectionFault, Resolved, name, tls};
 use super::super::*;
-use super::{bearer, target};
+use super::target;
 
 #[rstest::rstest]
 #[case(Ok(Resolved::ByProxy("http://proxy:3128".into())), StepResult::Skipped, "the proxy http://proxy:3128 resolves")]
@@ -44,27 +44,4 @@ fn without_a_proxy_the_way_to_the_host_is_told() {
     let step = tls(&target(""), None, Err(&ConnectionFault::Refused));
     assert_eq!(step.detail, "connecting to contoso.azurecr.io: nobody listens there");
     assert!(step.advice[0].contains("port 443"), "{:?}", step.advice);
-}
-
-#[rstest::rstest]
-#[case(bearer("https://contoso.azurecr.io/oauth2/token"), None)]
-#[case(bearer("https://CONTOSO.azurecr.io/oauth2/token"), None)]
-#[case(
-    bearer("https://contoso.azurecr.io.example.com/token"),
-    Some("sends for tokens to https://contoso.azurecr.io.example.com")
-)]
-#[case(bearer("http://contoso.azurecr.io/oauth2/token"), Some("sends for tokens"))]
-#[case(Challenge { status: 401, authenticate: Some("Basic realm=\"x\"".into()), ..Challenge::default() }, Some("without saying where"))]
-#[case(Challenge { status: 401, ..Challenge::default() }, Some("without saying where"))]
-#[case(Challenge { status: 403, code: "DENIED".into(), address: Some("203.0.113.7".into()), ..Challenge::default() }, Some("does not admit address 203.0.113.7"))]
-#[case(Challenge { status: 403, code: "DENIED".into(), ..Challenge::default() }, Some("does not admit this pod's address"))]
-#[case(Challenge { status: 403, ..Challenge::default() }, Some("answers 403"))]
-#[case(Challenge { status: 503, ..Challenge::default() }, Some("answers 503"))]
-#[case(Challenge { status: 302, ..Challenge::default() }, Some("answers 302, which no registry does"))]
-#[case(Challenge { status: 200, ..Challenge::default() }, Some("answers 200, which no registry does"))]
-fn only_a_registry_that_lets_us_in_passes(#[case] answer: Challenge, #[case] words: Option<&str>) {
-    let step = challenge(&target(""), Ok(&answer));
-    assert_eq!(step.result == StepResult::Failed, words.is_some(), "{}", step.detail);
-    assert!(step.detail.contains(words.unwrap_or_default()), "{}", step.detail);
-    assert_eq!(step.advice.is_empty(), words.is_none());
 }

@@ -29,6 +29,6 @@ impl Context<'_> {
     }
 
     fn challenge(&self, wanted: Option<&Access>, error: Option<&str>) -> Refusal {
-        Refusal::challenge(&self.request.host, wanted, error)
+        Refusal::challenge(&self.request.host, &self.registry.service(), wanted, error)
     }
 }

@@ -13,6 +13,7 @@ use crate::{
 };
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// The digest of `{}`: the empty config of the OCI image specification.
 const EMPTY: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 /// Names per page where the request does not say.
@@ -37,12 +38,19 @@ pub(super) fn answer(context: &Context<'_>, api: &Api) -> Result<Reply, Refusal>
 fn manifest(context: &Context<'_>, name: &str, reference: &str) -> Result<Reply, Refusal> {
     let repository = repository(context, name)?;
     let found = repository.tags.iter().find_map(|tag| {
-        let body = made_up_manifest(name, tag);
-        let digest = tag.digest.clone().unwrap_or_else(|| digest(&body));
-        (tag.name == reference || digest == reference).then_some((body, digest))
+        let mut documents = made_up(name, tag).into_iter().map(|(content_type, body)| {
+            let digest = digest(&body);
+            (content_type, body, digest)
+        });
+        let (content_type, body, made_up) = documents.next()?;
+        let digest = tag.digest.clone().unwrap_or(made_up);
+        if tag.name == reference || digest == reference {
+            return Some((content_type, body, digest));
+        }
+        documents.find(|(_, _, digest)| digest == reference)
     });
-    let (body, digest) = found.ok_or_else(|| Refusal::manifest_unknown(reference))?;
-    Ok(entity(context, MANIFEST, body, &digest))
+    let (content_type, body, digest) = found.ok_or_else(|| Refusal::manifest_unknown(reference))?;
+    Ok(entity(context, content_type, body, &digest))
 }
 
 /// The config of the made-up manifests; there is no other blob.
@@ -69,11 +77,35 @@ fn entity(context: &Context<'_>, content_type: &'static str, body: String, diges
     reply.header("content-length", length).header("docker-content-digest", digest)
 }
 
-/// A manifest without layers that no other tag has.
-fn made_up_manifest(repository: &str, tag: &Tag) -> String {
+/// What stands behind a tag: a manifest, or an index and the manifests of its platforms.
+fn made_up(repository: &str, tag: &Tag) -> Vec<(&'static str, String)> {
+    let name = format!("{repository}:{}", tag.name);
+    if tag.platforms.is_empty() {
+        return vec![(MANIFEST, made_up_manifest(&name))];
+    }
+    let manifests = tag.platforms.iter().map(|it| made_up_manifest(&format!("{name} for {it}")));
+    let manifests: Vec<_> = manifests.collect();
+    let described = tag.platforms.iter().zip(&manifests).map(|(platform, body)| {
+        let mut parts = platform.splitn(3, '/');
+        let [os, architecture] = [(); 2].map(|()| parts.next().unwrap_or_default());
+        let mut platform = json!({"os": os, "architecture": architecture});
+        if let Some(variant) = parts.next() {
+            platform["variant"] = json!(variant);
+        }
+        json!({
+            "mediaType": MANIFEST, "digest": digest(body), "size": body.len(), "platform": platform,
+        })
+    });
+    let described: Vec<_> = described.collect();
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": described});
+    let manifests = manifests.into_iter().map(|it| (MANIFEST, it));
+    std::iter::once((INDEX, index.to_string())).chain(manifests).collect()
+}
+
+/// A manifest without layers that no other image has.
+fn made_up_manifest(name: &str) -> String {
     let config =
         json!({"mediaType": "application/vnd.oci.empty.v1+json", "digest": EMPTY, "size": 2});
-    let name = format!("{repository}:{}", tag.name);
     json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST,

@@ -94,7 +94,7 @@ impl Context<'_> {
     fn own_token(&self, text: &str) -> Option<RegistryToken> {
         let tokens = self.azure.registry_tokens();
         let token = tokens.good(text, self.now)?;
-        let is_own = token.login_server == self.request.host
+        let is_own = token.login_server == self.registry.service()
             && token.mode == self.registry.role_assignment_mode;
         is_own.then(|| token.clone())
     }

@@ -71,9 +71,14 @@ impl Refusal {
 
     /// 401 with the challenge that tells where to get which token. `error` is for tokens that
     /// came and were not enough.
-    pub(super) fn challenge(host: &str, wanted: Option<&Access>, error: Option<&str>) -> Self {
+    pub(super) fn challenge(
+        host: &str,
+        service: &str,
+        wanted: Option<&Access>,
+        error: Option<&str>,
+    ) -> Self {
         let mut challenge =
-            format!("Bearer realm=\"https://{host}/oauth2/token\",service=\"{host}\"");
+            format!("Bearer realm=\"https://{host}/oauth2/token\",service=\"{service}\"");
         for (name, value) in
             [("scope", wanted.map(Access::to_string)), ("error", error.map(Into::into))]
         {

@@ -45,7 +45,7 @@ pub(super) fn exchange(context: &Context<'_>) -> Result<Reply, Refusal> {
     }
     let token = RegistryToken {
         kind: Kind::Refresh { tenant: claims.tid, permissions },
-        login_server: request.host.clone(),
+        login_server: registry.service(),
         mode,
         principal: Some(claims.oid),
         subject: claims.appid,
@@ -57,12 +57,12 @@ pub(super) fn exchange(context: &Context<'_>) -> Result<Reply, Refusal> {
 }
 
 impl Context<'_> {
-    /// Checks that a request names this registry.
+    /// Checks that a request names this registry, as its challenge does.
     ///
     /// # Errors
     /// 400; what a registry answers was not seen.
     pub(super) fn check_service(&self, service: Option<&str>) -> Result<(), Refusal> {
-        let is_own = service.is_some_and(|it| it.eq_ignore_ascii_case(&self.request.host));
+        let is_own = service.is_some_and(|it| it.eq_ignore_ascii_case(&self.registry.login_server));
         if is_own { Ok(()) } else { Err(Refusal::bad_request("WRONG_SERVICE")) }
     }
 

@@ -31,7 +31,7 @@ use crate::{
     Call,
     azure::{Azure, Failure},
     http::{Reply, Request},
-    model::{Model, Registry},
+    model::{FirewallAnswer, Model, Registry},
 };
 
 /// A request to a registry that admits its client.
@@ -64,10 +64,16 @@ fn respond(azure: &Azure, request: &Request) -> Result<Reply, Refusal> {
     // A connection can outlive its registry.
     let registry = model.registry_at(&request.host).ok_or_else(Refusal::not_found)?;
     let client = model.settings.client_address.unwrap_or(request.client);
-    if !registry.admits(client) {
+    let route = Route::parse(request);
+    let sends_for_token = || {
+        model.settings.firewall_answer == FirewallAnswer::AfterChallenge
+            && matches!(route, Some(Route::Api(_)))
+            && request.header("authorization").is_none()
+    };
+    if !registry.admits(client) && !sends_for_token() {
         return Err(Refusal::denied(client));
     }
-    let route = Route::parse(request).ok_or_else(Refusal::not_found)?;
+    let route = route.ok_or_else(Refusal::not_found)?;
     let now = Timestamp::now();
     let context = Context { azure, model: &model, registry, request, now };
     match &route {

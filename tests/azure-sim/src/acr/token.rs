@@ -24,7 +24,7 @@ pub(super) fn token(context: &Context<'_>) -> Result<Reply, Refusal> {
     }
     let token = RegistryToken {
         kind: Kind::Access(access),
-        login_server: request.host.clone(),
+        login_server: registry.service(),
         mode: registry.role_assignment_mode,
         principal: identity.principal,
         subject: identity.subject,

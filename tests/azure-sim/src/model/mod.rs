@@ -38,8 +38,8 @@ pub use roles::{
     ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, RoleDefinition, USER_ACCESS_ADMINISTRATOR,
 };
 pub use settings::{
-    Bucket, Cloud, ExistsMessage, IdCase, LegacyRoleCheck, OutsideRights, RepeatedPut, Settings,
-    Throttling, TokenLifetimes, UnknownVersion,
+    Bucket, Cloud, ExistsMessage, FirewallAnswer, IdCase, LegacyRoleCheck, OutsideRights,
+    RepeatedPut, Settings, Throttling, TokenLifetimes, UnknownVersion,
 };
 
 /// The tenant of [`Model::default_tenant`].
@@ -170,9 +170,9 @@ impl Model {
         })
     }
 
-    /// The registry with this login server.
-    pub(crate) fn registry_at(&self, login_server: &str) -> Option<&Registry> {
-        self.registries.iter().find(|it| it.login_server.eq_ignore_ascii_case(login_server))
+    /// The registry that is pulled from this host.
+    pub(crate) fn registry_at(&self, host: &str) -> Option<&Registry> {
+        self.registries.iter().find(|it| it.is_at(host))
     }
 
     /// The tenant that a subscription trusts.

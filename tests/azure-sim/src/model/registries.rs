@@ -23,7 +23,7 @@ pub enum NetworkDefaultAction {
     /// They are admitted.
     #[default]
     Allow,
-    /// They are answered 403 `DENIED` on every path.
+    /// They are answered 403 `DENIED`, as [`super::FirewallAnswer`] says.
     Deny,
 }
 
@@ -58,6 +58,9 @@ pub struct Tag {
     /// which the simulator makes up; a client that checks digests accepts no other.
     #[serde(default)]
     pub digest: Option<String>,
+    /// Platforms such as `linux/amd64`. If there are some, it is an image index with one image for each.
+    #[serde(default)]
+    pub platforms: Vec<String>,
 }
 
 /// A container registry.
@@ -76,6 +79,10 @@ pub struct Registry {
     pub sku: String,
     /// The host it is pulled from.
     pub login_server: String,
+    /// Other hosts that it is pulled from, `NAME.REGION.geo.SUFFIX`, each with a login of its own and tokens that
+    /// are good at all of them (Azure docs, `container-registry-endpoint-reference`). They send for tokens to
+    /// themselves, for the service that is the login server.
+    pub regional_endpoints: Vec<String>,
     /// Which role assignments it honours.
     pub role_assignment_mode: RoleAssignmentMode,
     /// `Succeeded`, or what it is busy with.
@@ -108,6 +115,7 @@ impl Default for Registry {
             location: DEFAULT_LOCATION.into(),
             sku: "Premium".into(),
             login_server: String::new(),
+            regional_endpoints: Vec::new(),
             role_assignment_mode: RoleAssignmentMode::default(),
             provisioning_state: "Succeeded".into(),
             anonymous_pull_enabled: false,
@@ -139,6 +147,17 @@ impl Registry {
     /// Whether there is such a repository, as far as the model knows.
     pub(crate) fn may_have(&self, repository: &str) -> bool {
         self.content.is_some() || self.repository(repository).is_some()
+    }
+
+    /// What it calls itself in challenges and tokens: the login server in small letters.
+    pub(crate) fn service(&self) -> String {
+        self.login_server.to_ascii_lowercase()
+    }
+
+    /// Whether it is pulled from that host.
+    pub(crate) fn is_at(&self, host: &str) -> bool {
+        let mut hosts = self.regional_endpoints.iter().chain([&self.login_server]);
+        hosts.any(|it| it.eq_ignore_ascii_case(host))
     }
 
     /// Whether a client with this address gets past the firewall.

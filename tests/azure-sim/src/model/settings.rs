@@ -131,6 +131,19 @@ pub enum LegacyRoleCheck {
     Both,
 }
 
+/// Where a registry's firewall answers 403 `DENIED`. Both were seen (SupportArticles-docs, "Can't pull images
+/// from Azure Container Registry", cause 3; AKS issue 4459).
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FirewallAnswer {
+    /// On every path but those of the registry's API that are asked without a credential: they send for a token
+    /// first, and that is refused.
+    #[default]
+    AfterChallenge,
+    /// On every path.
+    Everywhere,
+}
+
 /// What `/oauth2/token` answers a good credential that has no right to anything it asks for. What
 /// a registry in ABAC mode does was not seen; clients have to live with either.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -217,6 +230,8 @@ pub struct Settings {
     pub legacy_role_check: LegacyRoleCheck,
     /// What a registry answers who asks for more than they may.
     pub outside_rights: OutsideRights,
+    /// Where a registry's firewall answers.
+    pub firewall_answer: FirewallAnswer,
     /// Token buckets; none by default.
     pub throttling: Option<Throttling>,
     /// The api-versions that ARM knows, by resource type.
@@ -244,6 +259,7 @@ impl Default for Settings {
             client_address: None,
             legacy_role_check: LegacyRoleCheck::default(),
             outside_rights: OutsideRights::default(),
+            firewall_answer: FirewallAnswer::default(),
             throttling: None,
             api_versions: api_versions(),
             unknown_version: UnknownVersion::default(),

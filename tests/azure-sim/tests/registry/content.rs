@@ -38,6 +38,29 @@ async fn ping_wants_a_credential() {
 }
 
 #[tokio::test]
+async fn an_index_lists_a_manifest_for_each_platform() {
+    let bench = Bench::pulling().await;
+    bench.update(|it| {
+        let tag = &mut it.registry_mut("contoso").unwrap().repositories[0].tags[0];
+        tag.platforms = vec!["linux/amd64".into(), "linux/arm/v7".into()];
+    });
+    let token = bench.access_token(bench.secret(), PULL).await;
+    let index = bench.get(MANIFEST, By::Bearer(&token)).await.expect(200);
+    assert_eq!(index.header("content-type"), "application/vnd.oci.image.index.v1+json");
+    let manifests = index.json()["manifests"].as_array().unwrap().clone();
+    let platforms: Vec<_> = manifests.iter().map(|it| it["platform"].clone()).collect();
+    let arm = json!({"os": "linux", "architecture": "arm", "variant": "v7"});
+    assert_eq!(platforms, [json!({"os": "linux", "architecture": "amd64"}), arm]);
+    for manifest in &manifests {
+        let digest = manifest["digest"].as_str().unwrap();
+        let path = format!("/v2/team/app/manifests/{digest}");
+        let found = bench.get(&path, By::Bearer(&token)).await.expect(200);
+        assert_eq!(found.header("content-type"), "application/vnd.oci.image.manifest.v1+json");
+        assert_eq!(manifest["size"], found.text.len());
+    }
+}
+
+#[tokio::test]
 async fn challenges_name_the_scope() {
     let bench = Bench::pulling().await;
     for (path, kind, name, action) in [

@@ -1,6 +1,6 @@
 //! Who is not let in at all.
 
-use azure_sim::model::NetworkDefaultAction;
+use azure_sim::model::{FirewallAnswer, NetworkDefaultAction};
 use reqwest::Method;
 use serde_json::json;
 
@@ -31,6 +31,24 @@ async fn a_closed_registry_denies_on_every_path() {
     assert!(message.starts_with("client with IP "), "{message}");
     bench.update(|it| it.registry_mut("contoso").unwrap().public_network_access = true);
     bench.get("/v2/", bench.secret()).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_closed_registry_sends_for_a_token_first_or_denies_at_once() {
+    let bench = Bench::pulling().await;
+    bench.update(|it| it.registry_mut("contoso").unwrap().public_network_access = false);
+    for (answer, status) in
+        [(FirewallAnswer::AfterChallenge, 401), (FirewallAnswer::Everywhere, 403)]
+    {
+        bench.update(|it| it.settings.firewall_answer = answer);
+        for path in ["/v2/", "/v2/team/app/manifests/v1"] {
+            let found = bench.get(path, By::Nobody).await.expect(status);
+            assert_eq!(found.headers.contains_key("www-authenticate"), status == 401);
+        }
+        let token = "/oauth2/token?service=contoso.azurecr.io";
+        refused(bench.get(token, By::Nobody).await, 403, "DENIED");
+        refused(bench.exchange().await, 403, "DENIED");
+    }
 }
 
 #[tokio::test]

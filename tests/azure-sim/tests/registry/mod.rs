@@ -7,6 +7,7 @@ mod exchange;
 mod faults;
 mod firewall;
 mod modes;
+mod regional;
 mod rights;
 
 use azure_sim::{

@@ -121,7 +121,7 @@ impl Add<'_, Registry> {
 
     /// Puts a repository with these tags into it.
     pub fn repository(self, name: &str, tags: &[&str]) -> Self {
-        let tag = |name: &&str| Tag { name: (*name).into(), digest: None };
+        let tag = |name: &&str| Tag { name: (*name).into(), ..Tag::default() };
         let tags = tags.iter().map(tag).collect();
         self.with(|it| it.repositories.push(Repository { name: name.into(), tags }))
     }

@@ -1,0 +1,26 @@
+//! The challenge of a registry: where to get a token, and for what.
+
+/// A parameter of a Bearer challenge in the header `WWW-Authenticate` (RFC 6750 section 3; distribution,
+/// `docs/content/spec/auth/token.md`): `realm` is the URL of the token endpoint, `service` what a token is for.
+#[must_use]
+pub fn parameter<'a>(authenticate: &'a str, name: &str) -> Option<&'a str> {
+    let (scheme, parameters) = authenticate.split_once(' ')?;
+    let mut parameters = parameters.split(',').map(str::trim_start);
+    let value = parameters.find_map(|it| it.strip_prefix(name)?.strip_prefix("=\""))?;
+    scheme.eq_ignore_ascii_case("Bearer").then_some(value)?.strip_suffix('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_read_whatever_their_order() {
+        let challenge = r#"Bearer realm="https://x.example/t?a=service", service="x.example",scope="repository:a:pull,push""#;
+        assert_eq!(parameter(challenge, "realm"), Some("https://x.example/t?a=service"));
+        assert_eq!(parameter(challenge, "service"), Some("x.example"));
+        assert_eq!(parameter(challenge, "error"), None);
+        assert_eq!(parameter(r#"Basic realm="x""#, "realm"), None);
+        assert_eq!(parameter("Bearer", "realm"), None);
+    }
+}
