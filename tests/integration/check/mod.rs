@@ -9,8 +9,6 @@ mod pull_secrets;
 mod registry;
 mod users;
 
-use std::time::Duration;
-
 use acr_attach::domain::repositories::Repositories;
 use azure_sim::model::{
     ACR_PULL, DEFAULT_TENANT, FirewallAnswer, LegacyRoleCheck, NetworkDefaultAction, OutsideRights,
@@ -26,10 +24,10 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::chart::objects;
-use crate::world::World;
 use crate::world::programs::{command, said};
 use crate::world::replica::program;
 use crate::world::secrets::{CLIENT_SECRET, SERVER, puller, with_puller};
+use crate::world::{World, in_time};
 
 const ACCOUNT: &str = "acr-attach-check";
 const TOKEN_USER: &str = "00000000-0000-0000-0000-000000000000";
@@ -170,8 +168,7 @@ impl Bench {
     }
 
     async fn outcome(&self, mut command: Command) -> Checked {
-        let output = tokio::time::timeout(Duration::from_secs(60), command.output()).await;
-        let output = output.unwrap().unwrap();
+        let output = in_time("the check to end", command.output()).await.unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
         for secret in [CLIENT_SECRET, WRONG, "eyJ"] {
