@@ -40,6 +40,7 @@ var promised = map[string][]string{
 	"Undetermined":         {InProgress, Failed},
 	"AuthenticationFailed": {InProgress, Failed},
 	"AccessDenied":         {InProgress, Failed},
+	"AdmissionDenied":      {InProgress, Failed},
 	"NotFound":             {InProgress, Failed},
 	"Propagating":          {InProgress, Failed},
 }
