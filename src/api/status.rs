@@ -183,6 +183,9 @@ pub enum ConditionType {
     /// Whether the credential in use can be renewed: False where the last try failed that was
     /// due, or its client secret is gone. It stays good until the time that the message names.
     CredentialFresh,
+    /// True, or absent: a role assignment that this attachment made and does not need any more waits
+    /// to be removed, or cannot be. It takes nothing from Ready.
+    Obsolete,
 }
 
 impl ConditionType {
@@ -196,6 +199,7 @@ impl ConditionType {
             Self::AccessGranted => "AccessGranted",
             Self::PullSecretsReady => "PullSecretsReady",
             Self::CredentialFresh => "CredentialFresh",
+            Self::Obsolete => "Obsolete",
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct Acted {
     pub deeds: Vec<Deed>,
     /// Why something was not done in Azure.
     pub undone: Option<Problem>,
+    /// Why a role assignment that is no longer desired was not removed.
+    pub obsolete: Option<Problem>,
     /// Role assignments that were asked for, where no answer tells what came of it.
     pub unanswered: Vec<AssignmentId>,
     /// Why something was not done in the cluster.
@@ -49,6 +51,7 @@ impl Acted {
         self.unwritten.extend(other.unwritten);
         self.unanswered.extend(other.unanswered);
         self.undone = self.undone.take().or(other.undone);
+        self.obsolete = self.obsolete.take().or(other.obsolete);
         self.problem = self.problem.take().or(other.problem);
         self.mint = self.mint.take().or(other.mint);
         self.writes.extend(other.writes);
@@ -66,7 +69,8 @@ impl Acted {
             Step::AddEntry(account, _) => {
                 self.failing.push(Failing { namespace: account.namespace.clone(), problem });
             }
-            Step::Assign(_) | Step::Join(..) | Step::Release(_) => {
+            Step::Release(_) => self.obsolete = self.obsolete.take().or(Some(problem)),
+            Step::Assign(_) | Step::Join(..) => {
                 if problem.cause == Cause::Unavailable {
                     self.unanswered.extend(step.assigned());
                 }

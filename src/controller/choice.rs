@@ -59,7 +59,10 @@ fn owned(
     ctx: &Context,
 ) -> Result<Option<MethodInUse>, Problem> {
     let trigger = Trigger::of(object);
-    let by_role = trigger.finalizers().contains(&Finalizer::RoleAssignments);
+    let roles = object.status.as_ref().and_then(|it| it.role_assignments.as_ref());
+    // A role that somebody else assigned needs no finalizer, and decides all the same.
+    let uses_role = told == Some(MethodInUse::KubeletIdentity) && roles.is_some();
+    let by_role = uses_role || trigger.finalizers().contains(&Finalizer::RoleAssignments);
     let mut by_secret = trigger.finalizers().contains(&Finalizer::ServiceAccounts);
     if !by_secret && ctx.policy.pull_secrets {
         let uid = object.uid().unwrap_or_default();

@@ -99,6 +99,8 @@ pub struct Look {
     pub doubt: Option<Problem>,
     /// What stood in the way of roles.
     pub undone: Option<Problem>,
+    /// What kept a role from being removed that is no longer desired.
+    pub obsolete: Option<Problem>,
     /// The digests of credentials that the registry has refused.
     pub refused: BTreeSet<String>,
     /// What the registry said of the credential in use, if it was asked again.
@@ -113,7 +115,7 @@ impl Look {
     /// Whether that problem is one that it has found.
     #[must_use]
     pub fn has_found(&self, problem: &Problem) -> bool {
-        let all = [&self.problem, &self.undone, &self.doubt, &self.refusal];
+        let all = [&self.problem, &self.undone, &self.obsolete, &self.doubt, &self.refusal];
         all.into_iter().flatten().any(|it| it == problem)
     }
 

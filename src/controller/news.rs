@@ -167,6 +167,12 @@ pub fn of_conditions(
         let warning = ready.status == "False" && ready.reason != Reason::Detaching.as_str();
         all.push(turned(ready, warning, "Attach"));
     }
+    if let Some(obsolete) = condition(Some(after), ConditionType::Obsolete)
+        && obsolete.reason != Reason::Progressing.as_str()
+        && has_turned(obsolete, condition(before, ConditionType::Obsolete))
+    {
+        all.push(turned(obsolete, true, "Unassign"));
+    }
     let parts =
         [(ConditionType::PullSecretsReady, "Provide"), (ConditionType::CredentialFresh, "Renew")];
     for (type_, action) in parts {

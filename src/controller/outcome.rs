@@ -88,6 +88,7 @@ impl Outcome {
             observed.holdings = Some(Holdings { grants, found, waiting: plan.waiting });
         }
         outcome.known.contests = std::mem::take(&mut owned.contests);
+        observed.obsolete.clone_from(&acted.obsolete);
         outcome.unanswered = acted.undone.as_ref().is_some_and(|it| it.cause == Cause::Unavailable);
         outcome.known.remember(look, &mut acted, (now, resync));
         let asked = Timestamp::now();
@@ -98,6 +99,7 @@ impl Outcome {
             let reading = outcome.unseen.as_ref().is_some_and(|it| it.cause == Cause::Busy);
             outcome.known.look.too_early = reading;
             outcome.known.look.undone = plan.blocked.or(acted.undone);
+            outcome.known.look.obsolete = acted.obsolete;
         }
         outcome.known.method = observed.method.or(outcome.known.method);
         let found = owned.secrets.take();
@@ -132,12 +134,13 @@ impl Outcome {
     /// Sorts what went wrong by what it means. What was not seen of the cluster takes the same
     /// kind of pass again.
     fn weigh(&mut self, not_done: Option<Problem>, mint: Option<Problem>) {
-        let Look { problem, undone, doubt, .. } = self.known.look.clone();
+        let Look { problem, undone, obsolete, doubt, .. } = self.known.look.clone();
         let served = self.observed.served.as_ref();
         // Without a namespace nothing else says that there is no credential to be had.
         let untried = served.filter(|it| it.wanted.deliveries.is_empty()).and(mint.clone());
         let is_passing = |it: &Problem| it.cause.is_passing();
-        let asking = [&problem, &undone, &not_done, &mint, &doubt].into_iter().flatten();
+        let asking = [&problem, &undone, &obsolete, &not_done, &mint, &doubt];
+        let asking = asking.into_iter().flatten();
         let asking = asking.map(|it| Trouble { problem: it.clone(), needs: Occasion::Look });
         let failing = served.into_iter().flat_map(Served::problems);
         let failing = failing.filter(|it| mint.as_ref() != Some(*it));
@@ -163,7 +166,7 @@ impl Outcome {
         let failing = served.and_then(Served::problem);
         let of_parts = unseen.or(unknown).or(undone).or(not_done).or(failing);
         self.problem = of_parts.or(doubt).or(untried);
-        self.beside = trouble.or(overdue).or(passing).or(unproven).or(mint);
+        self.beside = trouble.or(overdue).or(passing).or(unproven).or(mint).or(obsolete);
     }
 
     /// The same for an attachment that asks for nothing but renewals at the moment.
@@ -228,9 +231,10 @@ impl Known {
             _ => None,
         });
         if let Some(credential) = minted {
-            let Look { registry, principal, problem, undone, refused, .. } =
+            let Look { registry, principal, problem, undone, obsolete, refused, .. } =
                 std::mem::take(&mut self.look);
-            self.look = Look { registry, principal, problem, undone, refused, ..Look::default() };
+            self.look =
+                Look { registry, principal, problem, undone, obsolete, refused, ..Look::default() };
             self.accepted = Some(credential);
         } else if acted.mint.is_some() {
             self.look.refusal.clone_from(&acted.mint);

@@ -210,6 +210,10 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
     acted.extend(act_on_roles(&plan, &actor(pass, &seen, None)).await);
     seen.take(&acted.deeds);
     acted.extend(act(&plan, &actor(pass, &seen, seen.making(pass))).await);
+    if matches!(task, Task::Detach(_)) {
+        // To let go is all that there is to do.
+        acted.undone = acted.undone.take().or(acted.obsolete.take());
+    }
     plan.failing.append(&mut seen.failing);
     let at = (now, ctx.intervals.resync);
     let outcome = Outcome::of(seen, plan, acted, (known, occasion), at);

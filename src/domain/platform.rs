@@ -56,6 +56,10 @@ pub enum Platform {
 #[must_use]
 pub fn hint(nodes: &[Node]) -> Hint {
     let nodes: Vec<_> = nodes.iter().filter(|it| !it.is_virtual).collect();
+    // The cloud's controller writes the providerID a moment after a node has joined. Until then the
+    // other nodes tell.
+    let telling: Vec<_> = nodes.iter().copied().filter(|it| it.provider_id.is_some()).collect();
+    let nodes = if telling.is_empty() { nodes } else { telling };
     let groups: BTreeSet<_> = nodes.iter().map(|it| node_group(it)).collect();
     let in_azure = |it: &&&Node| it.provider_id.as_ref().is_some_and(|id| id.starts_with(AZURE));
     if nodes.is_empty() {
@@ -135,7 +139,8 @@ mod tests {
         let nodes = [aks("MC_rg_prod_eastus"), aks("mc_rg_PROD_eastus")];
         assert_eq!(hint(&nodes), Hint::Aks(group.clone()));
         let container_instances = Node { is_virtual: true, ..node(false, None) };
-        assert_eq!(hint(&[aks("MC_rg_prod_eastus"), container_instances]), Hint::Aks(group));
+        let all = [aks("MC_rg_prod_eastus"), container_instances, node(false, None)];
+        assert_eq!(hint(&all), Hint::Aks(group), "a node that says nothing counts for nothing");
     }
 
     #[test]
@@ -149,7 +154,7 @@ mod tests {
     #[rstest::rstest]
     #[case(&[], "no nodes")]
     #[case(&[node(false, Some(&machine("self-managed")))], "bears no label")]
-    #[case(&[aks("a"), node(false, None)], "bears no label")]
+    #[case(&[aks("a"), node(false, Some("kind://docker/a/b"))], "bears no label")]
     #[case(&[aks("a"), aks("b")], "resource group a and in b")]
     #[case(&[node(true, None)], "names no resource group")]
     #[case(&[aks("a"), node(true, Some("azure:///what"))], "names no resource group")]

@@ -132,11 +132,11 @@ pub fn retry(cause: Cause, failures: u32, intervals: &Intervals, jitter: f64) ->
         wait.clamp(seconds(1), LONGEST)
     };
     match cause {
-        Cause::InvalidSpec
-        | Cause::Unsupported
-        | Cause::NotAllowed
-        | Cause::NotOurs
-        | Cause::ExternallyManaged => resync,
+        Cause::InvalidSpec | Cause::Unsupported | Cause::NotAllowed | Cause::ExternallyManaged => {
+            resync
+        }
+        // Somebody may take it away at any time, and nothing tells when.
+        Cause::NotOurs => growing(120, 7200),
         Cause::QuotaExceeded | Cause::Locked => seconds(1800).min(resync),
         Cause::Undetermined | Cause::Internal => growing(60, 600),
         Cause::AuthenticationFailed

@@ -10,6 +10,7 @@ use super::claims::Claim;
 use super::facts::{Registry, RoleAssignment};
 use super::names::{AssignmentId, ClusterId, PrincipalId};
 use super::plan::{Finalizer, Grant};
+use super::problem::Problem;
 use super::pull_secret::{Served, Source};
 use super::role::Role;
 use super::verdict::Verdict;
@@ -37,6 +38,8 @@ pub struct Observed {
     pub principal: Option<PrincipalId>,
     /// The role assignments.
     pub holdings: Option<Holdings>,
+    /// Why a role assignment that is no longer desired is still there.
+    pub obsolete: Option<Problem>,
     /// The pull secrets.
     pub served: Option<Served>,
 }

@@ -4,14 +4,15 @@
 use acr_attach::api::Ownership;
 use acr_attach::domain::role::{Role, assignment_name, salted};
 use azure_sim::model::{
-    ACR_PULL, ExistsMessage, LockLevel, READER, REPOSITORY_READER, RepeatedPut, RoleAssignmentMode,
+    ACR_PULL, AgentPool, ExistsMessage, LockLevel, READER, REPOSITORY_READER, RepeatedPut,
+    RoleAssignmentMode,
 };
 use azure_sim::{Call, Effect, Fault, Model};
 use jiff::SignedDuration;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::world::{World, message};
+use crate::world::{World, find, message};
 
 /// The name that the first assignment on `contoso` gets.
 fn first_name(world: &World) -> Uuid {
@@ -206,6 +207,45 @@ async fn a_full_subscription_says_what_to_do_and_is_used_when_there_is_room() {
     world.until_event("a", "Warning", "QuotaExceeded").await;
     world.azure.update(|azure| azure.role_assignments.retain(|it| it.principal_id != nobody));
     world.until_ready("a").await;
+}
+
+#[tokio::test]
+async fn a_former_role_that_a_lock_keeps_takes_nothing_from_ready() {
+    let world = World::new().await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    let next = "33333333-3333-3333-3333-333333333333";
+    world.azure.update(|azure| {
+        let registry = azure.find_registry("contoso").unwrap().id();
+        azure.lock(&registry, LockLevel::CanNotDelete);
+        drop(azure.replace_kubelet_identity("prod", next));
+        azure.reimage_agent_pool("prod", &AgentPool::default().name);
+    });
+    let status = world.until_reason("a", "Obsolete", "Locked").await;
+    assert_eq!(find(&status, "Ready").unwrap().0, "True");
+    assert_eq!(find(&status, "Stalled"), None);
+    let (is, _, text) = find(&status, "Obsolete").unwrap();
+    assert!(is == "True" && text.contains("ScopeLocked"), "{text}");
+    world.until_event("a", "Warning", "Locked").await;
+    let metrics = world.page("/metrics").await.1;
+    assert!(metrics.contains(r#"type="Obsolete",status="True"} 1"#), "{metrics}");
+    assert_eq!(world.pull_assignments().len(), 2);
+    world.azure.update(|azure| azure.locks.clear());
+    world
+        .until("nothing obsolete", || async {
+            find(&world.status("a").await, "Obsolete").is_none().then_some(())
+        })
+        .await;
+    assert_eq!(world.pull_assignments().len(), 1);
+    // When the attachment goes, the lock keeps it.
+    world.azure.update(|azure| {
+        let registry = azure.find_registry("contoso").unwrap().id();
+        azure.lock(&registry, LockLevel::CanNotDelete);
+    });
+    world.delete("a").await;
+    world.until_reason("a", "Stalled", "Locked").await;
+    world.azure.update(|azure| azure.locks.clear());
+    world.until_gone("a").await;
 }
 
 #[tokio::test]

@@ -167,11 +167,18 @@ async fn late_service_accounts_are_followed_and_dropped_ones_are_freed() {
     let mut spec = world.pull_spec(&json!({"names": [one]}));
     spec["pullSecret"]["serviceAccounts"] = json!(["default", "builder"]);
     world.apply("a", spec.clone()).await;
-    world.until_ready("a").await;
+    let told = "; service account builder does not exist in 1 namespace";
+    let status = world.until_ready("a").await;
+    assert!(message(&status).contains(told), "{}", message(&status));
     let late: ServiceAccount =
         serde_json::from_value(json!({"metadata": {"name": "builder"}})).unwrap();
     world.accounts(&one).create(&PostParams::default(), &late).await.unwrap();
     world.until_pull_secrets_of(&one, "builder", &["acr-pull"]).await;
+    world
+        .until("nothing to be told of builder", || async {
+            (!message(&world.status("a").await).contains(told)).then_some(())
+        })
+        .await;
 
     spec["pullSecret"]["serviceAccounts"] = json!(["builder"]);
     world.apply("a", spec.clone()).await;

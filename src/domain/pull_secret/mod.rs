@@ -69,6 +69,12 @@ pub enum Accounts {
     All,
 }
 
+impl Default for Accounts {
+    fn default() -> Self {
+        Self::Named(BTreeSet::new())
+    }
+}
+
 impl Accounts {
     /// Whether it means the account of that name.
     #[must_use]
@@ -159,6 +165,8 @@ pub struct Wanted {
     pub deliveries: Vec<Delivery>,
     /// Those that were named and cannot have it yet, with the reason.
     pub absent: BTreeMap<String, &'static str>,
+    /// The service accounts whose pods are to pull with it.
+    pub accounts: Accounts,
 }
 
 /// What the method asks for. A namespace that is named may be a system one; one that does not
@@ -171,7 +179,8 @@ pub fn wanted(secret: &PullSecret, namespaces: &[Namespace]) -> Wanted {
         since: namespace.created,
         named,
     };
-    let mut wanted = Wanted { name: secret.name.clone(), ..Wanted::default() };
+    let (name, accounts) = (secret.name.clone(), secret.accounts.clone());
+    let mut wanted = Wanted { name, accounts, ..Wanted::default() };
     for name in &secret.namespaces {
         match namespaces.iter().find(|it| it.name == *name) {
             None => drop(wanted.absent.insert(name.clone(), "does not exist yet")),

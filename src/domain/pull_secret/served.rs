@@ -1,8 +1,10 @@
 //! How the pull secrets of an attachment stand after a pass.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 
-use super::{Inputs, Wanted};
+use super::{Accounts, Inputs, Wanted};
 use crate::domain::cluster::StoredSecret;
 use crate::domain::message;
 use crate::domain::plan::{Delivery, Failing, Owned};
@@ -22,6 +24,8 @@ pub struct Served {
     pub failing: Vec<Failing>,
     /// Why a credential that serves was not renewed although it was time.
     pub overdue: Option<Problem>,
+    /// The service accounts that are named and do not exist, and in how many namespaces.
+    pub accountless: BTreeMap<String, usize>,
     /// What the registry said of the credential since it was written.
     pub proof: Option<Proof>,
     /// Why the registry could not be asked again about a credential that it has accepted.
@@ -73,7 +77,8 @@ impl Served {
         }
         failing.sort_by(|a, b| a.namespace.cmp(&b.namespace));
         failing.dedup_by(|a, b| a.namespace == b.namespace);
-        Self { wanted, secrets, failing, overdue, proof: None, doubt: None }
+        let accountless = accountless(&wanted, owned);
+        Self { wanted, secrets, failing, overdue, accountless, proof: None, doubt: None }
     }
 
     /// Whether what Ready speaks for holds: the namespaces that the spec names and that exist,
@@ -147,6 +152,11 @@ impl Served {
         );
         let absent = self.wanted.absent.iter();
         let absent = absent.map(|(name, why)| format!("; namespace {name} {why}"));
+        let accountless = self.accountless.iter().map(|(name, count)| match count {
+            1 => format!("; service account {name} does not exist in 1 namespace"),
+            n => format!("; service account {name} does not exist in {n} namespaces"),
+        });
+        let absent = absent.chain(accountless);
         let written = self.secrets.iter().filter_map(|it| it.proof).find(|it| *it != Proof::Proven);
         let doubt = self.proof.or(written).filter(|it| *it != Proof::Proven);
         let doubt = doubt.map(|it| format!("; {}", it.text()));
@@ -167,6 +177,21 @@ impl Served {
             }
         }
     }
+}
+
+/// The service accounts that are named and do not exist. Kubernetes makes `default` in each namespace
+/// by itself, a moment after the namespace.
+fn accountless(wanted: &Wanted, owned: &Owned) -> BTreeMap<String, usize> {
+    let Accounts::Named(names) = &wanted.accounts else { return BTreeMap::new() };
+    let Some(accounts) = &owned.accounts else { return BTreeMap::new() };
+    let there: BTreeSet<_> =
+        accounts.iter().map(|it| (it.namespace.as_str(), it.name.as_str())).collect();
+    let lacks = |name: &str| {
+        let namespaces = wanted.deliveries.iter().map(|it| it.namespace.as_str());
+        namespaces.filter(|it| !there.contains(&(it, name))).count()
+    };
+    let counted = names.iter().filter(|it| *it != "default").map(|it| (it.clone(), lacks(it)));
+    counted.filter(|(_, count)| *count > 0).collect()
 }
 
 fn lacking(delivery: &Delivery, why: Option<&Problem>) -> Failing {

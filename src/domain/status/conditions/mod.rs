@@ -57,6 +57,7 @@ pub(super) fn conditions(
         (ConditionType::AccessGranted, parts::access_granted(report)),
         (ConditionType::PullSecretsReady, parts::pull_secrets_ready(report)),
         (ConditionType::CredentialFresh, parts::credential_fresh(report)),
+        (ConditionType::Obsolete, parts::obsolete(report)),
     ];
     let told = |it: Fact| stamp(&it, &before, report.generation, now);
     let parts = parts
@@ -106,6 +107,8 @@ fn way_out(report: &Report<'_>) -> String {
 /// of another method are not told any more; pull secrets may have a role too.
 fn known(type_: ConditionType, report: &Report<'_>, before: &[Condition]) -> Option<Condition> {
     let of_other_method = match report.observed.method {
+        // The roles were read, and no such one is left.
+        _ if type_ == ConditionType::Obsolete => report.observed.holdings.is_some(),
         Some(MethodInUse::KubeletIdentity) => type_ != ConditionType::AccessGranted,
         Some(MethodInUse::PullSecret) => {
             type_ == ConditionType::AccessGranted && report.observed.holdings.is_some()

@@ -103,3 +103,19 @@ pub(super) fn access_granted(report: &Report<'_>) -> Option<Fact> {
     let text = format!("{}; Ready tells why", missing.collect::<Vec<_>>().join("; "));
     Some(fact(type_, "False", reason, &text))
 }
+
+/// Whether a role assignment of ours that nothing needs any more is still there.
+pub(super) fn obsolete(report: &Report<'_>) -> Option<Fact> {
+    let type_ = ConditionType::Obsolete;
+    if let Some(problem) = &report.observed.obsolete {
+        return Some(fact(type_, "True", problem.cause.reason(), &problem.told()));
+    }
+    let holdings = report.observed.holdings.as_ref().filter(|_| !report.deleting)?;
+    let (id, due) = holdings.waiting.first_key_value()?;
+    let when = match due {
+        Some(due) => format!("after {}", seconds(*due)),
+        None => "when what replaces it holds".to_owned(),
+    };
+    let text = format!("role assignment {id} is not needed any more and is removed {when}");
+    Some(fact(type_, "True", Reason::Progressing, &text))
+}

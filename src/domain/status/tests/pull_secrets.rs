@@ -39,10 +39,12 @@ fn by_secret(failing: Option<Problem>, overdue: Option<Problem>) -> Observed {
                 name: "acr-pull".into(),
                 deliveries: vec![delivery],
                 absent: [("later".to_owned(), "does not exist yet")].into(),
+                ..Wanted::default()
             },
             secrets: if failing.is_some() { vec![] } else { vec![stored] },
             failing: failing.into_iter().collect(),
             overdue,
+            accountless: std::collections::BTreeMap::new(),
             proof: None,
             doubt: None,
         }),
