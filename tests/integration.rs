@@ -40,6 +40,8 @@ mod chart_sidecars;
 mod chart_values;
 #[path = "integration/check/mod.rs"]
 mod check;
+#[path = "integration/client_secrets.rs"]
+mod client_secrets;
 #[path = "integration/clouds.rs"]
 mod clouds;
 #[path = "integration/contests.rs"]

@@ -40,7 +40,7 @@ struct Entry<T> {
 const GONE: Duration = Duration::from_secs(60);
 
 /// How an object was before and after an event.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change<T> {
     /// Which.
     pub key: Key,

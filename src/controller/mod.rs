@@ -7,6 +7,7 @@ mod assignments;
 mod attachments;
 mod choice;
 mod client;
+mod client_secret;
 mod context;
 mod entries;
 mod events;

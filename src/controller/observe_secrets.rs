@@ -163,11 +163,13 @@ impl Observation {
         let credentials = ctx.watches.credentials.select(|it| is_named(&it.name));
         // While it is not known, what serves is left as it is.
         let credentials = self.or_unseen(credentials);
-        let version = credentials.iter().flatten().next().map(|it| it.version.as_str());
-        self.missing = reference
-            .filter(|_| credentials.is_some() && version.is_none())
-            .map(|it| ctx.principals.missing(it));
-        self.desired.inputs = Some(Inputs::of(secret, &source, version));
+        let seen = credentials.as_ref().map(|all| all.first());
+        let digest = reference.zip(seen).map(|(it, seen)| ctx.principals.digest(it, seen));
+        let digest = digest.transpose().unwrap_or_else(|problem| {
+            self.missing = Some(problem);
+            None
+        });
+        self.desired.inputs = Some(Inputs::of(secret, &source, digest));
         self.source = Some(source);
     }
 

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::ResourceExt;
 use kube::api::Api;
 
+use super::client_secret::{CredentialSeen, text};
 use super::kubernetes::{Kubernetes, within};
 use crate::api::SecretKeyRef;
 use crate::azure::{self, ClientCredential, Reader};
@@ -25,8 +25,8 @@ pub struct Principals {
 pub struct Resolved {
     /// The principal.
     pub principal: azure::ServicePrincipal,
-    /// The uid and version of the Secret that its client secret was read from.
-    pub version: Option<String>,
+    /// The keyed digest of its client secret; absent where it has none.
+    pub digest: Option<String>,
 }
 
 impl Principals {
@@ -43,18 +43,18 @@ impl Principals {
     /// `NotFound` without its client secret, `AuthenticationFailed` without a token of the
     /// cluster; when the API server does not answer or refuses.
     pub async fn resolve(&self, principal: &ServicePrincipal) -> Result<Resolved, Problem> {
-        let (credential, version) = match &principal.secret {
+        let (credential, digest) = match &principal.secret {
             Some(reference) => {
-                let (credential, version) = self.secret(reference).await?;
-                (credential, Some(version))
+                let (credential, digest) = self.secret(reference).await?;
+                (credential, Some(digest))
             }
             None => (self.token(principal)?, None),
         };
         let ServicePrincipal { tenant, client, .. } = principal.clone();
-        Ok(Resolved { principal: azure::ServicePrincipal { tenant, client, credential }, version })
+        Ok(Resolved { principal: azure::ServicePrincipal { tenant, client, credential }, digest })
     }
 
-    /// The client secret, and the version of the Secret that it is in.
+    /// The client secret, and its keyed digest.
     async fn secret(
         &self,
         reference: &SecretKeyRef,
@@ -62,21 +62,28 @@ impl Principals {
         let origin = self.origin(reference);
         let doing = format!("reading the client secret from {origin}");
         let found = within(&doing, self.secrets.get_opt(&reference.name)).await?;
-        let secret = found.ok_or_else(|| self.missing(reference))?;
-        let value = secret.data.as_ref().and_then(|it| it.get(&reference.key));
-        let value = value.ok_or_else(|| self.unreadable(reference, &other_keys(&secret)))?;
-        let text = std::str::from_utf8(&value.0).map(str::trim).unwrap_or_default();
-        if text.is_empty() {
-            return Err(self.unreadable(reference, "it is empty, or no text"));
-        }
-        let uid = secret.uid().unwrap_or_default();
-        let version = format!("{uid}/{}", secret.resource_version().unwrap_or_default());
-        Ok((ClientCredential::Secret { value: text.to_owned().into(), origin }, version))
+        let seen = found.as_ref().and_then(CredentialSeen::of);
+        let digest = self.digest(reference, seen.as_ref())?.to_owned();
+        let value = found.as_ref().and_then(|it| it.data.as_ref()?.get(&reference.key));
+        let value = value.and_then(text).unwrap_or_default().to_owned().into();
+        Ok((ClientCredential::Secret { value, origin }, digest))
+    }
+
+    /// The digest of a client secret in the Secret that was seen.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such Secret, or its key holds no client secret.
+    pub fn digest<'a>(
+        &self,
+        reference: &SecretKeyRef,
+        seen: Option<&'a CredentialSeen>,
+    ) -> Result<&'a str, Problem> {
+        let seen = seen.ok_or_else(|| self.missing(reference))?;
+        seen.digest(&reference.key).map_err(|what| self.unusable(reference, &what))
     }
 
     /// Says that the Secret with the client secret is not there.
-    #[must_use]
-    pub fn missing(&self, reference: &SecretKeyRef) -> Problem {
+    fn missing(&self, reference: &SecretKeyRef) -> Problem {
         let SecretKeyRef { name, key } = reference;
         let advice = format!(
             "create Secret {name} (kubectl create secret generic {name} --namespace {} --from-literal={key}=<client secret>), or correct pullSecret.servicePrincipal.clientSecretRef",
@@ -86,7 +93,7 @@ impl Principals {
     }
 
     /// Says that the Secret is there, and what is the matter with its key.
-    fn unreadable(&self, reference: &SecretKeyRef, what: &str) -> Problem {
+    fn unusable(&self, reference: &SecretKeyRef, what: &str) -> Problem {
         let SecretKeyRef { name, key } = reference;
         let patch = format!(r#"{{"stringData":{{"{key}":"<client secret>"}}}}"#);
         let advice = format!(
@@ -151,14 +158,5 @@ impl Principals {
             );
             Problem::advised(untold.cause, &advice, &[account]).with_reference_of(&untold)
         })
-    }
-}
-
-/// Names the keys that are there, and no value.
-fn other_keys(secret: &Secret) -> String {
-    let keys: Vec<_> = secret.data.iter().flatten().map(|(key, _)| key.as_str()).collect();
-    match keys[..] {
-        [] => "it has no keys at all".to_owned(),
-        _ => format!("it has no such key, and these: {}", keys.join(", ")),
     }
 }

@@ -100,7 +100,7 @@ impl Actor<'_> {
         }
         // First: who finds no place there comes back, and would read the client secret in vain.
         let registry = self.azure.registry(&source.login_server)?;
-        let Resolved { principal, version } = self.principals.resolve(&spec.principal).await?;
+        let Resolved { principal, digest } = self.principals.resolve(&spec.principal).await?;
         let probe = Probe::of(source.mode, &spec.repositories);
         let minted = match (spec.form, &principal.credential) {
             (CredentialForm::ClientSecret, ClientCredential::Secret { value, .. }) => {
@@ -114,7 +114,7 @@ impl Actor<'_> {
         let now = Timestamp::now();
         let content = Content {
             server: &source.login_server,
-            inputs: &Inputs::of(spec, source, version.as_deref()),
+            inputs: &Inputs::of(spec, source, digest.as_deref()),
             proof,
             by_arm_audience,
             written: now,

@@ -6,6 +6,7 @@ use kube::core::{Selector, SelectorExt};
 
 use crate::api::{PullSecretSpec, RegistryAttachment};
 
+use super::client_secret::concerns;
 use super::memory::Wake;
 use super::watches::Touch;
 
@@ -30,9 +31,10 @@ pub fn wakes(touch: &Touch, object: &RegistryAttachment) -> Option<Wake> {
             };
             is_among(object, uids) || spec.is_some_and(|it| named(it) && may_want(it, namespace))
         }
-        Touch::Credential(name) => {
+        Touch::Credential(change) => {
             let reference = spec.and_then(|it| it.service_principal.client_secret_ref.as_ref());
-            return reference.filter(|it| it.name == *name).map(|_| Wake::Credential);
+            let reference = reference.filter(|it| it.name == change.key.1);
+            return reference.filter(|it| concerns(change, &it.key)).map(|_| Wake::Credential);
         }
     };
     concerned.then_some(Wake::Cluster)
@@ -61,6 +63,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::controller::mirror::Change;
 
     fn attachment(namespaces: &serde_json::Value) -> RegistryAttachment {
         serde_json::from_value(json!({
@@ -103,8 +106,12 @@ mod tests {
     #[test]
     fn a_client_secret_wakes_those_that_use_it_to_ask_anew() {
         let spec = attachment(&json!({"names": ["apps"]}));
-        assert_eq!(wakes(&Touch::Credential("sp".into()), &spec), Some(Wake::Credential));
-        assert_eq!(wakes(&Touch::Credential("other".into()), &spec), None);
+        let made = |name: &str| {
+            let key = ("acr-attach-system".to_owned(), name.to_owned());
+            Touch::Credential(Change { key, before: None, after: None })
+        };
+        assert_eq!(wakes(&made("sp"), &spec), Some(Wake::Credential));
+        assert_eq!(wakes(&made("other"), &spec), None);
     }
 
     #[test]

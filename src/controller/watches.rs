@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace, Secret, ServiceAccount as StoredAccount};
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount as StoredAccount};
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
@@ -17,17 +17,21 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
+use super::client_secret::CredentialSeen;
 use super::kubernetes::watch_failed;
 use super::memory::version;
 use super::mirror::{Change, Key, Mirror};
 use super::watching::Watching;
-use super::{accounts, secrets};
+use super::{accounts, client_secret, secrets};
 use crate::domain::cluster::{ServiceAccount, StoredSecret};
 use crate::domain::policy::{AllowedNames, Policy};
 
 /// How many objects are listed at once. A page is held as a whole, and what others put into their
 /// Secrets and service accounts may be large.
 const PAGE: u32 = 100;
+/// Helm keeps its releases as Secrets of up to 1 MiB in the namespace of the release
+/// (helm.sh/docs/topics/advanced, "Storage backends").
+const NO_RELEASES: &str = "type!=helm.sh/release.v1";
 
 /// What they have shown.
 #[derive(Clone, Debug)]
@@ -57,15 +61,6 @@ pub struct NamespaceSeen {
     pub created: Timestamp,
 }
 
-/// A Secret that may hold a client secret. Its content is read when it is needed, and not kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CredentialSeen {
-    /// Its name.
-    pub name: String,
-    /// Its uid and version.
-    pub version: String,
-}
-
 /// Something in the cluster changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Touch {
@@ -77,8 +72,8 @@ pub enum Touch {
     Secret(Key, BTreeSet<String>),
     /// A service account, and the uids of the attachments that have or had entries in it.
     Account(Key, BTreeSet<String>),
-    /// A Secret in the operator's namespace.
-    Credential(String),
+    /// The client secrets of a Secret in the operator's namespace.
+    Credential(Change<CredentialSeen>),
 }
 
 impl Watches {
@@ -140,11 +135,12 @@ impl Watches {
         let credentials = Feed {
             resource: "secrets",
             mirror: self.credentials,
-            reduce: credential_seen,
-            touch: |change| Touch::Credential(change.key.1.clone()),
+            reduce: client_secret::reduce,
+            touch: |change| Touch::Credential(change.clone()),
             ends,
         };
-        all.spawn(credentials.follow(api, 0, Config::default()));
+        let config = Config::default().fields(NO_RELEASES).page_size(PAGE);
+        all.spawn(credentials.follow(api, 0, config));
         all.join_all().await;
     }
 }
@@ -188,12 +184,6 @@ fn namespace_seen(object: &Metadata<Namespace>) -> Option<(Key, NamespaceSeen)> 
 fn namespace_touch(change: &Change<NamespaceSeen>) -> Touch {
     let seen = [&change.before, &change.after].into_iter().flatten();
     Touch::Namespace(change.key.1.clone(), seen.map(|it| it.labels.clone()).collect())
-}
-
-fn credential_seen(object: &Metadata<Secret>) -> Option<(Key, CredentialSeen)> {
-    let name = object.name_any();
-    let version = format!("{}/{}", object.uid()?, object.resource_version()?);
-    Some(((object.namespace()?, name.clone()), CredentialSeen { name, version }))
 }
 
 /// Where watches come from, and where what they change is told.

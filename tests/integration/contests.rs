@@ -130,13 +130,7 @@ async fn a_secret_that_is_edited_all_the_time_costs_few_writes_and_no_credential
 async fn an_immutable_secret_is_made_anew_when_its_credential_changes() {
     let (world, one) = attached().await;
     let before = change(&world, &one, &json!({"immutable": true})).await;
-    world.put_client_secret("another-client-secret").await;
-    world.azure.update(|azure| {
-        let puller = azure.principals.iter_mut().find(|it| it.display_name == "puller").unwrap();
-        let mut second = puller.secrets[0].clone();
-        second.value = "another-client-secret".into();
-        puller.secrets.push(second);
-    });
+    world.rotate_client_secret("another-client-secret").await;
     let after = world
         .until("another Secret", || async {
             let found = world.secrets(&one).get_opt("acr-pull").await.unwrap()?;

@@ -124,13 +124,7 @@ async fn an_outage_takes_nothing_from_one_that_has_no_namespace() {
     world.until_ready("a").await;
     world.azure.fault(Fault::error(Call::RegistryExchange, 503, "UNAVAILABLE", "x").times(1));
     // Another client secret is proven anew, and the first attempt finds the outage.
-    world.put_client_secret("another-client-secret").await;
-    world.azure.update(|azure| {
-        let puller = azure.principals.iter_mut().find(|it| it.display_name == "puller").unwrap();
-        let mut second = puller.secrets[0].clone();
-        second.value = "another-client-secret".into();
-        puller.secrets.push(second);
-    });
+    world.rotate_client_secret("another-client-secret").await;
     world.until_calls(Call::RegistryExchange, 2).await;
     assert_eq!(find(&world.status("a").await, "Ready").unwrap().0, "True");
 }

@@ -64,6 +64,18 @@ impl World {
         self.put_secret(&self.namespace(), "puller", json!({"clientSecret": value})).await;
     }
 
+    /// Adds a client secret to the service principal, and puts it where the spec names it.
+    pub async fn rotate_client_secret(&self, value: &str) {
+        self.azure.update(|azure| {
+            let puller =
+                azure.principals.iter_mut().find(|it| it.display_name == "puller").unwrap();
+            let mut second = puller.secrets[0].clone();
+            second.value = value.into();
+            puller.secrets.push(second);
+        });
+        self.put_client_secret(value).await;
+    }
+
     /// The spec of an attachment by pull secret, for these namespaces.
     pub fn pull_spec(&self, namespaces: &Value) -> Value {
         let client = self.azure.read(|azure| puller(azure).client_id);

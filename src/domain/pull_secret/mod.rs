@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use hmac::digest::Key;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use sha2::{Digest as _, Sha256};
@@ -103,14 +105,14 @@ pub struct Source {
 pub struct Inputs {
     /// Registry, tenant, client and form of the credential: 12 hex digits.
     pub subject: String,
-    /// The registry's mode, and uid and version of the Secret that holds the client secret, if
-    /// there is to be one: 12 hex digits. Absent while that Secret does not exist.
+    /// The registry's mode, and the client secret, if there is to be one: 12 hex digits. Absent
+    /// while there is no client secret.
     pub version: Option<String>,
 }
 
 impl Inputs {
-    /// Those of a pull secret. `credential` is uid and version of the Secret that holds the
-    /// client secret; nothing is asked of it for a federated service principal.
+    /// Those of a pull secret. `credential` is the keyed digest of the client secret; a federated
+    /// service principal has none.
     #[must_use]
     pub fn of(pull_secret: &PullSecret, source: &Source, credential: Option<&str>) -> Self {
         let ServicePrincipal { tenant, client, secret, .. } = &pull_secret.principal;
@@ -145,8 +147,24 @@ fn short_digest(text: &str) -> String {
 /// SHA-256 in hex.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
-    let hex = Sha256::digest(bytes).into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    hex.filter_map(|it| char::from_digit(u32::from(it), 16)).collect()
+    hex(&Sha256::digest(bytes))
+}
+
+/// The digest of a secret value, HMAC-SHA-256 in hex. It stands where tenants read it, so `key` is
+/// something that they do not know: with the digest alone they cannot try out values.
+#[must_use]
+pub fn keyed_digest(key: &str, value: &str) -> String {
+    // An HMAC hashes keys that are longer than a block (RFC 2104, section 2).
+    let key = Sha256::digest(key.as_bytes());
+    let mut block = Key::<Hmac<Sha256>>::default();
+    block.iter_mut().zip(key).for_each(|(into, from)| *into = from);
+    let mac = Hmac::<Sha256>::new(&block).chain_update(value.as_bytes());
+    hex(&mac.finalize().into_bytes())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|it| char::from_digit(u32::from(it), 16)).collect()
 }
 
 /// When a credential with that life is renewed: at half of it, ± 10 %, however short it is.

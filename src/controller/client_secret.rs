@@ -1,0 +1,127 @@
+//! The Secrets in the operator's namespace that hold client secrets, reduced to what decisions need.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
+
+use super::mirror::{Change, Key};
+use crate::domain::pull_secret::keyed_digest;
+
+/// A Secret that may hold client secrets, without its content.
+///
+/// Controllers rewrite Secrets without changing a value: External Secrets does so at each refresh.
+/// The resource version then changes, and digests do not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialSeen {
+    /// Its name.
+    pub name: String,
+    /// By key: the digest of the client secret, or why the value is none.
+    digests: BTreeMap<String, Result<String, Unusable>>,
+}
+
+/// Why the value of a key is no client secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unusable;
+
+impl CredentialSeen {
+    /// Reduces a Secret. `None` for one that the API server has not stored yet.
+    #[must_use]
+    pub fn of(secret: &Secret) -> Option<Self> {
+        let uid = secret.uid()?;
+        let data = secret.data.iter().flatten();
+        let digests = data.map(|(key, value)| {
+            let digest = text(value).map(|it| keyed_digest(&uid, it));
+            (key.clone(), digest.ok_or(Unusable))
+        });
+        Some(Self { name: secret.name_any(), digests: digests.collect() })
+    }
+
+    /// The digest of the client secret under that key.
+    ///
+    /// # Errors
+    /// When there is none: what is there instead. The text names keys, and no value.
+    pub fn digest(&self, key: &str) -> Result<&str, String> {
+        match self.digests.get(key) {
+            Some(Ok(digest)) => Ok(digest),
+            Some(Err(Unusable)) => Err("it is empty, or no text".to_owned()),
+            None if self.digests.is_empty() => Err("it has no keys at all".to_owned()),
+            None => {
+                let keys: Vec<_> = self.digests.keys().map(String::as_str).collect();
+                Err(format!("it has no such key, and these: {}", keys.join(", ")))
+            }
+        }
+    }
+}
+
+/// The client secret in the value of a key: text, without the line break that `echo` adds.
+#[must_use]
+pub fn text(value: &ByteString) -> Option<&str> {
+    let text = std::str::from_utf8(&value.0).ok()?.trim();
+    (!text.is_empty()).then_some(text)
+}
+
+/// The entry of the mirror for a Secret.
+pub(super) fn reduce(secret: &Secret) -> Option<(Key, CredentialSeen)> {
+    let seen = CredentialSeen::of(secret)?;
+    Some(((secret.namespace()?, seen.name.clone()), seen))
+}
+
+/// Whether a change is one of the client secret under that key, or of the Secret as a whole.
+#[must_use]
+pub fn concerns(change: &Change<CredentialSeen>, key: &str) -> bool {
+    match (&change.before, &change.after) {
+        (Some(before), Some(after)) => before.digest(key).ok() != after.digest(key).ok(),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn seen(uid: &str, version: &str, data: serde_json::Value) -> CredentialSeen {
+        let secret = json!({
+            "metadata": {"name": "sp", "namespace": "n", "uid": uid, "resourceVersion": version},
+            "data": data,
+        });
+        CredentialSeen::of(&serde_json::from_value(secret).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn only_another_value_or_another_secret_has_another_digest() {
+        let first = seen("u", "1", json!({"clientSecret": "YWJj"}));
+        assert_eq!(first, seen("u", "2", json!({"clientSecret": "YWJj"})));
+        assert_eq!(first, seen("u", "2", json!({"clientSecret": "YWJjCg=="})));
+        assert_ne!(first, seen("u", "2", json!({"clientSecret": "YWJk"})));
+        // Tenants see digests in annotations, and must not compare guesses with them: the uid is the key.
+        assert_ne!(first, seen("v", "2", json!({"clientSecret": "YWJj"})));
+        assert!(!format!("{first:?}").contains("abc"));
+    }
+
+    #[test]
+    fn a_change_concerns_the_key_that_it_changes() {
+        let at = |data| Some(seen("u", "1", data));
+        let concerned = |before, after| {
+            let change = Change { key: (String::new(), String::new()), before, after };
+            concerns(&change, "clientSecret")
+        };
+        let first = json!({"clientSecret": "YWJj", "other": "YWJj"});
+        assert!(!concerned(at(first.clone()), at(json!({"clientSecret": "YWJj", "other": "eA=="}))));
+        assert!(concerned(at(first.clone()), at(json!({"clientSecret": "eA=="}))));
+        assert!(concerned(at(first.clone()), at(json!({"clientSecret": ""}))));
+        assert!(concerned(at(first.clone()), None) && concerned(None, at(first)));
+    }
+
+    #[test]
+    fn what_is_there_instead_is_told_without_values() {
+        let why = |data, key| seen("u", "1", data).digest(key).unwrap_err();
+        assert_eq!(why(json!({"a": "YWJj", "b": "eA=="}), "c"), "it has no such key, and these: a, b");
+        assert_eq!(why(json!({}), "c"), "it has no keys at all");
+        assert_eq!(why(json!({"c": "IA=="}), "c"), "it is empty, or no text");
+        assert_eq!(why(json!({"c": "/w=="}), "c"), "it is empty, or no text");
+    }
+}
