@@ -88,6 +88,8 @@ mod looked_up;
 mod lost_answers;
 #[path = "integration/metrics.rs"]
 mod metrics;
+#[path = "integration/narrowed.rs"]
+mod narrowed;
 #[path = "integration/outages.rs"]
 mod outages;
 #[path = "integration/program.rs"]

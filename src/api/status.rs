@@ -43,6 +43,17 @@ pub struct RegistryAttachmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_secret: Option<PullSecretStatus>,
 
+    /// The names of the Secrets that this attachment has made in the cluster. `*`: more than 64. What
+    /// the settings stop allowing is found by these, and removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub secret_names: Option<Vec<String>>,
+
+    /// The names of the service accounts in which this attachment has added entries. `*`: more than 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub service_account_names: Option<Vec<String>>,
+
     /// Ready always; Reconciling and Stalled only while True; one more for each part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
@@ -183,8 +194,9 @@ pub enum ConditionType {
     /// Whether the credential in use can be renewed: False where the last try failed that was
     /// due, or its client secret is gone. It stays good until the time that the message names.
     CredentialFresh,
-    /// True, or absent: a role assignment that this attachment made and does not need any more waits
-    /// to be removed, or cannot be. It takes nothing from Ready.
+    /// True, or absent: something that this attachment made and does not need any more, a role
+    /// assignment, a Secret or an entry in a service account, waits to be removed, or cannot be. It
+    /// takes nothing from Ready.
     Obsolete,
 }
 

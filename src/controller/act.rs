@@ -33,6 +33,8 @@ pub struct Acted {
     pub unanswered: Vec<AssignmentId>,
     /// Why something was not done in the cluster.
     pub problem: Option<Problem>,
+    /// Why something in the cluster that is no longer desired was not removed.
+    pub unremoved: Option<Problem>,
     /// Why single namespaces are not served.
     pub failing: Vec<Failing>,
     /// Why single Secrets were not written.
@@ -53,6 +55,7 @@ impl Acted {
         self.undone = self.undone.take().or(other.undone);
         self.obsolete = self.obsolete.take().or(other.obsolete);
         self.problem = self.problem.take().or(other.problem);
+        self.unremoved = self.unremoved.take().or(other.unremoved);
         self.mint = self.mint.take().or(other.mint);
         self.writes.extend(other.writes);
     }
@@ -70,6 +73,9 @@ impl Acted {
                 self.failing.push(Failing { namespace: account.namespace.clone(), problem });
             }
             Step::Release(_) => self.obsolete = self.obsolete.take().or(Some(problem)),
+            Step::Withdraw(_) | Step::RemoveEntries(_) => {
+                self.unremoved = self.unremoved.take().or(Some(problem));
+            }
             Step::Assign(_) | Step::Join(..) => {
                 if problem.cause == Cause::Unavailable {
                     self.unanswered.extend(step.assigned());

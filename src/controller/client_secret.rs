@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    fn seen(uid: &str, version: &str, data: serde_json::Value) -> CredentialSeen {
+    fn seen(uid: &str, version: &str, data: &serde_json::Value) -> CredentialSeen {
         let secret = json!({
             "metadata": {"name": "sp", "namespace": "n", "uid": uid, "resourceVersion": version},
             "data": data,
@@ -93,24 +93,27 @@ mod tests {
 
     #[test]
     fn only_another_value_or_another_secret_has_another_digest() {
-        let first = seen("u", "1", json!({"clientSecret": "YWJj"}));
-        assert_eq!(first, seen("u", "2", json!({"clientSecret": "YWJj"})));
-        assert_eq!(first, seen("u", "2", json!({"clientSecret": "YWJjCg=="})));
-        assert_ne!(first, seen("u", "2", json!({"clientSecret": "YWJk"})));
+        let first = seen("u", "1", &json!({"clientSecret": "YWJj"}));
+        assert_eq!(first, seen("u", "2", &json!({"clientSecret": "YWJj"})));
+        assert_eq!(first, seen("u", "2", &json!({"clientSecret": "YWJjCg=="})));
+        assert_ne!(first, seen("u", "2", &json!({"clientSecret": "YWJk"})));
         // Tenants see digests in annotations, and must not compare guesses with them: the uid is the key.
-        assert_ne!(first, seen("v", "2", json!({"clientSecret": "YWJj"})));
+        assert_ne!(first, seen("v", "2", &json!({"clientSecret": "YWJj"})));
         assert!(!format!("{first:?}").contains("abc"));
     }
 
     #[test]
     fn a_change_concerns_the_key_that_it_changes() {
-        let at = |data| Some(seen("u", "1", data));
+        let at = |data: serde_json::Value| Some(seen("u", "1", &data));
         let concerned = |before, after| {
             let change = Change { key: (String::new(), String::new()), before, after };
             concerns(&change, "clientSecret")
         };
         let first = json!({"clientSecret": "YWJj", "other": "YWJj"});
-        assert!(!concerned(at(first.clone()), at(json!({"clientSecret": "YWJj", "other": "eA=="}))));
+        assert!(!concerned(
+            at(first.clone()),
+            at(json!({"clientSecret": "YWJj", "other": "eA=="}))
+        ));
         assert!(concerned(at(first.clone()), at(json!({"clientSecret": "eA=="}))));
         assert!(concerned(at(first.clone()), at(json!({"clientSecret": ""}))));
         assert!(concerned(at(first.clone()), None) && concerned(None, at(first)));
@@ -118,8 +121,11 @@ mod tests {
 
     #[test]
     fn what_is_there_instead_is_told_without_values() {
-        let why = |data, key| seen("u", "1", data).digest(key).unwrap_err();
-        assert_eq!(why(json!({"a": "YWJj", "b": "eA=="}), "c"), "it has no such key, and these: a, b");
+        let why = |data: serde_json::Value, key| seen("u", "1", &data).digest(key).unwrap_err();
+        assert_eq!(
+            why(json!({"a": "YWJj", "b": "eA=="}), "c"),
+            "it has no such key, and these: a, b"
+        );
         assert_eq!(why(json!({}), "c"), "it has no keys at all");
         assert_eq!(why(json!({"c": "IA=="}), "c"), "it is empty, or no text");
         assert_eq!(why(json!({"c": "/w=="}), "c"), "it is empty, or no text");

@@ -148,14 +148,43 @@ impl Kubernetes {
         object: &impl Resource,
         status: &RegistryAttachmentStatus,
     ) -> Result<String, Problem> {
+        let mut status = json!(status);
+        let answer = async {
+            loop {
+                match self.apply_status(object, &status).await {
+                    Err(error) if drop_undeclared(&mut status, &error) => {
+                        tracing::warn!(%error, "the definition of RegistryAttachment is older than the operator; apply that of its release");
+                    }
+                    answer => return answer,
+                }
+            }
+        };
+        let written = within("writing status", answer).await?;
+        Ok(written.resource_version().unwrap_or_default())
+    }
+
+    async fn apply_status(
+        &self,
+        object: &impl Resource,
+        status: &Value,
+    ) -> kube::Result<DynamicObject> {
         let metadata = json!({"uid": object.meta().uid});
         let body = Patch::Apply(manifest(&json!({"metadata": metadata, "status": status})));
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let name = object.meta().name.clone().unwrap_or_default();
-        let patch = self.stored.patch_status(&name, &params, &body);
-        let written = within("writing status", patch).await?;
-        Ok(written.resource_version().unwrap_or_default())
+        self.stored.patch_status(&name, &params, &body).await
     }
+}
+
+/// Removes the field of status that the definition in the cluster does not know, and returns whether
+/// there was one. The API server refuses an apply patch with such a field as a whole, and names the
+/// first.
+fn drop_undeclared(status: &mut Value, error: &kube::Error) -> bool {
+    let kube::Error::Api(refusal) = error else { return false };
+    let named = refusal.message.split_once(": .status.");
+    let field = named.and_then(|(_, it)| it.strip_suffix(": field not declared in schema"));
+    let fields = status.as_object_mut();
+    field.zip(fields).is_some_and(|(field, fields)| fields.remove(field).is_some())
 }
 
 /// Where finalizers are patched, a 422 says that the object has changed or is being deleted, and

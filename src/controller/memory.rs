@@ -101,6 +101,8 @@ pub struct Look {
     pub undone: Option<Problem>,
     /// What kept a role from being removed that is no longer desired.
     pub obsolete: Option<Problem>,
+    /// Why it is not known what is left under names that the settings no longer allow.
+    pub unread: Option<Problem>,
     /// The digests of credentials that the registry has refused.
     pub refused: BTreeSet<String>,
     /// What the registry said of the credential in use, if it was asked again.

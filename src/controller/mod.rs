@@ -37,6 +37,7 @@ mod report;
 mod secrets;
 mod touched;
 mod unreadable;
+mod unwatched;
 mod vanished;
 mod watches;
 mod watching;

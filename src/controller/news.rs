@@ -171,7 +171,7 @@ pub fn of_conditions(
         && obsolete.reason != Reason::Progressing.as_str()
         && has_turned(obsolete, condition(before, ConditionType::Obsolete))
     {
-        all.push(turned(obsolete, true, "Unassign"));
+        all.push(turned(obsolete, true, "Remove"));
     }
     let parts =
         [(ConditionType::PullSecretsReady, "Provide"), (ConditionType::CredentialFresh, "Renew")];

@@ -14,6 +14,7 @@ use crate::domain::attachment::{KubeletIdentity, Method, RegistryName, Task};
 use crate::domain::claims::Claim;
 use crate::domain::names::{ClusterId, RegistryId};
 use crate::domain::plan::{self, Assignments, Desired, Failing, Finalizer, Owned};
+use crate::domain::policy::Names;
 use crate::domain::problem::Problem;
 use crate::domain::pull_role;
 use crate::domain::pull_secret::{self, Source};
@@ -86,6 +87,8 @@ pub struct Observation {
     pub unseen: Option<Problem>,
     /// What the next credential cannot be made without.
     pub missing: Option<Problem>,
+    /// Names that the settings do not allow any more, under which something may be left.
+    pub unwatched: Names,
     /// What Azure said, now or when it was last asked.
     pub look: Look,
 }
@@ -108,6 +111,7 @@ impl Observation {
             refused: look.refused.clone(),
             accounts: None,
             contests: known.contests.clone(),
+            hidden: false,
         };
         Self {
             observed: Observed::default(),
@@ -120,6 +124,7 @@ impl Observation {
             failing: Vec::new(),
             unseen: None,
             missing: None,
+            unwatched: Names::default(),
             look,
         }
     }

@@ -88,7 +88,12 @@ impl Outcome {
             observed.holdings = Some(Holdings { grants, found, waiting: plan.waiting });
         }
         outcome.known.contests = std::mem::take(&mut owned.contests);
-        observed.obsolete.clone_from(&acted.obsolete);
+        let of_roles = match observed.holdings {
+            Some(_) if occasion == Occasion::Look => acted.obsolete.take(),
+            _ => known.look.obsolete.clone(),
+        };
+        let left = of_roles.as_ref().or(acted.unremoved.as_ref()).or(look.unread.as_ref());
+        observed.obsolete = left.cloned();
         outcome.unanswered = acted.undone.as_ref().is_some_and(|it| it.cause == Cause::Unavailable);
         outcome.known.remember(look, &mut acted, (now, resync));
         let asked = Timestamp::now();
@@ -99,8 +104,8 @@ impl Outcome {
             let reading = outcome.unseen.as_ref().is_some_and(|it| it.cause == Cause::Busy);
             outcome.known.look.too_early = reading;
             outcome.known.look.undone = plan.blocked.or(acted.undone);
-            outcome.known.look.obsolete = acted.obsolete;
         }
+        outcome.known.look.obsolete = of_roles;
         outcome.known.method = observed.method.or(outcome.known.method);
         let found = owned.secrets.take();
         if let (Some(wanted), Some(found), Some(inputs)) = (wanted, found, desired.inputs) {
@@ -127,20 +132,26 @@ impl Outcome {
         }
         outcome.observed = observed;
         outcome.deeds = acted.deeds;
-        outcome.weigh(acted.problem.or(plan.unremoved), acted.mint);
+        outcome.weigh(acted.problem, acted.unremoved.as_ref(), acted.mint);
         outcome
     }
 
     /// Sorts what went wrong by what it means. What was not seen of the cluster takes the same
     /// kind of pass again.
-    fn weigh(&mut self, not_done: Option<Problem>, mint: Option<Problem>) {
+    fn weigh(
+        &mut self,
+        not_done: Option<Problem>,
+        unremoved: Option<&Problem>,
+        mint: Option<Problem>,
+    ) {
         let Look { problem, undone, obsolete, doubt, .. } = self.known.look.clone();
+        let left = self.observed.obsolete.clone();
         let served = self.observed.served.as_ref();
         // Without a namespace nothing else says that there is no credential to be had.
         let untried = served.filter(|it| it.wanted.deliveries.is_empty()).and(mint.clone());
         let is_passing = |it: &Problem| it.cause.is_passing();
-        let asking = [&problem, &undone, &obsolete, &not_done, &mint, &doubt];
-        let asking = asking.into_iter().flatten();
+        let asking = [&problem, &undone, &obsolete, &not_done, &mint, &doubt].map(Option::as_ref);
+        let asking = asking.into_iter().chain([unremoved]).flatten();
         let asking = asking.map(|it| Trouble { problem: it.clone(), needs: Occasion::Look });
         let failing = served.into_iter().flat_map(Served::problems);
         let failing = failing.filter(|it| mint.as_ref() != Some(*it));
@@ -166,7 +177,7 @@ impl Outcome {
         let failing = served.and_then(Served::problem);
         let of_parts = unseen.or(unknown).or(undone).or(not_done).or(failing);
         self.problem = of_parts.or(doubt).or(untried);
-        self.beside = trouble.or(overdue).or(passing).or(unproven).or(mint).or(obsolete);
+        self.beside = trouble.or(overdue).or(passing).or(unproven).or(mint).or(left);
     }
 
     /// The same for an attachment that asks for nothing but renewals at the moment.

@@ -189,6 +189,7 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
         seen.observed.remark.clone_from(&known.remark);
     }
     seen.cluster(task, ctx).await;
+    seen.unwatched(pass).await;
     seen.owned.observe_contests(&seen.desired, now);
     let mut acted = Acted::default();
     if !suspended {
@@ -210,9 +211,13 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
     acted.extend(act_on_roles(&plan, &actor(pass, &seen, None)).await);
     seen.take(&acted.deeds);
     acted.extend(act(&plan, &actor(pass, &seen, seen.making(pass))).await);
+    seen.take_names(ctx);
+    acted.unremoved = acted.unremoved.take().or(plan.unremoved.take());
     if matches!(task, Task::Detach(_)) {
         // To let go is all that there is to do.
         acted.undone = acted.undone.take().or(acted.obsolete.take());
+        let unremoved = acted.unremoved.take().or(seen.look.unread.clone());
+        acted.problem = acted.problem.take().or(unremoved);
     }
     plan.failing.append(&mut seen.failing);
     let at = (now, ctx.intervals.resync);

@@ -131,6 +131,7 @@ fn status_after(
         requested_at: object.annotations().get(REQUESTED_AT).map(String::as_str),
         deleting: object.metadata.deletion_timestamp.is_some(),
         finalizers: trigger.finalizers(),
+        looked: outcome.has_looked(),
         observed: &outcome.observed,
         verdict,
     };

@@ -111,6 +111,7 @@ async fn tell(
         requested_at: None,
         deleting: false,
         finalizers: &BTreeSet::new(),
+        looked: false,
         observed: &Observed::default(),
         verdict: &verdict,
     };

@@ -10,6 +10,7 @@ use super::claims::Claim;
 use super::facts::{Registry, RoleAssignment};
 use super::names::{AssignmentId, ClusterId, PrincipalId};
 use super::plan::{Finalizer, Grant};
+use super::policy::Names;
 use super::problem::Problem;
 use super::pull_secret::{Served, Source};
 use super::role::Role;
@@ -38,10 +39,12 @@ pub struct Observed {
     pub principal: Option<PrincipalId>,
     /// The role assignments.
     pub holdings: Option<Holdings>,
-    /// Why a role assignment that is no longer desired is still there.
+    /// Why something that is no longer desired is still there.
     pub obsolete: Option<Problem>,
     /// The pull secrets.
     pub served: Option<Served>,
+    /// The names under which the attachment has something in the cluster.
+    pub names: Option<Names>,
 }
 
 /// The role assignments after a pass.
@@ -66,6 +69,8 @@ pub struct Report<'a> {
     pub deleting: bool,
     /// Which of our finalizers it bears.
     pub finalizers: &'a BTreeSet<Finalizer>,
+    /// Whether Azure was asked anew.
+    pub looked: bool,
     /// What was found out.
     pub observed: &'a Observed,
     /// How it ended.
@@ -102,6 +107,10 @@ pub fn status(
     }
     if let Some(served) = &observed.served {
         status.pull_secret = Some(pull_secret(served));
+    }
+    if let Some(names) = &observed.names {
+        status.secret_names = listed(&names.secrets);
+        status.service_account_names = listed(&names.accounts);
     }
     if let Some(holdings) = &observed.holdings {
         let list = role_assignments(holdings, observed.claim.as_ref());
@@ -140,6 +149,18 @@ fn registry_status(observed: &Observed) -> Option<RegistryStatus> {
         login_server: Some(it.login_server.to_string()),
         ..RegistryStatus::default()
     })
+}
+
+/// As many names as status has room for. Beyond that it says any.
+const MOST_NAMES: usize = 64;
+
+fn listed(names: &BTreeSet<String>) -> Option<Vec<String>> {
+    let list = match names.len() {
+        0 => return None,
+        1..=MOST_NAMES => names.iter().cloned().collect(),
+        _ => vec!["*".to_owned()],
+    };
+    Some(list)
 }
 
 /// As many failing namespaces as status has room for.

@@ -42,7 +42,7 @@ pub(super) fn are_own(settings: &Settings) -> bool {
 
 impl World {
     /// A service account with exactly the rights that the chart gives for these settings.
-    pub(super) async fn grant_rights(&self) {
+    pub async fn grant_rights(&self) {
         let own = self.namespace();
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": own}});
         self.install(&namespace).await;
@@ -152,7 +152,8 @@ impl World {
         self.until_allowed(&right, allowed).await;
     }
 
-    async fn until_allowed(&self, right: &Value, allowed: bool) {
+    /// The same for any right.
+    pub async fn until_allowed(&self, right: &Value, allowed: bool) {
         let spec = json!({"user": self.user(), "resourceAttributes": right});
         let review: SubjectAccessReview = serde_json::from_value(json!({"spec": spec})).unwrap();
         let reviews: Api<SubjectAccessReview> = Api::all(self.client.clone());

@@ -45,7 +45,7 @@ pub fn first(desired: &Desired, owned: &Owned, now: Timestamp) -> Plan {
 /// last.
 pub(super) fn remove(desired: &Desired, owned: &Owned, dates: Dates, plan: &mut Plan) {
     let (Some(accounts), Some(_)) = (&owned.accounts, &desired.deliveries) else { return };
-    let (mut due_now, mut remains) = (Vec::new(), false);
+    let (mut due_now, mut remains) = (Vec::new(), owned.hidden);
     for account in accounts {
         for secret in account.marks.keys().filter(|it| account.is_marked(it, &owned.uid)) {
             let due = removal(account, secret, desired, owned, dates);

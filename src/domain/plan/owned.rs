@@ -33,6 +33,8 @@ pub struct Owned {
     pub accounts: Option<Vec<ServiceAccount>>,
     /// Which writes to Secrets and service accounts others refuse or undo.
     pub contests: Contests,
+    /// Whether there may be entries in service accounts that cannot be read.
+    pub hidden: bool,
 }
 
 /// A credential that Entra and the registry have accepted, without its value.

@@ -94,6 +94,7 @@ fn owns(found: Vec<RoleAssignment>, finalizer: bool) -> Owned {
         refused: BTreeSet::new(),
         accounts: Some(Vec::new()),
         contests: Contests::default(),
+        hidden: false,
     }
 }
 

@@ -1,9 +1,9 @@
 //! What the operator's settings allow attachments to ask for.
 
+mod names;
 mod registries;
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
@@ -13,6 +13,7 @@ use super::problem::{Cause, Problem};
 use super::pull_secret::{Accounts, PullSecret};
 use crate::api::CredentialForm;
 
+pub use names::{AllowedNames, Names};
 pub use registries::AllowedRegistries;
 
 /// The operator's settings, as far as they allow and forbid.
@@ -121,6 +122,18 @@ impl Policy {
         Ok(())
     }
 
+    /// Those of the names that the settings do not allow, or do not allow any more.
+    #[must_use]
+    pub fn forbidden_of(&self, names: &Names) -> Names {
+        let beyond = |names: &BTreeSet<String>, allowed: &AllowedNames| {
+            names.iter().filter(|it| !allowed.allow(it)).cloned().collect()
+        };
+        Names {
+            secrets: beyond(&names.secrets, &self.secret_names),
+            accounts: beyond(&names.accounts, &self.account_names),
+        }
+    }
+
     fn permit_accounts(&self, accounts: &Accounts) -> Result<(), Problem> {
         let refused = match (accounts, &self.account_names) {
             (Accounts::All, AllowedNames::These(_)) => {
@@ -143,9 +156,11 @@ impl Policy {
 
 /// The settings as people find them: the chart's value first, for it makes the rights as well.
 pub const PULL_SECRETS: &str = "chart value pullSecrets.enabled (flag --pull-secrets)";
-const PULL_SECRET_NAMES: &str =
+/// Which names pull secrets may have.
+pub const PULL_SECRET_NAMES: &str =
     "chart value pullSecrets.names (flag --pull-secret-names, and the operator's RBAC rules)";
-const SERVICE_ACCOUNT_NAMES: &str = "chart value pullSecrets.serviceAccounts (flag --service-account-names, and the operator's RBAC rules)";
+/// Which service accounts may be changed.
+pub const SERVICE_ACCOUNT_NAMES: &str = "chart value pullSecrets.serviceAccounts (flag --service-account-names, and the operator's RBAC rules)";
 const LOGIN_SERVER_SUFFIXES: &str =
     "chart value policy.loginServerSuffixes (flag --login-server-suffixes)";
 
@@ -197,56 +212,6 @@ impl FromStr for Domains {
 impl fmt::Display for Domains {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.join(","))
-    }
-}
-
-/// Names that attachments may use: any, or those in a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AllowedNames {
-    /// Any.
-    Any,
-    /// These.
-    These(BTreeSet<String>),
-}
-
-impl AllowedNames {
-    /// Those of them that are known beforehand; `None` for any.
-    #[must_use]
-    pub fn listed(&self) -> Option<&BTreeSet<String>> {
-        match self {
-            Self::Any => None,
-            Self::These(names) => Some(names),
-        }
-    }
-
-    fn allow(&self, name: &str) -> bool {
-        match self {
-            Self::Any => true,
-            Self::These(names) => names.contains(name),
-        }
-    }
-}
-
-/// Parses a comma-separated list, in which `*` means any.
-impl FromStr for AllowedNames {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        let names = text.split(',').map(str::trim).filter(|it| !it.is_empty());
-        let names: BTreeSet<String> = names.map(str::to_owned).collect();
-        Ok(if names.contains("*") { Self::Any } else { Self::These(names) })
-    }
-}
-
-impl fmt::Display for AllowedNames {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Any => f.write_str("*"),
-            Self::These(names) if names.is_empty() => f.write_str("no name"),
-            Self::These(names) => {
-                f.write_str(&names.iter().map(String::as_str).collect::<Vec<_>>().join(","))
-            }
-        }
     }
 }
 

@@ -139,6 +139,7 @@ fn owned(refused: Option<&str>) -> Owned {
         refused: refused.map(str::to_owned).into_iter().collect(),
         accounts: None,
         contests: Contests::default(),
+        hidden: false,
     }
 }
 

@@ -68,6 +68,7 @@ fn told(
         requested_at: None,
         deleting: false,
         finalizers,
+        looked: true,
         observed,
         verdict,
     };
@@ -228,6 +229,7 @@ fn a_stuck_deletion_names_the_way_out() {
             requested_at: Some("now"),
             deleting: true,
             finalizers: &finalizers,
+            looked: true,
             observed: &observed,
             verdict: &verdict,
         };

@@ -81,6 +81,7 @@ fn owns(secrets: Vec<StoredSecret>, accounts: Vec<ServiceAccount>) -> Owned {
         refused: BTreeSet::new(),
         accounts: Some(accounts),
         contests: Contests::default(),
+        hidden: false,
     }
 }
 

@@ -106,17 +106,20 @@ fn way_out(report: &Report<'_>) -> String {
 /// What is known of a part while it could not be read: what was known, as it was told. The parts
 /// of another method are not told any more; pull secrets may have a role too.
 fn known(type_: ConditionType, report: &Report<'_>, before: &[Condition]) -> Option<Condition> {
+    let known = before.iter().find(|it| it.type_ == type_.as_str())?;
     let of_other_method = match report.observed.method {
-        // The roles were read, and no such one is left.
-        _ if type_ == ConditionType::Obsolete => report.observed.holdings.is_some(),
+        // The roles were read, and no such one is left; or all that was left is gone from the cluster.
+        _ if type_ == ConditionType::Obsolete => {
+            let waits = known.reason == Reason::Progressing.as_str();
+            report.observed.holdings.is_some() || !report.looked && !waits
+        }
         Some(MethodInUse::KubeletIdentity) => type_ != ConditionType::AccessGranted,
         Some(MethodInUse::PullSecret) => {
             type_ == ConditionType::AccessGranted && report.observed.holdings.is_some()
         }
         _ => report.deleting,
     };
-    let known = before.iter().find(|it| it.type_ == type_.as_str());
-    known.filter(|_| !of_other_method).cloned()
+    (!of_other_method).then(|| known.clone())
 }
 
 /// Said where the role is chosen without knowing which one the registry honours.

@@ -104,7 +104,7 @@ pub(super) fn access_granted(report: &Report<'_>) -> Option<Fact> {
     Some(fact(type_, "False", reason, &text))
 }
 
-/// Whether a role assignment of ours that nothing needs any more is still there.
+/// Whether something that the attachment made, and that nothing needs any more, is still there.
 pub(super) fn obsolete(report: &Report<'_>) -> Option<Fact> {
     let type_ = ConditionType::Obsolete;
     if let Some(problem) = &report.observed.obsolete {
