@@ -8,7 +8,7 @@ use super::repositories::Repositories;
 use super::role::Role;
 
 /// The role that lets an identity pull, as the registry's mode wants it. Where Azure hides the
-/// mode, that is `AcrPull`: registries in ABAC mode are the younger ones.
+/// mode, that is `AcrPull`: registries with repository permissions are the younger ones.
 ///
 /// # Errors
 /// `Unsupported` when the registry is in a mode that this version does not know; `InvalidSpec`
