@@ -118,7 +118,10 @@ proptest! {
 
 /// What has to be done is the opposite of what is to be done about a loss.
 #[rstest::rstest]
-#[case(entry(), "take acr-pull out of imagePullSecrets of service account default in namespace apps")]
+#[case(
+    entry(),
+    "take acr-pull out of imagePullSecrets of service account default in namespace apps"
+)]
 #[case(
     Kept::Secret { namespace: "apps".into(), name: "acr-pull".into() },
     "stop what keeps Secret acr-pull in namespace apps or makes it anew"

@@ -66,7 +66,10 @@ async fn left(world: &World) -> Result<Left> {
         format!("{name} in namespace {}", namespace.unwrap_or_default())
     };
     Ok([
-        ("role assignments in Azure".to_owned(), world.azure.made().iter().map(ToString::to_string).collect()),
+        (
+            "role assignments in Azure".to_owned(),
+            world.azure.made().iter().map(ToString::to_string).collect(),
+        ),
         (
             format!("Secrets {SECRET} in any namespace"),
             secrets.iter().map(|it| place(format!("Secret {SECRET}"), it.namespace())).collect(),

@@ -17,7 +17,9 @@ const OTHER: Image = Image { registry: ABAC_REGISTRY, repository: "other/nginx",
 
 impl Story {
     pub(super) async fn abac(&mut self) -> Result<()> {
-        say_part("3. KubeletIdentity at a registry with repository permissions: samples/* and no other");
+        say_part(
+            "3. KubeletIdentity at a registry with repository permissions: samples/* and no other",
+        );
         let inside = self.start_pod("default", "inside", INSIDE).await?;
         say_refused(&inside.refused(1, OUTSIDE).await?);
         let (ready, start) = (self.attach("myabacregistry").await?, Instant::now());
