@@ -167,6 +167,6 @@ async fn bounded_end(passes: impl Future<Output = ()>, stop: CancellationToken) 
     };
     tokio::select! {
         () = passes => {}
-        () = limit => tracing::warn!("passes at work were cut short; they are taken up at the next start"),
+        () = limit => tracing::warn!("reconciles at work were cut short; they are taken up at the next start"),
     }
 }

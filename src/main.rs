@@ -36,7 +36,7 @@ enum Command {
     /// Finds out from inside the cluster whether a pod can pull from a registry, step by step.
     #[command(after_help = exit_codes())]
     Check(Box<CheckArguments>),
-    /// Prints the definition of the custom resource.
+    /// Prints the custom resource definition (CRD).
     Crd,
     /// Fails while attachments hold what only a running operator can let go, and names them. Run it
     /// before the operator is removed.

@@ -31,7 +31,7 @@ pub fn start(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
 /// What the lines of one pass on an attachment have in common, whatever is logged.
 #[must_use]
 pub fn pass(name: &str, generation: Option<i64>) -> Span {
-    tracing::error_span!("pass", reconcile_id = %Uuid::new_v4(), name, generation)
+    tracing::error_span!("reconcile", reconcile_id = %Uuid::new_v4(), name, generation)
 }
 
 /// Libraries speak one level lower than we do: their `info` is our `debug`.

@@ -79,7 +79,7 @@ pub struct RegistryAttachmentSpec {
 
     /// The repositories that may be pulled, each by its name or by a prefix that ends in `/*`.
     /// Default: all. The registry must have the role assignment permissions mode "RBAC Registry +
-    /// ABAC Repository Permissions". Example: `[team-a/*, base/nginx]`.
+    /// ABAC Repository Permissions", or nothing is attached. Example: `[team-a/*, base/nginx]`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), inner(length(min = 1, max = 256)))]
     #[x_kube(
@@ -170,7 +170,8 @@ pub enum MethodChoice {
 #[serde(rename_all = "camelCase")]
 pub struct KubeletIdentitySpec {
     /// The Azure resource id of the AKS cluster:
-    /// `az aks show --resource-group rg --name prod --query id`. The operator's identity must be allowed to read it. Default: found by the nodes.
+    /// `az aks show --resource-group rg --name prod --query id`. The operator's identity must be
+    /// allowed to read it. Default: found by the nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 300))]
     #[x_kube(validation = (

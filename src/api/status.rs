@@ -23,7 +23,8 @@ pub struct RegistryAttachmentStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<MethodInUse>,
 
-    /// What stands for this attachment in the description of role assignments: 12 hex digits.
+    /// The mark of this attachment, its claim, in the descriptions of role assignments that
+    /// acr-attach made: 12 hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim: Option<String>,
 
@@ -54,7 +55,8 @@ pub struct RegistryAttachmentStatus {
     #[schemars(length(max = 64))]
     pub service_account_names: Option<Vec<String>>,
 
-    /// Ready always; Reconciling and Stalled only while True; one more for each part.
+    /// Ready always; Reconciling, Stalled and Obsolete only while True; AccessGranted,
+    /// PullSecretsReady and CredentialFresh where the attachment has such a part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Option<Vec<Condition>>,
@@ -75,8 +77,9 @@ pub struct RegistryStatus {
     pub role_assignment_mode: Option<RoleAssignmentMode>,
 }
 
-/// Which roles a registry honours, in Azure's words
-/// (`properties.roleAssignmentMode`, api-version 2025-11-01).
+/// Which roles a registry honours, in Azure's words (`properties.roleAssignmentMode`, api-version
+/// 2025-11-01). `AbacRepositoryPermissions` is mode "RBAC Registry + ABAC Repository Permissions",
+/// in which AcrPull means nothing.
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RoleAssignmentMode {
     /// `AcrPull` and its family, for whole registries.
@@ -111,7 +114,8 @@ pub struct RoleAssignmentStatus {
     pub role: String,
     /// The object id of the identity that holds the role.
     pub principal_id: String,
-    /// Whether the assignment is ours to remove.
+    /// `Managed`: acr-attach made it for this attachment, and removes it. `Existing`: somebody else
+    /// made it; it is used, and never changed or deleted.
     pub ownership: Ownership,
     /// When this assignment, which is no longer needed, will be removed. RFC 3339, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -135,7 +139,7 @@ pub enum Ownership {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PullSecretStatus {
-    /// The name of the secret in each namespace.
+    /// The name of the Secret in each namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// How many namespaces have the pull secret, of how many that are to have it, such as 12/12.
@@ -158,9 +162,9 @@ pub struct PullSecretStatus {
 pub struct NamespaceFailure {
     /// The namespace.
     pub namespace: String,
-    /// The cause, one of the reasons of Ready.
+    /// Why, by one of the words that are reasons of conditions.
     pub reason: String,
-    /// What was tried, what came back, what to do.
+    /// What to do, what was tried, and what came back.
     pub message: String,
 }
 

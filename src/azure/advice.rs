@@ -100,10 +100,10 @@ fn by_code(code: &str, attempt: &Attempt) -> Option<String> {
         // "This limit is fixed and cannot be increased" (learn.microsoft.com, "Troubleshoot Azure
         // RBAC limits").
         "RoleAssignmentLimitExceeded" => {
-            "the subscription holds as many role assignments as Azure allows, and that limit is fixed; remove some that are not needed (az role assignment list --all shows them), or assign roles to groups instead of their members"
+            "remove some role assignments of the subscription that are not needed (az role assignment list --all shows them), or assign roles to groups instead of their members: it holds as many as Azure allows, and that limit is fixed"
         }
         "RequestDisallowedByPolicy" => {
-            "a policy of Azure forbids it; exempt this scope from it, or change it"
+            "exempt this scope from the policy, or change it: a policy of Azure forbids this"
         }
         "ReadOnlyDisabledSubscription" => {
             let subscription = attempt.subscription().unwrap_or("of the registry");
@@ -168,17 +168,17 @@ const PRINCIPAL: &str = "check that kubeletIdentity.principalId, or pullSecret.s
 fn taken(attempt: &Attempt) -> String {
     let name = attempt.target.rsplit('/').next().unwrap_or_default();
     format!(
-        "a role assignment of that name is there for another identity, role or scope, and acr-attach changes nothing that it did not make; find it (az role assignment list --all --query \"[?name=='{name}']\") and delete it (az role assignment delete --ids <its id>)"
+        "find role assignment {name} (az role assignment list --all --query \"[?name=='{name}']\") and delete it (az role assignment delete --ids <its id>): it is for another identity, role or scope, and acr-attach changes nothing that it did not make"
     )
 }
 
 fn other_tenant(subject: Subject) -> &'static str {
     match subject {
         Subject::Cluster => {
-            "the cluster is in another tenant than the operator's identity, and so than any registry that it can assign a role on; correct kubeletIdentity.clusterResourceId if another cluster is meant, give the operator an identity of that tenant, or set method to PullSecret, which works across tenants"
+            "correct kubeletIdentity.clusterResourceId if another cluster is meant, give the operator an identity of the cluster's tenant, or set method to PullSecret, which works across tenants: the cluster is in another tenant than the operator's identity, and so than any registry that it can assign a role on"
         }
         _ => {
-            "the registry is in another tenant than the operator's identity, where the kubelet identity of a cluster can have no role; use method PullSecret with registry.loginServer, which works across tenants and asks nothing of Azure Resource Manager (registry is immutable: delete this attachment and create one), or give the operator an identity of that tenant if the cluster is there too"
+            "use method PullSecret with registry.loginServer, which works across tenants and asks nothing of Azure Resource Manager (registry is immutable: delete this attachment and create one), or give the operator an identity of the registry's tenant if the cluster is there too: the registry is in another tenant than the operator's identity"
         }
     }
 }

@@ -9,7 +9,7 @@ use super::permission::READER;
 use crate::domain::facts::{Cluster, Registry, RoleAssignmentMode};
 use crate::domain::names::{ClusterId, RegistryId};
 
-/// The first stable version that tells the mode. An older one hides ABAC mode silently.
+/// The first stable version that tells the mode. An older one hides it silently.
 const REGISTRIES: &str = "2025-11-01";
 /// The first version that tells whether service accounts pull with identities of their own. No
 /// stable one did when this was written; where previews are gone, a stable one stands in.

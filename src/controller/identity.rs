@@ -108,10 +108,11 @@ async fn given(principal: PrincipalId, here: Option<&ClusterId>, azure: &Reader)
 async fn detected(Pass { object, known, ctx, .. }: Pass<'_>) -> Result<ClusterId, Problem> {
     match ctx.platform(object, known.since).await? {
         Platform::Aks(cluster) => Ok(cluster),
-        Platform::NotAks => Err(Problem::new(
-            Cause::Unsupported,
-            "finding the kubelet identity: the cluster is not AKS, since no node bears a label of AKS (kubernetes.azure.com/…) or is a machine of Azure; set method to PullSecret, or say whose identity pulls in kubeletIdentity.principalId",
-        )),
+        Platform::NotAks => {
+            let advice = "set method to PullSecret, or say whose identity pulls in kubeletIdentity.principalId";
+            let account = "finding the kubelet identity: the cluster is not AKS, since no node bears a label of AKS (kubernetes.azure.com/…) or is a machine of Azure";
+            Err(Problem::advised(Cause::Unsupported, advice, &[account.to_owned()]))
+        }
         Platform::Unsure(why) => Err(undetermined(&why)),
     }
 }

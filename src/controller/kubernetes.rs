@@ -234,28 +234,27 @@ fn problem(doing: &str, error: &kube::Error) -> Problem {
     let kube::Error::Api(status) = error else {
         return Problem::new(Cause::Unavailable, format!("{doing}: {error}"));
     };
-    let answer = format!("the API server answers {} {}", status.code, status.message);
+    let account = format!("{doing}: the API server answers {} {}", status.code, status.message);
     // Its own pull secrets go with the namespace.
     if status.code == 403 && is_terminating(status) {
-        return Problem::new(Cause::Unavailable, format!("{doing}: {answer}"));
+        return Problem::new(Cause::Unavailable, account);
     }
     if let Some(refuser) = refuser(status) {
-        let text = format!(
-            "{refuser} does not allow {doing}; allow it there, or leave the namespace out of the attachment: {answer}"
-        );
-        return Problem::new(Cause::AdmissionDenied, text);
+        let advice =
+            format!("let {refuser} admit this, or leave the namespace out of the attachment");
+        return Problem::advised(Cause::AdmissionDenied, &advice, &[account]);
     }
-    let (cause, remedy) = match status.code {
-        401 | 403 => (
-            Cause::AccessDenied,
-            "; the operator's service account needs the rules of deploy/base/acr-attach.yaml",
-        ),
-        404 => (Cause::NotFound, ""),
-        400 | 422 => (Cause::Internal, ""),
-        _ => (Cause::Unavailable, ""),
+    let cause = match status.code {
+        401 | 403 => return Problem::advised(Cause::AccessDenied, RULES, &[account]),
+        404 => Cause::NotFound,
+        400 | 422 => Cause::Internal,
+        _ => Cause::Unavailable,
     };
-    Problem::new(cause, format!("{doing}: {answer}{remedy}"))
+    Problem::new(cause, account)
 }
+
+/// What to do where a right in the cluster is missing. The chart keeps rules and flags alike.
+const RULES: &str = "install the operator by its chart, or give its service account the RBAC rules of deploy/base/acr-attach.yaml";
 
 /// Whether an object was not any more as a patch says that it is: a `test` of a JSON patch that
 /// fails (422, without details of the object), or two writers at once (409).

@@ -220,10 +220,10 @@ fn watch_failed(error: Option<&watcher::Error>, watching: &Watching) {
     watching.failed(ATTACHMENTS, error);
     let hint = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 404 => {
-            "; is the definition installed? (acr-attach crd | kubectl apply --server-side -f -)"
+            "; is the custom resource definition installed? (acr-attach crd | kubectl apply --server-side -f -)"
         }
         watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == 403 => {
-            "; the operator's service account needs the rules of deploy/base/acr-attach.yaml"
+            "; the operator's service account needs the RBAC rules of deploy/base/acr-attach.yaml"
         }
         _ => "",
     };

@@ -227,7 +227,7 @@ impl Observation {
 fn namespaces(secret: &PullSecret, ctx: &Context) -> Result<Vec<Namespace>, Problem> {
     let selector = secret.selector.clone().map(Selector::try_from).transpose();
     let selector = selector.map_err(|error| {
-        let text = format!("reading the spec: pullSecret.namespaces.selector: {error}");
+        let text = format!("correct the spec: pullSecret.namespaces.selector: {error}");
         Problem::new(Cause::InvalidSpec, text)
     })?;
     let selects = |it: &super::watches::NamespaceSeen| {

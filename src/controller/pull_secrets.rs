@@ -146,10 +146,9 @@ impl Actor<'_> {
             }
         };
         let stored = within(&doing, answer).await?.ok_or_else(|| {
-            let text = format!(
-                "{doing}: somebody else has just made one; delete that, or set pullSecret.secretName to another name"
-            );
-            Problem::new(Cause::NotOurs, text)
+            let advice = "delete that Secret, or set pullSecret.secretName to another name";
+            let account = format!("{doing}: somebody else made one a moment ago");
+            Problem::advised(Cause::NotOurs, advice, &[account])
         })?;
         let reduced = secrets::reduce(&stored);
         let (key, reduced) = reduced.ok_or_else(|| {

@@ -85,10 +85,9 @@ impl Wanted<'_> {
             return Ok(*it);
         }
         self.subscription.or(ctx.subscription).ok_or_else(|| {
-            Problem::new(
-                Cause::InvalidSpec,
-                "looking for the registry by its name: no subscription is known to search; delete this attachment and create one with registry.subscriptionId, or set the operator's --subscription-id (ACR_ATTACH_SUBSCRIPTION_ID)",
-            )
+            let advice = "delete this attachment and create one with registry.subscriptionId, or set chart value azure.subscriptionId (flag --subscription-id)";
+            let account = "looking for the registry by its name: no subscription is known to search";
+            Problem::advised(Cause::InvalidSpec, advice, &[account.to_owned()])
         })
     }
 }
@@ -112,17 +111,16 @@ fn not_found(name: &str, subscription: Uuid, near: &[&str]) -> Problem {
 /// # Errors
 /// `Propagating` while it is being made or deleted.
 pub(super) fn usable(registry: &Registry) -> Result<(), Problem> {
-    let what = match registry.provisioning() {
+    let advice = match registry.provisioning() {
         Provisioning::Done | Provisioning::Undone => return Ok(()),
-        Provisioning::Unfinished => "waiting until it is Succeeded",
+        Provisioning::Unfinished => "wait until the registry is Succeeded",
         Provisioning::Going => {
-            "it goes, and its role assignments with it; delete this attachment, or create the registry again"
+            "delete this attachment, or create the registry again: it goes, and its role assignments with it"
         }
     };
     let Registry { id, provisioning_state, .. } = registry;
-    let text =
-        format!("reading registry {id}: its provisioningState is {provisioning_state}; {what}");
-    Err(Problem::new(Cause::Propagating, text))
+    let account = format!("reading registry {id}: its provisioningState is {provisioning_state}");
+    Err(Problem::advised(Cause::Propagating, advice, &[account]))
 }
 
 /// The registry that status tells of.

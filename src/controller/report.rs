@@ -232,7 +232,7 @@ fn log_and_count(outcome: &Outcome, verdict: &Verdict, took: Duration, ctx: &Con
     let milliseconds = took.as_millis();
     let result = match (outcome.problem.as_ref().or(outcome.beside.as_ref()), verdict) {
         (None, _) => {
-            tracing::info!(changes, milliseconds, "pass done");
+            tracing::info!(changes, milliseconds, "reconciled");
             PassResult::Success
         }
         (Some(problem), _) if problem.cause.is_waiting() => PassResult::RequeueAfter,
@@ -243,7 +243,7 @@ fn log_and_count(outcome: &Outcome, verdict: &Verdict, took: Duration, ctx: &Con
             let cause = problem.cause.reason().as_str();
             tracing::warn!(
                 changes, milliseconds, cause, %problem,
-                "pass failed"
+                "reconcile failed"
             );
             match problem.cause.stalls() {
                 Stalls::AtOnce => PassResult::TerminalError,

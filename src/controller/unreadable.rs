@@ -50,10 +50,10 @@ pub async fn report_unreadable(
 }
 
 fn problem(name: &str, error: &str) -> Problem {
-    let text = format!(
-        "reading attachment {name}: {error}; correct it (kubectl edit registryattachment {name}), or delete it, which detaches it"
+    let advice = format!(
+        "correct it (kubectl edit registryattachment {name}), or delete it, which detaches it"
     );
-    Problem::new(Cause::InvalidSpec, text)
+    Problem::advised(Cause::InvalidSpec, &advice, &[format!("reading attachment {name}: {error}")])
 }
 
 /// Reads of a deleted attachment what detaching it needs, and why that is not enough, if it is not.

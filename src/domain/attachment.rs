@@ -273,7 +273,7 @@ fn pull_secret(spec: &PullSecretSpec, repositories: Repositories) -> Result<Pull
 }
 
 fn invalid(message: &str) -> Problem {
-    Problem::new(Cause::InvalidSpec, format!("reading the spec: {message}"))
+    Problem::new(Cause::InvalidSpec, format!("correct the spec: {message}"))
 }
 
 #[cfg(test)]

@@ -194,21 +194,39 @@ fn after(from: Timestamp, wait: SignedDuration) -> Timestamp {
     from.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
-/// What to tell of an object that others have changed or taken away `times` times.
+/// What to tell of an object that others have changed or taken away `times` times, or brought back
+/// after it was removed.
 fn undone(object: &Kept, by: Option<&str>, times: u32, now: Timestamp) -> Problem {
     let by = by.map_or_else(|| "another writer".to_owned(), |it| format!("field manager {it}"));
     let when = now.strftime("%FT%TZ");
     let count = if times == 1 { "once".to_owned() } else { format!("{times} times") };
-    let text = match object {
+    let often =
+        format!("{count}, last at {when}, and acr-attach waits longer before each further try");
+    Problem::new(Cause::ExternallyManaged, lost(object, &by, &often))
+}
+
+fn lost(object: &Kept, by: &str, often: &str) -> String {
+    match object {
         Kept::Entry { namespace, account, secret } => format!(
-            "add `- name: {secret}` to imagePullSecrets of service account {account} in namespace {namespace} where {by} takes it from: {by} took the entry out {count}, last at {when}, and acr-attach waits longer before each further try"
+            "add `- name: {secret}` to imagePullSecrets of service account {account} in namespace {namespace} where {by} takes it from: {by} took the entry out {often}"
         ),
-        Kept::Removal(object) => return undone(object, Some(&by), times, now),
         Kept::Secret { namespace, name } => format!(
-            "exempt Secret {name} in namespace {namespace} (label app.kubernetes.io/managed-by=acr-attach) from what changes or deletes it: {by} did so {count}, last at {when}, and acr-attach waits longer before each further try"
+            "exempt Secret {name} in namespace {namespace} (label app.kubernetes.io/managed-by=acr-attach) from what changes or deletes it: {by} did so {often}"
         ),
-    };
-    Problem::new(Cause::ExternallyManaged, text)
+        Kept::Removal(object) => left(object, by, often),
+    }
+}
+
+fn left(object: &Kept, by: &str, often: &str) -> String {
+    match object {
+        Kept::Entry { namespace, account, secret } => format!(
+            "take {secret} out of imagePullSecrets of service account {account} in namespace {namespace}, and annotation pull-secrets.acr-attach.dev/{secret} with it, where {by} takes them from: they came back {often}"
+        ),
+        Kept::Secret { namespace, name } => format!(
+            "stop what keeps Secret {name} in namespace {namespace} or makes it anew, such as a finalizer or a tool that copies Secrets: it was deleted, and was there again {often}"
+        ),
+        Kept::Removal(object) => left(object, by, often),
+    }
 }
 
 #[cfg(test)]

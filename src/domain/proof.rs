@@ -16,9 +16,9 @@ pub enum Probe {
 }
 
 impl Probe {
-    /// For a registry in that mode, if it is known. In ABAC mode a login succeeds without any
-    /// right to pull (learn.microsoft.com, "Microsoft Entra attribute-based access control for
-    /// repository permissions").
+    /// For a registry in that mode, if it is known. With repository permissions a login succeeds
+    /// without any right to pull (learn.microsoft.com, "Microsoft Entra attribute-based access
+    /// control for repository permissions").
     #[must_use]
     pub fn of(mode: Option<RoleAssignmentMode>, repositories: &Repositories) -> Self {
         match mode {

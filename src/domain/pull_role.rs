@@ -8,7 +8,7 @@ use super::repositories::Repositories;
 use super::role::Role;
 
 /// The role that lets an identity pull, as the registry's mode wants it. Where Azure hides the
-/// mode, that is `AcrPull`: registries in ABAC mode are the younger ones.
+/// mode, that is `AcrPull`: registries with repository permissions are the younger ones.
 ///
 /// # Errors
 /// `Unsupported` when the registry is in a mode that this version does not know; `InvalidSpec`
@@ -19,13 +19,11 @@ pub fn grant(
     repositories: &Repositories,
 ) -> Result<Grant, Problem> {
     let role = registry.mode.map_or(Some(Role::AcrPull), Role::for_mode).ok_or_else(|| {
-        Problem::new(
-            Cause::Unsupported,
-            format!(
-                "choosing a role on registry {}: its roleAssignmentMode is unknown to this version of acr-attach; update acr-attach",
-                registry.id
-            ),
-        )
+        let account = format!(
+            "choosing a role on registry {}: this version knows no such roleAssignmentMode",
+            registry.id
+        );
+        Problem::advised(Cause::Unsupported, "update acr-attach", &[account])
     })?;
     repositories_fit(registry, repositories)?;
     let condition = repositories.condition();
@@ -49,10 +47,11 @@ pub fn repositories_fit(registry: &Registry, repositories: &Repositories) -> Res
         return Ok(());
     }
     if mode.is_none() {
-        let text = format!(
-            "narrowing access to registry {id} to repositories: this cloud's api-versions do not tell whether it is in a mode that can; remove spec.repositories to attach the whole registry"
+        let advice = "remove spec.repositories to attach the whole registry";
+        let account = format!(
+            "narrowing access to registry {id} to repositories: this cloud's api-versions do not tell whether its role assignment permissions mode can"
         );
-        return Err(Problem::new(Cause::Unsupported, text));
+        return Err(Problem::advised(Cause::Unsupported, advice, &[account]));
     }
     let name = id.name();
     let advice = format!(

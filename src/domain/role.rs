@@ -13,13 +13,13 @@ use crate::api::RoleAssignmentMode;
 pub enum Role {
     /// Honoured by registries in legacy mode.
     AcrPull,
-    /// Honoured by registries in ABAC mode.
+    /// Honoured by registries with repository permissions.
     RepositoryReader,
 }
 
 impl Role {
-    /// The role that a registry in this mode honours. A registry in ABAC mode ignores `AcrPull`,
-    /// and one in legacy mode ignores the Repository roles.
+    /// The role that a registry in this mode honours. A registry with repository permissions
+    /// ignores `AcrPull`, and one in legacy mode ignores the Repository roles.
     #[must_use]
     pub fn for_mode(mode: RoleAssignmentMode) -> Option<Self> {
         match mode {

@@ -115,7 +115,7 @@ impl Attachments {
     fn register_deeds(&self, registry: &mut Registry) {
         let text = "What was made again after somebody else removed or changed it";
         registry.register("drift_corrections", text, self.drift_corrections.clone());
-        let text = "Periodic looks that failed for a passing reason while Ready";
+        let text = "Periodic checks of Azure that failed for a passing reason while Ready";
         registry.register("missed_looks", text, self.missed_looks.clone());
         let text = "Credentials for pull secrets that were made, or could not be";
         registry.register("credential_rotations", text, self.rotations.clone());

@@ -60,12 +60,12 @@ pub struct Arguments {
     pub pull_secrets: bool,
 
     /// The names that pull secrets may have, separated by commas; * means any. The operator's
-    /// rules must allow them.
+    /// RBAC rules must allow them.
     #[arg(long, env = "ACR_ATTACH_PULL_SECRET_NAMES", default_value = "acr-pull")]
     pub pull_secret_names: AllowedNames,
 
     /// The service accounts that attachments may change, separated by commas; * means any. The
-    /// operator's rules must allow them.
+    /// operator's RBAC rules must allow them.
     #[arg(long, env = "ACR_ATTACH_SERVICE_ACCOUNT_NAMES", default_value = "default")]
     pub service_account_names: AllowedNames,
 
@@ -78,7 +78,7 @@ pub struct Arguments {
     #[arg(long, env = "ACR_ATTACH_CONCURRENCY", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
 
-    /// How often what holds is looked at, ± 10 %.
+    /// How often Azure is asked again whether what was attached still holds, ± 10 %.
     #[arg(long, env = "ACR_ATTACH_RESYNC", default_value = "30m", value_parser = positive)]
     pub resync: SignedDuration,
 
@@ -140,7 +140,7 @@ pub enum LogLevel {
     Error,
     /// Also what failed and is tried again.
     Warn,
-    /// Also one line for each pass.
+    /// Also one line for each reconcile.
     Info,
     /// Also what the libraries tell.
     Debug,

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::world::{World, find, message};
 
-/// Somebody switches `contoso` to ABAC mode.
+/// Somebody switches `contoso` to repository permissions.
 fn switch_to_abac(azure: &mut Model) {
     azure.registry_mut("contoso").unwrap().role_assignment_mode =
         azure_sim::model::RoleAssignmentMode::AbacRepositoryPermissions;

@@ -184,7 +184,7 @@ async fn a_quota_is_told_with_its_name_and_fails_its_namespace_alone() {
     world.apply("a", world.pull_spec(&json!({"names": [one, two]}))).await;
     let status = world.until_reason("a", "Stalled", "AdmissionDenied").await;
     let text = message(&status);
-    assert!(text.starts_with("ResourceQuota few-secrets does not allow"), "{text}");
+    assert!(text.starts_with("let ResourceQuota few-secrets admit this"), "{text}");
     assert!(text.contains("exceeded quota"), "{text}");
     world.until_secret(&two, "acr-pull").await;
     assert_eq!(status.pull_secret.unwrap().served.unwrap(), "1/2");

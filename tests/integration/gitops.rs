@@ -103,7 +103,7 @@ pub fn manifest(world: &World, name: &str, spec: &Value) -> Value {
     })
 }
 
-/// A spec that needs a registry in ABAC mode, which `contoso` is not.
+/// A spec that needs a registry with repository permissions, which `contoso` does not have.
 fn impossible(world: &World) -> Value {
     let mut spec = world.spec();
     spec["repositories"] = json!(["team-a/*"]);

@@ -56,7 +56,7 @@ fn by_pass(log: &[Value]) -> BTreeMap<&str, Vec<&Value>> {
     passes
 }
 
-const ENDS: [&str; 2] = ["pass done", "pass failed"];
+const ENDS: [&str; 2] = ["reconciled", "reconcile failed"];
 
 #[tokio::test]
 async fn each_line_is_an_object_and_those_of_a_pass_share_an_id() {
@@ -71,7 +71,7 @@ async fn each_line_is_an_object_and_those_of_a_pass_share_an_id() {
         assert!(ends.count() <= 1, "{id} has ended twice: {lines:#?}");
     }
     let told = |message: &'static str| log.iter().filter(move |it| it["message"] == message);
-    assert!(told("pass done").count() >= 4 && told("pass failed").count() >= 1, "{log:#?}");
+    assert!(told("reconciled").count() >= 4 && told("reconcile failed").count() >= 1, "{log:#?}");
     assert!(ENDS.iter().all(|it| told(it).all(|it| it["reconcile_id"].is_string())));
     // One pass can be followed through Azure.
     let asked: Vec<_> = told("asked Azure").collect();

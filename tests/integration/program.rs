@@ -65,7 +65,7 @@ async fn through_a_proxy_with_a_client_secret() {
     }
     let messages: Vec<_> = log.iter().filter_map(|it| it["message"].as_str()).collect();
     assert_eq!((messages[0], *messages.last().unwrap()), ("started", "stopped"));
-    assert!(messages.contains(&"pass done"), "{messages:?}");
+    assert!(messages.contains(&"reconciled"), "{messages:?}");
 }
 
 #[tokio::test]

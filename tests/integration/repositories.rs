@@ -1,4 +1,4 @@
-//! Single repositories of a registry in ABAC mode.
+//! Single repositories of a registry with repository permissions.
 
 use acr_attach::api::Ownership;
 use acr_attach::domain::repositories::Repositories;

@@ -115,3 +115,27 @@ proptest! {
         prop_assert!(writes(stands, 1).len() < 25);
     }
 }
+
+/// What has to be done is the opposite of what is to be done about a loss.
+#[rstest::rstest]
+#[case(
+    entry(),
+    "take acr-pull out of imagePullSecrets of service account default in namespace apps"
+)]
+#[case(
+    Kept::Secret { namespace: "apps".into(), name: "acr-pull".into() },
+    "stop what keeps Secret acr-pull in namespace apps or makes it anew"
+)]
+fn what_comes_back_after_it_was_removed_is_told_as_that(
+    #[case] object: Kept,
+    #[case] advice: &str,
+) {
+    let (mut contests, removal) = (Contests::default(), Kept::Removal(Box::new(object)));
+    for n in 0..4 {
+        contests.wrote(removal.clone(), at(n));
+        contests.observe(|_| Standing::Undone(None), at(n));
+    }
+    let told = &contests.blocks(&removal, at(3)).unwrap().message;
+    assert!(told.starts_with(advice) && told.contains("4 times"), "{told}");
+    assert!(!told.contains("field manager"), "nobody knows which: {told}");
+}

@@ -193,23 +193,21 @@ pub fn join(
 ) -> Result<Option<Amendment>, Problem> {
     let Some(before) = found.claims() else { return Err(in_the_way(found, grant)) };
     let Some(claims) = before.with(claim) else {
-        return Err(Problem::new(
-            Cause::QuotaExceeded,
-            format!(
-                "sharing role assignment {}: {} attachments use it already, and its description has room for no more; delete attachments that are not needed",
-                found.id,
-                claims::MOST
-            ),
-        ));
+        let account = format!(
+            "sharing role assignment {}: {} attachments use it already, and its description has room for no more",
+            found.id,
+            claims::MOST
+        );
+        let advice = "delete attachments that are not needed";
+        return Err(Problem::advised(Cause::QuotaExceeded, advice, &[account]));
     };
     if found.condition != grant.condition && claims.first() != Some(claim) {
-        return Err(Problem::new(
-            Cause::NotOurs,
-            format!(
-                "sharing role assignment {}: another attachment holds it with another condition; give both attachments the same repositories, or delete the other one",
-                found.id
-            ),
-        ));
+        let account = format!(
+            "sharing role assignment {}: another attachment holds it with another condition",
+            found.id
+        );
+        let advice = "give both attachments the same repositories, or delete the other one";
+        return Err(Problem::advised(Cause::NotOurs, advice, &[account]));
     }
     let condition = grant.condition.clone();
     let changes = claims != before || condition != found.condition;

@@ -29,8 +29,8 @@ fn grant(n: u128, role: Role) -> Grant {
     Grant { registry: registry(), principal: principal(n), role, condition: None }
 }
 
-/// Any role that one of these identities may want: on a registry in ABAC mode perhaps on some
-/// repositories alone.
+/// Any role that one of these identities may want: on a registry with repository permissions
+/// perhaps on some repositories alone.
 fn any_grant_of(identities: std::ops::Range<u128>) -> impl Strategy<Value = Grant> {
     let role = prop_oneof![
         Just((Role::AcrPull, None)),

@@ -91,9 +91,9 @@ async fn detach(world: &World) -> Result<()> {
 }
 
 async fn attach_repositories(world: &World) -> Result<()> {
-    say_heading("4. Attach some repositories of a registry in ABAC mode");
+    say_heading("4. Attach some repositories of a registry with repository permissions");
     say_lines(
-        "A registry in ABAC mode ignores AcrPull, and az aks update --attach-acr assigns it nevertheless. acr-attach assigns the role that the mode honours, and can narrow it.",
+        "A registry in mode \"RBAC Registry + ABAC Repository Permissions\" ignores AcrPull, and az aks update --attach-acr assigns it nevertheless. acr-attach assigns the role that the mode honours, and can narrow it to repositories.",
     );
     world.azure.enter_abac_mode();
     world.apply(REPOSITORIES.0, REPOSITORIES.1).await?;

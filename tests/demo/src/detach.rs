@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What acr-attach has made and not taken away, kind by kind.
-type Left = [(&'static str, Vec<String>); 3];
+type Left = [(String, Vec<String>); 3];
 
 /// How long garbage collection may take.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -32,7 +32,7 @@ pub async fn detach(world: &World) -> Result<()> {
     world.kubectl.show("get regatt").await?;
     let left = left_in_the_end(world).await?;
     let mut rows = vec![["LEFT OF ACR-ATTACH", "COUNT"].map(str::to_owned)];
-    rows.extend(left.each_ref().map(|(what, all)| [(*what).to_owned(), all.len().to_string()]));
+    rows.extend(left.each_ref().map(|(what, all)| [what.clone(), all.len().to_string()]));
     say_lines(&table(&rows));
     let left: Vec<_> = left.into_iter().flat_map(|(_, all)| all).collect();
     if !left.is_empty() {
@@ -66,13 +66,16 @@ async fn left(world: &World) -> Result<Left> {
         format!("{name} in namespace {}", namespace.unwrap_or_default())
     };
     Ok([
-        ("role assignments in Azure", world.azure.made().iter().map(ToString::to_string).collect()),
         (
-            "Secrets acr-secret in any namespace",
+            "role assignments in Azure".to_owned(),
+            world.azure.made().iter().map(ToString::to_string).collect(),
+        ),
+        (
+            format!("Secrets {SECRET} in any namespace"),
             secrets.iter().map(|it| place(format!("Secret {SECRET}"), it.namespace())).collect(),
         ),
         (
-            "service accounts that name or mark it",
+            "service accounts that name or mark it".to_owned(),
             accounts
                 .iter()
                 .filter(is_changed)

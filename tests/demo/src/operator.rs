@@ -27,9 +27,8 @@ pub const ACCOUNT: &str = "acr-attach";
 pub const RESYNC: Duration = Duration::from_secs(5);
 /// Short too, and long enough to see in status that something waits to be removed.
 pub const REMOVAL_DELAY: Duration = Duration::from_secs(10);
-/// The default name, which README's quick start uses, that of Microsoft's guide, and the one that the
-/// sample with two registries needs.
-pub const PULL_SECRET_NAMES: &str = "acr-pull,acr-secret,acr-pull-fabrikam";
+/// The default name, and the names that two samples need.
+pub const PULL_SECRET_NAMES: &str = "acr-pull,acr-pull-contoso,acr-pull-fabrikam";
 
 /// Below the ports that Linux gives to outgoing connections.
 const PORT: u16 = 18_080;

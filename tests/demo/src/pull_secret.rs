@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What is applied, and the names that stand in it.
-pub const SAMPLE: &str = "deploy/samples/pull-secret-named.yaml";
+pub const SAMPLE: &str = "deploy/samples/pull-secret.yaml";
 pub const NAME: &str = "contoso-pull";
 /// The namespace that the sample names.
 pub const NAMED: &str = "awesomeapps";
@@ -20,8 +20,8 @@ pub const NAMED: &str = "awesomeapps";
 pub const LABEL: (&str, &str) = ("acr-pull", "contoso");
 /// The namespace that is chosen by its label.
 pub const LABELLED: &str = "moreapps";
-/// The pull secret, as Microsoft's guide calls it.
-pub const SECRET: &str = "acr-secret";
+/// The pull secret, by its default name.
+pub const SECRET: &str = "acr-pull";
 /// The Secret in the operator's namespace that holds the client secret, and the key in it.
 pub const CREDENTIAL: (&str, &str) = ("acr-sp", "clientSecret");
 

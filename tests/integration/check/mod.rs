@@ -67,7 +67,8 @@ fn node(azure: &mut Model, name: &str, role: Option<&str>) -> Principal {
     node
 }
 
-/// Switches the registry to ABAC mode, and lets the service principal pull `app` alone.
+/// Switches the registry to repository permissions, and lets the service principal pull `app`
+/// alone.
 fn abac(azure: &mut Model) {
     registry(azure).role_assignment_mode = RoleAssignmentMode::AbacRepositoryPermissions;
     let (puller, id) = (puller(azure), azure.find_registry("contoso").unwrap().id());

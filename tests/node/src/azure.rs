@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 /// The registry of the guides, in the mode that all registries had.
 pub const REGISTRY: &str = "myregistry.azurecr.io";
-/// One in ABAC mode.
+/// One with repository permissions.
 pub const ABAC_REGISTRY: &str = "myabacregistry.azurecr.io";
 /// A login server that no registry has.
 pub const NO_REGISTRY: &str = "nosuchregistry.azurecr.io";

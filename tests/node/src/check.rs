@@ -18,13 +18,12 @@ use crate::{
 /// Where the files are that a user edits.
 const FILES: &str = "deploy/check";
 /// The lines of the files that are edited.
-const EDITED: [&str; 6] = [
+const EDITED: [&str; 5] = [
     "namespace: apps",
     "newName: registry.example/acr-attach",
     "newTag: 0.1.0",
     "- --registry=myregistry.azurecr.io",
     "- --image=team/app:v1",
-    "resourceNames: [acr-pull]",
 ];
 
 /// What is asked.
@@ -88,7 +87,6 @@ impl Check<'_> {
             format!(
                 "- --image={repository}:{tag}\n                  - --ca-file=/etc/acr-attach/ca.pem"
             ),
-            "resourceNames: [acr-pull, acr-secret]".into(),
         ];
         let mut left: Vec<_> = EDITED.into_iter().zip(edits).collect();
         for name in ["kustomization.yaml", "job.yaml", "rights.yaml"] {

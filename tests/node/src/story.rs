@@ -35,7 +35,7 @@ use crate::{
 // What the kubelet says. docs/troubleshooting.md tells what each means.
 /// Nobody that it knows may pull.
 const UNAUTHORIZED: &str = "401 Unauthorized";
-/// In ABAC mode: somebody is known, and may not pull that.
+/// By a registry with repository permissions: the identity is known, and may not pull that.
 const OUTSIDE: &str = "insufficient_scope";
 /// The firewall does not let the node in.
 const FIREWALL: &str = "403 Forbidden";

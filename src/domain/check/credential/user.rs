@@ -106,6 +106,6 @@ impl User {
 /// What assigns a role that lets pull.
 pub(super) fn role(whom: &str) -> String {
     format!(
-        "az role assignment create {whom} --role AcrPull --scope <registry id>, with role \"Container Registry Repository Reader\" where the registry is in ABAC mode"
+        "az role assignment create {whom} --role AcrPull --scope <registry id>, with role \"Container Registry Repository Reader\" where the registry is in mode \"RBAC Registry + ABAC Repository Permissions\""
     )
 }

@@ -20,8 +20,8 @@ use crate::{
 const GRANTS: [&str; 2] = ["access_token", "access_token_refresh_token"];
 
 /// Exchanges. In legacy mode whoever has no role at the registry is refused (recorded with
-/// `Azure/aks-canipull`); in ABAC mode exchange says nothing about rights (Azure docs,
-/// `container-registry-rbac-abac-repository-permissions`).
+/// `Azure/aks-canipull`); with repository permissions exchange says nothing about rights (Azure
+/// docs, `container-registry-rbac-abac-repository-permissions`).
 pub(super) fn exchange(context: &Context<'_>) -> Result<Reply, Refusal> {
     let Context { azure, model, registry, request, now } = context;
     let grant = request.field("grant_type").unwrap_or_default();

@@ -2,14 +2,16 @@
 //! `docs/Token-BasicAuth.md`), and so much of the distribution API that a pull can be tried.
 //!
 //! A refresh token is bound to the registry's role assignment mode at exchange. In legacy mode it
-//! carries the permissions found then (see [`crate::model::LegacyRoleCheck`]); in ABAC mode it
-//! carries none, and role assignments with their conditions are looked at whenever an access token
-//! is asked for. An access token is good for what its `access` claim says until it expires. A
-//! change of mode voids both (Azure docs, `container-registry-rbac-abac-repository-permissions`).
+//! carries the permissions found then (see [`crate::model::LegacyRoleCheck`]); with repository
+//! permissions it carries none, and role assignments with their conditions are looked at whenever
+//! an access token is asked for. An access token is good for what its `access` claim says until it
+//! expires. A change of mode voids both (Azure docs,
+//! `container-registry-rbac-abac-repository-permissions`).
 //!
 //! Roles count by their actions, so that custom roles do too: control-plane actions in legacy
-//! mode, data actions in ABAC mode. Anonymous pull adds to what a good credential may do; one that
-//! is refused for itself, such as one without any role in legacy mode, stays refused.
+//! mode, data actions with repository permissions. Anonymous pull adds to what a good credential
+//! may do; one that is refused for itself, such as one without any role in legacy mode, stays
+//! refused.
 
 mod authentication;
 mod content;

@@ -48,7 +48,7 @@ impl Permission {
     }
 }
 
-/// The data action that an action of a scope needs in ABAC mode.
+/// The data action that an action of a scope needs with repository permissions.
 fn data_action(kind: &str, name: &str, action: &str) -> Option<&'static str> {
     Some(match (kind, action) {
         (REPOSITORY, "pull") => "Microsoft.ContainerRegistry/registries/repositories/content/read",
@@ -74,7 +74,7 @@ fn data_action(kind: &str, name: &str, action: &str) -> Option<&'static str> {
 pub(super) enum Rights {
     /// Legacy mode.
     Registry(Vec<Permission>),
-    /// ABAC mode: the role assignments of this principal, for each repository.
+    /// With repository permissions: the role assignments of this principal, for each repository.
     Repositories(String),
     /// The `access` claim of an access token.
     Issued(Vec<Access>),

@@ -18,13 +18,13 @@ pub const ACR_PULL: &str = "7f951dda-4ed3-4680-a7ca-43fe172d538d";
 pub const ACR_PUSH: &str = "8311e382-0749-4cb8-b61a-304f252e45ec";
 /// Built-in role: delete from a registry in legacy mode.
 pub const ACR_DELETE: &str = "c2f4ef07-c644-48eb-af81-4b1b4947fb11";
-/// Built-in role: pull from a registry in ABAC mode.
+/// Built-in role: pull from a registry with repository permissions.
 pub const REPOSITORY_READER: &str = "b93aa761-3e63-49ed-ac28-beffa264f7ac";
-/// Built-in role: pull and push in ABAC mode.
+/// Built-in role: pull and push with repository permissions.
 pub const REPOSITORY_WRITER: &str = "2a1e307c-b015-4ebd-883e-5b7698a07328";
-/// Built-in role: pull, push and delete in ABAC mode.
+/// Built-in role: pull, push and delete with repository permissions.
 pub const REPOSITORY_CONTRIBUTOR: &str = "2efddaa5-3f1f-4df3-97df-af3f13818f4c";
-/// Built-in role: list the repositories in ABAC mode.
+/// Built-in role: list the repositories with repository permissions.
 pub const REPOSITORY_CATALOG_LISTER: &str = "bfdb9389-c9a5-478a-bb2f-ba9ca092c3c7";
 
 /// A role definition.

@@ -145,7 +145,7 @@ pub enum FirewallAnswer {
 }
 
 /// What `/oauth2/token` answers a good credential that has no right to anything it asks for. What
-/// a registry in ABAC mode does was not seen; clients have to live with either.
+/// a registry with repository permissions does was not seen; clients have to live with either.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum OutsideRights {

@@ -1,4 +1,4 @@
-//! The same at a registry in ABAC mode, for some repositories alone.
+//! The same at a registry with repository permissions, for some repositories alone.
 
 use std::time::Instant;
 
@@ -17,14 +17,16 @@ const OTHER: Image = Image { registry: ABAC_REGISTRY, repository: "other/nginx",
 
 impl Story {
     pub(super) async fn abac(&mut self) -> Result<()> {
-        say_part("3. KubeletIdentity in ABAC mode: repositories samples/* and no other");
+        say_part(
+            "3. KubeletIdentity at a registry with repository permissions: samples/* and no other",
+        );
         let inside = self.start_pod("default", "inside", INSIDE).await?;
         say_refused(&inside.refused(1, OUTSIDE).await?);
         let (ready, start) = (self.attach("myabacregistry").await?, Instant::now());
         inside.running(1).await?;
         say_done("samples/nginx runs", start);
         let pull = self.bed.azure.last_pull(INSIDE, ready);
-        let what = "kubelet identity in ABAC mode, a pod that waited";
+        let what = "kubelet identity by repository, a pod that waited";
         self.waits.push(Wait::of_waiting(what, ready, pull));
         let outside = self.start_pod("default", "outside", OTHER).await?;
         say_refused(&outside.refused(1, OUTSIDE).await?);

@@ -48,7 +48,6 @@ impl Story {
             &format!("--set azure.clientId={client}"),
             &format!("--set azure.tenantId={DEFAULT_TENANT}"),
             "--set caBundle.configMap=azure-ca",
-            "--set pullSecrets.names={acr-pull,acr-secret}",
         ]
         .join(" ")
     }

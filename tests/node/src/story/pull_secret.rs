@@ -37,16 +37,16 @@ impl Story {
         let secret = format!("--from-literal=clientSecret={CLIENT_SECRET}");
         let line = format!("kubectl create secret generic acr-sp --namespace {NAMESPACE} {secret}");
         commands.show(&line).await?;
-        let named = self.pod_that_names("acr-secret").await?;
+        let named = self.pod_that_names("acr-pull").await?;
         let other = self.start_pod("otherapps", "web", OTHER).await?;
         named.refused(1, UNAUTHORIZED).await?;
-        self.told("awesomeapps", &format!("{MISSING_SECRETS} (acr-secret)")).await?;
+        self.told("awesomeapps", &format!("{MISSING_SECRETS} (acr-pull)")).await?;
         say_refused(&other.refused(1, UNAUTHORIZED).await?);
         self.registry_token(&named).await?;
         self.client_secret().await?;
         let served = Timestamp::now();
         for (namespace, result) in [
-            ("awesomeapps", (0, "pull secret acr-secret")),
+            ("awesomeapps", (0, "pull secret acr-pull")),
             ("moreapps", (0, "pull secret acr-pull")),
             ("otherapps", (6, "default names no pull secret")),
         ] {
@@ -70,7 +70,7 @@ impl Story {
         self.waits
             .push(Wait::of_new("pull secret with a registry token, a pod made afterwards", made));
         named.running(1).await?;
-        say_done("the pod that names acr-secret, and waited for it, runs", start);
+        say_done("the pod that names acr-pull, and waited for it, runs", start);
         let pull = self.bed.azure.last_pull(NAMED, ready);
         self.waits.push(Wait::of_waiting(
             "pull secret with a registry token, a pod that waited",
@@ -98,10 +98,10 @@ impl Story {
     /// Two renewals, and what the first token opened is still open.
     async fn renewals(&self) -> Result<()> {
         let start = Instant::now();
-        let mut content = self.content("awesomeapps", "acr-secret").await?;
+        let mut content = self.content("awesomeapps", "acr-pull").await?;
         for _ in 0..2 {
             content = until("the pull secret is renewed", TOKEN_LIFE, async || {
-                let now = self.content("awesomeapps", "acr-secret").await?;
+                let now = self.content("awesomeapps", "acr-pull").await?;
                 ensure!(now != content, "it is what it was");
                 Ok(now)
             })

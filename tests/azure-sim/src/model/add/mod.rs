@@ -114,7 +114,7 @@ impl Model {
 }
 
 impl Add<'_, Registry> {
-    /// Puts the registry into ABAC mode.
+    /// Puts the registry into the mode with repository permissions.
     pub fn abac(self) -> Self {
         self.with(|it| it.role_assignment_mode = RoleAssignmentMode::AbacRepositoryPermissions)
     }
