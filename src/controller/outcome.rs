@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::act::{Acted, Deed};
 use super::memory::{Known, Look};
@@ -11,6 +11,7 @@ use crate::domain::cluster::StoredSecret;
 use crate::domain::plan::{Assignments, Plan};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::pull_secret::{Delivered, Served};
+use crate::domain::schedule::Intervals;
 use crate::domain::status::{Holdings, Observed};
 
 /// What a pass came to.
@@ -76,7 +77,7 @@ impl Outcome {
         plan: Plan,
         mut acted: Acted,
         (known, occasion): (&Known, Occasion),
-        (now, resync): (Timestamp, SignedDuration),
+        (now, intervals): (Timestamp, &Intervals),
     ) -> Self {
         let Observation { mut observed, desired, mut owned, wanted, look, unseen, missing, .. } =
             seen;
@@ -90,7 +91,7 @@ impl Outcome {
         outcome.known.contests = std::mem::take(&mut owned.contests);
         observed.obsolete.clone_from(&acted.obsolete);
         outcome.unanswered = acted.undone.as_ref().is_some_and(|it| it.cause == Cause::Unavailable);
-        outcome.known.remember(look, &mut acted, (now, resync));
+        outcome.known.remember(look, &mut acted, (now, intervals));
         let asked = Timestamp::now();
         outcome.known.unanswered.extend(acted.unanswered.drain(..).map(|id| (id, asked)));
         let contests = outcome.known.contests.due();
@@ -217,13 +218,13 @@ impl Known {
         &mut self,
         look: Look,
         acted: &mut Acted,
-        (now, resync): (Timestamp, SignedDuration),
+        (now, intervals): (Timestamp, &Intervals),
     ) {
         self.look = look;
         for (object, failed) in acted.writes.drain(..) {
             match failed {
                 None => self.contests.wrote(object, now),
-                Some(problem) => self.contests.refused(object, problem, resync, now),
+                Some(problem) => self.contests.refused(object, problem, intervals, now),
             }
         }
         let minted = acted.deeds.iter().find_map(|deed| match deed {

@@ -215,7 +215,7 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
         acted.undone = acted.undone.take().or(acted.obsolete.take());
     }
     plan.failing.append(&mut seen.failing);
-    let at = (now, ctx.intervals.resync);
+    let at = (now, &ctx.intervals);
     let outcome = Outcome::of(seen, plan, acted, (known, occasion), at);
     if suspended { outcome.suspended() } else { outcome }
 }

@@ -93,6 +93,30 @@ async fn a_strangers_secret_of_any_name_is_seen_and_left_alone() {
     assert_eq!(found.resource_version(), stranger.resource_version());
 }
 
+/// No watch shows when it goes, so it is tried again and again, and never less often.
+#[tokio::test]
+async fn a_strangers_secret_of_any_name_that_goes_is_noticed_soon() {
+    let world = World::with_pull_secrets(|settings| {
+        settings.policy.secret_names = AllowedNames::Any;
+        settings.intervals.in_the_way = SignedDuration::from_secs(1);
+    })
+    .await;
+    let one = world.namespace_with("one", json!({})).await;
+    world.put_secret(&one, "acr-pull", json!({"mine": "keep"})).await;
+    world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
+    world.until_reason("a", "Stalled", "NotOurs").await;
+    let tries = || {
+        let calls = world.cluster.calls_by(&world.user()).unwrap();
+        calls.iter().filter(|it| it.verb == "get" && it.namespace == one).count()
+    };
+    world.until("eight tries", || async { (tries() >= 8).then_some(()) }).await;
+    let exchanges = world.calls(Call::RegistryExchange);
+    assert_eq!(exchanges, 1, "the credential is made once");
+    world.delete_secret(&one, "acr-pull").await;
+    world.until_ready("a").await;
+    assert_eq!(world.calls(Call::RegistryExchange), exchanges);
+}
+
 #[tokio::test]
 async fn a_missing_key_is_told_with_the_command_and_used_when_it_comes() {
     let world = World::with(with_puller, |settings| {
