@@ -115,7 +115,7 @@ impl Outcome {
                 mint: acted.mint.clone(),
             };
             let Look { proof, doubt, .. } = outcome.known.look.clone();
-            let doubt = doubt.filter(|it| !it.cause.is_passing());
+            let doubt = doubt.filter(|it| !it.cause.is_waiting());
             let mut served =
                 Served { proof, doubt, ..Served::of(wanted, &inputs, &owned, delivered, now) };
             served.overdue = served.overdue.or(missing);
@@ -158,7 +158,7 @@ impl Outcome {
         };
         // A credential that the registry has accepted serves until it ends, whatever else answers now.
         let (unproven, doubt) = match doubt {
-            Some(it) if can_pull && !is_passing(&it) => (Some(it), None),
+            Some(it) if can_pull && !it.cause.is_waiting() => (Some(it), None),
             doubt => (None, doubt),
         };
         self.in_doubt = doubt.is_some() || untried.as_ref().is_some_and(is_passing);
