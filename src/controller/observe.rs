@@ -3,6 +3,7 @@
 use kube::ResourceExt;
 
 use super::act::{Deed, with_deeds};
+use super::choice::has_role;
 use super::context::Context;
 use super::identity;
 use super::memory::{Known, Look, Trigger};
@@ -201,11 +202,11 @@ impl Observation {
         Ok(())
     }
 
-    /// The cluster that a role of ours was decided for. What nodes look like later changes nothing.
+    /// The cluster that a role was decided for. What nodes look like later changes nothing.
     pub(super) fn cluster_before(&self, pass: Pass<'_>) -> Option<ClusterId> {
         let told = pass.object.status.as_ref()?.kubelet_identity.as_ref()?;
         let id = told.cluster_resource_id.as_ref()?.parse().ok()?;
-        self.owned.finalizers.contains(&Finalizer::RoleAssignments).then_some(id)
+        has_role(pass.object).then_some(id)
     }
 
     /// The registry that was found before.
