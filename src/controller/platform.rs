@@ -172,7 +172,7 @@ impl Drop for Asked<'_> {
 
 /// Whether the spec is another one than that of which status tells, if it tells of any: a new object
 /// has generation -1 there.
-fn is_changed(object: &RegistryAttachment) -> bool {
+pub(super) fn is_changed(object: &RegistryAttachment) -> bool {
     let told = object.status.as_ref().and_then(|it| it.observed_generation);
     told.is_some_and(|it| it > 0 && Some(it) != object.metadata.generation)
 }

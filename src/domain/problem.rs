@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::message;
-use crate::api::Reason;
+use crate::api::{REQUESTED_AT, Reason};
 
 /// A failure, told to the user.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -17,13 +17,16 @@ pub struct Problem {
     pub message: String,
     /// Under which Azure knows the answer. Another one each time, unlike the message.
     pub correlation_id: Option<String>,
+    /// How many bytes of the message are advice.
+    advice: usize,
 }
 
 impl Problem {
     /// A problem with its message on one line and of bounded length.
     #[must_use]
     pub fn new(cause: Cause, message: impl AsRef<str>) -> Self {
-        Self { cause, message: message::bounded(message.as_ref()), correlation_id: None }
+        let message = message::bounded(message.as_ref());
+        Self { cause, message, correlation_id: None, advice: 0 }
     }
 
     /// A problem whose message begins with what to do and goes on with what happened, as briefly
@@ -32,7 +35,23 @@ impl Problem {
     pub fn advised(cause: Cause, advice: &str, accounts: &[String]) -> Self {
         let texts: Vec<_> = accounts.iter().map(|it| format!("{advice}; {it}")).collect();
         let fitting = texts.iter().find(|it| message::is_bounded(it));
-        Self::new(cause, fitting.or(texts.last()).map_or(advice, String::as_str))
+        let problem = Self::new(cause, fitting.or(texts.last()).map_or(advice, String::as_str));
+        let advice = message::bounded(advice);
+        let length = if problem.message.starts_with(&advice) { advice.len() } else { 0 };
+        Self { advice: length, ..problem }
+    }
+
+    /// The same problem with one more step at the end of its advice. What happened is told more
+    /// briefly for that, and the step is left out where it would not fit whole.
+    #[must_use]
+    pub fn then(self, step: &str) -> Self {
+        let (advice, account) = self.message.split_at_checked(self.advice).unwrap_or_default();
+        let longer = format!("{advice}, {step}");
+        if advice.is_empty() || !message::is_bounded(&longer) {
+            return self;
+        }
+        let message = message::bounded(&format!("{longer}{account}"));
+        Self { message, advice: longer.len(), ..self }
     }
 
     /// The same problem with the correlation id of another one, of which it tells.
@@ -53,6 +72,14 @@ impl Problem {
     pub fn told(&self) -> String {
         message::with_room(&self.message, &self.reference())
     }
+}
+
+/// What to do when the cause is gone, so that nobody waits for the next look.
+#[must_use]
+pub fn look_again(attachment: &str) -> String {
+    format!(
+        "then have acr-attach look again at once (kubectl annotate --overwrite registryattachment {attachment} {REQUESTED_AT}=\"$(date)\")"
+    )
 }
 
 /// What stands before a correlation id.
@@ -236,6 +263,21 @@ mod tests {
         assert!(told("create it").starts_with("create it; in full"));
         assert!(told(&"x".repeat(500)).ends_with("x; in short"));
         assert!(told(&"word ".repeat(200)).ends_with("word…"));
+    }
+
+    #[test]
+    fn a_last_step_of_the_advice_is_told_whole_or_not_at_all() {
+        let step = look_again("contoso");
+        let told = |advice: &str, account: &str| {
+            Problem::advised(Cause::NotOurs, advice, &[account.to_owned()]).then(&step).message
+        };
+        assert_eq!(told("delete it", "assigning x"), format!("delete it, {step}; assigning x"));
+        let long = told("delete it", &"word ".repeat(200));
+        assert!(long.starts_with(&format!("delete it, {step}; word")), "{long}");
+        let advice = "x".repeat(520);
+        assert_eq!(told(&advice, "assigning x"), format!("{advice}; assigning x"));
+        let untold = Problem::new(Cause::NotOurs, "assigning x");
+        assert_eq!(untold.clone().then(&step), untold);
     }
 
     #[test]
