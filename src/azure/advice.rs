@@ -168,7 +168,7 @@ const PRINCIPAL: &str = "check that kubeletIdentity.principalId, or pullSecret.s
 fn taken(attempt: &Attempt) -> String {
     let name = attempt.target.rsplit('/').next().unwrap_or_default();
     format!(
-        "a role assignment of that name is there for another identity, role or scope, and acr-attach changes nothing that it did not make; find it (az role assignment list --all --query \"[?name=='{name}']\") and delete it (az role assignment delete --ids <its id>)"
+        "find the role assignment of that name, which is for another identity, role or scope (az role assignment list --all --query \"[?name=='{name}']\"), and delete it (az role assignment delete --ids <its id>)"
     )
 }
 

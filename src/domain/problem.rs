@@ -1,5 +1,6 @@
 //! What can go wrong, by who can help. The cause decides condition, event, metric and retry.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -17,8 +18,8 @@ pub struct Problem {
     pub message: String,
     /// Under which Azure knows the answer. Another one each time, unlike the message.
     pub correlation_id: Option<String>,
-    /// How many bytes of the message are advice.
-    advice: usize,
+    /// What the message is made of, where it begins with advice.
+    advised: Option<Arc<Advised>>,
 }
 
 impl Problem {
@@ -26,7 +27,7 @@ impl Problem {
     #[must_use]
     pub fn new(cause: Cause, message: impl AsRef<str>) -> Self {
         let message = message::bounded(message.as_ref());
-        Self { cause, message, correlation_id: None, advice: 0 }
+        Self { cause, message, correlation_id: None, advised: None }
     }
 
     /// A problem whose message begins with what to do and goes on with what happened, as briefly
@@ -36,22 +37,18 @@ impl Problem {
         let texts: Vec<_> = accounts.iter().map(|it| format!("{advice}; {it}")).collect();
         let fitting = texts.iter().find(|it| message::is_bounded(it));
         let problem = Self::new(cause, fitting.or(texts.last()).map_or(advice, String::as_str));
-        let advice = message::bounded(advice);
-        let length = if problem.message.starts_with(&advice) { advice.len() } else { 0 };
-        Self { advice: length, ..problem }
+        let advised = Advised { advice: advice.to_owned(), accounts: accounts.to_vec() };
+        Self { advised: Some(Arc::new(advised)), ..problem }
     }
 
     /// The same problem with one more step at the end of its advice. What happened is told more
-    /// briefly for that, and the step is left out where it would not fit whole.
+    /// briefly for that, and the step is left out where both would not fit.
     #[must_use]
     pub fn then(self, step: &str) -> Self {
-        let (advice, account) = self.message.split_at_checked(self.advice).unwrap_or_default();
-        let longer = format!("{advice}, {step}");
-        if advice.is_empty() || !message::is_bounded(&longer) {
-            return self;
-        }
-        let message = message::bounded(&format!("{longer}{account}"));
-        Self { message, advice: longer.len(), ..self }
+        let Some(Advised { advice, accounts }) = self.advised.as_deref() else { return self };
+        let longer = Self::advised(self.cause, &format!("{advice}, {step}"), accounts);
+        let fits = accounts.iter().any(|it| longer.message.ends_with(it.as_str()));
+        if fits { longer.with_reference_of(&self) } else { self }
     }
 
     /// The same problem with the correlation id of another one, of which it tells.
@@ -72,6 +69,14 @@ impl Problem {
     pub fn told(&self) -> String {
         message::with_room(&self.message, &self.reference())
     }
+}
+
+/// What a message is made of.
+#[derive(Debug, PartialEq)]
+struct Advised {
+    advice: String,
+    /// What happened, from the longest to the shortest.
+    accounts: Vec<String>,
 }
 
 /// What to do when the cause is gone, so that nobody waits for the next look.
@@ -268,14 +273,15 @@ mod tests {
     #[test]
     fn a_last_step_of_the_advice_is_told_whole_or_not_at_all() {
         let step = look_again("contoso");
-        let told = |advice: &str, account: &str| {
-            Problem::advised(Cause::NotOurs, advice, &[account.to_owned()]).then(&step).message
+        let told = |advice: &str| {
+            let accounts = ["in full".repeat(60), "in short".to_owned()];
+            Problem::advised(Cause::NotOurs, advice, &accounts).then(&step).message
         };
-        assert_eq!(told("delete it", "assigning x"), format!("delete it, {step}; assigning x"));
-        let long = told("delete it", &"word ".repeat(200));
-        assert!(long.starts_with(&format!("delete it, {step}; word")), "{long}");
-        let advice = "x".repeat(520);
-        assert_eq!(told(&advice, "assigning x"), format!("{advice}; assigning x"));
+        assert!(told("x").starts_with(&format!("x, {step}; in full")), "{}", told("x"));
+        let advice = "x".repeat(430);
+        assert_eq!(told(&advice), format!("{advice}, {step}; in short"));
+        let advice = "x".repeat(470);
+        assert_eq!(told(&advice), format!("{advice}; in short"));
         let untold = Problem::new(Cause::NotOurs, "assigning x");
         assert_eq!(untold.clone().then(&step), untold);
     }

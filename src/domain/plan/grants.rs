@@ -164,13 +164,19 @@ fn in_the_way(found: &RoleAssignment, grant: &Grant) -> Problem {
         "delete the role assignment that is in the way (az role assignment delete --ids {})",
         found.id
     );
-    let account = format!(
-        "assigning {} on {} to {}: acr-attach did not make that one, which gives the role with another condition, and Azure keeps one per scope, principal and role",
+    let doing = format!(
+        "assigning {} on {} to {}",
         grant.role.name(),
         grant.registry.name(),
         grant.principal
     );
-    Problem::advised(Cause::NotOurs, &advice, &[account])
+    let accounts = [
+        format!(
+            "{doing}: acr-attach did not make that one, which gives the role with another condition, and Azure keeps one per scope, principal and role"
+        ),
+        format!("{doing}: acr-attach did not make that one"),
+    ];
+    Problem::advised(Cause::NotOurs, &advice, &accounts)
 }
 
 /// Whether the assignment bears our claim, at the registry itself.
