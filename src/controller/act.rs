@@ -117,6 +117,16 @@ pub enum Deed {
 }
 
 impl Deed {
+    /// The role assignment that may stand in nobody's way any more.
+    #[must_use]
+    pub fn frees(&self) -> Option<&AssignmentId> {
+        match self {
+            Self::Left(id) | Self::Unassigned(id) => Some(id),
+            Self::Amended(it) => Some(&it.id),
+            _ => None,
+        }
+    }
+
     /// Whether it changed a role assignment.
     #[must_use]
     pub fn is_in_azure(&self) -> bool {

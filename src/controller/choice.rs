@@ -59,10 +59,7 @@ fn owned(
     ctx: &Context,
 ) -> Result<Option<MethodInUse>, Problem> {
     let trigger = Trigger::of(object);
-    let roles = object.status.as_ref().and_then(|it| it.role_assignments.as_ref());
-    // A role that somebody else assigned needs no finalizer, and decides all the same.
-    let uses_role = told == Some(MethodInUse::KubeletIdentity) && roles.is_some();
-    let by_role = uses_role || trigger.finalizers().contains(&Finalizer::RoleAssignments);
+    let by_role = has_role(object);
     let mut by_secret = trigger.finalizers().contains(&Finalizer::ServiceAccounts);
     if !by_secret && ctx.policy.pull_secrets {
         let uid = object.uid().unwrap_or_default();
@@ -74,6 +71,15 @@ fn owned(
         (false, true) => Some(MethodInUse::PullSecret),
         (true, true) => told.filter(|it| *it != MethodInUse::Unknown),
     })
+}
+
+/// Whether a role was decided for, and is held. One that somebody else assigned needs no finalizer, and
+/// decides all the same.
+pub(super) fn has_role(object: &RegistryAttachment) -> bool {
+    let uses_role = object.status.as_ref().is_some_and(|it| {
+        it.method == Some(MethodInUse::KubeletIdentity) && it.role_assignments.is_some()
+    });
+    uses_role || Trigger::of(object).finalizers().contains(&Finalizer::RoleAssignments)
 }
 
 fn contrary(method: MethodInUse, platform: &Platform) -> Option<String> {

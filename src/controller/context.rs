@@ -13,6 +13,7 @@ use super::locks::Locks;
 use super::memory::Memory;
 use super::platform::Shared;
 use super::principals::Principals;
+use super::touched::Touches;
 use super::watches::Watches;
 use crate::azure::Azure;
 use crate::domain::claims::Claim;
@@ -67,6 +68,8 @@ pub struct Context {
     pub latest: Latest,
     /// Which role assignments are being changed.
     pub locks: Locks,
+    /// What changed that attachments may have to look at.
+    pub touches: Touches,
     cluster_uid: OnceCell<String>,
 }
 
@@ -91,6 +94,7 @@ impl Context {
             memory: Memory::default(),
             latest: Latest::default(),
             locks: Locks::default(),
+            touches: Touches::default(),
             cluster_uid: OnceCell::new(),
         }
     }

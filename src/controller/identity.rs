@@ -1,5 +1,7 @@
 //! The kubelet identity: given, or read from the cluster.
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use super::observe::Pass;
@@ -24,8 +26,9 @@ pub(super) struct Identity {
 
 /// Where it is known from.
 pub(super) enum Known {
-    /// The user gave it. And the cluster that the nodes are of, where that is known anyway.
-    Given(PrincipalId, Option<ClusterId>),
+    /// The user gave it. And the cluster that the nodes are of, where that is known anyway, and the
+    /// client ids that the nodes tell.
+    Given(PrincipalId, Option<ClusterId>, BTreeSet<Uuid>),
     /// It is that of this cluster, which the user named. And what the nodes tell.
     Named(ClusterId, Option<Hint>),
     /// It is that of the cluster that the nodes are of.
@@ -46,8 +49,14 @@ impl Known {
         pass: Pass<'_>,
     ) -> Result<Self, Problem> {
         Ok(match source {
-            IdentitySource::Given(principal) => Self::Given(*principal, pass.ctx.known_cluster()),
-            IdentitySource::Cluster(id) => Self::Named(id.clone(), pass.ctx.hint().await),
+            IdentitySource::Given(principal) => {
+                let told = pass.ctx.told_by_nodes().await;
+                let clients = told.map(|it| it.kubelet_clients).unwrap_or_default();
+                Self::Given(*principal, pass.ctx.known_cluster(), clients)
+            }
+            IdentitySource::Cluster(id) => {
+                Self::Named(id.clone(), pass.ctx.told_by_nodes().await.map(|it| it.hint))
+            }
             IdentitySource::Detected => Self::Of(match (detected(pass).await, before) {
                 (Err(_), Some(before)) => before,
                 (answer, _) => answer?,
@@ -69,8 +78,8 @@ impl Known {
     /// When there is none, or Azure does not answer or refuses.
     pub(super) async fn identity(&self, azure: &Reader) -> Result<Identity, Problem> {
         let cluster = match self {
-            Self::Given(principal, here) => {
-                return Ok(given(*principal, here.as_ref(), azure).await);
+            Self::Given(principal, here, clients) => {
+                return Ok(given(*principal, here.as_ref(), clients, azure).await);
             }
             Self::Named(cluster, _) | Self::Of(cluster) => azure.cluster(cluster).await?,
         };
@@ -92,12 +101,17 @@ impl Known {
 }
 
 /// An identity as the user gave it. That the cluster cannot be read is nothing against it.
-async fn given(principal: PrincipalId, here: Option<&ClusterId>, azure: &Reader) -> Identity {
-    let remark = match here {
+async fn given(
+    principal: PrincipalId,
+    here: Option<&ClusterId>,
+    of_nodes: &BTreeSet<Uuid>,
+    azure: &Reader,
+) -> Identity {
+    let here = match here {
         Some(cluster) => azure.cluster(cluster).await.ok(),
         None => None,
     };
-    let remark = remark.and_then(|here| kubelet_identity::is_client_id(principal, &here));
+    let remark = kubelet_identity::is_client_id(principal, here.as_ref(), of_nodes);
     Identity { principal, cluster: None, settled: true, remark }
 }
 

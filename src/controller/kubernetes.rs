@@ -189,11 +189,11 @@ fn drop_undeclared(status: &mut Value, error: &kube::Error) -> bool {
 
 /// Where finalizers are patched, a 422 says that the object has changed or is being deleted, and
 /// that we have yet to see it.
-fn outrun(problem: Problem) -> Problem {
-    match problem.cause {
-        Cause::Internal => Problem { cause: Cause::Unavailable, ..problem },
-        _ => problem,
+fn outrun(mut problem: Problem) -> Problem {
+    if problem.cause == Cause::Internal {
+        problem.cause = Cause::Unavailable;
     }
+    problem
 }
 
 /// An apply patch of an attachment with that content.

@@ -29,6 +29,8 @@ pub struct Memory {
 pub enum Wake {
     /// Namespaces, Secrets or service accounts changed.
     Cluster,
+    /// Another attachment let go of a role assignment, or changed its condition.
+    Role,
     /// There is a place for it at Azure.
     Place,
     /// The Secret with its client secret changed.
@@ -254,7 +256,7 @@ impl Wake {
     /// then it has come by itself, and what else may have happened still counts.
     #[must_use]
     pub fn for_one_that_waits(self, waits: bool) -> Self {
-        if self == Self::Place && !waits { Self::Cluster } else { self }
+        if self == Self::Place && !waits { Self::Role } else { self }
     }
 }
 
@@ -302,7 +304,7 @@ mod tests {
         memory.wake("a", Wake::Place);
         let wake = memory.wake_of("a").unwrap();
         assert_eq!(wake.for_one_that_waits(true), Wake::Place);
-        assert_eq!(wake.for_one_that_waits(false), Wake::Cluster);
+        assert_eq!(wake.for_one_that_waits(false), Wake::Role);
         assert_eq!(Wake::Credential.for_one_that_waits(false), Wake::Credential);
         assert_eq!(memory.wake_of("a"), None);
     }

@@ -70,7 +70,6 @@ use memory::{Trigger, Wake};
 use reconcile::reconcile;
 use touched::wakes;
 use vanished::{Vanished, let_go};
-use watches::Touch;
 use watching::Watching;
 
 /// What they are called in requests.
@@ -119,10 +118,9 @@ pub fn run(
     let attachments = Attachments::new(store.clone(), signs);
     ctx.metrics.passes.begin(concurrency);
     let config = controller::Config::default().concurrency(concurrency);
-    let (tell, touches) = mpsc::unbounded_channel();
     let passes = Controller::for_stream(watched, store.clone())
         .with_config(config)
-        .reconcile_on(woken(touches, store, Arc::clone(&ctx)))
+        .reconcile_on(woken(store, Arc::clone(&ctx)))
         .reconcile_on(called(Arc::clone(&ctx)))
         // Not before a pass at work has ended, which may write what has to be let go.
         .reconcile_on(received(gone).map(|name| ObjectRef::new(&name)))
@@ -131,28 +129,29 @@ pub fn run(
     let passes = async move {
         tokio::select! {
             () = forget_the_gone(passes, vanished, Arc::clone(&ctx)) => {}
-            () = follow(watching, tell, &ctx) => {}
+            () = follow(watching, &ctx) => {}
         }
     };
     (attachments, passes)
 }
 
 /// Follows what pull secrets depend on, if there may be any.
-async fn follow(watching: Watching, tell: mpsc::UnboundedSender<Touch>, ctx: &Context) {
+async fn follow(watching: Watching, ctx: &Context) {
     if ctx.policy.pull_secrets {
         let (policy, namespace) = (ctx.policy.clone(), ctx.namespace.clone());
+        let tell = ctx.touches.tell.clone();
         ctx.watches.clone().follow(watching, policy, namespace, tell).await;
     }
     std::future::pending::<()>().await;
 }
 
-/// The attachments that changes in the cluster concern.
+/// The attachments that changes in the cluster concern, or what other attachments let go in Azure.
 fn woken(
-    touched: mpsc::UnboundedReceiver<Touch>,
     attachments: Store<Guarded>,
     ctx: Arc<Context>,
 ) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
-    received(touched).flat_map(move |touch| {
+    let touches = futures::stream::iter(ctx.touches.told()).flat_map(received);
+    touches.flat_map(move |touch| {
         let all = attachments.state();
         let concerned: Vec<_> = all
             .iter()

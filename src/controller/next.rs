@@ -120,6 +120,8 @@ mod tests {
         resync: SignedDuration::from_mins(30),
         patience: SignedDuration::from_mins(10),
         removal_delay: SignedDuration::from_hours(1),
+        in_the_way: Intervals::IN_THE_WAY,
+        reread: Intervals::REREAD,
     };
 
     fn now() -> Timestamp {

@@ -3,17 +3,18 @@
 use kube::ResourceExt;
 
 use super::act::{Deed, with_deeds};
+use super::choice::has_role;
 use super::context::Context;
 use super::identity;
 use super::memory::{Known, Look, Trigger};
 use super::pull_secrets::Making;
 use super::registry::{self, Wanted, usable};
 use crate::api::RegistryAttachment;
-use crate::azure::Session;
+use crate::azure::{Reader, Session};
 use crate::domain::attachment::{KubeletIdentity, Method, RegistryName, Task};
 use crate::domain::claims::Claim;
 use crate::domain::names::{ClusterId, RegistryId};
-use crate::domain::plan::{self, Assignments, Desired, Failing, Finalizer, Owned};
+use crate::domain::plan::{self, Assignments, Desired, Failing, Finalizer, Grant, Owned};
 use crate::domain::policy::Names;
 use crate::domain::problem::Problem;
 use crate::domain::pull_role;
@@ -200,17 +201,18 @@ impl Observation {
         let found = azure.role_assignments(&registry.id).await?;
         self.owned.assignments = Some(Assignments::on(&registry.id, claim, found));
         let grant = pull_role::grant(&registry, identity.principal, &asked.repositories)?;
+        reread(&mut self.owned, &grant, azure).await;
         self.desired.grants = Some(vec![grant]);
         self.desired.settled = identity.settled && pull_role::may_replace(&registry);
         self.session = Some(session);
         Ok(())
     }
 
-    /// The cluster that a role of ours was decided for. What nodes look like later changes nothing.
+    /// The cluster that a role was decided for. What nodes look like later changes nothing.
     pub(super) fn cluster_before(&self, pass: Pass<'_>) -> Option<ClusterId> {
         let told = pass.object.status.as_ref()?.kubelet_identity.as_ref()?;
         let id = told.cluster_resource_id.as_ref()?.parse().ok()?;
-        self.owned.finalizers.contains(&Finalizer::RoleAssignments).then_some(id)
+        has_role(pass.object).then_some(id)
     }
 
     /// The registry that was found before.
@@ -260,5 +262,16 @@ impl Observation {
         };
         self.owned.assignments = Some(Assignments::on(registry, claim, found));
         Ok(())
+    }
+}
+
+/// Reads by its id what a list of Azure shows to be in the way of a role: lists lag behind what was
+/// deleted or changed. Where Azure does not tell, the list has the last word.
+pub(super) async fn reread(owned: &mut Owned, grant: &Grant, azure: &Reader) {
+    let Some(owns) = &mut owned.assignments else { return };
+    let Some(id) = plan::blocking(grant, owns).cloned() else { return };
+    if let Ok(found) = azure.role_assignment(&id).await {
+        owns.found.retain(|it| it.id != id);
+        owns.found.extend(found);
     }
 }

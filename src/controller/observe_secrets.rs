@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use kube::core::{Selector, SelectorExt};
 
 use super::context::Context;
-use super::observe::{Observation, Occasion, Pass};
+use super::observe::{Observation, Occasion, Pass, reread};
 use super::registry::{self, usable};
 use crate::api::RegistryAttachment;
 use crate::domain::attachment::{Method, RegistryName, Task};
@@ -151,6 +151,7 @@ impl Observation {
         };
         self.look.principal = Some((secret.principal.client.clone(), principal));
         let grant = pull_role::grant(registry, principal, &secret.repositories)?;
+        reread(&mut self.owned, &grant, &session.reader).await;
         self.desired.grants = Some(vec![grant]);
         self.desired.settled &= pull_role::may_replace(registry);
         Ok(())

@@ -1,15 +1,16 @@
 //! How closely a pass looks, and how new what it reads has to be.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::memory::{Recollection, Trigger, Wake};
 use super::observe::Occasion;
-use super::platform::is_asked_for;
+use super::platform::{is_asked_for, is_changed};
 use super::report::Brought;
 use crate::api::{MethodChoice, MethodInUse, REQUESTED_AT, RegistryAttachment};
 use crate::azure::AS_GOOD_AS_NEW;
 use crate::domain::plan::Finalizer;
+use crate::domain::problem::Cause;
 use crate::domain::verdict::ready;
 
 /// How closely a pass looks at an attachment.
@@ -24,6 +25,7 @@ pub(super) fn occasion(
         _ if wake == Some(Wake::Place) => Occasion::Look,
         Some(it) if it.is_to_wait(trigger, now) => Occasion::Glance,
         _ if wake == Some(Wake::Credential) => Occasion::Look,
+        Some(it) if wake >= Some(Wake::Role) && is_blocked(it) => Occasion::Look,
         None if is_answered(object, trigger) => Occasion::Glance,
         Some(it) if it.known.look.too_early => Occasion::Look,
         Some(it) if it.trigger == *trigger && now < it.next.look => Occasion::Glance,
@@ -31,8 +33,15 @@ pub(super) fn occasion(
     }
 }
 
-/// Before which time no answer of Azure serves a look. A request, a changed spec and a failure ask for
-/// what is newer than they are; at any other time, what was read a moment ago is as good as new.
+/// Whether other attachments kept the last look from assigning a role, or may have: by their claims, or
+/// by the number of role assignments.
+fn is_blocked(before: &Recollection) -> bool {
+    let undone = before.known.look.undone.as_ref();
+    undone.is_some_and(|it| matches!(it.cause, Cause::NotOurs | Cause::QuotaExceeded))
+}
+
+/// Before which time no answer of Azure serves a look. A request, a new or changed spec and a failure ask
+/// for what is newer than they are; at any other time, what was read a moment ago is as good as new.
 pub(super) fn since(
     object: &RegistryAttachment,
     trigger: &Trigger,
@@ -44,8 +53,17 @@ pub(super) fn since(
         Some(it) if it.trigger != *trigger => now,
         _ if is_asked_for(object) => now,
         Some(it) if it.history.streak.is_some() => it.next.decided.max(a_moment_ago),
-        _ => a_moment_ago,
+        Some(_) => a_moment_ago,
+        None if is_changed(object) => now,
+        None => created(object).unwrap_or(now).clamp(a_moment_ago, now),
     }
+}
+
+/// The end of the second in which an object was created, by the clock of the API server. Where that
+/// clock is ahead of ours, a look takes nothing older than itself; where it is behind, what is older
+/// than the object by that much, and still no older than a moment.
+fn created(object: &RegistryAttachment) -> Option<Timestamp> {
+    object.creation_timestamp()?.0.checked_add(SignedDuration::from_secs(1)).ok()
 }
 
 /// Whether status says that what is asked for holds, and the cluster alone can tell whether it
@@ -73,21 +91,22 @@ fn is_answered(object: &RegistryAttachment, trigger: &Trigger) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use jiff::SignedDuration;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::super::memory::{Known, Next};
     use super::*;
-    use crate::domain::problem::Cause;
+    use crate::domain::problem::Problem;
     use crate::domain::schedule::Streak;
     use crate::domain::verdict::History;
 
-    /// Of an attachment with that generation and request.
+    /// Of an attachment with that generation and request, that was made long ago.
     fn object(generation: i64, requested: Option<&str>) -> RegistryAttachment {
         serde_json::from_value(serde_json::json!({
             "apiVersion": "acr-attach.dev/v1alpha1", "kind": "RegistryAttachment",
             "metadata": {
                 "name": "a",
                 "generation": generation,
+                "creationTimestamp": "2020-01-01T00:00:00Z",
                 "annotations": requested.map(|it| serde_json::json!({REQUESTED_AT: it})),
             },
             "spec": {"registry": {}},
@@ -95,29 +114,75 @@ mod tests {
         .unwrap()
     }
 
-    #[test]
-    fn what_somebody_asks_for_and_what_failed_takes_nothing_older() {
-        let now = Timestamp::now();
-        let ago = |seconds| now - SignedDuration::from_secs(seconds);
-        let first = object(1, None);
-        let seen = |decided, problem: Option<Cause>| Recollection {
-            trigger: Trigger::of(&first),
-            next: Next { look: now, reread: None, pass: now, not_before: now, decided },
+    fn seen(decided: Timestamp, look: Timestamp, problem: Option<Cause>) -> Recollection {
+        Recollection {
+            trigger: Trigger::of(&object(1, None)),
+            next: Next { look, reread: None, pass: look, not_before: decided, decided },
             history: History {
                 streak: problem.map(|it| Streak::after(None, it, 1, decided)),
                 ..History::default()
             },
             written: None,
             known: Known::default(),
+        }
+    }
+
+    #[test]
+    fn what_others_let_go_concerns_those_that_they_were_in_the_way_of() {
+        let (now, first) = (Timestamp::now(), object(1, None));
+        let later = now + SignedDuration::from_mins(5);
+        let of = |undone: Option<Cause>, wake| {
+            let mut before = seen(now, later, undone);
+            before.known.look.undone = undone.map(|it| Problem::new(it, "x"));
+            let trigger = &Trigger::of(&first);
+            let by = Brought { trigger, before: Some(&before), due: false, remains: None };
+            occasion(&first, by, Some(wake), now)
         };
+        for cause in [Cause::NotOurs, Cause::QuotaExceeded] {
+            assert_eq!(of(Some(cause), Wake::Role), Occasion::Look);
+            assert_eq!(of(Some(cause), Wake::Cluster), Occasion::Glance);
+        }
+        assert_eq!(of(Some(Cause::Locked), Wake::Role), Occasion::Glance);
+        assert_eq!(of(None, Wake::Role), Occasion::Glance);
+    }
+
+    #[test]
+    fn the_first_look_takes_nothing_older_than_the_object_or_its_spec() {
+        let now = Timestamp::now();
+        let of = |object: &RegistryAttachment| {
+            since(object, &Trigger::of(object), None, now).duration_since(now)
+        };
+        let created = |seconds| {
+            let mut object = object(1, None);
+            let at = now - SignedDuration::from_secs(seconds);
+            object.metadata.creation_timestamp = Some(Time(at));
+            of(&object)
+        };
+        let ago = |seconds: i64| SignedDuration::from_secs(-seconds);
+        // The time of creation is in whole seconds: what counts is the end of its second.
+        let waits = [3600, 9, 4, 1, 0, -3600].map(created);
+        assert_eq!(waits, [5, 5, 3, 0, 0, 0].map(ago));
+        let mut changed = object(2, None);
+        changed.status =
+            serde_json::from_value(serde_json::json!({"observedGeneration": 1})).unwrap();
+        assert_eq!(of(&changed), ago(0));
+        changed.metadata.generation = Some(1);
+        assert_eq!(of(&changed), ago(5));
+    }
+
+    #[test]
+    fn what_somebody_asks_for_and_what_failed_takes_nothing_older() {
+        let now = Timestamp::now();
+        let ago = |seconds| now - SignedDuration::from_secs(seconds);
+        let first = object(1, None);
         let of = |object: &RegistryAttachment, before: Option<&Recollection>| {
             since(object, &Trigger::of(object), before, now).duration_since(now).as_secs()
         };
-        let calm = seen(ago(60), None);
+        let calm = seen(ago(60), now, None);
         assert_eq!([of(&first, None), of(&first, Some(&calm))], [-5, -5]);
         assert_eq!(of(&object(1, Some("x")), Some(&calm)), 0);
         assert_eq!(of(&object(2, None), Some(&calm)), 0);
-        assert_eq!(of(&first, Some(&seen(ago(3), Some(Cause::Unavailable)))), -3);
-        assert_eq!(of(&first, Some(&seen(ago(60), Some(Cause::Unavailable)))), -5);
+        assert_eq!(of(&first, Some(&seen(ago(3), now, Some(Cause::Unavailable)))), -3);
+        assert_eq!(of(&first, Some(&seen(ago(60), now, Some(Cause::Unavailable)))), -5);
     }
 }

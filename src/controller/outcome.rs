@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::act::{Acted, Deed};
 use super::memory::{Known, Look};
@@ -11,6 +11,7 @@ use crate::domain::cluster::StoredSecret;
 use crate::domain::plan::{Assignments, Plan};
 use crate::domain::problem::{Cause, Problem};
 use crate::domain::pull_secret::{Delivered, Served};
+use crate::domain::schedule::Intervals;
 use crate::domain::status::{Holdings, Observed};
 
 /// What a pass came to.
@@ -76,7 +77,7 @@ impl Outcome {
         plan: Plan,
         mut acted: Acted,
         (known, occasion): (&Known, Occasion),
-        (now, resync): (Timestamp, SignedDuration),
+        (now, intervals): (Timestamp, &Intervals),
     ) -> Self {
         let Observation { mut observed, desired, mut owned, wanted, look, unseen, missing, .. } =
             seen;
@@ -95,7 +96,7 @@ impl Outcome {
         let left = of_roles.as_ref().or(acted.unremoved.as_ref()).or(look.unread.as_ref());
         observed.obsolete = left.cloned();
         outcome.unanswered = acted.undone.as_ref().is_some_and(|it| it.cause == Cause::Unavailable);
-        outcome.known.remember(look, &mut acted, (now, resync));
+        outcome.known.remember(look, &mut acted, (now, intervals));
         let asked = Timestamp::now();
         outcome.known.unanswered.extend(acted.unanswered.drain(..).map(|id| (id, asked)));
         let contests = outcome.known.contests.due();
@@ -119,7 +120,7 @@ impl Outcome {
                 mint: acted.mint.clone(),
             };
             let Look { proof, doubt, .. } = outcome.known.look.clone();
-            let doubt = doubt.filter(|it| !it.cause.is_passing());
+            let doubt = doubt.filter(|it| !it.cause.is_waiting());
             let mut served =
                 Served { proof, doubt, ..Served::of(wanted, &inputs, &owned, delivered, now) };
             served.overdue = served.overdue.or(missing);
@@ -168,7 +169,7 @@ impl Outcome {
         };
         // A credential that the registry has accepted serves until it ends, whatever else answers now.
         let (unproven, doubt) = match doubt {
-            Some(it) if can_pull && !is_passing(&it) => (Some(it), None),
+            Some(it) if can_pull && !it.cause.is_waiting() => (Some(it), None),
             doubt => (None, doubt),
         };
         self.in_doubt = doubt.is_some() || untried.as_ref().is_some_and(is_passing);
@@ -228,13 +229,13 @@ impl Known {
         &mut self,
         look: Look,
         acted: &mut Acted,
-        (now, resync): (Timestamp, SignedDuration),
+        (now, intervals): (Timestamp, &Intervals),
     ) {
         self.look = look;
         for (object, failed) in acted.writes.drain(..) {
             match failed {
                 None => self.contests.wrote(object, now),
-                Some(problem) => self.contests.refused(object, problem, resync, now),
+                Some(problem) => self.contests.refused(object, problem, intervals, now),
             }
         }
         let minted = acted.deeds.iter().find_map(|deed| match deed {

@@ -1,18 +1,20 @@
 //! Which cluster this is: asked once for all attachments, of the nodes and of Azure.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node as Stored;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams};
+use uuid::Uuid;
 
 use super::context::Context;
 use super::kubernetes::within;
 use crate::api::{REQUESTED_AT, RegistryAttachment};
 use crate::azure::Reader;
 use crate::domain::names::{ClusterId, is_same};
-use crate::domain::platform::{Hint, Node, NodeGroup, Platform, hint};
+use crate::domain::platform::{Hint, KUBELET_CLIENT, Node, NodeGroup, Platform, hint};
 use crate::domain::problem::{Cause, Problem};
 
 /// What was found out, for all attachments.
@@ -20,7 +22,16 @@ use crate::domain::problem::{Cause, Problem};
 pub struct Shared {
     state: Mutex<State>,
     /// What the nodes alone told, and when they were listed.
-    hint: Mutex<Option<(Timestamp, Hint)>>,
+    nodes: Mutex<Option<(Timestamp, Told)>>,
+}
+
+/// What the nodes alone tell.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Whether the cluster is AKS.
+    pub hint: Hint,
+    /// The client ids of the kubelet identity.
+    pub kubelet_clients: BTreeSet<Uuid>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -73,25 +84,27 @@ impl Context {
     }
 
     /// What the nodes alone tell, listed once a resync for all; `None` where they cannot be listed.
-    pub async fn hint(&self) -> Option<Hint> {
+    pub async fn told_by_nodes(&self) -> Option<Told> {
         let since = Timestamp::now() - self.intervals.resync;
-        let known = self.platform.hint.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.platform.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match known {
-            Some((at, hint)) if at >= since => Some(hint),
+            Some((at, told)) if at >= since => Some(told),
             _ => self.ask_nodes().await.ok(),
         }
     }
 
-    async fn ask_nodes(&self) -> Result<Hint, Problem> {
+    async fn ask_nodes(&self) -> Result<Told, Problem> {
         let at = Timestamp::now();
-        let hint = hint(&self.nodes().await?);
-        let mut known = self.platform.hint.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Some((at, hint.clone()));
-        Ok(hint)
+        let nodes = self.nodes().await?;
+        let kubelet_clients = nodes.iter().filter_map(|it| it.kubelet_client).collect();
+        let told = Told { hint: hint(&nodes), kubelet_clients };
+        let mut known = self.platform.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some((at, told.clone()));
+        Ok(told)
     }
 
     async fn ask(&self, caller: &str) -> Result<Platform, Problem> {
-        let group = match self.ask_nodes().await? {
+        let group = match self.ask_nodes().await?.hint {
             Hint::NotAks => return Ok(Platform::NotAks),
             Hint::Unsure(why) => return Ok(Platform::Unsure(why)),
             Hint::Aks(group) => group,
@@ -159,7 +172,7 @@ impl Drop for Asked<'_> {
 
 /// Whether the spec is another one than that of which status tells, if it tells of any: a new object
 /// has generation -1 there.
-fn is_changed(object: &RegistryAttachment) -> bool {
+pub(super) fn is_changed(object: &RegistryAttachment) -> bool {
     let told = object.status.as_ref().and_then(|it| it.observed_generation);
     told.is_some_and(|it| it > 0 && Some(it) != object.metadata.generation)
 }
@@ -177,6 +190,7 @@ fn reduce(node: &Stored) -> Node {
         is_labelled: labels.keys().any(|it| it.starts_with("kubernetes.azure.com/")),
         provider_id: node.spec.as_ref().and_then(|it| it.provider_id.clone()),
         is_virtual: labels.get("type").is_some_and(|it| it == "virtual-kubelet"),
+        kubelet_client: labels.get(KUBELET_CLIENT).and_then(|it| it.parse().ok()),
     }
 }
 

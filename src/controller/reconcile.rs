@@ -12,7 +12,7 @@ use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use tracing::Instrument;
 
-use super::act::{Acted, Actor, act, act_on_roles};
+use super::act::{Acted, Actor, Deed, act, act_on_roles};
 use super::choice::{Choice, choose};
 use super::context::Context;
 use super::memory::{Known, Trigger, Wake};
@@ -21,11 +21,12 @@ use super::occasion::{occasion, since};
 use super::outcome::Outcome;
 use super::pull_secrets::Making;
 use super::report::{Brought, report};
+use super::touched::Touch;
 use super::unreadable::{remains, report_unreadable};
 use crate::api::RegistryAttachment;
 use crate::domain::attachment::{self, Method, Task};
 use crate::domain::plan;
-use crate::domain::problem::{Cause, Problem};
+use crate::domain::problem::{Cause, Problem, look_again};
 use crate::domain::pull_secret::PullSecret;
 use crate::domain::schedule::retry;
 use crate::metrics::Metrics;
@@ -181,7 +182,7 @@ fn is_by_role(task: &Task) -> bool {
 }
 
 async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
-    let Pass { task, occasion, known, ctx, .. } = pass;
+    let Pass { object, task, occasion, known, ctx, .. } = pass;
     let now = Timestamp::now();
     let mut seen = Observation::new(pass);
     if let Task::Attach(attachment) = task {
@@ -220,7 +221,16 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
         acted.problem = acted.problem.take().or(unremoved);
     }
     plan.failing.append(&mut seen.failing);
-    let at = (now, ctx.intervals.resync);
+    for id in acted.deeds.iter().filter_map(Deed::frees) {
+        // Nobody listens any more only when the operator ends.
+        let _ = ctx.touches.tell.send(Touch::Role(id.clone()));
+    }
+    for problem in [&mut plan.blocked, &mut acted.undone].into_iter().flatten() {
+        if problem.cause == Cause::NotOurs {
+            *problem = problem.clone().then(&look_again(&object.name_any()));
+        }
+    }
+    let at = (now, &ctx.intervals);
     let outcome = Outcome::of(seen, plan, acted, (known, occasion), at);
     if suspended { outcome.suspended() } else { outcome }
 }

@@ -1,14 +1,57 @@
-//! Which attachments a change in the cluster concerns.
+//! What changes beside attachments, in the cluster and in Azure, and which of them it concerns.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use kube::core::{Selector, SelectorExt};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use crate::api::{PullSecretSpec, RegistryAttachment};
+use crate::api::{MethodChoice, PullSecretSpec, RegistryAttachment};
+use crate::domain::names::AssignmentId;
 
-use super::client_secret::concerns;
+use super::client_secret::{CredentialSeen, concerns};
 use super::memory::Wake;
-use super::watches::Touch;
+use super::mirror::{Change, Key};
+use super::registry;
+
+/// Something changed that may concern attachments: in the cluster, or by one of them in Azure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// All of a kind have been read for the first time.
+    Everything,
+    /// A namespace, with its labels before and after.
+    Namespace(String, Vec<BTreeMap<String, String>>),
+    /// A Secret, and the uids of the attachments that it belongs or belonged to.
+    Secret(Key, BTreeSet<String>),
+    /// A service account, and the uids of the attachments that have or had entries in it.
+    Account(Key, BTreeSet<String>),
+    /// The client secrets of a Secret in the operator's namespace.
+    Credential(Change<CredentialSeen>),
+    /// A role assignment that an attachment let go of, or whose condition it changed.
+    Role(AssignmentId),
+}
+
+/// Where touches are told, and the one listener hears of them.
+#[derive(Debug)]
+pub struct Touches {
+    /// Tells one.
+    pub tell: UnboundedSender<Touch>,
+    told: Mutex<Option<UnboundedReceiver<Touch>>>,
+}
+
+impl Default for Touches {
+    fn default() -> Self {
+        let (tell, told) = unbounded_channel();
+        Self { tell, told: Mutex::new(Some(told)) }
+    }
+}
+
+impl Touches {
+    /// All that are told. For one listener.
+    pub fn told(&self) -> Option<UnboundedReceiver<Touch>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
 
 /// Why that attachment has to be worked on; `None` if the change does not concern it.
 ///
@@ -36,12 +79,22 @@ pub fn wakes(touch: &Touch, object: &RegistryAttachment) -> Option<Wake> {
             let reference = reference.filter(|it| it.name == change.key.1);
             return reference.filter(|it| concerns(change, &it.key)).map(|_| Wake::Credential);
         }
+        Touch::Role(id) => return may_want_role(object, id).then_some(Wake::Role),
     };
     concerned.then_some(Wake::Cluster)
 }
 
 fn may_want(spec: &PullSecretSpec, namespace: &str) -> bool {
     spec.namespaces.selector.is_some() || is_named(spec, namespace)
+}
+
+/// Whether the attachment may want a role where that assignment is, or was.
+fn may_want_role(object: &RegistryAttachment, id: &AssignmentId) -> bool {
+    let assigns = object.spec.pull_secret.as_ref().is_some_and(|it| it.assign_role);
+    let wants = assigns || object.spec.method != MethodChoice::PullSecret;
+    let registry = registry::told(object);
+    let goes = object.metadata.deletion_timestamp.is_some();
+    wants && !goes && registry.is_none_or(|it| id.is_at(&it))
 }
 
 fn is_named(spec: &PullSecretSpec, namespace: &str) -> bool {
@@ -63,7 +116,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::controller::mirror::Change;
 
     fn attachment(namespaces: &serde_json::Value) -> RegistryAttachment {
         serde_json::from_value(json!({
@@ -112,6 +164,32 @@ mod tests {
         };
         assert_eq!(wakes(&made("sp"), &spec), Some(Wake::Credential));
         assert_eq!(wakes(&made("other"), &spec), None);
+    }
+
+    #[test]
+    fn a_role_that_is_let_go_concerns_those_that_may_want_one_on_that_registry() {
+        const CONTOSO: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso";
+        let of = |registry: &str| {
+            let role = format!(
+                "{registry}/providers/Microsoft.Authorization/roleAssignments/22222222-2222-2222-2222-222222222222"
+            );
+            Touch::Role(role.parse().unwrap())
+        };
+        let other = CONTOSO.replace("contoso", "other");
+        let mut one = attachment(&json!({"names": ["apps"]}));
+        assert_eq!(wakes(&of(CONTOSO), &one), None, "it wants no role");
+        one.spec.pull_secret.as_mut().unwrap().assign_role = true;
+        assert_eq!(wakes(&of(CONTOSO), &one), Some(Wake::Role), "it does not know where yet");
+        one.status = serde_json::from_value(json!({"registry": {"resourceId": CONTOSO}})).unwrap();
+        assert_eq!(wakes(&of(CONTOSO), &one), Some(Wake::Role));
+        assert_eq!(wakes(&of(&other), &one), None);
+        one.spec.pull_secret = None;
+        one.spec.method = MethodChoice::Auto;
+        assert_eq!(wakes(&of(CONTOSO), &one), Some(Wake::Role));
+        let now = jiff::Timestamp::now();
+        one.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now));
+        assert_eq!(wakes(&of(CONTOSO), &one), None, "it goes");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::client_secret::CredentialSeen;
 use super::kubernetes::watch_failed;
 use super::memory::version;
 use super::mirror::{Change, Key, Mirror};
+use super::touched::Touch;
 use super::watching::Watching;
 use super::{accounts, client_secret, secrets};
 use crate::domain::cluster::{ServiceAccount, StoredSecret};
@@ -59,21 +60,6 @@ pub struct NamespaceSeen {
     pub terminating: bool,
     /// Since when it is there.
     pub created: Timestamp,
-}
-
-/// Something in the cluster changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Touch {
-    /// All of a kind have been read for the first time.
-    Everything,
-    /// A namespace, with its labels before and after.
-    Namespace(String, Vec<BTreeMap<String, String>>),
-    /// A Secret, and the uids of the attachments that it belongs or belonged to.
-    Secret(Key, BTreeSet<String>),
-    /// A service account, and the uids of the attachments that have or had entries in it.
-    Account(Key, BTreeSet<String>),
-    /// The client secrets of a Secret in the operator's namespace.
-    Credential(Change<CredentialSeen>),
 }
 
 impl Watches {

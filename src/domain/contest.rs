@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::problem::{Cause, Problem};
+use super::schedule::Intervals;
 
 /// An object in the cluster that an attachment keeps.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,8 +79,6 @@ const CALM: SignedDuration = SignedDuration::from_hours(1);
 const LONGEST: SignedDuration = SignedDuration::from_hours(12);
 /// The longest wait after a refusal by admission, which somebody may lift at any time.
 const LONGEST_REFUSED: SignedDuration = SignedDuration::from_mins(10);
-/// The wait where an object of somebody else's is in the way, and no watch shows when it goes.
-const IN_THE_WAY: SignedDuration = SignedDuration::from_mins(2);
 
 impl Contests {
     /// Takes that an object was written as intended.
@@ -94,13 +93,15 @@ impl Contests {
         &mut self,
         object: Kept,
         problem: Problem,
-        resync: SignedDuration,
+        intervals: &Intervals,
         now: Timestamp,
     ) {
+        let resync = intervals.resync;
         let record = self.0.entry(object).or_insert_with(|| Contest::new(now));
         let losses = record.losses;
         let wait = match problem.cause {
-            Cause::NotOurs => IN_THE_WAY.min(resync),
+            // Where any name is allowed, no watch shows when that object goes.
+            Cause::NotOurs => intervals.in_the_way.min(resync),
             Cause::AdmissionDenied => {
                 doubled(SignedDuration::from_secs(10), losses, LONGEST_REFUSED).min(resync)
             }

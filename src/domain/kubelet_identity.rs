@@ -1,5 +1,9 @@
 //! The identity that the nodes of a cluster of AKS pull with.
 
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
 use super::facts::Cluster;
 use super::names::{PrincipalId, is_same};
 use super::platform::Hint;
@@ -52,11 +56,21 @@ pub fn other_nodes(cluster: &Cluster, here: &Hint) -> Option<String> {
     ))
 }
 
-/// What speaks against an identity that a spec gives: it is the client id of the one that pulls here.
+/// What speaks against an identity that a spec gives: it is the client id of one that pulls here, as the
+/// cluster tells it or its nodes do. Azure takes it, since nothing there compares the two.
 #[must_use]
-pub fn is_client_id(principal: PrincipalId, here: &Cluster) -> Option<String> {
-    here.kubelet_client.filter(|it| principal.is(*it))?;
-    let right = here.kubelet_identity.map_or_else(String::new, |it| format!(", here {it}"));
+pub fn is_client_id(
+    principal: PrincipalId,
+    here: Option<&Cluster>,
+    of_nodes: &BTreeSet<Uuid>,
+) -> Option<String> {
+    let told = here.and_then(|it| it.kubelet_client);
+    told.iter().chain(of_nodes).find(|it| principal.is(**it))?;
+    let of_cluster = here.filter(|_| told.is_some_and(|it| principal.is(it)));
+    let right = match of_cluster.and_then(|it| it.kubelet_identity) {
+        Some(right) => format!(", here {right}"),
+        None => format!(" (az ad sp show --id {principal} --query id prints it)"),
+    };
     Some(format!(
         "kubeletIdentity.principalId is the client id of the kubelet identity, which can pull nothing: set the object id{right}"
     ))
@@ -110,10 +124,20 @@ mod tests {
             let text = other_nodes(&cluster, &here).unwrap();
             assert!(text.contains("clusterResourceId") && text.ends_with("MC_Øst"), "{text}");
         }
-        assert_eq!(is_client_id(someone(), &cluster), None);
-        let client = uuid::Uuid::from_u128(7).to_string().parse().unwrap();
-        let text = is_client_id(client, &cluster).unwrap();
+    }
+
+    #[test]
+    fn a_client_id_in_place_of_an_object_id_is_said_whoever_knows_it() {
+        let (here, nodes) = (cluster(), [Uuid::from_u128(7), Uuid::from_u128(8)].into());
+        let client = |n| Uuid::from_u128(n).to_string().parse().unwrap();
+        assert_eq!(is_client_id(someone(), Some(&here), &nodes), None);
+        let text = is_client_id(client(7), Some(&here), &BTreeSet::new()).unwrap();
         assert!(text.ends_with(&format!("here {}", someone())), "{text}");
+        for (here, n) in [(None, 7), (Some(&here), 8)] {
+            let text = is_client_id(client(n), here, &nodes).unwrap();
+            let way = format!("(az ad sp show --id {} --query id prints it)", Uuid::from_u128(n));
+            assert!(text.ends_with(&way), "{text}");
+        }
     }
 
     #[test]

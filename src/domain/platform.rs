@@ -18,7 +18,12 @@ pub struct Node {
     pub provider_id: Option<String>,
     /// Whether it is no machine but another service that runs pods, such as container instances.
     pub is_virtual: bool,
+    /// The client id of the kubelet identity, as AKS writes it in label [`KUBELET_CLIENT`].
+    pub kubelet_client: Option<Uuid>,
 }
+
+/// A label of nodes of AKS. It is empty, or not there, on some.
+pub const KUBELET_CLIENT: &str = "kubernetes.azure.com/kubelet-identity-client-id";
 
 /// The group of resources that AKS keeps the nodes of one cluster in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,7 +122,7 @@ mod tests {
 
     fn node(is_labelled: bool, provider_id: Option<&str>) -> Node {
         let provider_id = provider_id.map(str::to_owned);
-        Node { name: "n".into(), is_labelled, provider_id, is_virtual: false }
+        Node { name: "n".into(), is_labelled, provider_id, is_virtual: false, kubelet_client: None }
     }
 
     fn machine(group: &str) -> String {

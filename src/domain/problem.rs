@@ -1,11 +1,12 @@
 //! What can go wrong, by who can help. The cause decides condition, event, metric and retry.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use super::message;
-use crate::api::Reason;
+use crate::api::{REQUESTED_AT, Reason};
 
 /// A failure, told to the user.
 #[derive(Clone, Debug, PartialEq, Error)]
@@ -17,13 +18,16 @@ pub struct Problem {
     pub message: String,
     /// Under which Azure knows the answer. Another one each time, unlike the message.
     pub correlation_id: Option<String>,
+    /// What the message is made of, where it begins with advice.
+    advised: Option<Arc<Advised>>,
 }
 
 impl Problem {
     /// A problem with its message on one line and of bounded length.
     #[must_use]
     pub fn new(cause: Cause, message: impl AsRef<str>) -> Self {
-        Self { cause, message: message::bounded(message.as_ref()), correlation_id: None }
+        let message = message::bounded(message.as_ref());
+        Self { cause, message, correlation_id: None, advised: None }
     }
 
     /// A problem whose message begins with what to do and goes on with what happened, as briefly
@@ -32,7 +36,19 @@ impl Problem {
     pub fn advised(cause: Cause, advice: &str, accounts: &[String]) -> Self {
         let texts: Vec<_> = accounts.iter().map(|it| format!("{advice}; {it}")).collect();
         let fitting = texts.iter().find(|it| message::is_bounded(it));
-        Self::new(cause, fitting.or(texts.last()).map_or(advice, String::as_str))
+        let problem = Self::new(cause, fitting.or(texts.last()).map_or(advice, String::as_str));
+        let advised = Advised { advice: advice.to_owned(), accounts: accounts.to_vec() };
+        Self { advised: Some(Arc::new(advised)), ..problem }
+    }
+
+    /// The same problem with one more step at the end of its advice. What happened is told more
+    /// briefly for that, and the step is left out where both would not fit.
+    #[must_use]
+    pub fn then(self, step: &str) -> Self {
+        let Some(Advised { advice, accounts }) = self.advised.as_deref() else { return self };
+        let longer = Self::advised(self.cause, &format!("{advice}, {step}"), accounts);
+        let fits = accounts.iter().any(|it| longer.message.ends_with(it.as_str()));
+        if fits { longer.with_reference_of(&self) } else { self }
     }
 
     /// The same problem with the correlation id of another one, of which it tells.
@@ -53,6 +69,22 @@ impl Problem {
     pub fn told(&self) -> String {
         message::with_room(&self.message, &self.reference())
     }
+}
+
+/// What a message is made of.
+#[derive(Debug, PartialEq)]
+struct Advised {
+    advice: String,
+    /// What happened, from the longest to the shortest.
+    accounts: Vec<String>,
+}
+
+/// What to do when the cause is gone, so that nobody waits for the next look.
+#[must_use]
+pub fn look_again(attachment: &str) -> String {
+    format!(
+        "then have acr-attach look again at once (kubectl annotate --overwrite registryattachment {attachment} {REQUESTED_AT}=\"$(date)\")"
+    )
 }
 
 /// What stands before a correlation id.
@@ -236,6 +268,22 @@ mod tests {
         assert!(told("create it").starts_with("create it; in full"));
         assert!(told(&"x".repeat(500)).ends_with("x; in short"));
         assert!(told(&"word ".repeat(200)).ends_with("word…"));
+    }
+
+    #[test]
+    fn a_last_step_of_the_advice_is_told_whole_or_not_at_all() {
+        let step = look_again("contoso");
+        let told = |advice: &str| {
+            let accounts = ["in full".repeat(60), "in short".to_owned()];
+            Problem::advised(Cause::NotOurs, advice, &accounts).then(&step).message
+        };
+        assert!(told("x").starts_with(&format!("x, {step}; in full")), "{}", told("x"));
+        let advice = "x".repeat(430);
+        assert_eq!(told(&advice), format!("{advice}, {step}; in short"));
+        let advice = "x".repeat(470);
+        assert_eq!(told(&advice), format!("{advice}; in short"));
+        let untold = Problem::new(Cause::NotOurs, "assigning x");
+        assert_eq!(untold.clone().then(&step), untold);
     }
 
     #[test]

@@ -16,6 +16,17 @@ pub struct Intervals {
     pub patience: SignedDuration,
     /// How long a replacement must have been in force before what it replaces is removed.
     pub removal_delay: SignedDuration,
+    /// How long what stands in the way is first left alone. No event tells when it goes.
+    pub in_the_way: SignedDuration,
+    /// When what was written in Azure is read once more; half as long again at most.
+    pub reread: SignedDuration,
+}
+
+impl Intervals {
+    /// How long what stands in the way is first left alone, by default.
+    pub const IN_THE_WAY: SignedDuration = SignedDuration::from_mins(2);
+    /// When what was written in Azure is read once more, by default.
+    pub const REREAD: SignedDuration = SignedDuration::from_mins(1);
 }
 
 /// A run of consecutive failures of the same cause and generation.
@@ -108,7 +119,7 @@ pub fn spread(intervals: &Intervals, jitter: f64) -> SignedDuration {
 /// and another cluster may have written too. No later than the resync.
 #[must_use]
 pub fn reread(intervals: &Intervals, jitter: f64) -> SignedDuration {
-    seconds(60).mul_f64(1.0 + 0.5 * jitter).min(resync(intervals, jitter))
+    intervals.reread.mul_f64(1.0 + 0.5 * jitter).min(resync(intervals, jitter))
 }
 
 /// The longest wait that is waited as it is asked for.
@@ -136,7 +147,10 @@ pub fn retry(cause: Cause, failures: u32, intervals: &Intervals, jitter: f64) ->
             resync
         }
         // Somebody may take it away at any time, and nothing tells when.
-        Cause::NotOurs => growing(120, 7200),
+        Cause::NotOurs => {
+            let first = intervals.in_the_way.as_secs();
+            growing(first, first.max(7200))
+        }
         Cause::QuotaExceeded | Cause::Locked => seconds(1800).min(resync),
         Cause::Undetermined | Cause::Internal => growing(60, 600),
         Cause::AuthenticationFailed
@@ -170,6 +184,8 @@ mod tests {
         resync: SignedDuration::from_mins(30),
         patience: SignedDuration::from_mins(10),
         removal_delay: SignedDuration::from_hours(1),
+        in_the_way: Intervals::IN_THE_WAY,
+        reread: Intervals::REREAD,
     };
 
     fn now() -> Timestamp {

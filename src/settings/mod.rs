@@ -92,6 +92,8 @@ impl Settings {
                 resync: arguments.resync,
                 patience: arguments.patience,
                 removal_delay: arguments.removal_delay,
+                in_the_way: Intervals::IN_THE_WAY,
+                reread: Intervals::REREAD,
             },
             budget: Budget::default(),
             election: arguments.leader_election.then(|| arguments.election()).transpose()?,

@@ -9,7 +9,8 @@ use azure_sim::model::{
 };
 use azure_sim::{Call, Entry, Model};
 use futures::StreamExt;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::{Value, json};
 
@@ -97,7 +98,11 @@ async fn cold_start(world: &mut World, count: usize) -> std::time::Duration {
         let world = &world;
         async move { world.apply(&name, spec).await }
     });
-    applied.buffer_unordered(16).collect::<Vec<_>>().await;
+    let applied = applied.buffer_unordered(16).collect::<Vec<_>>().await;
+    // What is made in the second of the start asks for what is newer than that.
+    let made = applied.iter().filter_map(|it| Some(it.creation_timestamp()?.0)).max().unwrap();
+    let old = async || (Timestamp::now() >= made + SignedDuration::from_secs(1)).then_some(());
+    world.until("the attachments to be older than a second", old).await;
     world.azure.clear_journal();
     let start = Instant::now();
     world.start().await;

@@ -62,6 +62,22 @@ async fn a_client_id_in_place_of_an_object_id_is_a_remark_with_the_right_one() {
     assert!(made.iter().any(|it| it.role == ACR_PULL && it.principal_id == identity.client_id));
 }
 
+/// Without a right to read the cluster: AKS writes the client id into a label of each node.
+#[tokio::test]
+async fn a_client_id_is_a_remark_where_only_the_nodes_tell_it() {
+    let mut node = aks_node(&group_of_prod());
+    let client = "66666666-6666-4666-8666-666666666666";
+    node["labels"]["kubernetes.azure.com/kubelet-identity-client-id"] = client.into();
+    let world = with_nodes(&[node], |_| {}, |_| {}).await;
+    let mut spec = json!({"registry": world.spec()["registry"], "method": "KubeletIdentity"});
+    spec["kubeletIdentity"] = json!({"principalId": client});
+    world.apply("a", spec).await;
+    let text = until_said(&world, "is the client id of the kubelet identity").await;
+    assert!(text.contains(&format!("az ad sp show --id {client} --query id")), "{text}");
+    let calls = world.azure.journal();
+    assert!(!calls.iter().any(|it| it.path.contains("managedClusters")), "the cluster was asked");
+}
+
 #[tokio::test]
 async fn a_registry_that_takes_no_tokens_of_older_nodes_is_a_remark() {
     let world = World::new().await;

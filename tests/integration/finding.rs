@@ -1,7 +1,8 @@
 //! Finding a registry by its name, and the cluster by its nodes.
 
+use acr_attach::api::{Ownership, RegistryAttachmentStatus};
 use acr_attach::settings::Settings;
-use azure_sim::model::{APPLICATION_READ_ALL, READER};
+use azure_sim::model::{ACR_PULL, APPLICATION_READ_ALL, READER};
 use azure_sim::{Call, Fault, Model};
 use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::Node;
@@ -231,7 +232,7 @@ pub async fn with_nodes(
 async fn put_node(world: &World, name: &str, node: &Value) {
     let mut manifest = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
     manifest["metadata"]["labels"] = node["labels"].clone();
-    manifest["spec"] = json!({"providerID": node["providerID"]});
+    manifest["spec"]["providerID"] = node["providerID"].clone();
     let nodes: Api<Node> = Api::all(world.client.clone());
     let params = PatchParams::apply("user").force();
     nodes.patch(name, &params, &Patch::Apply(&manifest)).await.unwrap();
@@ -307,6 +308,50 @@ async fn on_aks_auto_assigns_a_role_and_asks_once_for_all() {
     assert_eq!(world.pull_assignments().len(), 2, "the puller's own, and ours");
     world.delete("a0").await;
     world.until_gone("a0").await;
+}
+
+/// Nodes that say nothing, in the middle of things and after a start.
+#[tokio::test]
+async fn a_role_of_others_that_auto_decided_for_stays_decided() {
+    let group = group_of_prod();
+    let with_role = |azure: &mut Model| {
+        reader_of_all(azure);
+        let registry = azure.find_registry("contoso").unwrap().id();
+        let kubelet = azure.find_cluster("prod").unwrap().kubelet_identity.clone().unwrap();
+        azure.assign_id(&kubelet.object_id, ACR_PULL, &registry);
+    };
+    let mut world = with_nodes(&[aks_node(&group)], with_role, |_| {}).await;
+    world.apply("a", json!({"registry": world.spec()["registry"]})).await;
+    let first = world.until_ready("a").await;
+    let held = first.role_assignments.as_ref().unwrap();
+    assert!(matches!(&held[..], [it] if it.ownership == Ownership::Existing), "{held:?}");
+    let silent = json!({"labels": {"kubernetes.azure.com/agentpool": "pool"}});
+    let still_holds = async |world: &World| {
+        look_again(world, "a", &uuid::Uuid::new_v4().to_string()).await;
+        let object = world.attachments().get(&world.name("a")).await.unwrap();
+        assert_eq!(object.metadata.finalizers.unwrap_or_default(), Vec::<String>::new());
+        let status = object.status.unwrap();
+        assert_eq!(
+            (status.method, &status.role_assignments),
+            (first.method, &first.role_assignments)
+        );
+        let ready = |it: &RegistryAttachmentStatus| it.conditions.as_ref().unwrap()[0].clone();
+        assert_eq!(ready(&status).status, "True", "{status:?}");
+        assert_eq!(ready(&status).last_transition_time, ready(&first).last_transition_time);
+    };
+    put_node(&world, "n1", &silent).await;
+    still_holds(&world).await;
+    let nodes: Api<Node> = Api::all(world.client.clone());
+    nodes.delete("n0", &DeleteParams::default()).await.unwrap();
+    still_holds(&world).await;
+    world.stop().await;
+    world.start().await;
+    still_holds(&world).await;
+    let turns = world.events("a").await;
+    let attached = turns.iter().filter(|(_, reason)| reason == "Attached");
+    assert_eq!(attached.count(), 1, "{turns:?}");
+    assert!(turns.iter().all(|(kind, _)| kind == "Normal"), "{turns:?}");
+    assert_eq!(world.azure_writes(), 0);
 }
 
 /// Asks for a look, and waits until it was made.

@@ -18,6 +18,14 @@ fn replace_identity(world: &World) {
     });
 }
 
+async fn until_next_has_role(world: &World) {
+    world
+        .until("the role of the next identity", || async {
+            world.pull_assignments().iter().any(|it| it.principal_id == NEXT).then_some(())
+        })
+        .await;
+}
+
 #[rstest::rstest]
 #[case::a_request(json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "now"}}}))]
 #[case::a_new_generation(json!({"spec": {"deletionPolicy": "Orphan"}}))]
@@ -30,9 +38,17 @@ async fn the_cluster_is_read_anew_although_it_was_read_a_moment_ago(#[case] patc
     world.until_ready("a").await;
     replace_identity(&world);
     world.patch("a", patch).await;
-    world
-        .until("the role of the next identity", || async {
-            world.pull_assignments().iter().any(|it| it.principal_id == NEXT).then_some(())
-        })
-        .await;
+    until_next_has_role(&world).await;
+}
+
+#[tokio::test]
+async fn a_new_attachment_takes_nothing_that_was_read_before_it_was_made() {
+    let world =
+        World::with(|_| {}, |settings| settings.intervals.resync = SignedDuration::from_mins(30))
+            .await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    replace_identity(&world);
+    world.apply("b", world.spec()).await;
+    until_next_has_role(&world).await;
 }

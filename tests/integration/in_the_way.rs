@@ -181,6 +181,7 @@ async fn a_name_that_somebody_uses_for_another_identity_is_named_and_left_alone(
     assert!(text.contains("400 RoleAssignmentUpdateNotPermitted"), "{text}");
     assert!(text.contains(&format!("[?name=='{name}']")), "{text}");
     assert!(text.contains("az role assignment delete --ids"), "{text}");
+    assert!(text.contains("kubectl annotate --overwrite registryattachment"), "{text}");
     let [theirs] = &world.pull_assignments()[..] else { panic!("{:?}", world.pull_assignments()) };
     assert_eq!(theirs.principal_id, other);
     world.azure.update(|azure| azure.role_assignments.retain(|it| it.principal_id != other));

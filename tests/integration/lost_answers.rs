@@ -30,6 +30,37 @@ async fn an_answer_that_is_lost_leaves_one_assignment_and_makes_none_twice() {
     assert_eq!(world.pull_assignments().len(), 1);
 }
 
+/// Another cluster may have written at the same moment, so that one look more is due by then. The look
+/// after the failure comes before that, and does not count as it.
+#[rstest::rstest]
+#[case::put(Fault::new(Call::PutRoleAssignment, Effect::ApplyThenDrop))]
+#[case::read(Fault::error(
+    Call::GetRoleAssignment,
+    404,
+    "RoleAssignmentNotFound",
+    "It is not found."
+))]
+#[tokio::test]
+async fn what_was_asked_for_without_an_answer_is_read_once_more_later(#[case] fault: Fault) {
+    let world = World::with(
+        |_| {},
+        |settings| {
+            settings.intervals.resync = SignedDuration::from_mins(30);
+            settings.intervals.reread = SignedDuration::from_secs(20);
+        },
+    )
+    .await;
+    world.azure.fault(fault.once());
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    world
+        .until("the look that failed, the one that found it, and one more", || async {
+            (world.calls(Call::ListRoleAssignments) == 3).then_some(())
+        })
+        .await;
+    assert_eq!(world.pull_assignments().len(), 1);
+}
+
 #[tokio::test]
 async fn what_was_made_without_an_answer_is_taken_back_when_the_attachment_goes() {
     let world = world().await;

@@ -29,7 +29,9 @@ async fn a_list_that_git_owns_is_left_alone_until_git_adds_the_line() {
 
 #[tokio::test]
 async fn first_come_keeps_a_name_and_the_other_recovers_by_itself() {
-    let world = World::with_pull_secrets(|_| {}).await;
+    // Nothing but the other's going brings it back.
+    let hour = SignedDuration::from_hours(1);
+    let world = World::with_pull_secrets(|settings| settings.intervals.in_the_way = hour).await;
     let one = world.namespace_with("one", json!({})).await;
     world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
     world.until_ready("a").await;

@@ -99,10 +99,11 @@ async fn a_switch_of_the_mode_by_somebody_else_is_followed_at_the_next_look() {
         .await;
 }
 
-/// A proxy on the way answers in the registry's place, for as long as it likes.
+/// A proxy on the way answers in the registry's place, for as long as it likes, or the registry fails.
 #[rstest::rstest]
 #[case(403)]
 #[case(404)]
+#[case(503)]
 #[tokio::test]
 async fn a_proof_that_fails_says_nothing_of_a_credential_that_was_accepted(#[case] status: u16) {
     let world = World::with_pull_secrets(often).await;
@@ -126,12 +127,33 @@ async fn a_proof_that_fails_says_nothing_of_a_credential_that_was_accepted(#[cas
         }
     };
     said("not proven again now", true).await;
-    // Longer than the patience.
-    world.until_calls(Call::RegistryToken, 3).await;
+    // Longer than the patience, and more looks than may be missed.
+    world.until_calls(Call::RegistryToken, 4).await;
     said("not proven again now", true).await;
     assert_eq!(login(&world.secrets(&one).get("acr-pull").await.unwrap()), before);
     world.azure.clear_faults();
     said("not proven again now", false).await;
+}
+
+#[tokio::test]
+async fn a_credential_that_cannot_be_proven_is_good_until_it_ends_and_no_longer() {
+    let world = World::with_pull_secrets(often).await;
+    world.azure.update(|azure| azure.settings.token_lifetimes.registry_refresh = 20);
+    let one = world.namespace_with("one", json!({})).await;
+    world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
+    let status = world.until_ready("a").await;
+    for call in [Call::RegistryToken, Call::RegistryExchange] {
+        world.azure.fault(Fault::error(call, 503, "UNAVAILABLE", "x"));
+    }
+    let end = status.pull_secret.unwrap().expires_at.unwrap();
+    let status = world
+        .until("Ready to turn", || async {
+            let status = world.status("a").await;
+            (find(&status, "Ready").unwrap().0 != "True").then_some(status)
+        })
+        .await;
+    assert!(jiff::Timestamp::now() >= end.parse().unwrap(), "{end}: {status:?}");
+    assert_eq!(find(&status, "Ready").unwrap().0, "False", "{status:?}");
 }
 
 #[tokio::test]

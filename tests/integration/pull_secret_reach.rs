@@ -93,6 +93,35 @@ async fn a_strangers_secret_of_any_name_is_seen_and_left_alone() {
     assert_eq!(found.resource_version(), stranger.resource_version());
 }
 
+/// No watch shows when it goes, so it is tried again and again, and never less often.
+#[tokio::test]
+async fn a_strangers_secret_of_any_name_that_goes_is_noticed_soon() {
+    let world = World::with_pull_secrets(|settings| {
+        settings.policy.secret_names = AllowedNames::Any;
+        settings.intervals.in_the_way = SignedDuration::from_secs(1);
+    })
+    .await;
+    let one = world.namespace_with("one", json!({})).await;
+    world.put_secret(&one, "acr-pull", json!({"mine": "keep"})).await;
+    world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
+    world.until_reason("a", "Stalled", "NotOurs").await;
+    // Nothing else brings on a pass.
+    let passes = async || {
+        let metrics = world.page("/metrics").await.1;
+        let counts =
+            metrics.lines().filter(|it| it.starts_with("controller_runtime_reconcile_total"));
+        counts.filter_map(|it| it.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>()
+    };
+    let before = passes().await;
+    let tried = async || (passes().await >= before + 8.0).then_some(());
+    world.until("eight tries", tried).await;
+    let exchanges = world.calls(Call::RegistryExchange);
+    assert_eq!(exchanges, 1, "the credential is made once");
+    world.delete_secret(&one, "acr-pull").await;
+    world.until_ready("a").await;
+    assert_eq!(world.calls(Call::RegistryExchange), exchanges);
+}
+
 #[tokio::test]
 async fn a_missing_key_is_told_with_the_command_and_used_when_it_comes() {
     let world = World::with(with_puller, |settings| {

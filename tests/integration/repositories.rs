@@ -2,8 +2,9 @@
 
 use acr_attach::api::Ownership;
 use acr_attach::domain::repositories::Repositories;
-use azure_sim::Model;
 use azure_sim::model::{DEFAULT_SUBSCRIPTION, REPOSITORY_READER};
+use azure_sim::{Call, Model};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::world::{World, message};
@@ -84,6 +85,90 @@ async fn two_attachments_that_disagree_are_told_and_the_first_keeps_its_conditio
     world.delete("a").await;
     world.until_gone("a").await;
     assert_eq!(condition(&world), before);
+}
+
+#[rstest::rstest]
+#[tokio::test]
+async fn what_another_attachment_lets_go_is_taken_at_once(
+    #[values("deleted", "agreed")] way: &str,
+    #[values(false, true)] lists_lag: bool,
+) {
+    // Nothing but the other attachment brings this one back in time.
+    let world = World::with(abac, |settings| {
+        settings.intervals.resync = SignedDuration::from_mins(30);
+        settings.intervals.in_the_way = SignedDuration::from_mins(30);
+    })
+    .await;
+    world.apply("a", only(&world, &["team-a/*"])).await;
+    world.until_ready("a").await;
+    world.apply("b", only(&world, &["team-b/*"])).await;
+    world.until_reason("b", "Stalled", "NotOurs").await;
+    if lists_lag {
+        let lag = SignedDuration::from_secs(5);
+        let made = world.pull_assignments()[0].created_on;
+        let shown = async || (Timestamp::now() >= made + lag).then_some(());
+        world.until("lists that lag behind to show it", shown).await;
+        world.azure.update(|azure| azure.settings.list_lag_ms = 5_000);
+    }
+    if way == "agreed" {
+        world.apply("a", only(&world, &["team-b/*"])).await;
+    } else {
+        world.delete("a").await;
+        world.until_gone("a").await;
+    }
+    world.until_ready("b").await;
+    let made = condition(&world).unwrap();
+    assert!(made.contains("'team-b/'") && !made.contains("team-a"), "{made}");
+}
+
+#[tokio::test]
+async fn a_strangers_role_in_the_way_is_told_with_all_that_is_to_be_done() {
+    let world = World::with(abac, |settings| {
+        settings.intervals.resync = SignedDuration::from_mins(30);
+        settings.intervals.in_the_way = SignedDuration::from_mins(30);
+    })
+    .await;
+    let kubelet = world.kubelet();
+    world.azure.update(|azure| {
+        let registry = azure.find_registry("contoso").unwrap().id();
+        let name = azure.assign_id(&kubelet, REPOSITORY_READER, &registry);
+        let made = azure.assignment_mut(&name).unwrap();
+        made.condition = Some("(@Request[Microsoft.ContainerRegistry/registries/repositories:name] StringEqualsIgnoreCase 'x')".into());
+        made.condition_version = Some("2.0".into());
+    });
+    let theirs = world.pull_assignments()[0].name.clone();
+    world.apply("a", world.spec()).await;
+    let status = world.until_reason("a", "Stalled", "NotOurs").await;
+    let (text, name) = (message(&status), world.name("a"));
+    let delete = text.find("az role assignment delete --ids ").unwrap();
+    let annotate = format!(
+        "(kubectl annotate --overwrite registryattachment {name} reconcile.fluxcd.io/requestedAt=\"$(date)\"); assigning"
+    );
+    assert!(text.contains(&theirs), "{text}");
+    assert!(text.find(&annotate).is_some_and(|it| it > delete), "{text}");
+    assert!(text.chars().count() <= 600, "{text}");
+    let ask = async |when: &str| {
+        let request = json!({"reconcile.fluxcd.io/requestedAt": when});
+        world.patch("a", json!({"metadata": {"annotations": request}})).await;
+        world
+            .until("the look", || async {
+                let status = world.status("a").await;
+                (status.last_handled_reconcile_at.as_deref() == Some(when)).then_some(())
+            })
+            .await;
+    };
+    // What is still in the way costs four reads.
+    world.azure.clear_journal();
+    ask("early").await;
+    let journal = world.azure.journal();
+    let calls: Vec<_> = journal.iter().filter_map(|it| it.call).collect();
+    let reads =
+        [Call::GetRegistry, Call::GetCluster, Call::ListRoleAssignments, Call::GetRoleAssignment];
+    assert_eq!(calls, reads);
+    assert_eq!(message(&world.status("a").await), text);
+    world.azure.update(|azure| azure.role_assignments.retain(|it| it.name != theirs));
+    ask("in time").await;
+    world.until_ready("a").await;
 }
 
 #[tokio::test]

@@ -220,6 +220,8 @@ impl World {
                 resync: SignedDuration::from_secs(2),
                 patience: SignedDuration::from_secs(2),
                 removal_delay: SignedDuration::from_secs(1),
+                in_the_way: Intervals::IN_THE_WAY,
+                reread: Intervals::REREAD,
             },
             budget: Budget::default(),
             election: Some(election()),

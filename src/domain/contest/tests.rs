@@ -13,7 +13,13 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
 }
 
-const RESYNC: SignedDuration = SignedDuration::from_mins(30);
+const INTERVALS: Intervals = Intervals {
+    resync: SignedDuration::from_mins(30),
+    patience: SignedDuration::from_mins(10),
+    removal_delay: SignedDuration::from_hours(1),
+    in_the_way: Intervals::IN_THE_WAY,
+    reread: Intervals::REREAD,
+};
 
 fn denied() -> Problem {
     Problem::new(Cause::AdmissionDenied, "x")
@@ -88,7 +94,7 @@ fn a_contested_object_stays_contested_until_it_has_stood_for_long() {
 #[test]
 fn what_others_put_right_is_no_contest() {
     let mut contests = Contests::default();
-    contests.refused(entry(), denied(), RESYNC, at(0));
+    contests.refused(entry(), denied(), &INTERVALS, at(0));
     assert!(contests.blocks(&entry(), at(9)).is_some());
     assert!(contests.blocks(&entry(), at(10)).is_none());
     contests.observe(|_| Standing::Stands, at(5));
@@ -100,13 +106,22 @@ fn a_refusal_is_tried_again_after_ten_seconds_and_every_ten_minutes_in_the_end()
     let mut contests = Contests::default();
     let waits: Vec<_> = (0..9)
         .map(|_| {
-            contests.refused(entry(), denied(), RESYNC, at(0));
+            contests.refused(entry(), denied(), &INTERVALS, at(0));
             contests.due().unwrap().duration_since(at(0)).as_secs()
         })
         .collect();
     assert_eq!(waits, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
     contests.retry();
     assert_eq!(contests.blocks(&entry(), at(0)), None);
+}
+
+#[test]
+fn what_is_in_the_way_is_tried_again_every_two_minutes() {
+    let mut contests = Contests::default();
+    for _ in 0..9 {
+        contests.refused(entry(), Problem::new(Cause::NotOurs, "x"), &INTERVALS, at(0));
+        assert_eq!(contests.due(), Some(at(120)));
+    }
 }
 
 proptest! {

@@ -113,14 +113,25 @@ enum Holding {
     Missing,
 }
 
+/// What keeps a desired role from being assigned or shared; `None` if nothing does.
+#[must_use]
+pub fn blocking<'a>(grant: &Grant, owns: &'a Assignments) -> Option<&'a AssignmentId> {
+    holding(grant, owns).err()?;
+    here(grant, owns).map(|it| &it.id)
+}
+
+/// The assignment of the role at the registry itself. Azure keeps one per scope, principal and role; a
+/// list that lags behind may show two.
+fn here<'a>(grant: &Grant, owns: &'a Assignments) -> Option<&'a RoleAssignment> {
+    let here = owns.found.iter().filter(|it| grant.is_of(it) && it.id.is_at(&grant.registry));
+    here.min_by_key(|it| it.claims().is_none())
+}
+
 fn holding(grant: &Grant, owns: &Assignments) -> Result<Holding, Problem> {
-    let same = || owns.found.iter().filter(|it| grant.is_of(it));
-    // Azure keeps one per scope, principal and role; a list that lags behind may show two.
-    let here = same().filter(|it| it.id.is_at(&grant.registry));
-    let here = here.min_by_key(|it| it.claims().is_none());
+    let here = here(grant, owns);
     let holding = here.map_or(Ok(Holding::Missing), |here| at_the_registry(here, grant, owns));
     let suffices = |it: &&RoleAssignment| grant.is_given_by(it) && !it.id.is_at(&grant.registry);
-    match (holding, same().find(suffices)) {
+    match (holding, owns.found.iter().find(suffices)) {
         (Err(_) | Ok(Holding::Missing), Some(above)) => Ok(Holding::Held(above.updated_on)),
         (holding, _) => holding,
     }
@@ -153,14 +164,18 @@ fn in_the_way(found: &RoleAssignment, grant: &Grant) -> Problem {
         "delete the role assignment that is in the way (az role assignment delete --ids {})",
         found.id
     );
-    let account = |registry: &str| {
+    let doing = format!(
+        "assigning {} on {} to {}",
+        grant.role.name(),
+        grant.registry.name(),
+        grant.principal
+    );
+    let accounts = [
         format!(
-            "assigning {} on {registry} to {}: acr-attach did not make that one, which gives the role with another condition, and Azure keeps one per scope, principal and role",
-            grant.role.name(),
-            grant.principal
-        )
-    };
-    let accounts = [account(grant.registry.as_str()), account(grant.registry.name())];
+            "{doing}: acr-attach did not make that one, which gives the role with another condition, and Azure keeps one per scope, principal and role"
+        ),
+        format!("{doing}: acr-attach did not make that one"),
+    ];
     Problem::advised(Cause::NotOurs, &advice, &accounts)
 }
 
@@ -202,11 +217,11 @@ pub fn join(
         return Err(Problem::advised(Cause::QuotaExceeded, advice, &[account]));
     };
     if found.condition != grant.condition && claims.first() != Some(claim) {
+        let advice = "give both attachments the same repositories, or delete the other one";
         let account = format!(
             "sharing role assignment {}: another attachment holds it with another condition",
             found.id
         );
-        let advice = "give both attachments the same repositories, or delete the other one";
         return Err(Problem::advised(Cause::NotOurs, advice, &[account]));
     }
     let condition = grant.condition.clone();

@@ -19,7 +19,7 @@ use super::pull_secret::{Accounts, Inputs};
 use crate::api::FINALIZERS;
 
 pub use entries::{entry, first};
-pub use grants::{Amendment, Grant, Release, held_since, join, release};
+pub use grants::{Amendment, Grant, Release, blocking, held_since, join, release};
 pub use owned::{Accepted, Assignments, Owned};
 use secrets::Dates;
 pub use secrets::{Origin, Target, in_the_way};

@@ -169,13 +169,12 @@ impl Served {
     }
 
     fn with_count(&self, problem: &Problem) -> Problem {
-        match self.failing.len() {
-            0 | 1 => problem.clone(),
-            n => {
-                let rest = format!(" (and in {} more namespaces)", n - 1);
-                Problem { message: message::joined(&problem.message, &rest), ..problem.clone() }
-            }
+        let mut problem = problem.clone();
+        if let Some(more @ 1..) = self.failing.len().checked_sub(1) {
+            let rest = format!(" (and in {more} more namespaces)");
+            problem.message = message::joined(&problem.message, &rest);
         }
+        problem
     }
 }
 
