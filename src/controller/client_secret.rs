@@ -110,7 +110,10 @@ mod tests {
             concerns(&change, "clientSecret")
         };
         let first = json!({"clientSecret": "YWJj", "other": "YWJj"});
-        assert!(!concerned(at(first.clone()), at(json!({"clientSecret": "YWJj", "other": "eA=="}))));
+        assert!(!concerned(
+            at(first.clone()),
+            at(json!({"clientSecret": "YWJj", "other": "eA=="}))
+        ));
         assert!(concerned(at(first.clone()), at(json!({"clientSecret": "eA=="}))));
         assert!(concerned(at(first.clone()), at(json!({"clientSecret": ""}))));
         assert!(concerned(at(first.clone()), None) && concerned(None, at(first)));
@@ -119,7 +122,10 @@ mod tests {
     #[test]
     fn what_is_there_instead_is_told_without_values() {
         let why = |data, key| seen("u", "1", data).digest(key).unwrap_err();
-        assert_eq!(why(json!({"a": "YWJj", "b": "eA=="}), "c"), "it has no such key, and these: a, b");
+        assert_eq!(
+            why(json!({"a": "YWJj", "b": "eA=="}), "c"),
+            "it has no such key, and these: a, b"
+        );
         assert_eq!(why(json!({}), "c"), "it has no keys at all");
         assert_eq!(why(json!({"c": "IA=="}), "c"), "it is empty, or no text");
         assert_eq!(why(json!({"c": "/w=="}), "c"), "it is empty, or no text");

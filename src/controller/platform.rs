@@ -11,8 +11,9 @@ use super::context::Context;
 use super::kubernetes::within;
 use crate::api::{REQUESTED_AT, RegistryAttachment};
 use crate::azure::Reader;
+use crate::domain::credential_provider::KubeletVersion;
 use crate::domain::names::{ClusterId, is_same};
-use crate::domain::platform::{Hint, Node, NodeGroup, Platform, hint};
+use crate::domain::platform::{Hint, Node, NodeGroup, Platform, hint, oldest_kubelet};
 use crate::domain::problem::{Cause, Problem};
 
 /// What was found out, for all attachments.
@@ -20,7 +21,14 @@ use crate::domain::problem::{Cause, Problem};
 pub struct Shared {
     state: Mutex<State>,
     /// What the nodes alone told, and when they were listed.
-    hint: Mutex<Option<(Timestamp, Hint)>>,
+    nodes: Mutex<Option<(Timestamp, Nodes)>>,
+}
+
+/// What the nodes alone tell.
+#[derive(Clone, Debug)]
+struct Nodes {
+    hint: Hint,
+    oldest_kubelet: Option<KubeletVersion>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -74,24 +82,34 @@ impl Context {
 
     /// What the nodes alone tell, listed once a resync for all; `None` where they cannot be listed.
     pub async fn hint(&self) -> Option<Hint> {
+        Some(self.known_nodes().await?.hint)
+    }
+
+    /// The oldest kubelet of the nodes, listed with them; `None` where they do not tell.
+    pub async fn oldest_kubelet(&self) -> Option<KubeletVersion> {
+        self.known_nodes().await?.oldest_kubelet
+    }
+
+    async fn known_nodes(&self) -> Option<Nodes> {
         let since = Timestamp::now() - self.intervals.resync;
-        let known = self.platform.hint.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.platform.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match known {
-            Some((at, hint)) if at >= since => Some(hint),
+            Some((at, nodes)) if at >= since => Some(nodes),
             _ => self.ask_nodes().await.ok(),
         }
     }
 
-    async fn ask_nodes(&self) -> Result<Hint, Problem> {
+    async fn ask_nodes(&self) -> Result<Nodes, Problem> {
         let at = Timestamp::now();
-        let hint = hint(&self.nodes().await?);
-        let mut known = self.platform.hint.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Some((at, hint.clone()));
-        Ok(hint)
+        let all = self.nodes().await?;
+        let nodes = Nodes { hint: hint(&all), oldest_kubelet: oldest_kubelet(&all) };
+        let mut known = self.platform.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Some((at, nodes.clone()));
+        Ok(nodes)
     }
 
     async fn ask(&self, caller: &str) -> Result<Platform, Problem> {
-        let group = match self.ask_nodes().await? {
+        let group = match self.ask_nodes().await?.hint {
             Hint::NotAks => return Ok(Platform::NotAks),
             Hint::Unsure(why) => return Ok(Platform::Unsure(why)),
             Hint::Aks(group) => group,
@@ -177,6 +195,10 @@ fn reduce(node: &Stored) -> Node {
         is_labelled: labels.keys().any(|it| it.starts_with("kubernetes.azure.com/")),
         provider_id: node.spec.as_ref().and_then(|it| it.provider_id.clone()),
         is_virtual: labels.get("type").is_some_and(|it| it == "virtual-kubelet"),
+        kubelet: node
+            .status
+            .as_ref()
+            .and_then(|it| KubeletVersion::read(&it.node_info.as_ref()?.kubelet_version)),
     }
 }
 
