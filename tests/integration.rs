@@ -112,6 +112,8 @@ mod pull_secrets;
 mod readers;
 #[path = "integration/refusals.rs"]
 mod refusals;
+#[path = "integration/regional.rs"]
+mod regional;
 #[path = "integration/release_names.rs"]
 mod release_names;
 #[path = "integration/replicas.rs"]

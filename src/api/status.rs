@@ -72,6 +72,10 @@ pub struct RegistryStatus {
     /// The host that images are pulled from, lower case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login_server: Option<String>,
+    /// The hosts of its regional endpoints, lower case, where it has some and Azure tells them. Pull secrets have
+    /// an entry for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regional_login_servers: Option<Vec<String>>,
     /// Which roles the registry honours.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role_assignment_mode: Option<RoleAssignmentMode>,

@@ -7,10 +7,13 @@ use super::arm::Call;
 use super::error::{Attempt, Error, Subject};
 use super::permission::READER;
 use crate::domain::facts::{Cluster, Registry, RoleAssignmentMode};
-use crate::domain::names::{ClusterId, RegistryId};
+use crate::domain::names::{ClusterId, LoginServer, RegistryId};
 
+/// The first version that tells the hosts of regional endpoints. No stable one did when this was written; where
+/// previews are gone, a stable one stands in.
+const REGISTRIES: &str = "2026-01-01-preview";
 /// The first stable version that tells the mode. An older one hides it silently.
-const REGISTRIES: &str = "2025-11-01";
+const FIRST_WITH_MODE: &str = "2025-11-01";
 /// The first version that tells whether service accounts pull with identities of their own. No
 /// stable one did when this was written; where previews are gone, a stable one stands in.
 const MANAGED_CLUSTERS: &str = "2026-01-02-preview";
@@ -30,6 +33,7 @@ impl Reader {
         #[serde(rename_all = "camelCase")]
         struct Properties {
             login_server: String,
+            regional_endpoint_host_names: Option<Vec<String>>,
             role_assignment_mode: Option<RoleAssignmentMode>,
             #[serde(default)]
             provisioning_state: String,
@@ -55,13 +59,14 @@ impl Reader {
         let path = format!("{id}?api-version={REGISTRIES}");
         let call = Call::get(&attempt, path);
         let wire: Wire = self.arm.read(&call).await?;
-        let tells = self.arm.version(&call.path).as_str() >= REGISTRIES;
+        let tells = self.arm.version(&call.path).as_str() >= FIRST_WITH_MODE;
         let by_default = tells.then_some(RoleAssignmentMode::LegacyRegistryPermissions);
         let unreadable = |error| Error::unreadable(&attempt, error);
         let arm_tokens = wire.properties.policies.arm_tokens.status;
         Ok(Registry {
             id: wire.id.parse().map_err(unreadable)?,
             login_server: wire.properties.login_server.parse().map_err(unreadable)?,
+            regional: wire.properties.regional_endpoint_host_names.map(|it| hosts(&it)),
             mode: wire.properties.role_assignment_mode.or(by_default),
             provisioning_state: wire.properties.provisioning_state,
             takes_arm_tokens: arm_tokens.is_none_or(|it| !it.eq_ignore_ascii_case("disabled")),
@@ -116,6 +121,13 @@ impl Reader {
                 .is_some_and(|it| it.enabled),
         })
     }
+}
+
+/// Those that can be host names. Azure may list them in any order, and another order is no change.
+fn hosts(names: &[String]) -> Vec<LoginServer> {
+    let mut hosts: Vec<_> = names.iter().filter_map(|it| it.parse().ok()).collect();
+    hosts.sort();
+    hosts
 }
 
 #[derive(Deserialize)]

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
+use super::context::Context;
 use super::observe::Pass;
 use crate::azure::Reader;
 use crate::domain::attachment::IdentitySource;
+use crate::domain::credential_provider::{self, Host};
 use crate::domain::kubelet_identity;
-use crate::domain::names::{ClusterId, PrincipalId};
+use crate::domain::names::{ClusterId, LoginServer, PrincipalId};
 use crate::domain::platform::{Hint, Platform, undetermined};
 use crate::domain::problem::{Cause, Problem};
 
@@ -113,6 +115,14 @@ async fn given(
     };
     let remark = kubelet_identity::is_client_id(principal, here.as_ref(), of_nodes);
     Identity { principal, cluster: None, settled: true, remark }
+}
+
+/// What speaks against a registry's host as nodes ask for it. They are asked about only where they may not know it.
+pub(super) async fn may_be_too_old(server: &LoginServer, ctx: &Context) -> Option<String> {
+    if Host::of(server) != Host::Labelled {
+        return None;
+    }
+    credential_provider::may_be_too_old(server, &ctx.told_by_nodes().await?.oldest_kubelet?)
 }
 
 /// The cluster that the nodes are of.

@@ -196,7 +196,8 @@ impl Observation {
         let identity = known.identity(azure).await?;
         self.observed.cluster.clone_from(&identity.cluster);
         self.observed.principal = Some(identity.principal);
-        let remarks = [self.observed.remark.take(), identity.remark];
+        let too_old = identity::may_be_too_old(&registry.login_server, pass.ctx).await;
+        let remarks = [self.observed.remark.take(), identity.remark, too_old];
         self.observed.remark = remarks.into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
         let found = azure.role_assignments(&registry.id).await?;
         self.owned.assignments = Some(Assignments::on(&registry.id, claim, found));

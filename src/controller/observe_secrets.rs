@@ -158,7 +158,9 @@ impl Observation {
     }
 
     /// What pull secrets are made from.
-    fn made_from(&mut self, secret: &PullSecret, source: Source, ctx: &Context) {
+    fn made_from(&mut self, secret: &PullSecret, mut source: Source, ctx: &Context) {
+        // The policy decides where credentials go, whatever Azure tells of the registry.
+        source.regional.retain(|it| ctx.policy.permit_login_server(it).is_ok());
         let reference = secret.principal.secret.as_ref();
         let is_named = |name: &str| reference.is_some_and(|it| it.name == name);
         let credentials = ctx.watches.credentials.select(|it| is_named(&it.name));
@@ -184,8 +186,7 @@ impl Observation {
         let waiting = self.owned.secrets.as_ref().is_some_and(|it| !it.is_empty());
         let secret = secret.filter(|it| waiting && ctx.policy.permit_pull_secret(it).is_ok());
         if let Some(secret) = secret {
-            let (login_server, mode) = (registry.login_server.clone(), registry.mode);
-            self.made_from(secret, Source { login_server, mode }, ctx);
+            self.made_from(secret, Source::from(registry), ctx);
         }
     }
 
@@ -194,7 +195,8 @@ impl Observation {
     async fn source(&mut self, name: &RegistryName, pass: Pass<'_>) -> Result<Source, Problem> {
         let Pass { object, occasion, ctx, .. } = pass;
         if let RegistryName::LoginServer(server) = name {
-            return Ok(Source { login_server: server.clone(), mode: None });
+            let login_server = server.clone();
+            return Ok(Source { login_server, regional: Vec::new(), mode: None });
         }
         let before = self.look.registry.clone().or_else(|| told(object, name));
         let glances = occasion == Occasion::Glance;
@@ -202,7 +204,12 @@ impl Observation {
             (Some(registry), _) if glances => registry,
             (None, Some(problem)) if glances => return Err(problem.clone()),
             (before, _) => match self.registry(name, pass).await {
-                Ok(registry) => registry,
+                Ok(mut registry) => {
+                    // An older api-version hides its regional hosts, and takes none of them away.
+                    let before = before.filter(|it| it.id == registry.id);
+                    registry.regional = registry.regional.or_else(|| before?.regional);
+                    registry
+                }
                 Err(problem) => {
                     self.look.problem = Some(problem.clone());
                     before.ok_or(problem)?
@@ -210,7 +217,7 @@ impl Observation {
             },
         };
         ctx.policy.permit_login_server(&registry.login_server)?;
-        let source = Source { login_server: registry.login_server.clone(), mode: registry.mode };
+        let source = Source::from(&registry);
         self.look.registry = Some(registry.clone());
         self.observed.registry = Some(registry);
         Ok(source)
@@ -279,6 +286,10 @@ fn told(object: &RegistryAttachment, name: &RegistryName) -> Option<Registry> {
     Some(Registry {
         id,
         login_server: told.login_server.as_ref()?.parse().ok()?,
+        regional: told
+            .regional_login_servers
+            .as_ref()
+            .map(|all| all.iter().filter_map(|it| it.parse().ok()).collect()),
         mode: Some(told.role_assignment_mode?),
         provisioning_state: "Succeeded".to_owned(),
         takes_arm_tokens: true,

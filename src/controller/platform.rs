@@ -13,8 +13,11 @@ use super::context::Context;
 use super::kubernetes::within;
 use crate::api::{REQUESTED_AT, RegistryAttachment};
 use crate::azure::Reader;
+use crate::domain::credential_provider::KubeletVersion;
 use crate::domain::names::{ClusterId, is_same};
-use crate::domain::platform::{Hint, KUBELET_CLIENT, Node, NodeGroup, Platform, hint};
+use crate::domain::platform::{
+    Hint, KUBELET_CLIENT, Node, NodeGroup, Platform, hint, oldest_kubelet,
+};
 use crate::domain::problem::{Cause, Problem};
 
 /// What was found out, for all attachments.
@@ -32,6 +35,8 @@ pub struct Told {
     pub hint: Hint,
     /// The client ids of the kubelet identity.
     pub kubelet_clients: BTreeSet<Uuid>,
+    /// The oldest kubelet; `None` where they do not tell.
+    pub oldest_kubelet: Option<KubeletVersion>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -97,7 +102,8 @@ impl Context {
         let at = Timestamp::now();
         let nodes = self.nodes().await?;
         let kubelet_clients = nodes.iter().filter_map(|it| it.kubelet_client).collect();
-        let told = Told { hint: hint(&nodes), kubelet_clients };
+        let oldest_kubelet = oldest_kubelet(&nodes);
+        let told = Told { hint: hint(&nodes), kubelet_clients, oldest_kubelet };
         let mut known = self.platform.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         *known = Some((at, told.clone()));
         Ok(told)
@@ -185,12 +191,14 @@ pub(super) fn is_asked_for(object: &RegistryAttachment) -> bool {
 
 fn reduce(node: &Stored) -> Node {
     let labels = node.labels();
+    let kubelet = node.status.as_ref().and_then(|it| it.node_info.as_ref());
     Node {
         name: node.name_any(),
         is_labelled: labels.keys().any(|it| it.starts_with("kubernetes.azure.com/")),
         provider_id: node.spec.as_ref().and_then(|it| it.provider_id.clone()),
         is_virtual: labels.get("type").is_some_and(|it| it == "virtual-kubelet"),
         kubelet_client: labels.get(KUBELET_CLIENT).and_then(|it| it.parse().ok()),
+        kubelet: kubelet.and_then(|it| KubeletVersion::read(&it.kubelet_version)),
     }
 }
 

@@ -114,6 +114,7 @@ impl Actor<'_> {
         let now = Timestamp::now();
         let content = Content {
             server: &source.login_server,
+            regional: &source.regional,
             inputs: &Inputs::of(spec, source, digest.as_deref()),
             proof,
             by_arm_audience,

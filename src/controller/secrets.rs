@@ -44,6 +44,8 @@ pub fn selector() -> String {
 pub struct Content<'a> {
     /// The registry.
     pub server: &'a LoginServer,
+    /// The other hosts that it is pulled from.
+    pub regional: &'a [LoginServer],
     /// User and password.
     pub credential: &'a Credential,
     /// What it was made from.
@@ -59,14 +61,17 @@ pub struct Content<'a> {
 }
 
 impl Content<'_> {
-    /// The docker configuration, with user name, password and both together: tools read one or
-    /// the other.
+    /// The docker configuration, with an entry for each host of the registry. Each has user name,
+    /// password and both together: tools read one or the other.
     pub fn docker_config(&self) -> Vec<u8> {
         let Credential { user, password, .. } = self.credential;
         let password = password.secret();
         let auth = BASE64.encode(format!("{user}:{password}"));
         let entry = json!({"username": user, "password": password, "auth": auth});
-        json!({"auths": {self.server.as_str(): entry}}).to_string().into_bytes()
+        let hosts = std::iter::once(self.server).chain(self.regional);
+        let entries: serde_json::Map<_, _> =
+            hosts.map(|it| (it.to_string(), entry.clone())).collect();
+        json!({"auths": entries}).to_string().into_bytes()
     }
 
     /// The annotations that tell its story.

@@ -14,6 +14,9 @@ pub struct Registry {
     pub id: RegistryId,
     /// The host that images are pulled from.
     pub login_server: LoginServer,
+    /// The hosts of its regional endpoints, which images are pulled from too; `None` where Azure hides them, as
+    /// api-versions before 2026-01-01-preview do.
+    pub regional: Option<Vec<LoginServer>>,
     /// Which roles it honours; `None` where Azure hides it, as api-versions before 2025-11-01 do.
     pub mode: Option<RoleAssignmentMode>,
     /// What Azure is doing to it, in Azure's words; `Succeeded` when nothing.
@@ -133,6 +136,7 @@ mod tests {
         let registry = Registry {
             id: id.parse().unwrap(),
             login_server: "contoso.azurecr.io".parse().unwrap(),
+            regional: None,
             mode: None,
             provisioning_state: state.into(),
             takes_arm_tokens: true,

@@ -9,6 +9,7 @@ pub mod check;
 pub mod claims;
 pub mod cluster;
 pub mod contest;
+pub mod credential_provider;
 pub mod docker_config;
 pub mod facts;
 pub mod image;

@@ -221,7 +221,7 @@ impl fmt::Display for PrincipalId {
 }
 
 /// The host that images of a registry are pulled from, lower case.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LoginServer(String);
 
 impl LoginServer {

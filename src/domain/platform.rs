@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
+use super::credential_provider::KubeletVersion;
 use super::names::{ClusterId, lower};
 use super::problem::{Cause, Problem};
 
@@ -20,6 +21,15 @@ pub struct Node {
     pub is_virtual: bool,
     /// The client id of the kubelet identity, as AKS writes it in label [`KUBELET_CLIENT`].
     pub kubelet_client: Option<Uuid>,
+    /// The version of its kubelet.
+    pub kubelet: Option<KubeletVersion>,
+}
+
+/// The oldest kubelet of all machines.
+#[must_use]
+pub fn oldest_kubelet(nodes: &[Node]) -> Option<KubeletVersion> {
+    let machines = nodes.iter().filter(|it| !it.is_virtual);
+    machines.filter_map(|it| it.kubelet.clone()).min()
 }
 
 /// A label of nodes of AKS. It is empty, or not there, on some.
@@ -122,7 +132,15 @@ mod tests {
 
     fn node(is_labelled: bool, provider_id: Option<&str>) -> Node {
         let provider_id = provider_id.map(str::to_owned);
-        Node { name: "n".into(), is_labelled, provider_id, is_virtual: false, kubelet_client: None }
+        let (kubelet_client, kubelet) = (None, None);
+        Node {
+            name: "n".into(),
+            is_labelled,
+            provider_id,
+            is_virtual: false,
+            kubelet_client,
+            kubelet,
+        }
     }
 
     fn machine(group: &str) -> String {
@@ -146,6 +164,19 @@ mod tests {
         let container_instances = Node { is_virtual: true, ..node(false, None) };
         let all = [aks("MC_rg_prod_eastus"), container_instances, node(false, None)];
         assert_eq!(hint(&all), Hint::Aks(group), "a node that says nothing counts for nothing");
+    }
+
+    #[test]
+    fn the_oldest_kubelet_is_that_of_a_machine() {
+        let of = |version: &str, is_virtual| Node {
+            kubelet: KubeletVersion::read(version),
+            is_virtual,
+            ..node(false, None)
+        };
+        let nodes =
+            [of("v1.33.1", false), of("v1.32.4", false), of("v1.19.0", true), of("", false)];
+        assert_eq!(oldest_kubelet(&nodes), KubeletVersion::read("v1.32.4"));
+        assert_eq!(oldest_kubelet(&[]), None);
     }
 
     #[test]

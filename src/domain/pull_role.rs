@@ -74,6 +74,7 @@ mod tests {
         Registry {
             id: id.parse().unwrap(),
             login_server: "contoso.azurecr.io".parse().unwrap(),
+            regional: None,
             mode,
             provisioning_state: "Succeeded".into(),
             takes_arm_tokens: true,

@@ -142,6 +142,11 @@ fn registry_status(observed: &Observed) -> Option<RegistryStatus> {
         return Some(RegistryStatus {
             resource_id: Some(registry.id.to_string()),
             login_server: Some(registry.login_server.to_string()),
+            regional_login_servers: registry
+                .regional
+                .as_ref()
+                .filter(|it| !it.is_empty())
+                .map(|all| all.iter().map(ToString::to_string).collect()),
             role_assignment_mode: registry.mode.and_then(known),
         });
     }

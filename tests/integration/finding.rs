@@ -236,6 +236,10 @@ async fn put_node(world: &World, name: &str, node: &Value) {
     let nodes: Api<Node> = Api::all(world.client.clone());
     let params = PatchParams::apply("user").force();
     nodes.patch(name, &params, &Patch::Apply(&manifest)).await.unwrap();
+    let status = json!({"status": {"nodeInfo": {"kubeletVersion": node["kubelet"]}}});
+    if node["kubelet"].is_string() {
+        nodes.patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
+    }
 }
 
 /// A node as AKS makes them, in that resource group.

@@ -192,6 +192,29 @@ async fn the_check_reads_pull_secrets_and_images_as_the_kubelet_does() {
     assert!(count(&|it| matches!(it, Answer::Shows { logins, .. } if logins.len() > 1)) > 5);
 }
 
+/// By the same rule a kubelet decides, by `matchImages`, whether it asks its credential provider for a host.
+#[tokio::test]
+async fn a_pattern_stands_for_as_many_labels_as_it_has() {
+    let patterns = [("*.azurecr.io", "plain"), ("*.*.geo.azurecr.io", "regional")];
+    let hosts = [
+        ("contoso.azurecr.io", "plain"),
+        ("contoso-e7ggejfuhzhgedc8.azurecr.io", "plain"),
+        ("contoso.westeurope.geo.azurecr.io", "regional"),
+        ("contoso.westeurope.data.azurecr.io", ""),
+        ("contoso.azurecr.cn", ""),
+    ];
+    let question = |(host, _): (&str, &str)| {
+        let image = format!("{host}/team/app:v1");
+        (host.to_owned(), Question { image, secrets: vec![entries(patterns)] })
+    };
+    let answers = agree(hosts.map(question).into()).await;
+    for ((host, pattern), answer) in hosts.into_iter().zip(answers) {
+        let Answer::Shows { logins, .. } = answer else { panic!("{host}: {answer:?}") };
+        let users: Vec<_> = logins.iter().map(|it| String::from_utf8_lossy(&it.0)).collect();
+        assert_eq!(users.concat(), pattern, "{host}");
+    }
+}
+
 /// Characters that mean something to one of the readers.
 const CHARACTERS: [&str; 40] = [
     "*",

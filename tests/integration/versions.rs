@@ -59,7 +59,7 @@ async fn an_older_registry_api_is_found_once_and_used_from_then_on(
     world.apply("b", world.spec()).await;
     world.until_ready("b").await;
     let older = || ("2025-04-01".to_owned(), Some(200));
-    let expected = [("2025-11-01".to_owned(), Some(status_code)), older(), older()];
+    let expected = [("2026-01-01-preview".to_owned(), Some(status_code)), older(), older()];
     assert_eq!(asked(&world, Call::GetRegistry), expected);
 }
 

@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use sha2::{Digest as _, Sha256};
 
 use super::cluster::Namespace;
-use super::facts::RoleAssignmentMode;
+use super::facts::{Registry, RoleAssignmentMode};
 use super::names::{LoginServer, PrincipalId};
 use super::plan::Delivery;
 use super::repositories::Repositories;
@@ -93,8 +93,21 @@ impl Accounts {
 pub struct Source {
     /// The host that images are pulled from.
     pub login_server: LoginServer,
+    /// The hosts of its regional endpoints, as far as they are known. The same credential is good at all of them
+    /// (azure-docs, container-registry-endpoint-reference.md), and the kubelet looks for each by its own name.
+    pub regional: Vec<LoginServer>,
     /// Which roles it honours; absent where Azure Resource Manager was not asked.
     pub mode: Option<RoleAssignmentMode>,
+}
+
+impl From<&Registry> for Source {
+    fn from(registry: &Registry) -> Self {
+        Self {
+            login_server: registry.login_server.clone(),
+            regional: registry.regional.clone().unwrap_or_default(),
+            mode: registry.mode,
+        }
+    }
 }
 
 /// What a pull secret was made from, as digests.
@@ -105,8 +118,8 @@ pub struct Source {
 pub struct Inputs {
     /// Registry, tenant, client and form of the credential: 12 hex digits.
     pub subject: String,
-    /// The registry's mode, and the client secret, if there is to be one: 12 hex digits. Absent
-    /// while there is no client secret.
+    /// The registry's mode and regional hosts, and the client secret, if there is to be one: 12 hex
+    /// digits. Absent while there is no client secret.
     pub version: Option<String>,
 }
 
@@ -119,7 +132,9 @@ impl Inputs {
         let credential = if secret.is_some() { credential } else { Some("federated") };
         let form = pull_secret.form;
         let subject = format!("{}/{tenant}/{client}/{form:?}", source.login_server);
-        let version = credential.map(|it| short_digest(&format!("{:?}/{it}", source.mode)));
+        let regional: String = source.regional.iter().map(|it| format!("/{it}")).collect();
+        let version =
+            credential.map(|it| short_digest(&format!("{:?}/{it}{regional}", source.mode)));
         Self { subject: short_digest(&subject), version }
     }
 }

@@ -34,7 +34,7 @@ fn namespace(name: &str, selected: bool, terminating: bool) -> Namespace {
 }
 
 fn source(server: &str, mode: Option<RoleAssignmentMode>) -> Source {
-    Source { login_server: server.parse().unwrap(), mode }
+    Source { login_server: server.parse().unwrap(), regional: Vec::new(), mode }
 }
 
 fn inputs() -> Inputs {
@@ -85,6 +85,11 @@ fn another_registry_principal_or_form_is_another_subject_and_a_newer_secret_anot
     let switched = of(&secret(&[]), "contoso.azurecr.io", abac, "uid/1");
     assert_eq!(base.subject, switched.subject);
     assert_ne!(base.version, switched.version);
+    let regional = vec!["contoso.westeurope.geo.azurecr.io".parse().unwrap()];
+    let regional = Source { regional, ..source("contoso.azurecr.io", None) };
+    let regional = Inputs::of(&secret(&[]), &regional, Some("uid/1"));
+    assert_eq!(base.subject, regional.subject, "the login server's entry still serves");
+    assert_ne!(base.version, regional.version);
     let form = PullSecret { form: CredentialForm::ClientSecret, ..secret(&[]) };
     assert_ne!(base.subject, of(&form, "contoso.azurecr.io", None, "uid/1").subject);
     assert_ne!(base.subject, of(&secret(&[]), "other.azurecr.io", None, "uid/1").subject);

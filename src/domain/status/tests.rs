@@ -41,6 +41,7 @@ fn observed(held: bool) -> Observed {
         registry: Some(Registry {
             id: REGISTRY.parse().unwrap(),
             login_server: "contoso.azurecr.io".parse().unwrap(),
+            regional: None,
             mode: Some(RoleAssignmentMode::LegacyRegistryPermissions),
             provisioning_state: "Succeeded".into(),
             takes_arm_tokens: true,

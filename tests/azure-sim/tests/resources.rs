@@ -57,6 +57,24 @@ async fn old_api_versions_hide_the_mode_of_a_registry() {
 }
 
 #[tokio::test]
+async fn only_a_preview_tells_the_regional_hosts_of_a_registry() {
+    const REGIONAL: &str = "contoso.westeurope.geo.azurecr.io";
+    let world = World::new().await;
+    let told = async || {
+        let body = get(&world, &world.registry.id(), "2026-01-01-preview").await;
+        let properties = &body["properties"];
+        (properties["regionalEndpoints"].clone(), properties["regionalEndpointHostNames"].clone())
+    };
+    assert_eq!(told().await, (json!("Disabled"), json!([])));
+    world.sim.update(|it| {
+        it.registry_mut("contoso").unwrap().regional_endpoints = vec![REGIONAL.into()];
+    });
+    assert_eq!(told().await, (json!("Enabled"), json!([REGIONAL])));
+    let body = get(&world, &world.registry.id(), "2025-11-01").await;
+    assert_eq!(body["properties"].get("regionalEndpointHostNames"), None);
+}
+
+#[tokio::test]
 async fn a_login_server_has_what_the_registry_was_made_with() {
     let world = World::with(|it| {
         it.registry("MyReg").domain_name_label("E7ggejfuhzhgedc8").add();

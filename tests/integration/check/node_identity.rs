@@ -104,3 +104,28 @@ async fn an_identity_that_was_taken_from_the_nodes_is_told() {
     let words = [&format!("the node has no identity {}", kubelet.object_id), "az aks update"];
     bench.check(&arguments).await.ended(5, "credential", &words);
 }
+
+#[tokio::test]
+async fn what_a_node_needs_for_the_host_is_told_beside_its_identity() {
+    const DASH: &str = "contoso-e7ggejfuhzhgedc8.azurecr.io";
+    const REGIONAL: &str = "contoso.westeurope.geo.azurecr.io";
+    let bench = Bench::with(|azure| {
+        let contoso = registry(azure);
+        contoso.login_server = DASH.into();
+        contoso.regional_endpoints = vec![REGIONAL.into(), SERVER.into()];
+        node(azure, "kubelet", Some(ACR_PULL));
+    })
+    .await;
+    let hosts = [
+        (DASH, Some("a host with a dash needs v1.30.10")),
+        (REGIONAL, Some("a regional host needs *.*.geo.azurecr.*")),
+        (SERVER, None),
+    ];
+    for (host, needs) in hosts {
+        let checked = bench.check(&["--registry", host, "--image", "app:v1"]).await;
+        checked.well("the node's identity");
+        let token = checked.step("token");
+        assert_eq!(needs.is_some(), token.contains("a node lacks that"), "{token}");
+        assert!(needs.is_none_or(|it| token.contains(it)), "{token}");
+    }
+}

@@ -22,6 +22,10 @@ use serde_json::{Value, json};
 pub const REGISTRY: &str = "myregistry.azurecr.io";
 /// One with repository permissions.
 pub const ABAC_REGISTRY: &str = "myabacregistry.azurecr.io";
+/// One whose login server has a domain name label, and so a dash.
+pub const LABELLED_REGISTRY: &str = "mylabelledregistry-e7ggejfuhzhgedc8.azurecr.io";
+/// A regional endpoint of the registry of the guides.
+pub const REGIONAL_ENDPOINT: &str = "myregistry.westeurope.geo.azurecr.io";
 /// A login server that no registry has.
 pub const NO_REGISTRY: &str = "nosuchregistry.azurecr.io";
 /// The client secret of the service principal for pull secrets. It opens nothing but this.
@@ -29,6 +33,9 @@ pub const CLIENT_SECRET: &str = "a-client-secret";
 
 /// The client id of that service principal, as it stands in the manifests.
 const PULLER: &str = "c1000000-0000-4000-8000-000000000001";
+/// The service principal of the first Secret that somebody makes by hand, and its client secret.
+pub const FIRST_LOGIN: (&str, &str) =
+    ("c1000000-0000-4000-8000-000000000002", "the-first-client-secret");
 const CLUSTER: &str = "prod";
 /// The operator's namespace and service account, as README installs it.
 const OPERATOR: (&str, &str) = ("acr-attach-system", "acr-attach");
@@ -108,10 +115,12 @@ impl Azure {
     }
 
     /// All hosts that nodes and pods of this Azure ask for.
-    pub fn hosts() -> [&'static str; 5] {
+    pub fn hosts() -> [&'static str; 7] {
         [
             REGISTRY,
             ABAC_REGISTRY,
+            LABELLED_REGISTRY,
+            REGIONAL_ENDPOINT,
             "management.azure.com",
             "login.microsoftonline.com",
             "graph.microsoft.com",
@@ -126,11 +135,12 @@ impl Azure {
         })
     }
 
-    /// The exchanges of Microsoft's credential provider for the kubelet identity since then, that
-    /// were answered so.
-    pub fn provider_exchanges(&self, since: Timestamp, status: u16) -> usize {
+    /// The exchanges of Microsoft's credential provider for the kubelet identity at a host since
+    /// then, that were answered so.
+    pub fn provider_exchanges(&self, host: &str, since: Timestamp, status: u16) -> usize {
         let is = |it: &&Entry| {
             it.call == Some(Call::RegistryExchange)
+                && it.host == host
                 && it.user_agent.as_deref().is_some_and(|it| it.starts_with(PROVIDER))
                 && it.principal.as_deref() == Some(&self.kubelet_object)
                 && it.status == Some(status)
@@ -169,8 +179,10 @@ impl Azure {
     pub fn expire_client_secret(&self) {
         let expired = Some(Timestamp::now());
         self.sim.update(|model| {
-            let all = model.principals.iter_mut().flat_map(|it| &mut it.secrets);
-            all.for_each(|it| it.expires_on = expired);
+            let mut all = model.principals.iter_mut();
+            let puller = all.find(|it| it.client_id.as_deref() == Some(PULLER));
+            let secrets = puller.into_iter().flat_map(|it| &mut it.secrets);
+            secrets.for_each(|it| it.expires_on = expired);
         });
     }
 
@@ -190,12 +202,18 @@ impl Azure {
     }
 }
 
-/// Two registries, a cluster whose nodes have its kubelet identity, an operator that may assign
-/// the pull roles, and a service principal that may pull from the first registry.
+/// Three registries, a cluster whose nodes have its kubelet identity, an operator that may assign
+/// the pull roles, and two service principals that may pull from the first registry.
 fn world(issuer: &str, key: &str, images: &str) -> (Model, String) {
     let mut model = Model::default_tenant();
     let content = |it: &mut azure_sim::model::Registry| it.content = Some(images.into());
-    let registry = model.registry("myregistry").with(content).add();
+    let regional = |it: &mut azure_sim::model::Registry| {
+        it.regional_endpoints = vec![REGIONAL_ENDPOINT.into()];
+    };
+    let registry = model.registry("myregistry").with(content).with(regional).add();
+    let (name, hash) = LABELLED_REGISTRY.split_once('-').unwrap_or_default();
+    let hash = hash.split('.').next().unwrap_or_default();
+    let labelled = model.registry(name).domain_name_label(hash).with(content).add();
     let abac = model.registry("myabacregistry").abac().with(content).add();
     model.cluster(CLUSTER).add();
     let kubelet = model.find_cluster(CLUSTER).and_then(|it| it.kubelet_identity.clone());
@@ -207,11 +225,14 @@ fn world(issuer: &str, key: &str, images: &str) -> (Model, String) {
     let subject = Cluster::service_account_user(OPERATOR.0, OPERATOR.1);
     let operator = model.application("acr-attach").federated(issuer, &subject).add();
     model.assign(&operator, READER, &format!("/subscriptions/{DEFAULT_SUBSCRIPTION}"));
-    for it in [&registry, &abac] {
+    for it in [&registry, &abac, &labelled] {
         model.assign(&operator, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, &it.id());
     }
-    let puller = model.application("puller").secret(CLIENT_SECRET);
-    let puller = puller.with(|it| it.client_id = Some(PULLER.into())).add();
-    model.assign(&puller, ACR_PULL, &registry.id());
+    let logins = [("puller", (PULLER, CLIENT_SECRET)), ("first", FIRST_LOGIN)];
+    for (name, (client, secret)) in logins {
+        let puller = model.application(name).secret(secret);
+        let puller = puller.with(|it| it.client_id = Some(client.into())).add();
+        model.assign(&puller, ACR_PULL, &registry.id());
+    }
     (model, operator.client_id.unwrap_or_default())
 }

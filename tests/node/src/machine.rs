@@ -31,6 +31,11 @@ pub const API_SERVICE: &str = "10.0.0.1";
 const PAUSE: &str = "localhost/pause:1";
 /// Where containerd listens.
 const SOCKET: &str = "/run/containerd/containerd.sock";
+/// The hosts for which a kubelet asks Microsoft's credential provider, as AKS configures it: no regional endpoints.
+const HOSTS: [&str; 4] = ["*.azurecr.io", "*.azurecr.cn", "*.azurecr.de", "*.azurecr.us"];
+/// What node images of AKS have beside them since August 2026 (AgentBaker pull request 8994).
+const REGIONAL_HOSTS: [&str; 4] =
+    ["*.*.geo.azurecr.io", "*.*.geo.azurecr.cn", "*.*.geo.azurecr.de", "*.*.geo.azurecr.us"];
 /// How long a program may take to be there.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -88,7 +93,7 @@ impl Machine {
         machine.write("containerd.toml", &containerd)?;
         machine.write("cni/10-bridge.conflist", &network().to_string())?;
         machine.write("azure.json", &identity.to_string())?;
-        machine.write("credential-provider.yaml", &machine.credential_provider().to_string())?;
+        machine.write_credential_provider(&HOSTS)?;
         machine.write("kubelet.yaml", &machine.kubelet_configuration().to_string())?;
         machine.write("kube-proxy.yaml", &machine.proxy_configuration().to_string())?;
         Ok(machine)
@@ -151,6 +156,23 @@ impl Machine {
             kubelet.stop().await?;
         }
         self.start_kubelet()
+    }
+
+    /// Lets the kubelet ask its credential provider for regional endpoints too, as newer node images do.
+    ///
+    /// # Errors
+    /// When a file cannot be written, or the kubelet does not end or cannot be run.
+    pub async fn learn_regional_hosts(&mut self) -> Result<()> {
+        self.write_credential_provider(&[HOSTS, REGIONAL_HOSTS].concat())?;
+        self.restart_kubelet().await
+    }
+
+    /// Takes the name of an image away, so that it has to be pulled again.
+    ///
+    /// # Errors
+    /// When containerd refuses.
+    pub async fn forget(&self, image: &str) -> Result<()> {
+        self.ctr(&["images", "remove", "--sync", image]).await.map(drop)
     }
 
     /// Turns the node off, as by its switch, and on again: every process of it dies at once, and
@@ -236,19 +258,20 @@ impl Machine {
         })
     }
 
-    /// As on AKS: Microsoft's provider, for all hosts of Azure's registries.
-    fn credential_provider(&self) -> Value {
-        json!({
+    /// As on AKS: Microsoft's provider, for hosts of Azure's registries.
+    fn write_credential_provider(&self, hosts: &[&str]) -> Result<()> {
+        let configuration = json!({
             "apiVersion": "kubelet.config.k8s.io/v1",
             "kind": "CredentialProviderConfig",
             "providers": [{
                 "name": "acr-credential-provider",
                 "apiVersion": "credentialprovider.kubelet.k8s.io/v1",
                 "defaultCacheDuration": "10m",
-                "matchImages": ["*.azurecr.io", "*.azurecr.cn", "*.azurecr.us"],
+                "matchImages": hosts,
                 "args": [self.folder.join("azure.json")],
             }],
-        })
+        });
+        self.write("credential-provider.yaml", &configuration.to_string())
     }
 
     fn proxy_configuration(&self) -> Value {

@@ -1,9 +1,11 @@
 //! The story, part by part. What the kubelet, the registry and Azure tell decides whether it is true.
 
 mod abac;
+mod hosts;
 mod kubelet_identity;
 mod older_pods;
 mod operator;
+mod own_image;
 mod pull_secret;
 mod restarts;
 mod uninstalling;
@@ -117,6 +119,7 @@ impl Story {
         self.pull_secret().await?;
         self.restarts().await?;
         self.older_pods().await?;
+        self.own_image().await?;
         self.what_is_wrong().await?;
         self.uninstalling().await
     }

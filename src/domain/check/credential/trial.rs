@@ -6,6 +6,7 @@ use super::super::{Target, told};
 use super::Holder;
 use super::user::{User, role};
 use crate::domain::check::challenge::Denied;
+use crate::domain::credential_provider::Host;
 use crate::domain::docker_config::Flaw;
 
 /// A credential that the registry was shown.
@@ -82,9 +83,20 @@ impl Trial {
     /// Says that it works.
     pub(super) fn accepted(&self, target: &Target) -> String {
         let (registry, holder) = (&target.registry, &self.holder);
-        match target.repository() {
+        let text = match target.repository() {
             Some(repository) => format!("{holder} may pull {repository}"),
             None => format!("{registry} accepts {holder}; --image asks what it may pull"),
+        };
+        // A pod can ask the registry, and not what the kubelet's provider makes of the host.
+        let needs = match holder {
+            Holder::NodeIdentity { .. } => Host::of(registry).needs(),
+            Holder::PullSecret { .. } | Holder::Nobody => None,
+        };
+        match needs {
+            Some(it) => format!(
+                "{text}; {it}: where a node lacks that, upgrade its image, or use a pull secret"
+            ),
+            None => text,
         }
     }
 

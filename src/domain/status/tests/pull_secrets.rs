@@ -33,7 +33,11 @@ fn by_secret(failing: Option<Problem>, overdue: Option<Problem>) -> Observed {
     let failing = failing.map(|problem| Failing { namespace, problem });
     Observed {
         method: Some(MethodInUse::PullSecret),
-        source: Some(Source { login_server: "contoso.azurecr.io".parse().unwrap(), mode: None }),
+        source: Some(Source {
+            login_server: "contoso.azurecr.io".parse().unwrap(),
+            regional: Vec::new(),
+            mode: None,
+        }),
         served: Some(Served {
             wanted: Wanted {
                 name: "acr-pull".into(),

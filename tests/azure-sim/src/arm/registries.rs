@@ -1,5 +1,6 @@
 //! Microsoft.ContainerRegistry: GET and lists of registries, in the shape of the recordings of
-//! cloud-provider-azure (`registryclient/testdata`) and the 2025-11-01 example of the API spec.
+//! cloud-provider-azure (`registryclient/testdata`) and the examples of the API spec, `RegistryGet.json` of 2025-11-01
+//! and 2026-01-01-preview.
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -19,6 +20,8 @@ pub(super) const TYPE: &str = "Microsoft.ContainerRegistry/registries";
 const READ: &str = "Microsoft.ContainerRegistry/registries/read";
 /// Older versions do not show the mode.
 const FIRST_WITH_MODE: &str = "2025-11-01";
+/// Older versions, and the stable ones that there are, do not show regional endpoints.
+const FIRST_WITH_REGIONS: &str = "2026-01-01-preview";
 
 pub(super) fn get(context: &Context<'_>, wanted: &Resource) -> Result<Reply, ArmError> {
     let Resource { subscription, group, name } = wanted;
@@ -73,6 +76,12 @@ fn json_of(context: &Context<'_>, registry: &Registry) -> Value {
     let version = context.request.parameter("api-version").unwrap_or_default();
     if version.as_str() >= FIRST_WITH_MODE {
         properties["roleAssignmentMode"] = json!(registry.role_assignment_mode);
+    }
+    if version.as_str() >= FIRST_WITH_REGIONS {
+        let hosts = &registry.regional_endpoints;
+        let state = if hosts.is_empty() { "Disabled" } else { "Enabled" };
+        properties["regionalEndpoints"] = json!(state);
+        properties["regionalEndpointHostNames"] = json!(hosts);
     }
     json!({
         "sku": {"name": registry.sku, "tier": registry.sku},

@@ -19,6 +19,7 @@ impl Story {
     pub(super) async fn kubelet_identity(&mut self) -> Result<()> {
         say_part("2. KubeletIdentity: two pods that wait run as soon as the registry is attached");
         self.waiting_pods_run().await?;
+        self.other_hosts().await?;
         self.detached_registry_is_closed().await
     }
 
@@ -30,7 +31,7 @@ impl Story {
         say_refused(&pods.refused(2, UNAUTHORIZED).await?);
         say_done("both pods wait: the kubelet is refused", start);
         ensure!(
-            self.bed.azure.provider_exchanges(begin, 401) > 0,
+            self.bed.azure.provider_exchanges(REGISTRY, begin, 401) > 0,
             "nobody was refused an exchange"
         );
         let before = names(&pods.list().await?);
@@ -44,7 +45,7 @@ impl Story {
         ensure!(now == before, "they are other pods: {now:?}, and not {before:?}");
         let pull = self.bed.azure.last_pull(IMAGE, ready);
         self.waits.push(Wait::of_waiting("kubelet identity, pods that waited", ready, pull));
-        let count = self.bed.azure.provider_exchanges(ready, 200);
+        let count = self.bed.azure.provider_exchanges(REGISTRY, ready, 200);
         ensure!(count > 0, "Microsoft's credential provider got no token");
         let who = "Microsoft's credential provider";
         say_seen(format_args!("{who} has exchanged a token of the node at {REGISTRY}"));

@@ -28,27 +28,35 @@ impl Story {
         );
         commands.quietly(&line).await?;
         say_seen("ConfigMap azure-ca holds the certificate of the simulated Azure");
+        self.install(OPERATOR_IMAGE, OPERATOR_TAG, "").await
+    }
+
+    /// Installs it from that image, with those flags besides, and waits until it runs.
+    pub(super) async fn install(&self, repository: &str, tag: &str, flags: &str) -> Result<()> {
         let start = Instant::now();
-        let (install, done) = (self.install(), "STATUS: deployed");
+        let (install, done) = (self.install_command(repository, tag, flags), "STATUS: deployed");
         say_command(&install);
-        let said = commands.quietly(&install).await?;
+        let said = self.bed.commands.quietly(&install).await?;
         say_lines(said.lines().find(|it| *it == done).context("helm does not say that it is")?);
         let pods = self.pods(NAMESPACE, LABEL).running(2).await?;
         say_done(format_args!("{} run and are ready", pods.join(" and ")), start);
         Ok(())
     }
 
-    fn install(&self) -> String {
+    fn install_command(&self, repository: &str, tag: &str, flags: &str) -> String {
         let client = &self.bed.azure.operator;
         [
             &format!("helm install acr-attach charts/acr-attach --namespace {NAMESPACE} --wait"),
-            &format!("--set image.repository={OPERATOR_IMAGE}"),
-            &format!("--set image.tag={OPERATOR_TAG}"),
+            &format!("--set image.repository={repository}"),
+            &format!("--set image.tag={tag}"),
             "--set azure.auth=workloadIdentity",
             &format!("--set azure.clientId={client}"),
             &format!("--set azure.tenantId={DEFAULT_TENANT}"),
             "--set caBundle.configMap=azure-ca",
+            flags,
         ]
         .join(" ")
+        .trim_end()
+        .to_owned()
     }
 }

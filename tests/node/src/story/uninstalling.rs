@@ -13,7 +13,7 @@ const HELD: &str = "hold what only a running operator lets go";
 
 impl Story {
     pub(super) async fn uninstalling(&mut self) -> Result<()> {
-        say_part("8. Detaching and uninstalling");
+        say_part("9. Detaching and uninstalling");
         let commands = &self.bed.commands;
         let uninstall = format!("helm uninstall acr-attach --namespace {NAMESPACE} --wait");
         say_command(&uninstall);
@@ -32,6 +32,8 @@ impl Story {
         let secrets = self.bed.commands.quietly(&line).await?;
         ensure!(!secrets.contains("acr-pull"), secrets);
         say_seen("no pull secret is left");
+        // The guard is of the operator's image, whose pull secret has gone with the attachments.
+        self.make_first_secret().await?;
         self.bed.commands.show(&uninstall).await?;
         let wait = "kubectl wait --for=delete pods --all --timeout=60s";
         self.bed.commands.show(&format!("{wait} --namespace {NAMESPACE}")).await?;

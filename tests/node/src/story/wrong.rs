@@ -14,7 +14,7 @@ const NAMESPACE: &str = "moreapps";
 impl Story {
     pub(super) async fn what_is_wrong(&mut self) -> Result<()> {
         say_part(
-            "7. A wrong host, a firewall, an image that is not there, an expired client secret",
+            "8. A wrong host, a firewall, an image that is not there, an expired client secret",
         );
         let nowhere = Image { registry: NO_REGISTRY, ..Image::nginx("v1") };
         self.refused(nowhere, NO_HOST, (2, "cannot be resolved")).await?;
