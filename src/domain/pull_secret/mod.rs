@@ -132,7 +132,7 @@ impl Inputs {
         let credential = if secret.is_some() { credential } else { Some("federated") };
         let form = pull_secret.form;
         let subject = format!("{}/{tenant}/{client}/{form:?}", source.login_server);
-        let regional: String = source.regional.iter().map(|it| format!("/{it}")).collect();
+        let regional: String = source.regional.iter().flat_map(|it| ["/", it.as_str()]).collect();
         let version =
             credential.map(|it| short_digest(&format!("{:?}/{it}{regional}", source.mode)));
         Self { subject: short_digest(&subject), version }

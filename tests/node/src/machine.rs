@@ -33,7 +33,7 @@ const PAUSE: &str = "localhost/pause:1";
 const SOCKET: &str = "/run/containerd/containerd.sock";
 /// The hosts for which a kubelet asks Microsoft's credential provider, as AKS configures it: no regional endpoints.
 const HOSTS: [&str; 4] = ["*.azurecr.io", "*.azurecr.cn", "*.azurecr.de", "*.azurecr.us"];
-/// What node images of AKS have beside them since August 2026 (AgentBaker pull request 8994).
+/// What node images of AKS have beside them since August 2026 (`AgentBaker` pull request 8994).
 const REGIONAL_HOSTS: [&str; 4] =
     ["*.*.geo.azurecr.io", "*.*.geo.azurecr.cn", "*.*.geo.azurecr.de", "*.*.geo.azurecr.us"];
 /// How long a program may take to be there.
