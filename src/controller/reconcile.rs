@@ -21,7 +21,6 @@ use super::occasion::{occasion, since};
 use super::outcome::Outcome;
 use super::pull_secrets::Making;
 use super::report::{Brought, report};
-use super::touched::Touch;
 use super::unreadable::{remains, report_unreadable};
 use crate::api::RegistryAttachment;
 use crate::domain::attachment::{self, Method, Task};
@@ -221,18 +220,19 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
         acted.problem = acted.problem.take().or(unremoved);
     }
     plan.failing.append(&mut seen.failing);
-    for id in acted.deeds.iter().filter_map(Deed::frees) {
-        // Nobody listens any more only when the operator ends.
-        let _ = ctx.touches.tell.send(Touch::Role(id.clone()));
-    }
-    for problem in [&mut plan.blocked, &mut acted.undone].into_iter().flatten() {
+    ctx.touches.tell_roles(acted.deeds.iter().filter_map(Deed::frees));
+    advise_to_look_again(object, [&mut plan.blocked, &mut acted.undone]);
+    let outcome = Outcome::of(seen, plan, acted, (known, occasion), (now, &ctx.intervals));
+    if suspended { outcome.suspended() } else { outcome }
+}
+
+/// Once what is in the way is gone, nobody has to wait for the next look.
+fn advise_to_look_again(object: &RegistryAttachment, problems: [&mut Option<Problem>; 2]) {
+    for problem in problems.into_iter().flatten() {
         if problem.cause == Cause::NotOurs {
             *problem = problem.clone().then(&look_again(&object.name_any()));
         }
     }
-    let at = (now, &ctx.intervals);
-    let outcome = Outcome::of(seen, plan, acted, (known, occasion), at);
-    if suspended { outcome.suspended() } else { outcome }
 }
 
 fn by_secret(task: &Task) -> Option<&PullSecret> {

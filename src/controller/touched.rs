@@ -47,6 +47,14 @@ impl Default for Touches {
 }
 
 impl Touches {
+    /// Tells of role assignments that were let go of or changed.
+    pub fn tell_roles<'a>(&self, ids: impl Iterator<Item = &'a AssignmentId>) {
+        for id in ids {
+            // Nobody listens any more only when the operator ends.
+            let _ = self.tell.send(Touch::Role(id.clone()));
+        }
+    }
+
     /// All that are told. For one listener.
     pub fn told(&self) -> Option<UnboundedReceiver<Touch>> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).take()
