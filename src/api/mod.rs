@@ -1,10 +1,12 @@
 //! The custom resource `RegistryAttachment`, as users write and read it. Plain data: no decisions.
 
+mod conditions;
 mod crd;
 mod pull_secret;
 mod spec;
 mod status;
 
+pub use conditions::{ConditionType, Reason};
 pub use crd::{crd, crd_yaml};
 pub use pull_secret::{
     CredentialForm, NamespaceChoice, PullSecretSpec, SecretKeyRef, ServicePrincipalSpec,
@@ -14,9 +16,8 @@ pub use spec::{
     RegistrySpec,
 };
 pub use status::{
-    ConditionType, KubeletIdentityStatus, MethodInUse, NamespaceFailure, Ownership,
-    PullSecretStatus, Reason, RegistryAttachmentStatus, RegistryStatus, RoleAssignmentMode,
-    RoleAssignmentStatus,
+    KubeletIdentityStatus, MethodInUse, NamespaceFailure, Ownership, PullSecretStatus,
+    RegistryAttachmentStatus, RegistryStatus, RoleAssignmentMode, RoleAssignmentStatus,
 };
 
 /// The annotation whose every change asks for a fresh look, as Flux sets it with

@@ -76,7 +76,7 @@ impl Observation {
             (RegistryName::Name { name, .. }, None) if needed => name,
             _ => return Ok(None),
         };
-        let before = self.cluster_before(pass);
+        let before = pass.cluster_before();
         let subscription = match source {
             Some(source) => match Known::from(source, before, pass).await {
                 Err(Problem { cause: Cause::Undetermined | Cause::Unsupported, .. }) => None,

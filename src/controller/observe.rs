@@ -50,6 +50,13 @@ pub struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    /// The cluster that a role was decided for. What nodes look like later changes nothing.
+    pub(super) fn cluster_before(&self) -> Option<ClusterId> {
+        let told = self.object.status.as_ref()?.kubelet_identity.as_ref()?;
+        let id = told.cluster_resource_id.as_ref()?.parse().ok()?;
+        has_role(self.object).then_some(id)
+    }
+
     /// Who is called when there is a place at Azure Resource Manager.
     pub fn caller(&self) -> String {
         self.object.name_any()
@@ -183,7 +190,7 @@ impl Observation {
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
         let claim = self.claim(pass).await?;
-        let known = identity::Known::from(&asked.source, self.cluster_before(pass), pass).await?;
+        let known = identity::Known::from(&asked.source, pass.cluster_before(), pass).await?;
         let (subscription, before) = (known.subscription(), self.before(pass));
         let wanted = Wanted { name, subscription, before };
         let session = pass.session()?;
@@ -207,13 +214,6 @@ impl Observation {
         self.desired.settled = identity.settled && pull_role::may_replace(&registry);
         self.session = Some(session);
         Ok(())
-    }
-
-    /// The cluster that a role was decided for. What nodes look like later changes nothing.
-    pub(super) fn cluster_before(&self, pass: Pass<'_>) -> Option<ClusterId> {
-        let told = pass.object.status.as_ref()?.kubelet_identity.as_ref()?;
-        let id = told.cluster_resource_id.as_ref()?.parse().ok()?;
-        has_role(pass.object).then_some(id)
     }
 
     /// The registry that was found before.

@@ -47,7 +47,7 @@ pub async fn reconcile(
 ) -> Result<Action, Infallible> {
     let _worker = ctx.metrics.passes.worker();
     let span = telemetry::pass(&object.name_any(), object.meta().generation);
-    let wait = taken_up(&object, &ctx).instrument(span).await;
+    let wait = Box::pin(taken_up(&object, &ctx).instrument(span)).await;
     Ok(Action::requeue(wait.unsigned_abs()))
 }
 

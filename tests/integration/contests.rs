@@ -250,7 +250,10 @@ async fn a_policy_that_refuses_the_service_account_is_told_with_its_name() {
     world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
     let status = world.until_reason("a", "Stalled", "AdmissionDenied").await;
     let text = message(&status);
-    assert!(text.starts_with(&format!("ValidatingAdmissionPolicy {name} does not")), "{text}");
+    assert!(
+        text.starts_with(&format!("let ValidatingAdmissionPolicy {name} admit this")),
+        "{text}"
+    );
     assert!(text.contains("none here"), "{text}");
     world.until_secret(&one, "acr-pull").await;
     for policy in &policies {

@@ -21,7 +21,7 @@ fn set(world: &World, hosts: &[&str]) {
 }
 
 /// The spec with the registry by its id, so that Azure tells its hosts.
-async fn by_id(world: &World, namespace: &str) -> Value {
+fn by_id(world: &World, namespace: &str) -> Value {
     world.azure.update(|azure| {
         let (operator, id) = (operator(azure), azure.find_registry("contoso").unwrap().id());
         azure.assign(&operator, READER, &id);
@@ -64,7 +64,7 @@ async fn look(world: &World, request: &str) {
 async fn each_host_has_an_entry_and_another_host_makes_one_write() {
     let mut world = World::with_pull_secrets(|_| {}).await;
     let one = world.namespace_with("one", json!({})).await;
-    world.apply("a", by_id(&world, &one).await).await;
+    world.apply("a", by_id(&world, &one)).await;
     world.until_ready("a").await;
     assert_eq!(hosts(&world, &one).await, [SERVER]);
     let before = world.until_secret(&one, "acr-pull").await;
@@ -98,7 +98,7 @@ async fn an_older_api_version_takes_no_host_away() {
     let mut world = World::with_pull_secrets(|_| {}).await;
     set(&world, &[WEST]);
     let one = world.namespace_with("one", json!({})).await;
-    world.apply("a", by_id(&world, &one).await).await;
+    world.apply("a", by_id(&world, &one)).await;
     world.until_ready("a").await;
     let before = world.until_secret(&one, "acr-pull").await;
     assert_eq!(hosts(&world, &one).await, [SERVER, WEST]);
@@ -117,7 +117,7 @@ async fn a_host_that_the_policy_does_not_allow_gets_no_credential() {
     let world = World::with_pull_secrets(|_| {}).await;
     set(&world, &[WEST, "contoso.westeurope.geo.azurecr.example"]);
     let one = world.namespace_with("one", json!({})).await;
-    world.apply("a", by_id(&world, &one).await).await;
+    world.apply("a", by_id(&world, &one)).await;
     world.until_ready("a").await;
     assert_eq!(hosts(&world, &one).await, [SERVER, WEST]);
 }
