@@ -67,6 +67,14 @@ impl Acted {
         }
     }
 
+    /// Takes what is not removed as what holds the object: to remove is all that there is to do. What is
+    /// `unread` may be there still.
+    pub fn hold(&mut self, unread: Option<&Problem>) {
+        self.undone = self.undone.take().or(self.obsolete.take());
+        let unremoved = self.unremoved.take().or(unread.cloned());
+        self.problem = self.problem.take().or(unremoved);
+    }
+
     fn fail(&mut self, step: &Step, problem: Problem) {
         match step {
             Step::AddEntry(account, _) => {

@@ -121,8 +121,13 @@ impl Observation {
             contests: known.contests.clone(),
             hidden: false,
         };
+        let mut observed = Observed::default();
+        if let Task::Attach(attachment) = pass.task {
+            observed.method = Some(attachment.method.in_use());
+            observed.remark.clone_from(&known.remark);
+        }
         Self {
-            observed: Observed::default(),
+            observed,
             desired: Desired::unknown(),
             owned,
             wanted: None,

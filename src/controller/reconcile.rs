@@ -184,10 +184,6 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
     let Pass { object, task, occasion, known, ctx, .. } = pass;
     let now = Timestamp::now();
     let mut seen = Observation::new(pass);
-    if let Task::Attach(attachment) = task {
-        seen.observed.method = Some(attachment.method.in_use());
-        seen.observed.remark.clone_from(&known.remark);
-    }
     seen.cluster(task, ctx).await;
     seen.unwatched(pass).await;
     seen.owned.observe_contests(&seen.desired, now);
@@ -214,10 +210,7 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
     seen.take_names(ctx);
     acted.unremoved = acted.unremoved.take().or(plan.unremoved.take());
     if matches!(task, Task::Detach(_)) {
-        // To let go is all that there is to do.
-        acted.undone = acted.undone.take().or(acted.obsolete.take());
-        let unremoved = acted.unremoved.take().or(seen.look.unread.clone());
-        acted.problem = acted.problem.take().or(unremoved);
+        acted.hold(seen.look.unread.as_ref());
     }
     plan.failing.append(&mut seen.failing);
     ctx.touches.tell_roles(acted.deeds.iter().filter_map(Deed::frees));
