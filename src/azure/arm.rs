@@ -110,15 +110,14 @@ impl Arm {
         call: &Call<'_>,
     ) -> Result<Option<T>, Error> {
         let session = self.session(call.attempt)?;
+        let sent = self.versions.of(&call.path, Instant::now());
         let answer = match self.try_send(call, &session).await {
             Err(error) if error.is_token_refused() => {
                 self.forget(&session);
                 let session = self.session(call.attempt)?;
                 self.try_send(call, &session).await?
             }
-            Err(error) if self.versions.learn(&call.path, error.versions(), Instant::now()) => {
-                self.try_send(call, &session).await?
-            }
+            Err(error) if self.learns(call, &sent, &error) => self.try_send(call, &session).await?,
             answer => answer?,
         };
         if answer.is_empty() {
@@ -127,6 +126,11 @@ impl Arm {
         serde_json::from_slice(&answer)
             .map(Some)
             .map_err(|error| Error::unreadable(call.attempt, error))
+    }
+
+    /// Whether that refusal of an api-version leaves another one to ask with.
+    fn learns(&self, call: &Call<'_>, sent: &str, refusal: &Error) -> bool {
+        self.versions.learn(&call.path, sent, refusal.versions(), Instant::now())
     }
 
     /// Reads something that is always there when the answer is good.

@@ -59,14 +59,17 @@ impl Reader {
         let path = format!("{id}?api-version={REGISTRIES}");
         let call = Call::get(&attempt, path);
         let wire: Wire = self.arm.read(&call).await?;
-        let tells = self.arm.version(&call.path).as_str() >= FIRST_WITH_MODE;
+        let version = self.arm.version(&call.path);
+        let tells = version.as_str() >= FIRST_WITH_MODE;
+        let no_regions = (version.as_str() >= REGISTRIES).then(Vec::new);
+        let regional = wire.properties.regional_endpoint_host_names.or(no_regions);
         let by_default = tells.then_some(RoleAssignmentMode::LegacyRegistryPermissions);
         let unreadable = |error| Error::unreadable(&attempt, error);
         let arm_tokens = wire.properties.policies.arm_tokens.status;
         Ok(Registry {
             id: wire.id.parse().map_err(unreadable)?,
             login_server: wire.properties.login_server.parse().map_err(unreadable)?,
-            regional: wire.properties.regional_endpoint_host_names.map(|it| hosts(&it)),
+            regional: regional.map(|it| hosts(&it)),
             mode: wire.properties.role_assignment_mode.or(by_default),
             provisioning_state: wire.properties.provisioning_state,
             takes_arm_tokens: arm_tokens.is_none_or(|it| !it.eq_ignore_ascii_case("disabled")),

@@ -35,13 +35,14 @@ impl Versions {
         split(&known).map_or_else(String::new, |(_, version, _)| version.to_owned())
     }
 
-    /// Takes note of the versions that exist, and says whether there is another one to ask with.
-    pub(super) fn learn(&self, path: &str, supported: &[String], now: Instant) -> bool {
+    /// Takes note of the versions that exist, and says whether there is another one to ask with than
+    /// the one that was sent. Another call may have taken note of it meanwhile.
+    pub(super) fn learn(&self, path: &str, sent: &str, supported: &[String], now: Instant) -> bool {
         let Some((_, wanted, _)) = split(path) else { return false };
         let kind = resource_type(path);
         let fits = |it: &&String| !it.contains("preview") && it.as_str() >= oldest(&kind);
         let Some(newest) = supported.iter().filter(fits).max() else { return false };
-        if *newest == self.of(path, now) {
+        if newest == sent {
             return false;
         }
         tracing::warn!(kind, wanted, used = newest, "Azure does not know that api-version");
@@ -139,20 +140,34 @@ mod tests {
     fn the_newest_stable_version_stands_in_for_a_day() {
         let (versions, now) = (Versions::default(), Instant::now());
         assert_eq!(versions.known(REGISTRY, now), REGISTRY);
-        assert!(versions.learn(REGISTRY, &listed(), now));
+        assert!(versions.learn(REGISTRY, "2025-11-01", &listed(), now));
+        assert!(
+            versions.learn(REGISTRY, "2025-11-01", &listed(), now),
+            "another call was sent before"
+        );
         assert_eq!(versions.of(REGISTRY, now), "2025-04-01");
         let list = REGISTRY.replace("/x?", "?");
         assert_eq!(versions.of(&list, now), "2025-04-01", "a list is of the same type");
         assert_eq!(versions.known(ASSIGNMENTS, now), ASSIGNMENTS);
-        assert!(!versions.learn(REGISTRY, &listed(), now), "that was tried");
+        assert!(!versions.learn(REGISTRY, "2025-04-01", &listed(), now), "that was tried");
         assert_eq!(versions.of(REGISTRY, now + REMEMBERED), "2025-11-01");
     }
 
     #[test]
     fn conditions_are_never_out_of_sight() {
         let (versions, now) = (Versions::default(), Instant::now());
-        assert!(!versions.learn(ASSIGNMENTS, &list(&["2015-07-01", "2027-01-01-preview"]), now));
-        assert!(versions.learn(ASSIGNMENTS, &list(&["2015-07-01", "2027-01-01"]), now));
+        assert!(!versions.learn(
+            ASSIGNMENTS,
+            "2022-04-01",
+            &list(&["2015-07-01", "2027-01-01-preview"]),
+            now
+        ));
+        assert!(versions.learn(
+            ASSIGNMENTS,
+            "2022-04-01",
+            &list(&["2015-07-01", "2027-01-01"]),
+            now
+        ));
         let known = versions.known(ASSIGNMENTS, now);
         assert_eq!(known, ASSIGNMENTS.replace("2022-04-01", "2027-01-01"));
     }
@@ -160,7 +175,7 @@ mod tests {
     #[test]
     fn what_names_no_version_stays_as_it_is() {
         let (versions, now) = (Versions::default(), Instant::now());
-        assert!(!versions.learn("/v1.0/x", &list(&["2027-01-01"]), now));
+        assert!(!versions.learn("/v1.0/x", "", &list(&["2027-01-01"]), now));
         assert_eq!(versions.known("/v1.0/x", now), "/v1.0/x");
     }
 }

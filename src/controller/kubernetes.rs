@@ -11,6 +11,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::admission::refuser;
+use super::undeclared::Undeclared;
 use crate::api::{RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::plan::Finalizer;
 use crate::domain::problem::{Cause, Problem};
@@ -27,6 +28,7 @@ pub struct Kubernetes {
     /// Attachments as they are stored: this version may not understand all of an answer.
     stored: Api<DynamicObject>,
     namespaces: Api<Namespace>,
+    undeclared: Undeclared,
 }
 
 impl Kubernetes {
@@ -38,6 +40,7 @@ impl Kubernetes {
             client: client.clone(),
             stored: Api::all_with(client.clone(), &resource),
             namespaces: Api::all(client.clone()),
+            undeclared: Undeclared::default(),
         }
     }
 
@@ -152,15 +155,19 @@ impl Kubernetes {
         let answer = async {
             loop {
                 match self.apply_status(object, &status).await {
-                    Err(error) if drop_undeclared(&mut status, &error) => {
-                        tracing::warn!(%error, "the definition of RegistryAttachment is older than the operator; apply that of its release");
-                    }
+                    Err(error) if self.undeclared.learn(&error, &mut status) => {}
                     answer => return answer,
                 }
             }
         };
         let written = within("writing status", answer).await?;
         Ok(written.resource_version().unwrap_or_default())
+    }
+
+    /// The status as far as the definition in the cluster knows its fields.
+    #[must_use]
+    pub fn declared(&self, status: RegistryAttachmentStatus) -> RegistryAttachmentStatus {
+        self.undeclared.without(status)
     }
 
     async fn apply_status(
@@ -174,17 +181,6 @@ impl Kubernetes {
         let name = object.meta().name.clone().unwrap_or_default();
         self.stored.patch_status(&name, &params, &body).await
     }
-}
-
-/// Removes the field of status that the definition in the cluster does not know, and returns whether
-/// there was one. The API server refuses an apply patch with such a field as a whole, and names the
-/// first.
-fn drop_undeclared(status: &mut Value, error: &kube::Error) -> bool {
-    let kube::Error::Api(refusal) = error else { return false };
-    let named = refusal.message.split_once(": .status.");
-    let field = named.and_then(|(_, it)| it.strip_suffix(": field not declared in schema"));
-    let fields = status.as_object_mut();
-    field.zip(fields).is_some_and(|(field, fields)| fields.remove(field).is_some())
 }
 
 /// Where finalizers are patched, a 422 says that the object has changed or is being deleted, and

@@ -105,6 +105,8 @@ pub struct Look {
     pub obsolete: Option<Problem>,
     /// Why it is not known what is left under names that the settings no longer allow.
     pub unread: Option<Problem>,
+    /// Whether it is known what is left to be removed.
+    pub knows_left: bool,
     /// The digests of credentials that the registry has refused.
     pub refused: BTreeSet<String>,
     /// What the registry said of the credential in use, if it was asked again.
@@ -118,9 +120,10 @@ pub struct Look {
 impl Look {
     /// Whether that problem is one that it has found.
     #[must_use]
-    pub fn has_found(&self, problem: &Problem) -> bool {
-        let all = [&self.problem, &self.undone, &self.obsolete, &self.doubt, &self.refusal];
-        all.into_iter().flatten().any(|it| it == problem)
+    pub fn has_found(&self, found: &Problem) -> bool {
+        let Self { problem, undone, obsolete, unread, doubt, refusal, .. } = self;
+        let all = [problem, undone, obsolete, unread, doubt, refusal];
+        all.into_iter().flatten().any(|it| it == found)
     }
 
     /// What is left of it when Azure is asked anew: what cannot be read this time is as it was.

@@ -36,6 +36,7 @@ mod remains;
 mod report;
 mod secrets;
 mod touched;
+mod undeclared;
 mod unreadable;
 mod unwatched;
 mod vanished;

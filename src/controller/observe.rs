@@ -9,13 +9,13 @@ use super::identity;
 use super::memory::{Known, Look, Trigger};
 use super::pull_secrets::Making;
 use super::registry::{self, Wanted, usable};
+use super::unwatched::Left;
 use crate::api::RegistryAttachment;
 use crate::azure::{Reader, Session};
 use crate::domain::attachment::{KubeletIdentity, Method, RegistryName, Task};
 use crate::domain::claims::Claim;
 use crate::domain::names::{ClusterId, RegistryId};
 use crate::domain::plan::{self, Assignments, Desired, Failing, Finalizer, Grant, Owned};
-use crate::domain::policy::Names;
 use crate::domain::problem::Problem;
 use crate::domain::pull_role;
 use crate::domain::pull_secret::{self, Source};
@@ -95,8 +95,8 @@ pub struct Observation {
     pub unseen: Option<Problem>,
     /// What the next credential cannot be made without.
     pub missing: Option<Problem>,
-    /// Names that the settings do not allow any more, under which something may be left.
-    pub unwatched: Names,
+    /// What is left under names that the settings do not allow any more.
+    pub(super) left: Left,
     /// What Azure said, now or when it was last asked.
     pub look: Look,
 }
@@ -137,7 +137,7 @@ impl Observation {
             failing: Vec::new(),
             unseen: None,
             missing: None,
-            unwatched: Names::default(),
+            left: Left::default(),
             look,
         }
     }
@@ -200,7 +200,9 @@ impl Observation {
         let wanted = Wanted { name, subscription, before };
         let session = pass.session()?;
         let azure = &session.reader;
-        let registry = wanted.read(azure, pass.ctx).await?;
+        let mut registry = wanted.read(azure, pass.ctx).await?;
+        let before = self.look.registry.take().and_then(|it| it.regional);
+        registry.regional = registry.regional.or(before);
         self.look.registry = Some(registry.clone());
         self.observed.registry = Some(registry.clone());
         usable(&registry)?;

@@ -93,7 +93,12 @@ impl Outcome {
             Some(_) if occasion == Occasion::Look => acted.obsolete.take(),
             _ => known.look.obsolete.clone(),
         };
-        let left = of_roles.as_ref().or(acted.unremoved.as_ref()).or(look.unread.as_ref());
+        let knows_left = match occasion {
+            Occasion::Look => observed.holdings.is_some(),
+            Occasion::Glance => known.look.knows_left,
+        };
+        let unread = look.unread.as_ref().filter(|it| !it.cause.is_passing());
+        let left = of_roles.as_ref().or(acted.unremoved.as_ref()).or(unread);
         observed.obsolete = left.cloned();
         outcome.unanswered = acted.undone.as_ref().is_some_and(|it| it.cause == Cause::Unavailable);
         outcome.known.remember(look, &mut acted, (now, intervals));
@@ -107,6 +112,7 @@ impl Outcome {
             outcome.known.look.undone = plan.blocked.or(acted.undone);
         }
         outcome.known.look.obsolete = of_roles;
+        outcome.known.look.knows_left = knows_left;
         outcome.known.method = observed.method.or(outcome.known.method);
         let found = owned.secrets.take();
         if let (Some(wanted), Some(found), Some(inputs)) = (wanted, found, desired.inputs) {
@@ -145,14 +151,15 @@ impl Outcome {
         unremoved: Option<&Problem>,
         mint: Option<Problem>,
     ) {
-        let Look { problem, undone, obsolete, doubt, .. } = self.known.look.clone();
-        let left = self.observed.obsolete.clone();
+        let Look { problem, undone, obsolete, unread, doubt, .. } = self.known.look.clone();
+        let unread = unread.filter(|it| it.cause.is_passing());
+        let left = unremoved.cloned().or(obsolete.clone());
         let served = self.observed.served.as_ref();
         // Without a namespace nothing else says that there is no credential to be had.
         let untried = served.filter(|it| it.wanted.deliveries.is_empty()).and(mint.clone());
         let is_passing = |it: &Problem| it.cause.is_passing();
-        let asking = [&problem, &undone, &obsolete, &not_done, &mint, &doubt].map(Option::as_ref);
-        let asking = asking.into_iter().chain([unremoved]).flatten();
+        let asking = [&problem, &undone, &obsolete, &unread, &not_done, &mint, &doubt];
+        let asking = asking.into_iter().flatten().chain(unremoved);
         let asking = asking.map(|it| Trouble { problem: it.clone(), needs: Occasion::Look });
         let failing = served.into_iter().flat_map(Served::problems);
         let failing = failing.filter(|it| mint.as_ref() != Some(*it));
@@ -243,10 +250,10 @@ impl Known {
             _ => None,
         });
         if let Some(credential) = minted {
-            let Look { registry, principal, problem, undone, obsolete, refused, .. } =
-                std::mem::take(&mut self.look);
-            self.look =
-                Look { registry, principal, problem, undone, obsolete, refused, ..Look::default() };
+            self.look.doubt = None;
+            self.look.proof = None;
+            self.look.refusal = None;
+            self.look.too_early = false;
             self.accepted = Some(credential);
         } else if acted.mint.is_some() {
             self.look.refusal.clone_from(&acted.mint);

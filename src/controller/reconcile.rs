@@ -185,7 +185,6 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
     let now = Timestamp::now();
     let mut seen = Observation::new(pass);
     seen.cluster(task, ctx).await;
-    seen.unwatched(pass).await;
     seen.owned.observe_contests(&seen.desired, now);
     let mut acted = Acted::default();
     if !suspended {
@@ -193,6 +192,7 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
         acted = act(&first, &actor(pass, &seen, None)).await;
         seen.failing = first.failing;
     }
+    seen.unwatched(pass).await;
     seen.look(pass).await;
     let mut plan = decide(&seen, now, ctx);
     if let Some(secret) = by_secret(task)
@@ -207,7 +207,7 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
     acted.extend(act_on_roles(&plan, &actor(pass, &seen, None)).await);
     seen.take(&acted.deeds);
     acted.extend(act(&plan, &actor(pass, &seen, seen.making(pass))).await);
-    seen.take_names(ctx);
+    seen.take_names(&acted.deeds, ctx);
     acted.unremoved = acted.unremoved.take().or(plan.unremoved.take());
     if matches!(task, Task::Detach(_)) {
         acted.hold(seen.look.unread.as_ref());

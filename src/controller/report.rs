@@ -56,6 +56,7 @@ pub async fn report(
     let kept_by_others = object.finalizers().iter().any(|it| !FINALIZERS.contains(&it.as_str()));
     let is_going = ended.deleting && trigger.finalizers().is_empty() && !kept_by_others;
     let status = status_after(object, outcome, &verdict, shown.as_ref(), now);
+    let status = ctx.kubernetes.declared(status);
     let written = if is_going || shown.as_ref() == Some(&status) {
         Ok(None)
     } else if let Some(remains) = remains {
@@ -132,6 +133,7 @@ fn status_after(
         deleting: object.metadata.deletion_timestamp.is_some(),
         finalizers: trigger.finalizers(),
         looked: outcome.has_looked(),
+        knows_left: outcome.known.look.knows_left,
         observed: &outcome.observed,
         verdict,
     };

@@ -112,6 +112,7 @@ async fn tell(
         deleting: false,
         finalizers: &BTreeSet::new(),
         looked: false,
+        knows_left: false,
         observed: &Observed::default(),
         verdict: &verdict,
     };

@@ -8,71 +8,115 @@ use kube::Resource;
 use kube::api::{Api, ListParams};
 use serde::de::DeserializeOwned;
 
+use super::act::Deed;
 use super::context::Context;
 use super::kubernetes::within;
 use super::observe::{Observation, Occasion, Pass};
 use super::{accounts, secrets};
 use crate::api::RegistryAttachment;
+use crate::domain::attachment::Task;
+use crate::domain::cluster::{ServiceAccount, StoredSecret};
 use crate::domain::policy::{Names, PULL_SECRET_NAMES, SERVICE_ACCOUNT_NAMES};
 use crate::domain::problem::{Cause, Problem};
 
 /// As many objects are listed at once.
 const PAGE: u32 = 100;
 
+/// What is left.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Left {
+    /// The names under which something may be left.
+    names: Names,
+    /// Whether they were read.
+    read: bool,
+    secrets: Vec<StoredSecret>,
+    accounts: Vec<ServiceAccount>,
+}
+
 impl Observation {
     /// Adds what the attachment has made under names that the settings no longer allow. It is removed
     /// where the operator's rules still let it.
     pub(super) async fn unwatched(&mut self, pass: Pass<'_>) {
         let policy = &pass.ctx.policy;
-        self.unwatched = policy.forbidden_of(&told(pass.object));
-        if !policy.pull_secrets || self.unwatched == Names::default() {
+        self.left.names = policy.forbidden_of(&told(pass.object));
+        if !policy.pull_secrets || self.left.names == Names::default() {
             return;
         }
-        let unread = match pass.occasion {
-            Occasion::Glance => pass.known.look.unread.clone(),
-            Occasion::Look => self.read_unwatched(pass.ctx).await.err(),
-        };
+        let detaching = matches!(pass.task, Task::Detach(_));
+        if detaching || pass.occasion == Occasion::Look {
+            self.look.unread = self.read_left(detaching, pass.ctx).await.err();
+            self.left.read = self.look.unread.is_none();
+        }
         // The object must not go while entries may be left.
-        self.owned.hidden = unread.is_some() && !self.unwatched.accounts.is_empty();
-        self.look.unread = unread;
+        self.owned.hidden = !self.left.read && !self.left.names.accounts.is_empty();
+        let Left { secrets, accounts, .. } = self.left.clone();
+        self.owned.secrets.iter_mut().for_each(|all| all.extend(secrets.clone()));
+        self.owned.accounts.iter_mut().for_each(|all| all.extend(accounts.clone()));
     }
 
-    /// Reads it, and keeps the names under which something was found.
-    async fn read_unwatched(&mut self, ctx: &Context) -> Result<(), Problem> {
+    /// Reads as much of it as can be read. When the object goes, its Secrets go with it.
+    async fn read_left(&mut self, detaching: bool, ctx: &Context) -> Result<(), Problem> {
         let uid = self.owned.uid.clone();
-        let (mut found, mut entries) = (Vec::new(), Vec::new());
-        for name in &self.unwatched.secrets {
-            let all = listed::<Secret>(name, &secrets::selector(), ctx).await;
-            let all = all.map_err(|it| forbidden("Secrets", name, PULL_SECRET_NAMES, it))?;
-            let reduced = all.iter().filter_map(secrets::reduce).map(|(_, it)| it);
-            found.extend(reduced.filter(|it| it.is_of(&uid)));
+        let mut result = Ok(());
+        for name in &self.left.names.accounts {
+            let marked = |it: &StoredAccount| {
+                let (_, account) = accounts::reduce(it)?;
+                account.marks.values().any(|mark| *mark == uid).then_some(account)
+            };
+            match listed(name, "", marked, ctx).await {
+                Ok(found) => self.left.accounts.extend(found),
+                Err(problem) => {
+                    let what = "entries in service accounts";
+                    result = result.and(Err(forbidden(what, name, SERVICE_ACCOUNT_NAMES, problem)));
+                }
+            }
         }
-        for name in &self.unwatched.accounts {
-            let all = listed::<StoredAccount>(name, "", ctx).await;
-            let what = "entries in service accounts";
-            let all = all.map_err(|it| forbidden(what, name, SERVICE_ACCOUNT_NAMES, it))?;
-            let reduced = all.iter().filter_map(accounts::reduce).map(|(_, it)| it);
-            entries.extend(reduced.filter(|it| it.marks.values().any(|mark| *mark == uid)));
+        for name in self.left.names.secrets.iter().filter(|_| !detaching) {
+            let owned = |it: &Secret| {
+                let (_, secret) = secrets::reduce(it)?;
+                secret.is_of(&uid).then_some(secret)
+            };
+            match listed(name, &secrets::selector(), owned, ctx).await {
+                Ok(found) => self.left.secrets.extend(found),
+                Err(problem) => {
+                    result =
+                        result.and(Err(forbidden("Secrets", name, PULL_SECRET_NAMES, problem)));
+                }
+            }
         }
-        self.unwatched = Names {
-            secrets: found.iter().map(|it| it.name.clone()).collect(),
-            accounts: entries.iter().map(|it| it.name.clone()).collect(),
-        };
-        self.owned.secrets.iter_mut().for_each(|all| all.append(&mut found));
-        self.owned.accounts.iter_mut().for_each(|all| all.append(&mut entries));
-        Ok(())
+        // The watches show what has a name that is allowed.
+        self.left.accounts.retain(|it| !ctx.policy.account_names.allow(&it.name));
+        self.left.secrets.retain(|it| !ctx.policy.secret_names.allow(&it.name));
+        result
     }
 
-    /// Takes the names under which the attachment has something in the cluster now.
-    pub(super) fn take_names(&mut self, ctx: &Context) {
+    /// Takes the names under which the attachment has something in the cluster after these deeds.
+    pub(super) fn take_names(&mut self, deeds: &[Deed], ctx: &Context) {
         let uid = &self.owned.uid;
         let secrets = ctx.watches.secrets.select(|it| it.is_of(uid));
         let accounts = ctx.watches.accounts.select(|it| it.marks.values().any(|mark| mark == uid));
         let (Ok(secrets), Ok(accounts)) = (secrets, accounts) else { return };
-        let mut names = self.unwatched.clone();
-        names.secrets.extend(secrets.into_iter().map(|it| it.name));
-        names.accounts.extend(accounts.into_iter().map(|it| it.name));
+        let left = std::mem::take(&mut self.left).without(deeds);
+        let mut names = if left.read { Names::default() } else { left.names };
+        names.secrets.extend(secrets.into_iter().chain(left.secrets).map(|it| it.name));
+        names.accounts.extend(accounts.into_iter().chain(left.accounts).map(|it| it.name));
         self.observed.names = Some(names);
+    }
+}
+
+impl Left {
+    /// The same after these deeds.
+    fn without(mut self, deeds: &[Deed]) -> Self {
+        for deed in deeds {
+            match deed {
+                Deed::Withdrawn(gone) => self.secrets.retain(|it| it.uid != gone.uid),
+                Deed::EntryRemoved(gone, _) => self
+                    .accounts
+                    .retain(|it| (&it.namespace, &it.name) != (&gone.namespace, &gone.name)),
+                _ => {}
+            }
+        }
+        self
     }
 }
 
@@ -87,8 +131,14 @@ fn told(object: &RegistryAttachment) -> Names {
     }
 }
 
-/// Lists objects of that name, `*` for any, with these labels in all namespaces.
-async fn listed<K>(name: &str, labels: &str, ctx: &Context) -> Result<Vec<K>, Problem>
+/// Lists objects of that name, `*` for any, with these labels in all namespaces, and keeps what
+/// `kept` takes of them.
+async fn listed<K, T>(
+    name: &str,
+    labels: &str,
+    kept: impl Fn(&K) -> Option<T>,
+    ctx: &Context,
+) -> Result<Vec<T>, Problem>
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
         + Clone
@@ -104,7 +154,7 @@ where
     let mut all = Vec::new();
     loop {
         let page = within(&doing, api.list(&params)).await?;
-        all.extend(page.items);
+        all.extend(page.items.iter().filter_map(&kept));
         match page.metadata.continue_.filter(|it| !it.is_empty()) {
             Some(more) => params = params.continue_token(&more),
             None => return Ok(all),

@@ -71,6 +71,8 @@ pub struct Report<'a> {
     pub finalizers: &'a BTreeSet<Finalizer>,
     /// Whether Azure was asked anew.
     pub looked: bool,
+    /// Whether it is known what is left to be removed.
+    pub knows_left: bool,
     /// What was found out.
     pub observed: &'a Observed,
     /// How it ended.

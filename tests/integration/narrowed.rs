@@ -53,6 +53,10 @@ async fn until_named(world: &World, (secrets, accounts): (&[&str], &[&str])) {
         .await;
 }
 
+async fn finalizers(world: &World) -> Option<Vec<String>> {
+    world.attachments().get(&world.name("a")).await.unwrap().metadata.finalizers
+}
+
 /// Starts the operator again with the narrow settings.
 async fn restart(world: &mut World, change: impl FnOnce(&mut Settings)) {
     world.stop().await;
@@ -89,6 +93,7 @@ async fn a_secret_under_a_name_that_is_not_allowed_any_more_is_deleted() {
         world.until_pull_secrets_of(&one, account, &["other"]).await;
     }
     world.until_no_secret(&one, "acr-pull").await;
+    until_named(&world, (&["other"], &["builder", "default"])).await;
     world.until_ready("a").await;
 }
 
@@ -105,7 +110,7 @@ async fn entries_that_the_rules_do_not_reach_are_told_and_hold_the_object() {
     });
     world.until_allowed(&right, false).await;
     spec["pullSecret"]["serviceAccounts"] = json!(["default"]);
-    world.apply("a", spec).await;
+    world.apply("a", spec.clone()).await;
     world.start().await;
     let status = world
         .until("Ready, and Obsolete beside it", || async {
@@ -122,11 +127,23 @@ async fn entries_that_the_rules_do_not_reach_are_told_and_hold_the_object() {
     }
     world.until_event("a", "Warning", "NotAllowed").await;
     until_named(&world, (&["acr-pull"], &["builder", "default"])).await;
+    // What happens in the cluster takes nothing from that, nor does another operator.
+    let before = finalizers(&world).await;
+    spec["pullSecret"]["serviceAccounts"] = json!([]);
+    world.apply("a", spec).await;
+    world.until_pull_secrets_of(&one, "default", &[]).await;
+    world.stop().await;
+    world.start().await;
+    world.rotate_client_secret("another-client-secret").await;
+    world.delete_secret(&one, "acr-pull").await;
+    world.until_secret(&one, "acr-pull").await;
+    until_named(&world, (&["acr-pull"], &["builder"])).await;
+    assert_eq!(find(&world.status("a").await, "Obsolete").unwrap().1, "NotAllowed");
+    assert_eq!(finalizers(&world).await, before);
     // Deleted, it says so too, and waits.
     world.delete("a").await;
     let status = world.until_reason("a", "Ready", "NotAllowed").await;
     assert!(message(&status).contains("remove finalizer"), "{}", message(&status));
-    world.until_pull_secrets_of(&one, "default", &[]).await;
     world.until_pull_secrets_of(&one, "builder", &["acr-pull"]).await;
     let (params, patch) = (PatchParams::default(), json!({"metadata": {"finalizers": null}}));
     let name = world.name("a");

@@ -33,7 +33,9 @@ impl AllowedNames {
         }
     }
 
-    pub(super) fn allow(&self, name: &str) -> bool {
+    /// Whether that name is one of them.
+    #[must_use]
+    pub fn allow(&self, name: &str) -> bool {
         match self {
             Self::Any => true,
             Self::These(names) => names.contains(name),

@@ -70,6 +70,7 @@ fn told(
         deleting: false,
         finalizers,
         looked: true,
+        knows_left: observed.holdings.is_some(),
         observed,
         verdict,
     };
@@ -231,6 +232,7 @@ fn a_stuck_deletion_names_the_way_out() {
             deleting: true,
             finalizers: &finalizers,
             looked: true,
+            knows_left: false,
             observed: &observed,
             verdict: &verdict,
         };

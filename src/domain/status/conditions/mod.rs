@@ -108,10 +108,10 @@ fn way_out(report: &Report<'_>) -> String {
 fn known(type_: ConditionType, report: &Report<'_>, before: &[Condition]) -> Option<Condition> {
     let known = before.iter().find(|it| it.type_ == type_.as_str())?;
     let of_other_method = match report.observed.method {
-        // The roles were read, and no such one is left; or all that was left is gone from the cluster.
+        // It is known that nothing is left. Whether a role waits, only a look tells.
         _ if type_ == ConditionType::Obsolete => {
             let waits = known.reason == Reason::Progressing.as_str();
-            report.observed.holdings.is_some() || !report.looked && !waits
+            report.knows_left && (report.looked || !waits)
         }
         Some(MethodInUse::KubeletIdentity) => type_ != ConditionType::AccessGranted,
         Some(MethodInUse::PullSecret) => {

@@ -1,0 +1,88 @@
+//! Fields of status that the definition in the cluster does not know: it is of an older release.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::{Value, json};
+
+use crate::api::RegistryAttachmentStatus;
+
+/// The fields that the API server has refused, by their paths below `status`, such as
+/// `registry.loginServer`.
+#[derive(Clone, Default)]
+pub(super) struct Undeclared(Arc<Mutex<BTreeSet<String>>>);
+
+impl Undeclared {
+    /// Takes note of the fields that a refusal names, and removes them. Returns whether any was there.
+    ///
+    /// The API server refuses an apply patch with such a field as a whole.
+    pub fn learn(&self, refusal: &kube::Error, status: &mut Value) -> bool {
+        let kube::Error::Api(refusal) = refusal else { return false };
+        let mut removed = false;
+        for field in named(&refusal.message) {
+            removed |= remove(status, field);
+            if self.lock().insert(field.to_owned()) {
+                tracing::warn!(
+                    field,
+                    "the definition of RegistryAttachment is older than the operator; apply that of its release"
+                );
+            }
+        }
+        removed
+    }
+
+    /// The status without these fields.
+    pub fn without(&self, status: RegistryAttachmentStatus) -> RegistryAttachmentStatus {
+        let fields = self.lock();
+        if fields.is_empty() {
+            return status;
+        }
+        let mut value = json!(status);
+        for field in fields.iter() {
+            remove(&mut value, field);
+        }
+        serde_json::from_value(value).unwrap_or(status)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn named(message: &str) -> impl Iterator<Item = &str> {
+    let fields = message.split(".status.").skip(1);
+    fields.filter_map(|it| Some(it.split_once(": field not declared in schema")?.0))
+}
+
+/// Removes a field by its path, and returns whether it was there.
+fn remove(status: &mut Value, path: &str) -> bool {
+    let (parents, field) = path.rsplit_once('.').unwrap_or(("", path));
+    let parents = parents.split('.').filter(|it| !it.is_empty());
+    let parent = parents.fold(Some(status), |at, name| at?.get_mut(name));
+    parent.and_then(Value::as_object_mut).is_some_and(|it| it.remove(field).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::response::Status;
+
+    use super::*;
+
+    fn refusal(message: &str) -> kube::Error {
+        kube::Error::Api(Status::failure(message, "").boxed())
+    }
+
+    #[test]
+    fn what_a_refusal_names_is_left_out_from_then_on() {
+        let before = json!({"claim": "x", "secretNames": ["a"], "registry": {"loginServer": "s"}});
+        let mut status = before.clone();
+        let fields = Undeclared::default();
+        let text = "failed to create typed patch object (/a; acr-attach.dev/v1alpha1, Kind=RegistryAttachment): errors:\n  .status.registry.loginServer: field not declared in schema\n  .status.secretNames: field not declared in schema";
+        assert!(fields.learn(&refusal(text), &mut status));
+        assert_eq!(status, json!({"claim": "x", "registry": {}}));
+        assert!(!fields.learn(&refusal(text), &mut status), "it would be refused for ever");
+        assert!(!fields.learn(&refusal("something else"), &mut status));
+        let told = fields.without(serde_json::from_value(before).unwrap());
+        assert_eq!((told.claim.as_deref(), told.secret_names), (Some("x"), None));
+    }
+}
