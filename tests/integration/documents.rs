@@ -153,9 +153,9 @@ fn the_reference_names_the_columns() {
     }
 }
 
-/// The words that `as_str` of that enum in `src/api/status.rs` gives.
+/// The words that `as_str` of that enum in `src/api/conditions.rs` gives.
 fn words(name: &str) -> Vec<String> {
-    let text = read("src/api/status.rs");
+    let text = read("src/api/conditions.rs");
     let start = text.find(&format!("impl {name} {{")).unwrap();
     let block = text[start..].split("\n}\n").next().unwrap();
     let words: Vec<_> = block.split('"').skip(1).step_by(2).map(str::to_owned).collect();
