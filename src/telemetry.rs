@@ -29,9 +29,11 @@ pub fn start(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
 }
 
 /// What the lines of one pass on an attachment have in common, whatever is logged.
+///
+/// The field is not `name`: the library that writes lines as JSON puts the span's own name there.
 #[must_use]
-pub fn pass(name: &str, generation: Option<i64>) -> Span {
-    tracing::error_span!("reconcile", reconcile_id = %Uuid::new_v4(), name, generation)
+pub fn pass(attachment: &str, generation: Option<i64>) -> Span {
+    tracing::error_span!("reconcile", reconcile_id = %Uuid::new_v4(), attachment, generation)
 }
 
 /// Libraries speak one level lower than we do: their `info` is our `debug`.

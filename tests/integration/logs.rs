@@ -10,8 +10,9 @@ use crate::world::replica::end;
 use crate::world::secrets::{CLIENT_SECRET, with_puller};
 use crate::world::{SECRET, World};
 
-/// The lines of a run at that level in which an attachment by each method is made and detached.
-async fn log_of_a_run(level: &str) -> Vec<Value> {
+/// The lines of a run at that level in which an attachment by each method is made and detached, and
+/// the names of these attachments.
+async fn log_of_a_run(level: &str) -> (Vec<Value>, [String; 2]) {
     let mut world = World::with(with_puller, |_| {}).await;
     world.stop().await;
     world.put_client_secret(CLIENT_SECRET).await;
@@ -35,7 +36,7 @@ async fn log_of_a_run(level: &str) -> Vec<Value> {
         world.until_gone(name).await;
     }
     assert_eq!(end(child).await.code(), Some(0));
-    log.await.unwrap().lines().map(parsed).collect()
+    (log.await.unwrap().lines().map(parsed).collect(), ["role", "secret"].map(|it| world.name(it)))
 }
 
 /// A line, in which nothing stands twice.
@@ -60,12 +61,13 @@ const ENDS: [&str; 2] = ["reconciled", "reconcile failed"];
 
 #[tokio::test]
 async fn each_line_is_an_object_and_those_of_a_pass_share_an_id() {
-    let log = log_of_a_run("debug").await;
+    let (log, attachments) = log_of_a_run("debug").await;
     let passes = by_pass(&log);
     for (id, lines) in &passes {
         let of = |field: &str| lines.iter().map(|it| it[field].clone()).collect::<Vec<_>>();
-        let (names, generations) = (of("name"), of("generation"));
-        assert!(names[0].is_string() && names.iter().all(|it| *it == names[0]), "{id}: {names:?}");
+        let (names, generations) = (of("attachment"), of("generation"));
+        assert!(attachments.iter().any(|it| names[0] == *it), "{id}: {names:?}");
+        assert!(names.iter().all(|it| *it == names[0]), "{id}: {names:?}");
         assert!(generations.iter().all(Value::is_i64), "{id}: {generations:?}");
         let ends = lines.iter().filter(|it| ENDS.contains(&it["message"].as_str().unwrap_or("")));
         assert!(ends.count() <= 1, "{id} has ended twice: {lines:#?}");
@@ -89,9 +91,9 @@ async fn each_line_is_an_object_and_those_of_a_pass_share_an_id() {
 
 #[tokio::test]
 async fn by_default_each_pass_that_is_told_has_ended_once() {
-    let log = log_of_a_run("info").await;
+    let (log, _) = log_of_a_run("info").await;
     for line in log.iter().filter(|it| ENDS.contains(&it["message"].as_str().unwrap())) {
-        assert!(line["reconcile_id"].is_string() && line["name"].is_string(), "{line}");
+        assert!(line["reconcile_id"].is_string() && line["attachment"].is_string(), "{line}");
     }
     let passes = by_pass(&log);
     assert!(passes.len() >= 4, "{log:#?}");
