@@ -7,14 +7,12 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::Guarded;
+use super::look::Look;
 use super::secrets::Written;
 use crate::api::{MethodInUse, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
 use crate::domain::contest::Contests;
-use crate::domain::facts::Registry;
-use crate::domain::names::{AssignmentId, PrincipalId};
+use crate::domain::names::AssignmentId;
 use crate::domain::plan::Finalizer;
-use crate::domain::problem::Problem;
-use crate::domain::proof::Proof;
 use crate::domain::verdict::History;
 
 /// By name of the attachment.
@@ -86,52 +84,6 @@ pub struct Known {
     pub served: BTreeSet<String>,
     /// Which writes to the cluster others refuse or undo.
     pub contests: Contests,
-}
-
-/// What the last look at Azure has found. A glance takes it, but for roles, instead of asking.
-#[derive(Clone, Debug, Default)]
-pub struct Look {
-    /// The registry.
-    pub registry: Option<Registry>,
-    /// The client id and the object id of the service principal, if it is to have the role.
-    pub principal: Option<(String, PrincipalId)>,
-    /// Why something is not known.
-    pub problem: Option<Problem>,
-    /// Why it is not known whether the credential in use is still accepted.
-    pub doubt: Option<Problem>,
-    /// What stood in the way of roles.
-    pub undone: Option<Problem>,
-    /// What kept a role from being removed that is no longer desired.
-    pub obsolete: Option<Problem>,
-    /// Why it is not known what is left under names that the settings no longer allow.
-    pub unread: Option<Problem>,
-    /// Whether it is known what is left to be removed.
-    pub knows_left: bool,
-    /// The digests of credentials that the registry has refused.
-    pub refused: BTreeSet<String>,
-    /// What the registry said of the credential in use, if it was asked again.
-    pub proof: Option<Proof>,
-    /// Why there is no new credential. It is not asked for again before the next look.
-    pub refusal: Option<Problem>,
-    /// Whether it came before the watches had read the cluster, and is to be made again then.
-    pub too_early: bool,
-}
-
-impl Look {
-    /// Whether that problem is one that it has found.
-    #[must_use]
-    pub fn has_found(&self, found: &Problem) -> bool {
-        let Self { problem, undone, obsolete, unread, doubt, refusal, .. } = self;
-        let all = [problem, undone, obsolete, unread, doubt, refusal];
-        all.into_iter().flatten().any(|it| it == found)
-    }
-
-    /// What is left of it when Azure is asked anew: what cannot be read this time is as it was.
-    #[must_use]
-    pub fn before_the_next(&self) -> Self {
-        let Self { registry, principal, refused, .. } = self.clone();
-        Self { registry, principal, refused, ..Self::default() }
-    }
 }
 
 /// What a pass is about. Another value means that there is something new to do.

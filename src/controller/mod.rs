@@ -18,6 +18,7 @@ mod latest;
 mod leader;
 mod leaving;
 mod locks;
+mod look;
 mod memory;
 mod mirror;
 mod news;

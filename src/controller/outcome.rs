@@ -5,7 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::act::{Acted, Deed};
-use super::memory::{Known, Look};
+use super::look::Look;
+use super::memory::Known;
 use super::observe::{Observation, Occasion};
 use crate::domain::cluster::StoredSecret;
 use crate::domain::plan::{Assignments, Plan};
@@ -79,8 +80,8 @@ impl Outcome {
         (known, occasion): (&Known, Occasion),
         (now, intervals): (Timestamp, &Intervals),
     ) -> Self {
-        let Observation { mut observed, desired, mut owned, wanted, look, unseen, missing, .. } =
-            seen;
+        let Observation { mut observed, desired, mut owned, wanted, unseen, missing, .. } = seen;
+        let mut look = seen.look;
         let mut outcome = Self { occasion, decided: now, unseen, ..Self::idle(known) };
         let removals = plan.waiting.values().flatten().map(|it| (*it, Occasion::Look));
         outcome.dates.extend(removals);
@@ -89,17 +90,11 @@ impl Outcome {
             observed.holdings = Some(Holdings { grants, found, waiting: plan.waiting });
         }
         outcome.known.contests = std::mem::take(&mut owned.contests);
-        let of_roles = match observed.holdings {
-            Some(_) if occasion == Occasion::Look => acted.obsolete.take(),
-            _ => known.look.obsolete.clone(),
-        };
-        let knows_left = match occasion {
-            Occasion::Look => observed.holdings.is_some(),
-            Occasion::Glance => known.look.knows_left,
-        };
-        let unread = look.unread.as_ref().filter(|it| !it.cause.is_passing());
-        let left = of_roles.as_ref().or(acted.unremoved.as_ref()).or(unread);
-        observed.obsolete = left.cloned();
+        if occasion == Occasion::Look && observed.holdings.is_some() {
+            look.obsolete = acted.obsolete.take();
+            look.knows_left = true;
+        }
+        observed.obsolete = look.left(acted.unremoved.as_ref()).cloned();
         outcome.unanswered = acted.undone.as_ref().is_some_and(|it| it.cause == Cause::Unavailable);
         outcome.known.remember(look, &mut acted, (now, intervals));
         let asked = Timestamp::now();
@@ -111,8 +106,6 @@ impl Outcome {
             outcome.known.look.too_early = reading;
             outcome.known.look.undone = plan.blocked.or(acted.undone);
         }
-        outcome.known.look.obsolete = of_roles;
-        outcome.known.look.knows_left = knows_left;
         outcome.known.method = observed.method.or(outcome.known.method);
         let found = owned.secrets.take();
         if let (Some(wanted), Some(found), Some(inputs)) = (wanted, found, desired.inputs) {

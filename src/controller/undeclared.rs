@@ -57,8 +57,8 @@ fn named(message: &str) -> impl Iterator<Item = &str> {
 /// Removes a field by its path, and returns whether it was there.
 fn remove(status: &mut Value, path: &str) -> bool {
     let (parents, field) = path.rsplit_once('.').unwrap_or(("", path));
-    let parents = parents.split('.').filter(|it| !it.is_empty());
-    let parent = parents.fold(Some(status), |at, name| at?.get_mut(name));
+    let mut parents = parents.split('.').filter(|it| !it.is_empty());
+    let parent = parents.try_fold(status, |at, name| at.get_mut(name));
     parent.and_then(Value::as_object_mut).is_some_and(|it| it.remove(field).is_some())
 }
 
