@@ -151,10 +151,10 @@ fn misses(
     let shown = ready(shown).filter(|it| is_of(it, ended.generation));
     let looking = cause.is_passing() && ended.holds != Some(false) && !ended.deleting;
     let Some(shown) = shown.filter(|_| looking) else { return 0 };
-    if ended.tried != Tried::All {
-        return before.misses;
-    }
     match shown.status.as_str() {
+        // A first failure is one, whichever pass it comes in.
+        "True" if ended.tried != Tried::All => before.misses.max(1),
+        _ if ended.tried != Tried::All => before.misses,
         "True" => before.misses.saturating_add(1),
         // A restart forgets how many they were; what is shown says that they were enough.
         "Unknown" if shown.reason != Reason::Progressing.as_str() => {
@@ -245,6 +245,19 @@ mod tests {
                 }
             })
             .collect()
+    }
+
+    /// A changed client secret may be seen by a pass that an event has brought on.
+    #[test]
+    fn a_first_failure_that_an_event_brings_on_is_missed_too_and_counts_once() {
+        let (problem, shown) = (Problem::new(Cause::Unavailable, "x"), shown("True"));
+        let ended = Ended { tried: Tried::Nothing, ..failed(&problem, false, 1) };
+        let mut history = History::default();
+        for _ in 0..5 {
+            let (verdict, next) = judge(&ended, &history, Some(&shown), now(), PATIENCE);
+            assert_eq!((verdict, next.misses), (Verdict::Missed, 1));
+            history = next;
+        }
     }
 
     #[test]
