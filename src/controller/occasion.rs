@@ -41,7 +41,7 @@ fn is_blocked(before: &Recollection) -> bool {
 }
 
 /// Before which time no answer of Azure serves a look. A request, a new or changed spec and a failure ask
-/// for what is newer than they are; at any other time, what was read a moment ago is as good as new.
+/// for newer answers. At any other time a look uses answers of the last 5 s.
 pub(super) fn since(
     object: &RegistryAttachment,
     trigger: &Trigger,

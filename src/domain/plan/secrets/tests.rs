@@ -1,6 +1,7 @@
 //! The plan for pull secrets and service accounts, row by row.
 
 mod accounts;
+mod replacing;
 
 use super::super::*;
 use crate::domain::cluster::Owner;
@@ -185,45 +186,6 @@ fn a_strangers_secret_fails_its_namespace_and_no_other() {
 }
 
 #[test]
-fn a_namespace_that_left_loses_its_secret_at_once() {
-    let owned =
-        owns(vec![stored("a"), stored("b")], vec![account("b", &["acr-pull"], Some("mine"))]);
-    let expected = vec![
-        Step::Withdraw(stored("b")),
-        Step::RemoveEntries(vec![(account("b", &["acr-pull"], Some("mine")), "acr-pull".into())]),
-    ];
-    assert_eq!(steps(&wants(&["a"]), &owned), expected);
-    // Even the last one, and although there is no other.
-    assert_eq!(steps(&wants(&[]), &owned).len(), 3);
-}
-
-#[test]
-fn another_name_waits_until_it_has_served_long_enough() {
-    let mut old = stored("a");
-    old.name = "old".into();
-    let mut new = stored("a");
-    let owned = |new: &StoredSecret| owns(vec![old.clone(), new.clone()], vec![]);
-    assert_eq!(steps(&wants(&["a"]), &owned(&new)), vec![Step::Withdraw(old.clone())]);
-    new.created = now();
-    assert_eq!(steps(&wants(&["a"]), &owned(&new)), vec![]);
-    assert_eq!(steps(&wants(&["a"]), &owns(vec![old.clone()], vec![])).len(), 1, "only provides");
-}
-
-#[test]
-fn what_a_role_replaces_waits_for_facts_about_the_role() {
-    let owned = owns(vec![stored("a")], vec![]);
-    let unknown = Desired { grants: None, of_nodes: true, ..wants(&[]) };
-    assert_eq!(steps(&unknown, &owned), vec![]);
-}
-
-#[test]
-fn a_role_that_lets_secrets_pull_replaces_none() {
-    let owned = owns(vec![stored("a")], vec![]);
-    let unknown = Desired { grants: None, ..wants(&[]) };
-    assert_eq!(steps(&unknown, &owned), vec![Step::Withdraw(stored("a"))]);
-}
-
-#[test]
 fn without_a_namespace_a_credential_is_proven_once_and_written_nowhere() {
     let nothing = Owned { accepted: None, ..owns(vec![], vec![]) };
     let proof = Step::Provide(vec![], Origin::Mint);
@@ -253,43 +215,6 @@ fn suspended_it_renews_and_does_nothing_else() {
     let left: Vec<_> = planned.parts.concat();
     let [Step::Provide(targets, Origin::Accepted)] = left.as_slice() else { panic!("{left:?}") };
     assert_eq!(targets.iter().map(|it| it.namespace.as_str()).collect::<Vec<_>>(), ["a"]);
-}
-
-#[test]
-fn an_old_name_is_renewed_while_it_waits_and_stays_while_no_account_names_the_new_one() {
-    let mut old = stored("a");
-    (old.name, old.renew) = ("old".into(), Some(now()));
-    let marked = |list: &[&str]| {
-        let marks = [("old".to_owned(), "mine".to_owned())].into();
-        ServiceAccount { marks, ..account("a", list, None) }
-    };
-    let owned = owns(vec![old.clone(), stored("a")], vec![marked(&["old"])]);
-    let planned = steps(&wants(&["a"]), &owned);
-    let [Step::Provide(targets, Origin::Accepted)] = planned.as_slice() else {
-        panic!("{planned:?}")
-    };
-    assert_eq!(targets[0].name, "old");
-
-    let both = owns(vec![old.clone(), stored("a")], vec![marked(&["old", "acr-pull"])]);
-    let planned = steps(&wants(&["a"]), &both);
-    assert!(planned.contains(&Step::Withdraw(old)), "{planned:?}");
-}
-
-#[test]
-fn new_namespaces_do_not_put_off_what_the_first_pull_secrets_replace() {
-    let (old, mut new) = (stored("a"), stored("b"));
-    new.created = now();
-    let owned = owns(vec![old, new], vec![]);
-    let mut desired = wants(&["a", "b"]);
-    let replaced = |it: &Desired| replaced_at(it, &owned, now(), DELAY);
-    // As long as it was there before, it depended on what is replaced.
-    assert_eq!(replaced(&desired), Some(now() + DELAY));
-    desired.deliveries.as_mut().unwrap()[1].since = now();
-    assert_eq!(replaced(&desired), Some(now()));
-    desired.deliveries.as_mut().unwrap().push(delivery("c"));
-    assert_eq!(replaced(&desired), None, "one is not served");
-    desired.deliveries.as_mut().unwrap()[2].since = now();
-    assert_eq!(replaced(&desired), Some(now()), "it came later and never depended on a role");
 }
 
 #[test]
