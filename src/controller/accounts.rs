@@ -103,6 +103,15 @@ pub fn add(account: &ServiceAccount, secret: &str, uid: &str) -> Value {
     Value::Array(operations)
 }
 
+/// Whether an account that others changed after the plan read it still needs [`add`].
+///
+/// An entry that somebody else added in between stays theirs. Only an entry that bears the mark which
+/// the plan found, of an attachment that is gone, is still to be taken over.
+pub fn is_to_gain(now: &ServiceAccount, planned: &ServiceAccount, secret: &str, uid: &str) -> bool {
+    let of_gone = planned.marks.get(secret).filter(|it| *it != uid);
+    !now.names(secret) || (of_gone.is_some() && now.marks.get(secret) == of_gone)
+}
+
 /// The patch that takes an entry out again, with its mark. What others do to the rest of the list
 /// is no reason to refuse it.
 pub fn remove(account: &ServiceAccount, secret: &str, uid: &str) -> Value {

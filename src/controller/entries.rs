@@ -77,9 +77,7 @@ impl Actor<'_> {
             "{verb} {secret} in imagePullSecrets of service account {name} in namespace {namespace}"
         );
         let uid = self.object.uid().unwrap_or_default();
-        let is_done = |it: &ServiceAccount| {
-            it.is_marked(secret, &uid) == present && (!present || it.names(secret))
-        };
+        let planned = account;
         let mut account = account.clone();
         for _ in 0..TRIES {
             let patch = if present {
@@ -94,9 +92,14 @@ impl Actor<'_> {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
             }
-            match self.account(&account, &doing).await? {
-                Some(now) if !is_done(&now) => account = now,
-                _ => return Ok(()),
+            let now = self.account(&account, &doing).await?;
+            let is_due = |now: &ServiceAccount| match present {
+                true => accounts::is_to_gain(now, planned, secret, &uid),
+                false => now.is_marked(secret, &uid),
+            };
+            match now.filter(is_due) {
+                Some(now) => account = now,
+                None => return Ok(()),
             }
         }
         let text = format!("{doing}: others change that service account all the time");

@@ -1,20 +1,29 @@
 //! Events: what users are told as it happens, in the cluster's own words.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Api, PostParams};
 use kube::{Client, Resource};
+use tracing::Instrument;
 
 use super::kubernetes::within;
 use crate::api::RegistryAttachment;
+use crate::domain::problem::Cause;
 
 /// Where events about cluster-scoped objects live.
 const NAMESPACE: &str = "default";
 const CONTROLLER: &str = "acr-attach.dev/acr-attach";
 /// The API server takes no longer note.
 const NOTE_LIMIT: usize = 1024;
+/// So often an event is sent that the API server does not answer, or cannot take at the moment, and
+/// so long apart, as Kubernetes' own components do it (client-go, tools/record: `maxTriesPerEvent`,
+/// `defaultSleepDuration`).
+const TRIES: u32 = 12;
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// Tells users.
 #[derive(Clone)]
@@ -43,19 +52,41 @@ impl Events {
         Self { events: Api::namespaced(client, NAMESPACE), instance }
     }
 
-    /// Tells one thing about an object. That it could not be told is logged: nothing depends on
-    /// events.
+    /// Tells one thing about an object. It waits for one try alone; the others come beside the pass.
+    /// That it could not be told is logged: nothing depends on events.
     ///
     /// Each is an event of its own. kube's recorder would merge it into an earlier one of the
     /// same reason and show the earlier text.
     pub async fn tell(&self, about: &impl Resource<DynamicType = ()>, news: News) {
-        let reason = news.reason.clone();
         let event = self.event(about, news);
-        let params = PostParams::default();
-        let create = self.events.create(&params, &event);
-        if let Err(problem) = within("creating an event", create).await {
-            tracing::warn!(event.reason = reason, %problem, "an event was not told");
+        if self.is_settled(&event).await {
+            return;
         }
+        let events = self.clone();
+        let more = async move {
+            for _ in 1..TRIES {
+                tokio::time::sleep(PAUSE).await;
+                if events.is_settled(&event).await {
+                    break;
+                }
+            }
+        };
+        tokio::spawn(more.in_current_span());
+    }
+
+    /// Sends an event. Returns whether another try would change nothing.
+    async fn is_settled(&self, event: &Event) -> bool {
+        let params = PostParams::default();
+        let create = async {
+            match self.events.create(&params, event).await {
+                // An earlier try arrived, and its answer did not.
+                Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+                answer => answer.map(drop),
+            }
+        };
+        let Err(problem) = within("creating an event", create).await else { return true };
+        tracing::warn!(event.reason = event.reason, %problem, "an event was not told");
+        problem.cause != Cause::Unavailable
     }
 
     fn event(&self, about: &impl Resource<DynamicType = ()>, news: News) -> Event {
@@ -103,7 +134,57 @@ fn bounded(note: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+
     use super::*;
+
+    /// An API server that answers the creations of events with these codes, and then no more. Beside
+    /// it, how many it was asked for.
+    fn answers(codes: &'static [u16]) -> (Client, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let at = Arc::clone(&asked);
+        let service = tower::service_fn(move |_: Request<Body>| {
+            let code = codes.get(at.fetch_add(1, Ordering::Relaxed)).copied();
+            async move {
+                let Some(code) = code else { return std::future::pending().await };
+                let answer = match code {
+                    201 => json!({"metadata": {}, "eventTime": null}),
+                    code => json!({"kind": "Status", "status": "Failure", "code": code}),
+                };
+                let answer = Body::from(answer.to_string().into_bytes());
+                let answer = Response::builder().status(code).body(answer).unwrap();
+                Ok::<_, Infallible>(answer)
+            }
+        });
+        (Client::new(service, NAMESPACE), asked)
+    }
+
+    #[rstest::rstest]
+    #[case::at_once(&[201], 1)]
+    #[case::after_an_outage(&[503, 500, 201], 3)]
+    #[case::it_had_arrived(&[504, 409], 2)]
+    #[case::refused(&[403], 1)]
+    #[case::no_answer(&[], 12)]
+    #[tokio::test(start_paused = true)]
+    async fn an_event_is_sent_until_the_api_server_takes_or_refuses_it(
+        #[case] codes: &'static [u16],
+        #[case] tries: usize,
+    ) {
+        let (client, asked) = answers(codes);
+        let object =
+            RegistryAttachment::new("a", serde_json::from_value(json!({"registry": "r"})).unwrap());
+        let (reason, note) = ("Attached".to_owned(), String::new());
+        let news = News { warning: false, reason, action: "Attach", note };
+        Events::new(client, "one".to_owned()).tell(&object, news).await;
+        tokio::time::sleep(Duration::from_mins(10)).await;
+        assert_eq!(asked.load(Ordering::Relaxed), tries);
+    }
 
     #[test]
     fn a_note_ends_where_the_api_server_ends_it_and_shows_that() {

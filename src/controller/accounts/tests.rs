@@ -50,6 +50,34 @@ fn what_others_added_meanwhile_is_not_lost() {
     json_patch::patch(&mut now.clone(), &patch).unwrap_err();
 }
 
+/// Lists before and after others wrote, each with the uid in the mark of `first`, if there is one.
+#[rstest::rstest]
+#[case::others_added_their_own(&[], None, &["first"], None, false)]
+#[case::others_added_another(&[], None, &["second"], None, true)]
+#[case::another_pass_of_ours_added_it(&[], None, &["first"], Some("uid"), false)]
+#[case::others_put_ours_back(&[], Some("uid"), &["first"], Some("uid"), false)]
+#[case::of_an_attachment_that_is_gone(&["first"], Some("dead"), &["second", "first"], Some("dead"), true)]
+#[case::others_took_that_over(&["first"], Some("dead"), &["second", "first"], None, false)]
+#[case::others_took_that_out(&["first"], Some("dead"), &["second"], Some("dead"), true)]
+fn what_others_added_meanwhile_stays_theirs(
+    #[case] planned: &[&str],
+    #[case] planned_mark: Option<&str>,
+    #[case] now: &[&str],
+    #[case] mark_now: Option<&str>,
+    #[case] is_due: bool,
+) {
+    let read = |list: &[&str], mark: Option<&str>| {
+        let mut manifest = manifest();
+        set(&mut manifest, &list.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>());
+        if let Some(uid) = mark {
+            manifest["metadata"]["annotations"][format!("{MARK}first")] = uid.into();
+        }
+        account(&manifest)
+    };
+    let (planned, now) = (read(planned, planned_mark), read(now, mark_now));
+    assert_eq!(is_to_gain(&now, &planned, "first", "uid"), is_due);
+}
+
 #[test]
 fn a_tool_that_applies_the_list_keeps_it() {
     let mut by_kubectl = manifest();
