@@ -70,6 +70,8 @@ mod forbidden;
 mod fresh_reads;
 #[path = "integration/gitops.rs"]
 mod gitops;
+#[path = "integration/golden.rs"]
+mod golden;
 #[path = "integration/helm.rs"]
 mod helm;
 #[path = "integration/image.rs"]

@@ -71,11 +71,7 @@ impl Actor<'_> {
         secret: &str,
         present: bool,
     ) -> Result<(), Problem> {
-        let ServiceAccount { namespace, name, .. } = account;
-        let verb = if present { "adding" } else { "removing" };
-        let doing = format!(
-            "{verb} {secret} in imagePullSecrets of service account {name} in namespace {namespace}"
-        );
+        let doing = doing(account, secret, present);
         let uid = self.object.uid().unwrap_or_default();
         let planned = account;
         let mut account = account.clone();
@@ -93,9 +89,12 @@ impl Actor<'_> {
                 Ok(false) => {}
             }
             let now = self.account(&account, &doing).await?;
-            let is_due = |now: &ServiceAccount| match present {
-                true => accounts::is_to_gain(now, planned, secret, &uid),
-                false => now.is_marked(secret, &uid),
+            let is_due = |now: &ServiceAccount| {
+                if present {
+                    accounts::is_to_gain(now, planned, secret, &uid)
+                } else {
+                    now.is_marked(secret, &uid)
+                }
             };
             match now.filter(is_due) {
                 Some(now) => account = now,
@@ -150,4 +149,13 @@ impl Actor<'_> {
         self.watches.accounts.note(key, version, reduced.clone());
         Some(reduced)
     }
+}
+
+/// What is being done, for messages.
+fn doing(account: &ServiceAccount, secret: &str, present: bool) -> String {
+    let ServiceAccount { namespace, name, .. } = account;
+    let verb = if present { "adding" } else { "removing" };
+    format!(
+        "{verb} {secret} in imagePullSecrets of service account {name} in namespace {namespace}"
+    )
 }

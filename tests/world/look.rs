@@ -195,6 +195,20 @@ impl World {
         list
     }
 
+    /// Each event about an attachment of this world, oldest first: about what, type, reason, note.
+    pub async fn event_lines(&self) -> Vec<String> {
+        let events: Api<Event> = Api::namespaced(self.client.clone(), "default");
+        let mut list = events.list(&ListParams::default()).await.unwrap().items;
+        list.sort_by_key(|it| it.event_time.as_ref().map(|it| it.0));
+        let line = |it: Event| {
+            let about = it.regarding?.name.filter(|it| it.ends_with(&self.id))?;
+            let [kind, reason, note] =
+                [it.type_, it.reason, it.note].map(Option::unwrap_or_default);
+            Some(format!("{about} {kind} {reason}: {note}"))
+        };
+        list.into_iter().filter_map(line).collect()
+    }
+
     /// Waits until there is an event with that reason about an attachment.
     pub async fn until_event(&self, name: &str, kind: &str, reason: &str) {
         let wanted = (kind.to_owned(), reason.to_owned());

@@ -12,6 +12,7 @@ pub mod release;
 pub mod replica;
 mod rights;
 pub mod secrets;
+pub mod transcript;
 
 use std::sync::Arc;
 use std::time::Duration;
