@@ -17,7 +17,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
-use acr_attach::azure::{Budget, Rate};
+use acr_attach_azure::{Budget, Rate};
 use azure_sim::model::{READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
 use azure_sim::{Call, Model};
 use serde_json::{Value, json};

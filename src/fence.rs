@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use thiserror::Error;
+use acr_attach_core::lease::NotLeading;
 
 /// What every write asks first. Clones are one fence.
 ///
@@ -18,11 +18,6 @@ enum Opening {
     Until(Instant),
     Never,
 }
-
-/// Nothing was written, since this replica does not lead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("nothing was written, since this replica does not lead (any more)")]
-pub struct NotLeading;
 
 impl Fence {
     /// One that never closes, for an operator that is alone.
@@ -64,6 +59,12 @@ impl Fence {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Opening> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl acr_attach_azure::Fence for Fence {
+    fn check(&self) -> Result<(), NotLeading> {
+        Self::check(self)
     }
 }
 

@@ -9,17 +9,13 @@
 //! assignments on the registry ─────────────▶ Owned ──┘ (pure)         (writes)
 //! ```
 //!
-//! `api` is the custom resource and uses nothing of ours. `domain` decides, and is pure. `azure`
-//! speaks to Azure and uses `domain`. `controller` speaks to the API server and uses all three.
-//! `check` takes one look from inside, and uses `azure` and `domain`.
+//! Crate `acr-attach-core` holds the custom resource and all decisions, as pure functions. Crate
+//! `acr-attach-azure` speaks to Azure. `controller` speaks to the API server, and uses both.
+//! Crate `acr-attach-check` is the command that tells from inside a cluster whether a pod can pull.
 //! Of several replicas one works, and what it writes passes a `fence`. Only the program reads the
 //! environment.
 
-pub mod api;
-pub mod azure;
-pub mod check;
 pub mod controller;
-pub mod domain;
 pub mod fence;
 pub mod life;
 pub mod metrics;
@@ -30,12 +26,12 @@ pub mod telemetry;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use acr_attach_azure::{Azure, Configuration};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::azure::{Azure, Configuration};
 use crate::controller::{Candidate, Context, Rules, Work};
 use crate::fence::Fence;
 use crate::life::Pulse;
@@ -118,7 +114,12 @@ impl Work for Replica {
     /// Starts from nothing each time: what it knew before may be true no more.
     async fn work(&self, fence: Fence, stop: CancellationToken) {
         let client = self.client(fence.clone());
-        let azure = Azure::new(self.http.clone(), self.configuration(), fence, self.counts.clone());
+        let azure = Azure::new(
+            self.http.clone(),
+            self.configuration(),
+            Arc::new(fence),
+            Arc::new(self.counts.azure.clone()),
+        );
         let context = Context::new(&client, azure, self.rules(), self.counts.clone());
         let Settings { attachment_selector, concurrency, .. } = &self.settings;
         let (attachments, passes) = controller::run(

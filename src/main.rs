@@ -5,10 +5,11 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use acr_attach::check::Check;
-use acr_attach::domain::check::exit_codes;
 use acr_attach::settings::{Arguments, CheckArguments, Output, Settings};
-use acr_attach::{Connections, api, controller, telemetry};
+use acr_attach::{Connections, controller, telemetry};
+use acr_attach_check::Check;
+use acr_attach_check::findings::exit_codes;
+use acr_attach_core::api;
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Parser, Subcommand};
 use hyper_util::client::proxy::matcher::Matcher;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use acr_attach::api::RegistryAttachment;
+use acr_attach_core::api::RegistryAttachment;
 use azure_sim::Call;
 use azure_sim::model::{ACR_PULL, DEFAULT_SUBSCRIPTION, READER, Throttling};
 use futures::StreamExt;

@@ -1,12 +1,12 @@
 //! Service accounts as Kubernetes stores them, to what decisions need and back.
 
+use acr_attach_core::snapshot::cluster::ServiceAccount;
 use k8s_openapi::api::core::v1::ServiceAccount as Stored;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
 use super::mirror::Key;
-use crate::domain::cluster::ServiceAccount;
 
 /// Marks an entry that we added: the name of the pull secret follows, the value is the uid of
 /// the attachment.

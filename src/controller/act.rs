@@ -2,6 +2,15 @@
 
 use std::sync::Arc;
 
+use acr_attach_azure::{Azure, Session};
+use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::delivery::contest::Kept;
+use acr_attach_core::ids::AssignmentId;
+use acr_attach_core::plan::{self, Failing, Finalizer, Plan, Step, Target};
+use acr_attach_core::problem::{Cause, Problem};
+use acr_attach_core::roles::claims::Claim;
+use acr_attach_core::snapshot::azure::RoleAssignment;
+use acr_attach_core::snapshot::cluster::{ServiceAccount, StoredSecret};
 use futures::{FutureExt, StreamExt};
 
 use super::kubernetes::Kubernetes;
@@ -10,15 +19,6 @@ use super::principals::Principals;
 use super::pull_secrets::Making;
 use super::secrets::Written;
 use super::watches::Watches;
-use crate::api::RegistryAttachment;
-use crate::azure::{Azure, Session};
-use crate::domain::claims::Claim;
-use crate::domain::cluster::{ServiceAccount, StoredSecret};
-use crate::domain::contest::Kept;
-use crate::domain::facts::RoleAssignment;
-use crate::domain::names::AssignmentId;
-use crate::domain::plan::{self, Failing, Finalizer, Plan, Step, Target};
-use crate::domain::problem::{Cause, Problem};
 
 /// What was done, and what kept the rest from being done.
 #[derive(Debug, Default)]

@@ -1,15 +1,16 @@
 //! Act, on role assignments: makes them, shares them, and lets go of them.
 
+use acr_attach_azure::{Error, NewAssignment, Writer};
+use acr_attach_core::ids::AssignmentId;
+use acr_attach_core::plan::{Amendment, Finalizer, Grant, Release, join, release};
+use acr_attach_core::problem::{Cause, Problem};
+use acr_attach_core::roles::claims::{Claim, Claims};
+use acr_attach_core::roles::role::salted;
+use acr_attach_core::snapshot::azure::RoleAssignment;
+
 use super::act::{Actor, Deed};
 use super::locks::Lock;
 use super::memory::Trigger;
-use crate::azure::{Error, NewAssignment, Writer};
-use crate::domain::claims::{Claim, Claims};
-use crate::domain::facts::RoleAssignment;
-use crate::domain::names::AssignmentId;
-use crate::domain::plan::{Amendment, Finalizer, Grant, Release, join, release};
-use crate::domain::problem::{Cause, Problem};
-use crate::domain::role::salted;
 
 /// How many other names are tried where Azure cannot take a name.
 const MOST_SALTS: u32 = 2;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use acr_attach_core::api::{MethodInUse, RegistryAttachment};
 use futures::FutureExt;
 use jiff::Timestamp;
 use kube::runtime::reflector::Store;
@@ -9,7 +10,6 @@ use kube::{Resource, ResourceExt};
 
 use super::Guarded;
 use super::memory::Trigger;
-use crate::api::{MethodInUse, RegistryAttachment};
 use crate::life::Signs;
 use crate::metrics::{Metrics, Standing};
 

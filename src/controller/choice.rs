@@ -1,14 +1,14 @@
 //! Auto decides once: what an attachment owns tells how it was decided.
 
+use acr_attach_core::api::{MethodInUse, RegistryAttachment};
+use acr_attach_core::plan::Finalizer;
+use acr_attach_core::platform::{Platform, undetermined};
+use acr_attach_core::problem::Problem;
 use kube::ResourceExt;
 
 use super::context::Context;
 use super::memory::{Known, Trigger};
 use super::observe::Occasion;
-use crate::api::{MethodInUse, RegistryAttachment};
-use crate::domain::plan::Finalizer;
-use crate::domain::platform::{Platform, undetermined};
-use crate::domain::problem::Problem;
 
 /// The method of an attachment that leaves it to the cluster.
 pub struct Choice {

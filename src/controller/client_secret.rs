@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use acr_attach_core::pull_secrets::keyed_digest;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
 use super::mirror::{Change, Key};
-use crate::domain::pull_secret::keyed_digest;
 
 /// A Secret that may hold client secrets, without its content.
 ///

@@ -2,6 +2,11 @@
 
 use std::path::PathBuf;
 
+use acr_attach_azure::Azure;
+use acr_attach_core::outcome::schedule::Intervals;
+use acr_attach_core::problem::Problem;
+use acr_attach_core::roles::claims::Claim;
+use acr_attach_core::spec::policy::Policy;
 use kube::Client;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -15,11 +20,6 @@ use super::platform::Shared;
 use super::principals::Principals;
 use super::touched::Touches;
 use super::watches::Watches;
-use crate::azure::Azure;
-use crate::domain::claims::Claim;
-use crate::domain::policy::Policy;
-use crate::domain::problem::Problem;
-use crate::domain::schedule::Intervals;
 use crate::metrics::Metrics;
 
 /// What the operator's settings say, as far as passes need it.

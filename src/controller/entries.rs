@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use acr_attach_core::delivery::contest::Kept;
+use acr_attach_core::plan::entry;
+use acr_attach_core::problem::{Cause, Problem};
+use acr_attach_core::snapshot::cluster::ServiceAccount;
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::ServiceAccount as StoredAccount;
 use kube::ResourceExt;
@@ -13,10 +17,6 @@ use super::act::{Acted, Actor, Deed};
 use super::kubernetes::{is_outdated, within};
 use super::memory::version;
 use super::pull_secrets::WRITES;
-use crate::domain::cluster::ServiceAccount;
-use crate::domain::contest::Kept;
-use crate::domain::plan::entry;
-use crate::domain::problem::{Cause, Problem};
 
 /// So often a patch is made anew in a row when others have changed the list in between.
 const TRIES: u32 = 10;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::problem::Cause;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1::Event;
@@ -11,8 +13,6 @@ use kube::{Client, Resource};
 use tracing::Instrument;
 
 use super::kubernetes::within;
-use crate::api::RegistryAttachment;
-use crate::domain::problem::Cause;
 
 /// Where events about cluster-scoped objects live.
 const NAMESPACE: &str = "default";

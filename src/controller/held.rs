@@ -1,13 +1,13 @@
 //! What attachments hold that ends only with a running operator's help.
 
+use acr_attach_core::api::{ConditionType, RegistryAttachment};
+use acr_attach_core::plan::Finalizer;
+use acr_attach_core::problem::{Cause, Problem};
 use kube::api::{Api, ListParams};
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Client, ResourceExt};
 
 use super::kubernetes::within;
-use crate::api::{ConditionType, RegistryAttachment};
-use crate::domain::plan::Finalizer;
-use crate::domain::problem::{Cause, Problem};
 
 /// How many are named: the line is read in a terminal.
 const SHOWN: usize = 20;

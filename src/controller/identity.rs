@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use acr_attach_azure::Reader;
+use acr_attach_core::ids::{ClusterId, LoginServer, PrincipalId};
+use acr_attach_core::platform::{Hint, Platform, undetermined};
+use acr_attach_core::problem::{Cause, Problem};
+use acr_attach_core::roles::credential_provider::{self, Host};
+use acr_attach_core::roles::kubelet_identity;
+use acr_attach_core::spec::IdentitySource;
 use uuid::Uuid;
 
 use super::context::Context;
 use super::observe::Pass;
-use crate::azure::Reader;
-use crate::domain::attachment::IdentitySource;
-use crate::domain::credential_provider::{self, Host};
-use crate::domain::kubelet_identity;
-use crate::domain::names::{ClusterId, LoginServer, PrincipalId};
-use crate::domain::platform::{Hint, Platform, undetermined};
-use crate::domain::problem::{Cause, Problem};
 
 /// The identity that pulls.
 pub(super) struct Identity {

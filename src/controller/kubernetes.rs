@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use acr_attach_core::api::{RegistryAttachment, RegistryAttachmentStatus};
+use acr_attach_core::plan::Finalizer;
+use acr_attach_core::problem::{Cause, Problem};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use kube::core::{ApiResource, DynamicObject};
@@ -12,9 +15,6 @@ use serde_json::{Value, json};
 
 use super::admission::refuser;
 use super::undeclared::Undeclared;
-use crate::api::{RegistryAttachment, RegistryAttachmentStatus};
-use crate::domain::plan::Finalizer;
-use crate::domain::problem::{Cause, Problem};
 
 /// The name under which the API server records what we wrote.
 const FIELD_MANAGER: &str = "acr-attach";

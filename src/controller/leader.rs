@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use acr_attach_core::lease::{Decision, Election, Record, decide};
+use acr_attach_core::problem::{Cause, Problem};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -15,8 +17,6 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::kubernetes::within;
-use crate::domain::lease::{Decision, Election, Record, decide};
-use crate::domain::problem::{Cause, Problem};
 use crate::fence::Fence;
 
 /// How long giving the lease back may take. Who cannot, lets it run out.

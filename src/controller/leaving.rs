@@ -1,14 +1,14 @@
 //! Observe, for an attachment that is to go: where what it holds in Azure is.
 
+use acr_attach_core::ids::{AssignmentId, RegistryId};
+use acr_attach_core::plan::{Assignments, Finalizer};
+use acr_attach_core::problem::{Cause, Problem};
+use acr_attach_core::spec::{Leaving, RegistryName};
 use jiff::{SignedDuration, Timestamp};
 
 use super::identity::Known;
 use super::observe::{Observation, Pass};
 use super::registry::{Wanted, told_assignments};
-use crate::domain::attachment::{Leaving, RegistryName};
-use crate::domain::names::{AssignmentId, RegistryId};
-use crate::domain::plan::{Assignments, Finalizer};
-use crate::domain::problem::{Cause, Problem};
 
 /// How long Azure may not show a role assignment that it has made (terraform-provider-azurerm issues
 /// 8584 and 9379: 201, and then 404).

@@ -4,10 +4,9 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use acr_attach_core::ids::AssignmentId;
+use acr_attach_core::problem::{Cause, Problem};
 use uuid::Uuid;
-
-use crate::domain::names::AssignmentId;
-use crate::domain::problem::{Cause, Problem};
 
 /// The assignments that a pass is changing, by name: names are unique in Azure.
 #[derive(Clone, Debug, Default)]

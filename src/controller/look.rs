@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::facts::Registry;
-use crate::domain::names::PrincipalId;
-use crate::domain::problem::Problem;
-use crate::domain::proof::Proof;
+use acr_attach_core::ids::PrincipalId;
+use acr_attach_core::problem::Problem;
+use acr_attach_core::pull_secrets::proof::Proof;
+use acr_attach_core::snapshot::azure::Registry;
 
 /// What the last look at Azure has found. A glance takes it, but for roles, instead of asking.
 #[derive(Clone, Debug, Default)]

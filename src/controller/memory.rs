@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use acr_attach_core::api::{
+    MethodInUse, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus,
+};
+use acr_attach_core::delivery::contest::Contests;
+use acr_attach_core::ids::AssignmentId;
+use acr_attach_core::outcome::verdict::History;
+use acr_attach_core::plan::Finalizer;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::Guarded;
 use super::look::Look;
 use super::secrets::Written;
-use crate::api::{MethodInUse, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
-use crate::domain::contest::Contests;
-use crate::domain::names::AssignmentId;
-use crate::domain::plan::Finalizer;
-use crate::domain::verdict::History;
 
 /// By name of the attachment.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::domain::problem::{Cause, Problem};
+use acr_attach_core::problem::{Cause, Problem};
 
 /// Namespace and name; a namespace is in none.
 pub type Key = (String, String);

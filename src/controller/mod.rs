@@ -48,6 +48,7 @@ use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use acr_attach_core::api::RegistryAttachment;
 use futures::{Stream, StreamExt};
 use kube::api::Api;
 use kube::core::DeserializeGuard;
@@ -60,7 +61,6 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::api::RegistryAttachment;
 use crate::life::Signs;
 use crate::telemetry;
 pub use attachments::Attachments;

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use acr_attach_core::api::{ConditionType, Ownership, Reason, RegistryAttachmentStatus};
+use acr_attach_core::ids::{AssignmentId, is_same};
+use acr_attach_core::outcome::verdict::condition;
+use acr_attach_core::plan::Target;
+use acr_attach_core::snapshot::azure::RoleAssignment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::act::Deed;
 use super::events::News;
-use crate::api::{ConditionType, Ownership, Reason, RegistryAttachmentStatus};
-use crate::domain::facts::RoleAssignment;
-use crate::domain::names::{AssignmentId, is_same};
-use crate::domain::plan::Target;
-use crate::domain::verdict::condition;
 
 /// What to tell of a change that was made; `before` is the status until then, and `generation`
 /// that of the spec.

@@ -1,14 +1,14 @@
 //! When to come back: to ask Azure, and to look at the cluster.
 
+use acr_attach_core::api::MethodInUse;
+use acr_attach_core::outcome::schedule::{Intervals, reread, resync, retry, spread};
+use acr_attach_core::outcome::verdict::History;
+use acr_attach_core::problem::{Cause, Problem};
 use jiff::{SignedDuration, Timestamp};
 
 use super::memory::{Next, Recollection};
 use super::observe::Occasion;
 use super::outcome::{Outcome, Trouble};
-use crate::api::MethodInUse;
-use crate::domain::problem::{Cause, Problem};
-use crate::domain::schedule::{Intervals, reread, resync, retry, spread};
-use crate::domain::verdict::History;
 
 /// How a pass ended, as far as the next one depends on it.
 pub struct Ended<'a> {
@@ -114,7 +114,6 @@ impl Ended<'_> {
 mod tests {
     use super::*;
     use crate::controller::memory::{Known, Trigger};
-    use crate::domain::schedule::seconds;
 
     const INTERVALS: Intervals = Intervals {
         resync: SignedDuration::from_mins(30),
@@ -141,17 +140,18 @@ mod tests {
 
     /// Promises to look after so many seconds, and to come back after so many.
     fn before(look: i64, pass: i64) -> Recollection {
-        let object: crate::api::RegistryAttachment = serde_json::from_value(serde_json::json!({
-            "apiVersion": "acr-attach.dev/v1alpha1", "kind": "RegistryAttachment",
-            "metadata": {"name": "a"}, "spec": {"registry": {}},
-        }))
-        .unwrap();
+        let object: acr_attach_core::api::RegistryAttachment =
+            serde_json::from_value(serde_json::json!({
+                "apiVersion": "acr-attach.dev/v1alpha1", "kind": "RegistryAttachment",
+                "metadata": {"name": "a"}, "spec": {"registry": {}},
+            }))
+            .unwrap();
         Recollection {
             trigger: Trigger::of(&object),
             next: Next {
-                look: now() + seconds(look),
+                look: now() + SignedDuration::from_secs(look),
                 reread: None,
-                pass: now() + seconds(pass),
+                pass: now() + SignedDuration::from_secs(pass),
                 not_before: now(),
                 decided: now(),
             },
@@ -174,8 +174,8 @@ mod tests {
         let calm = outcome(Occasion::Look, &[]);
         let (look, pass) = next(&calm, None, true);
         assert!((1620..=1980).contains(&look) && pass == look, "{look} {pass}");
-        let renewal = (now() + seconds(90), Occasion::Glance);
-        let ended = (now() - seconds(90), Occasion::Glance);
+        let renewal = (now() + SignedDuration::from_secs(90), Occasion::Glance);
+        let ended = (now() - SignedDuration::from_secs(90), Occasion::Glance);
         let calm = Outcome { dates: vec![ended, renewal], ..calm };
         let (look, pass) = next(&calm, None, true);
         assert!(look > 1600 && pass == 90, "{look} {pass}");
@@ -207,8 +207,10 @@ mod tests {
         let throttled = Cause::Throttled { retry_after: std::time::Duration::from_secs(300) };
         let troubles = [(throttled, Occasion::Look), (Cause::Unavailable, Occasion::Look)];
         let mut outcome = outcome(Occasion::Look, &troubles);
-        outcome.dates =
-            vec![(now() + seconds(10), Occasion::Look), (now() + seconds(20), Occasion::Glance)];
+        outcome.dates = vec![
+            (now() + SignedDuration::from_secs(10), Occasion::Look),
+            (now() + SignedDuration::from_secs(20), Occasion::Glance),
+        ];
         assert_eq!(next(&outcome, None, true), (300, 20));
     }
 
@@ -221,11 +223,11 @@ mod tests {
         // A look so many seconds after the last one, which promised to read once more 70 s after it.
         let look = |later: i64| {
             let mut before = before(70, 70);
-            before.next.reread = Some(now() + seconds(70));
+            before.next.reread = Some(now() + SignedDuration::from_secs(70));
             let (calm, history) = (outcome(Occasion::Look, &[]), History::default());
             let (outcome, before) = (&calm, Some(&before));
             let ended = Ended { outcome, history: &history, unreported: None, before, due: true };
-            let next = ended.next(&INTERVALS, now() + seconds(later));
+            let next = ended.next(&INTERVALS, now() + SignedDuration::from_secs(later));
             (next.look.duration_since(now()).as_secs(), next.reread.is_some())
         };
         assert_eq!(look(5), (70, true));

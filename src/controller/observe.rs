@@ -1,5 +1,15 @@
 //! Observe: what there is, in the cluster and in Azure. Reads, and only reads.
 
+use acr_attach_azure::{Reader, Session};
+use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::ids::{ClusterId, RegistryId};
+use acr_attach_core::outcome::status::{Holdings, Observed};
+use acr_attach_core::plan::{self, Assignments, Desired, Failing, Finalizer, Grant, Owned};
+use acr_attach_core::problem::Problem;
+use acr_attach_core::pull_secrets::{self, Source};
+use acr_attach_core::roles::claims::Claim;
+use acr_attach_core::roles::pull_role;
+use acr_attach_core::spec::{KubeletIdentity, Method, RegistryName, Task};
 use kube::ResourceExt;
 
 use super::act::{Deed, with_deeds};
@@ -11,16 +21,6 @@ use super::memory::{Known, Trigger};
 use super::pull_secrets::Making;
 use super::registry::{self, Wanted, usable};
 use super::unwatched::Left;
-use crate::api::RegistryAttachment;
-use crate::azure::{Reader, Session};
-use crate::domain::attachment::{KubeletIdentity, Method, RegistryName, Task};
-use crate::domain::claims::Claim;
-use crate::domain::names::{ClusterId, RegistryId};
-use crate::domain::plan::{self, Assignments, Desired, Failing, Finalizer, Grant, Owned};
-use crate::domain::problem::Problem;
-use crate::domain::pull_role;
-use crate::domain::pull_secret::{self, Source};
-use crate::domain::status::{Holdings, Observed};
 
 /// How closely a pass looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,7 +83,7 @@ pub struct Observation {
     /// What there is, as far as known.
     pub owned: Owned,
     /// Which namespaces are to have the pull secret.
-    pub wanted: Option<pull_secret::Wanted>,
+    pub wanted: Option<pull_secrets::Wanted>,
     /// The registry that the pull secret is for.
     pub source: Option<Source>,
     /// What marks role assignments, if they were asked for.

@@ -2,21 +2,21 @@
 
 use std::collections::BTreeSet;
 
+use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::outcome::status::Holdings;
+use acr_attach_core::plan::Finalizer;
+use acr_attach_core::problem::{Cause, Problem};
+use acr_attach_core::pull_secrets::{Inputs, PullSecret, Source, wanted};
+use acr_attach_core::roles::pull_role::{self, repositories_fit};
+use acr_attach_core::snapshot::azure::Registry;
+use acr_attach_core::snapshot::cluster::{Namespace, StoredSecret};
+use acr_attach_core::spec::policy::PULL_SECRETS;
+use acr_attach_core::spec::{Method, RegistryName, Task};
 use kube::core::{Selector, SelectorExt};
 
 use super::context::Context;
 use super::observe::{Observation, Occasion, Pass, reread};
 use super::registry::{self, usable};
-use crate::api::RegistryAttachment;
-use crate::domain::attachment::{Method, RegistryName, Task};
-use crate::domain::cluster::{Namespace, StoredSecret};
-use crate::domain::facts::Registry;
-use crate::domain::plan::Finalizer;
-use crate::domain::policy::PULL_SECRETS;
-use crate::domain::problem::{Cause, Problem};
-use crate::domain::pull_role::{self, repositories_fit};
-use crate::domain::pull_secret::{Inputs, PullSecret, Source, wanted};
-use crate::domain::status::Holdings;
 
 impl Observation {
     /// Takes what the watches have shown: the namespaces that are to have the Secret, and what

@@ -1,5 +1,10 @@
 //! How closely a pass looks, and how new what it reads has to be.
 
+use acr_attach_azure::AS_GOOD_AS_NEW;
+use acr_attach_core::api::{MethodChoice, MethodInUse, REQUESTED_AT, RegistryAttachment};
+use acr_attach_core::outcome::verdict::ready;
+use acr_attach_core::plan::Finalizer;
+use acr_attach_core::problem::Cause;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
@@ -7,11 +12,6 @@ use super::memory::{Recollection, Trigger, Wake};
 use super::observe::Occasion;
 use super::platform::{is_asked_for, is_changed};
 use super::report::Brought;
-use crate::api::{MethodChoice, MethodInUse, REQUESTED_AT, RegistryAttachment};
-use crate::azure::AS_GOOD_AS_NEW;
-use crate::domain::plan::Finalizer;
-use crate::domain::problem::Cause;
-use crate::domain::verdict::ready;
 
 /// How closely a pass looks at an attachment.
 pub(super) fn occasion(
@@ -95,9 +95,9 @@ mod tests {
 
     use super::super::memory::{Known, Next};
     use super::*;
-    use crate::domain::problem::Problem;
-    use crate::domain::schedule::Streak;
-    use crate::domain::verdict::History;
+    use acr_attach_core::outcome::schedule::Streak;
+    use acr_attach_core::outcome::verdict::History;
+    use acr_attach_core::problem::Problem;
 
     /// Of an attachment with that generation and request, that was made long ago.
     fn object(generation: i64, requested: Option<&str>) -> RegistryAttachment {

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
+use acr_attach_core::outcome::schedule::Intervals;
+use acr_attach_core::outcome::status::{Holdings, Observed};
+use acr_attach_core::plan::{Assignments, Plan};
+use acr_attach_core::problem::{Cause, Problem};
+use acr_attach_core::pull_secrets::{Delivered, Served};
+use acr_attach_core::snapshot::cluster::StoredSecret;
 use jiff::Timestamp;
 
 use super::act::{Acted, Deed};
 use super::look::Look;
 use super::memory::Known;
 use super::observe::{Observation, Occasion};
-use crate::domain::cluster::StoredSecret;
-use crate::domain::plan::{Assignments, Plan};
-use crate::domain::problem::{Cause, Problem};
-use crate::domain::pull_secret::{Delivered, Served};
-use crate::domain::schedule::Intervals;
-use crate::domain::status::{Holdings, Observed};
 
 /// What a pass came to.
 #[derive(Debug, Default)]

@@ -3,6 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
+use acr_attach_azure::Reader;
+use acr_attach_core::api::{REQUESTED_AT, RegistryAttachment};
+use acr_attach_core::ids::{ClusterId, is_same};
+use acr_attach_core::platform::{
+    Hint, KUBELET_CLIENT, Node, NodeGroup, Platform, hint, oldest_kubelet,
+};
+use acr_attach_core::problem::{Cause, Problem};
+use acr_attach_core::roles::credential_provider::KubeletVersion;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node as Stored;
 use kube::ResourceExt;
@@ -11,14 +19,6 @@ use uuid::Uuid;
 
 use super::context::Context;
 use super::kubernetes::within;
-use crate::api::{REQUESTED_AT, RegistryAttachment};
-use crate::azure::Reader;
-use crate::domain::credential_provider::KubeletVersion;
-use crate::domain::names::{ClusterId, is_same};
-use crate::domain::platform::{
-    Hint, KUBELET_CLIENT, Node, NodeGroup, Platform, hint, oldest_kubelet,
-};
-use crate::domain::problem::{Cause, Problem};
 
 /// What was found out, for all attachments.
 #[derive(Debug, Default)]

@@ -2,16 +2,16 @@
 
 use std::path::PathBuf;
 
+use acr_attach_azure::{ClientCredential, Reader};
+use acr_attach_core::api::SecretKeyRef;
+use acr_attach_core::ids::PrincipalId;
+use acr_attach_core::problem::{Cause, Problem};
+use acr_attach_core::pull_secrets::ServicePrincipal;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 
 use super::client_secret::{CredentialSeen, text};
 use super::kubernetes::{Kubernetes, within};
-use crate::api::SecretKeyRef;
-use crate::azure::{self, ClientCredential, Reader};
-use crate::domain::names::PrincipalId;
-use crate::domain::problem::{Cause, Problem};
-use crate::domain::pull_secret::ServicePrincipal;
 
 /// Where what they sign in with is kept.
 pub struct Principals {
@@ -24,7 +24,7 @@ pub struct Principals {
 /// A service principal that can sign in.
 pub struct Resolved {
     /// The principal.
-    pub principal: azure::ServicePrincipal,
+    pub principal: acr_attach_azure::ServicePrincipal,
     /// The keyed digest of its client secret; absent where it has none.
     pub digest: Option<String>,
 }
@@ -51,7 +51,10 @@ impl Principals {
             None => (self.token(principal)?, None),
         };
         let ServicePrincipal { tenant, client, .. } = principal.clone();
-        Ok(Resolved { principal: azure::ServicePrincipal { tenant, client, credential }, digest })
+        Ok(Resolved {
+            principal: acr_attach_azure::ServicePrincipal { tenant, client, credential },
+            digest,
+        })
     }
 
     /// The client secret, and its keyed digest.

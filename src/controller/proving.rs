@@ -1,5 +1,10 @@
 //! Observe, for pull secrets in use: whether the registry still accepts them.
 
+use acr_attach_core::problem::Problem;
+use acr_attach_core::pull_secrets::Source;
+use acr_attach_core::pull_secrets::proof::{Probe, Proof};
+use acr_attach_core::snapshot::cluster::StoredSecret;
+use acr_attach_core::spec::repositories::Repositories;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
@@ -8,11 +13,6 @@ use super::context::Context;
 use super::kubernetes::within;
 use super::observe::Observation;
 use super::secrets::Written;
-use crate::domain::cluster::StoredSecret;
-use crate::domain::problem::Problem;
-use crate::domain::proof::{Probe, Proof};
-use crate::domain::pull_secret::Source;
-use crate::domain::repositories::Repositories;
 
 impl Observation {
     /// Asks the registry about the credentials in use. There is one, unless a pass was cut short

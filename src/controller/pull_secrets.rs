@@ -2,6 +2,12 @@
 
 use std::sync::Arc;
 
+use acr_attach_azure::{ClientCredential, Error, Minted};
+use acr_attach_core::plan::{Failing, Origin, Target, in_the_way};
+use acr_attach_core::problem::{Cause, Problem};
+use acr_attach_core::pull_secrets::proof::Probe;
+use acr_attach_core::pull_secrets::{CredentialForm, Inputs, PullSecret, Source, renewal};
+use acr_attach_core::snapshot::cluster::StoredSecret;
 use futures::{FutureExt, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
@@ -14,12 +20,6 @@ use super::memory::version;
 use super::principals::Resolved;
 use super::secrets;
 use super::secrets::{Content, Written};
-use crate::azure::{ClientCredential, Error, Minted};
-use crate::domain::cluster::StoredSecret;
-use crate::domain::plan::{Failing, Origin, Target, in_the_way};
-use crate::domain::problem::{Cause, Problem};
-use crate::domain::proof::Probe;
-use crate::domain::pull_secret::{CredentialForm, Inputs, PullSecret, Source, renewal};
 
 /// How many Secrets are written at once.
 pub(super) const WRITES: usize = 16;

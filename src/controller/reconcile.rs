@@ -5,6 +5,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
+use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::outcome::schedule::retry;
+use acr_attach_core::plan;
+use acr_attach_core::problem::{Cause, Problem, look_again};
+use acr_attach_core::pull_secrets::PullSecret;
+use acr_attach_core::spec::{self, Method, Task};
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use kube::core::DeserializeGuard;
@@ -22,12 +28,6 @@ use super::outcome::Outcome;
 use super::pull_secrets::Making;
 use super::report::{Brought, report};
 use super::unreadable::{remains, report_unreadable};
-use crate::api::RegistryAttachment;
-use crate::domain::attachment::{self, Method, Task};
-use crate::domain::plan;
-use crate::domain::problem::{Cause, Problem, look_again};
-use crate::domain::pull_secret::PullSecret;
-use crate::domain::schedule::retry;
 use crate::metrics::Metrics;
 use crate::telemetry;
 
@@ -170,7 +170,7 @@ async fn choice(
     if object.metadata.deletion_timestamp.is_some() {
         return Ok(Choice { method: None, remark: None });
     }
-    match attachment::method(&object.spec)? {
+    match spec::method(&object.spec)? {
         None => choose(object, occasion, known, ctx).await,
         method => Ok(Choice { method, remark: None }),
     }

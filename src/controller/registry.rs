@@ -1,15 +1,15 @@
 //! Which registry is meant: the one of that id, or the one of that name.
 
+use acr_attach_azure::Reader;
+use acr_attach_core::api::{Ownership, RegistryAttachment};
+use acr_attach_core::ids::spelling;
+use acr_attach_core::ids::{AssignmentId, RegistryId};
+use acr_attach_core::problem::{Cause, Problem};
+use acr_attach_core::snapshot::azure::{Provisioning, Registry};
+use acr_attach_core::spec::RegistryName;
 use uuid::Uuid;
 
 use super::context::Context;
-use crate::api::{Ownership, RegistryAttachment};
-use crate::azure::Reader;
-use crate::domain::attachment::RegistryName;
-use crate::domain::facts::{Provisioning, Registry};
-use crate::domain::names::{AssignmentId, RegistryId};
-use crate::domain::problem::{Cause, Problem};
-use crate::domain::spelling;
 
 /// What is asked for.
 pub(super) struct Wanted<'a> {

@@ -3,15 +3,14 @@
 //! Detaching is the same for it as for any other. It needs the metadata, the registry, the deletion
 //! policy and the ids of role assignments, and nothing else of the object is looked at.
 
-use kube::core::{DynamicObject, ObjectMeta};
-use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
-
-use crate::api::{
+use acr_attach_core::api::{
     DeletionPolicy, KubeletIdentitySpec, Ownership, RegistryAttachment, RegistryAttachmentSpec,
     RegistryAttachmentStatus, RegistrySpec, RoleAssignmentStatus,
 };
-use crate::domain::names::{AssignmentId, RegistryId};
+use acr_attach_core::ids::{AssignmentId, RegistryId};
+use kube::core::{DynamicObject, ObjectMeta};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 /// What is left of an attachment.
 #[derive(Debug)]
@@ -104,8 +103,8 @@ fn assignments(status: &Value) -> Vec<RoleAssignmentStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::attachment::{Leaving, RegistryName, Task};
-    use crate::domain::policy::Policy;
+    use acr_attach_core::spec::policy::Policy;
+    use acr_attach_core::spec::{Leaving, RegistryName, Task};
 
     const REGISTRY: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso";
 

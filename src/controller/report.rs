@@ -3,6 +3,12 @@
 
 use std::time::Duration;
 
+use acr_attach_core::api::{
+    FINALIZERS, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus,
+};
+use acr_attach_core::outcome::status::{self, Report};
+use acr_attach_core::outcome::verdict::{self, History, Tried, Verdict, judge};
+use acr_attach_core::problem::{Problem, Stalls};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
@@ -14,10 +20,6 @@ use super::next::Ended;
 use super::observe::Occasion;
 use super::outcome::Outcome;
 use super::remains::Remains;
-use crate::api::{FINALIZERS, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
-use crate::domain::problem::{Problem, Stalls};
-use crate::domain::status::{self, Report};
-use crate::domain::verdict::{self, History, Tried, Verdict, judge};
 use crate::metrics::PassResult;
 
 /// What brought a pass on, and what was known before.

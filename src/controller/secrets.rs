@@ -2,6 +2,13 @@
 
 use std::fmt;
 
+use acr_attach_azure::Credential;
+use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::ids::LoginServer;
+use acr_attach_core::plan::{Accepted, Target};
+use acr_attach_core::pull_secrets::proof::Proof;
+use acr_attach_core::pull_secrets::{Inputs, digest};
+use acr_attach_core::snapshot::cluster::{Owner, StoredSecret};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
@@ -11,13 +18,6 @@ use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::mirror::Key;
-use crate::api::RegistryAttachment;
-use crate::azure::Credential;
-use crate::domain::cluster::{Owner, StoredSecret};
-use crate::domain::names::LoginServer;
-use crate::domain::plan::{Accepted, Target};
-use crate::domain::proof::Proof;
-use crate::domain::pull_secret::{Inputs, digest};
 
 const TYPE: &str = "kubernetes.io/dockerconfigjson";
 const CONTENT: &str = ".dockerconfigjson";

@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
+use acr_attach_core::api::{MethodChoice, PullSecretSpec, RegistryAttachment};
+use acr_attach_core::ids::AssignmentId;
 use kube::core::{Selector, SelectorExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-
-use crate::api::{MethodChoice, PullSecretSpec, RegistryAttachment};
-use crate::domain::names::AssignmentId;
 
 use super::client_secret::{CredentialSeen, concerns};
 use super::memory::Wake;

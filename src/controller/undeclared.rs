@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use acr_attach_core::api::RegistryAttachmentStatus;
 use serde_json::{Value, json};
-
-use crate::api::RegistryAttachmentStatus;
 
 /// The fields that the API server has refused, by their paths below `status`, such as
 /// `registry.loginServer`.

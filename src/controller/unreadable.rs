@@ -3,6 +3,13 @@
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
+use acr_attach_core::api::{RegistryAttachment, RegistryAttachmentStatus};
+use acr_attach_core::outcome::schedule::retry;
+use acr_attach_core::outcome::status::{self, Observed, Report};
+use acr_attach_core::outcome::verdict::{History, Verdict};
+use acr_attach_core::plan::Finalizer;
+use acr_attach_core::problem::{Cause, Problem};
+use acr_attach_core::roles::claims::Claim;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::core::error_boundary::InvalidObject;
@@ -13,13 +20,6 @@ use super::context::Context;
 use super::memory::{Known, Next, Recollection, Trigger};
 use super::news;
 use super::remains::Remains;
-use crate::api::{RegistryAttachment, RegistryAttachmentStatus};
-use crate::domain::claims::Claim;
-use crate::domain::plan::Finalizer;
-use crate::domain::problem::{Cause, Problem};
-use crate::domain::schedule::retry;
-use crate::domain::status::{self, Observed, Report};
-use crate::domain::verdict::{History, Verdict};
 
 type Unreadable = PartialObjectMeta<RegistryAttachment>;
 

@@ -2,6 +2,11 @@
 
 use std::fmt::Debug;
 
+use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::problem::{Cause, Problem};
+use acr_attach_core::snapshot::cluster::{ServiceAccount, StoredSecret};
+use acr_attach_core::spec::Task;
+use acr_attach_core::spec::policy::{Names, PULL_SECRET_NAMES, SERVICE_ACCOUNT_NAMES};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount as StoredAccount};
 use kube::Resource;
@@ -13,11 +18,6 @@ use super::context::Context;
 use super::kubernetes::within;
 use super::observe::{Observation, Occasion, Pass};
 use super::{accounts, secrets};
-use crate::api::RegistryAttachment;
-use crate::domain::attachment::Task;
-use crate::domain::cluster::{ServiceAccount, StoredSecret};
-use crate::domain::policy::{Names, PULL_SECRET_NAMES, SERVICE_ACCOUNT_NAMES};
-use crate::domain::problem::{Cause, Problem};
 
 /// As many objects are listed at once.
 const PAGE: u32 = 100;

@@ -6,6 +6,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::outcome::schedule::retry;
+use acr_attach_core::plan::Finalizer;
+use acr_attach_core::problem::Problem;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
@@ -17,10 +21,6 @@ use super::observe::Occasion;
 use super::reconcile::attach;
 use super::registry::told_assignments;
 use super::{Guarded, watcher};
-use crate::api::RegistryAttachment;
-use crate::domain::plan::Finalizer;
-use crate::domain::problem::Problem;
-use crate::domain::schedule::retry;
 
 /// So often is it tried to let go of what one held.
 const TRIES: u32 = 20;

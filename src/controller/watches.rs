@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use acr_attach_core::snapshot::cluster::{ServiceAccount, StoredSecret};
+use acr_attach_core::spec::policy::{AllowedNames, Policy};
 use futures::StreamExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount as StoredAccount};
@@ -24,8 +26,6 @@ use super::mirror::{Change, Key, Mirror};
 use super::touched::Touch;
 use super::watching::Watching;
 use super::{accounts, client_secret, secrets};
-use crate::domain::cluster::{ServiceAccount, StoredSecret};
-use crate::domain::policy::{AllowedNames, Policy};
 
 /// How many objects are listed at once. A page is held as a whole, and what others put into their
 /// Secrets and service accounts may be large.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use acr_attach_azure::Recorder;
 use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -57,26 +58,26 @@ impl Azure {
         registry.register("paused_until_timestamp_seconds", text, azure.paused.clone());
         azure
     }
+}
 
-    /// Azure has answered, or has not: then the code is a word.
-    pub fn asked(
+impl Recorder for Azure {
+    fn requested(
         &self,
         service: &'static str,
         operation: &'static str,
         code: &str,
-        took: Duration,
+        duration: Duration,
     ) {
         let labels = RequestLabels { service, operation, code: code.to_owned() };
         self.requests.get_or_create(&labels).inc();
         let labels = OperationLabels { service, operation };
-        self.seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        self.seconds.get_or_create(&labels).observe(duration.as_secs_f64());
         if code == "429" {
             self.throttled.get_or_create(&ServiceLabels { service }).inc();
         }
     }
 
-    /// Azure has asked to be left alone until then: one subscription, one registry or all of Entra.
-    pub fn asked_to_wait(&self, service: &'static str, until: Timestamp) {
+    fn throttled(&self, service: &'static str, until: Timestamp) {
         let gauge = self.paused.get_or_create(&ServiceLabels { service });
         gauge.set(gauge.get().max(until.as_second()));
     }

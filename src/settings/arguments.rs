@@ -3,13 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use acr_attach_azure::Cloud;
+use acr_attach_core::lease::Election;
+use acr_attach_core::spec::policy::{AllowedNames, AllowedRegistries, Domains};
 use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 use uuid::Uuid;
-
-use crate::azure::Cloud;
-use crate::domain::lease::Election;
-use crate::domain::policy::{AllowedNames, AllowedRegistries, Domains};
 
 /// The flags of `acr-attach run`. Each has an environment twin.
 #[derive(Args, Clone, Debug)]

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
+use acr_attach_check::findings::{PullSecretsOf, Target};
+use acr_attach_check::image::{Image, Platform};
+use acr_attach_core::ids::LoginServer;
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
-
-use crate::domain::check::{PullSecretsOf, Target};
-use crate::domain::image::{Image, Platform};
-use crate::domain::names::LoginServer;
 
 /// The flags of `acr-attach check`. Each has an environment twin.
 #[derive(Args, Clone, Debug)]

@@ -5,16 +5,16 @@ mod check;
 
 use std::path::PathBuf;
 
+use acr_attach_azure::{Budget, Cloud, Identity};
+use acr_attach_core::lease::Election;
+use acr_attach_core::outcome::schedule::Intervals;
+use acr_attach_core::spec::policy::Policy;
 use azure_core::credentials::Secret;
 use uuid::Uuid;
 
 pub use arguments::{Arguments, LogFormat, LogLevel};
 pub use check::{CheckArguments, Output};
 
-use crate::azure::{Budget, Cloud, Identity};
-use crate::domain::lease::Election;
-use crate::domain::policy::Policy;
-use crate::domain::schedule::Intervals;
 use crate::life::Limits;
 
 /// What the operator works with.

@@ -36,7 +36,7 @@ async fn argocd_finds_nothing_to_sync_and_its_actions_work() {
     world
         .until("the request to be handled", || async {
             let object = world.attachments().get(&name).await.unwrap();
-            let asked = object.annotations().get(acr_attach::api::REQUESTED_AT).cloned();
+            let asked = object.annotations().get(acr_attach_core::api::REQUESTED_AT).cloned();
             let handled = object.status.and_then(|it| it.last_handled_reconcile_at);
             (asked.is_some() && asked == handled).then_some(())
         })

@@ -1,7 +1,7 @@
 //! From an applied object to a role assignment in Azure, and back when somebody takes it away.
 
-use acr_attach::api::{Ownership, RoleAssignmentMode};
-use acr_attach::domain::role::{Role, assignment_name};
+use acr_attach_core::api::{Ownership, RoleAssignmentMode};
+use acr_attach_core::roles::role::{Role, assignment_name};
 use azure_sim::model::{ACR_PULL, REPOSITORY_READER};
 use azure_sim::{Call, Model};
 use jiff::SignedDuration;

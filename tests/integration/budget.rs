@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use acr_attach::api::{ConditionType, RegistryAttachment};
-use acr_attach::azure::{Budget, Rate};
+use acr_attach_azure::{Budget, Rate};
+use acr_attach_core::api::{ConditionType, RegistryAttachment};
 use azure_sim::model::{
     Bucket, DEFAULT_SUBSCRIPTION, READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR, Throttling,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use acr_attach::azure::Identity;
+use acr_attach_azure::Identity;
 use azure_core::credentials::Secret;
 use azure_sim::model::{
     APPLICATION_READ_ALL, AgentPool, DEFAULT_SUBSCRIPTION, DEFAULT_TENANT, Principal,

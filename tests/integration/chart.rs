@@ -248,7 +248,7 @@ async fn the_operator_reads_every_value() {
     );
 
     let default = self::settings(&chart_objects(&json!({})).await, "acr-attach");
-    let policy = acr_attach::domain::policy::Policy::default();
+    let policy = acr_attach_core::spec::policy::Policy::default();
     assert_eq!(default.policy.secret_names.listed(), policy.secret_names.listed());
     assert_eq!(default.policy.account_names.listed(), policy.account_names.listed());
 }

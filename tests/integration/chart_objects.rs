@@ -1,6 +1,6 @@
 //! What the chart and kustomize render, as a real API server judges it.
 
-use acr_attach::api::RegistryAttachment;
+use acr_attach_core::api::RegistryAttachment;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Resource;

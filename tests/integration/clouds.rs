@@ -1,7 +1,7 @@
 //! The other clouds of Azure: their hosts, audiences and suffixes.
 
-use acr_attach::azure::Cloud;
-use acr_attach::domain::policy::Domains;
+use acr_attach_azure::Cloud;
+use acr_attach_core::spec::policy::Domains;
 use azure_sim::model;
 use serde_json::json;
 

@@ -58,7 +58,7 @@ async fn a_finalizer_that_somebody_else_wrote_too_is_removed() {
     world.until_ready("a").await;
     let manifest = json!({
         "apiVersion": "acr-attach.dev/v1alpha1", "kind": "RegistryAttachment",
-        "metadata": {"name": world.name("a"), "finalizers": [acr_attach::api::FINALIZERS[0]]},
+        "metadata": {"name": world.name("a"), "finalizers": [acr_attach_core::api::FINALIZERS[0]]},
     });
     let params = PatchParams::apply("backup").force();
     let name = world.name("a");
@@ -73,7 +73,7 @@ async fn what_is_detached_and_kept_by_others_says_so() {
     let world = World::new().await;
     world.apply("a", world.spec()).await;
     world.until_ready("a").await;
-    let ours = acr_attach::api::FINALIZERS[0];
+    let ours = acr_attach_core::api::FINALIZERS[0];
     let both = json!({"metadata": {"finalizers": [ours, "example.com/other"]}});
     world.patch("a", both).await;
     world.delete("a").await;

@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use acr_attach::api::{FINALIZERS, REQUESTED_AT, crd};
-use acr_attach::domain::check::credential::Holder;
-use acr_attach::domain::check::manifest::{Manifest, manifest};
-use acr_attach::domain::check::{PullSecretsOf, Report, StepName, Target};
-use acr_attach::domain::claims;
-use acr_attach::domain::image::Image;
-use acr_attach::domain::problem::{Cause, Stalls};
-use acr_attach::domain::schedule::{Intervals, retry};
 use acr_attach::settings::{Arguments, CheckArguments};
+use acr_attach_check::findings::credential::Holder;
+use acr_attach_check::findings::manifest::{Manifest, manifest};
+use acr_attach_check::findings::{PullSecretsOf, Report, StepName, Target};
+use acr_attach_check::image::Image;
+use acr_attach_core::api::{FINALIZERS, REQUESTED_AT, crd};
+use acr_attach_core::outcome::schedule::{Intervals, retry};
+use acr_attach_core::problem::{Cause, Stalls};
+use acr_attach_core::roles::claims;
 use clap::Args;
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -153,9 +153,9 @@ fn the_reference_names_the_columns() {
     }
 }
 
-/// The words that `as_str` of that enum in `src/api/conditions.rs` gives.
+/// The words that `as_str` of that enum in `crates/core/src/api/conditions.rs` gives.
 fn words(name: &str) -> Vec<String> {
-    let text = read("src/api/conditions.rs");
+    let text = read("crates/core/src/api/conditions.rs");
     let start = text.find(&format!("impl {name} {{")).unwrap();
     let block = text[start..].split("\n}\n").next().unwrap();
     let words: Vec<_> = block.split('"').skip(1).step_by(2).map(str::to_owned).collect();

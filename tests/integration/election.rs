@@ -4,12 +4,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use acr_attach::api::RegistryAttachment;
-use acr_attach::azure::{Azure, Budget, Cloud, Configuration};
 use acr_attach::controller::{Candidate, Work, fenced};
-use acr_attach::domain::lease::Election;
 use acr_attach::fence::Fence;
 use acr_attach::metrics::Metrics;
+use acr_attach_azure::{Azure, Budget, Cloud, Configuration};
+use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::lease::Election;
 use fastrand::Rng;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
@@ -167,7 +167,7 @@ async fn behind_a_closed_fence_reads_pass_and_no_write_does() {
     let identity = world.settings.identity.clone();
     let (cloud, acr_audience, budget) = (Cloud::Public, None, Budget::default());
     let configuration = Configuration { cloud, identity, acr_audience, budget };
-    let azure = Azure::new(world.http(), configuration, fence, metrics);
+    let azure = Azure::new(world.http(), configuration, Arc::new(fence), Arc::new(metrics.azure));
     let session = azure.session(None).unwrap();
     let id = world.spec()["registry"]["resourceId"].as_str().unwrap().parse().unwrap();
     let found = session.reader.role_assignments(&id).await.unwrap();

@@ -1,7 +1,7 @@
 //! Finding a registry by its name, and the cluster by its nodes.
 
-use acr_attach::api::{Ownership, RegistryAttachmentStatus};
 use acr_attach::settings::Settings;
+use acr_attach_core::api::{Ownership, RegistryAttachmentStatus};
 use azure_sim::model::{ACR_PULL, APPLICATION_READ_ALL, READER};
 use azure_sim::{Call, Fault, Model};
 use jiff::SignedDuration;
@@ -377,7 +377,7 @@ async fn elsewhere_auto_writes_a_pull_secret_and_stays_with_it() {
     let one = world.namespace_with("one", json!({})).await;
     world.apply("a", auto(&world, &json!({"names": [one]}))).await;
     let status = world.until_ready("a").await;
-    assert_eq!(status.method, Some(acr_attach::api::MethodInUse::PullSecret));
+    assert_eq!(status.method, Some(acr_attach_core::api::MethodInUse::PullSecret));
     world.until_secret(&one, "acr-pull").await;
     assert_eq!(world.calls(Call::GetResourceGroup), 0, "nodes alone tell");
 
@@ -402,7 +402,7 @@ async fn elsewhere_auto_writes_a_pull_secret_and_stays_with_it() {
         })
         .await;
     let status = world.status("a").await;
-    assert_eq!(status.method, Some(acr_attach::api::MethodInUse::PullSecret));
+    assert_eq!(status.method, Some(acr_attach_core::api::MethodInUse::PullSecret));
     assert_eq!(find(&status, "Ready").unwrap().0, "True");
 }
 

@@ -1,6 +1,6 @@
 //! Refusals of Azure that last until somebody acts, and that no role helps against.
 
-use acr_attach::api::RegistryAttachmentStatus;
+use acr_attach_core::api::RegistryAttachmentStatus;
 use azure_sim::model::{DEFAULT_SUBSCRIPTION, DenyAssignment, READER};
 use azure_sim::{Call, Fault, Model};
 use serde_json::json;

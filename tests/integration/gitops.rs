@@ -96,8 +96,8 @@ impl Git {
 
 pub fn manifest(world: &World, name: &str, spec: &Value) -> Value {
     json!({
-        "apiVersion": acr_attach::api::RegistryAttachment::api_version(&()),
-        "kind": acr_attach::api::RegistryAttachment::kind(&()),
+        "apiVersion": acr_attach_core::api::RegistryAttachment::api_version(&()),
+        "kind": acr_attach_core::api::RegistryAttachment::kind(&()),
         "metadata": {"name": world.name(name), "labels": {LABEL: world.id}},
         "spec": spec,
     })

@@ -1,7 +1,7 @@
 //! The real helm installs, upgrades, rolls back and uninstalls the chart on a real API server, as README
 //! tells. What its pods run are processes under the pods' own service accounts.
 
-use acr_attach::api::REQUESTED_AT;
+use acr_attach_core::api::REQUESTED_AT;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, Secret};

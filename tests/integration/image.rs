@@ -93,7 +93,10 @@ async fn its_program_needs_no_library_and_names_its_crates() {
     let folder = Image::open().unpack();
     let program = folder.path().join("acr-attach");
     let output = program_at(&program, &["crd"]).output().await.unwrap();
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), acr_attach::api::crd_yaml().unwrap());
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        acr_attach_core::api::crd_yaml().unwrap()
+    );
     let bytes = std::fs::read(&program).unwrap();
     let has = |text: &[u8]| bytes.windows(text.len()).any(|it| it == text);
     assert!(!has(b"/ld-linux"), "it asks for a loader of shared libraries");

@@ -1,8 +1,8 @@
 //! Assignments that somebody makes in the same moment, names that Azure cannot take, limits and
 //! locks.
 
-use acr_attach::api::Ownership;
-use acr_attach::domain::role::{Role, assignment_name, salted};
+use acr_attach_core::api::Ownership;
+use acr_attach_core::roles::role::{Role, assignment_name, salted};
 use azure_sim::model::{
     ACR_PULL, AgentPool, ExistsMessage, LockLevel, READER, REPOSITORY_READER, RepeatedPut,
     RoleAssignmentMode,

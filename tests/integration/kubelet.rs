@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use acr_attach::domain::docker_config::{DockerConfig, logins};
-use acr_attach::domain::image::Image;
+use acr_attach_check::docker_config::{DockerConfig, logins};
+use acr_attach_check::image::Image;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::ByteString;

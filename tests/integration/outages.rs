@@ -166,7 +166,7 @@ async fn an_object_that_does_not_parse_disturbs_no_other(world: &mut World) {
 
 /// The definition, or a newer one with another type of `spec.suspend` and any status.
 fn crd_with(suspend: Option<Value>) -> Value {
-    let mut crd = serde_json::to_value(acr_attach::api::crd()).unwrap();
+    let mut crd = serde_json::to_value(acr_attach_core::api::crd()).unwrap();
     if let Some(suspend) = suspend {
         let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
         schema["spec"]["properties"]["suspend"] = suspend;

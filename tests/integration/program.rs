@@ -212,7 +212,7 @@ async fn what_cannot_work_ends_the_start_with_one_sentence() {
 async fn the_definition_is_printed_and_can_be_installed() {
     let output = program(&["crd"]).output().await.unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(text, acr_attach::api::crd_yaml().unwrap());
+    assert_eq!(text, acr_attach_core::api::crd_yaml().unwrap());
     let world = World::new().await;
     let crds: Api<k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition> =
         Api::all(world.client.clone());

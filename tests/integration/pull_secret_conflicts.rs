@@ -1,6 +1,6 @@
 //! Pull secrets where others write too, where Azure refuses, and where the method changes.
 
-use acr_attach::domain::policy::AllowedNames;
+use acr_attach_core::spec::policy::AllowedNames;
 use azure_sim::Call;
 use azure_sim::model::{FirewallAnswer, NetworkDefaultAction};
 use jiff::SignedDuration;

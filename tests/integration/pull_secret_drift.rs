@@ -1,6 +1,6 @@
 //! Pull secrets and service accounts that somebody else changes.
 
-use acr_attach::api::RegistryAttachment;
+use acr_attach_core::api::RegistryAttachment;
 use k8s_openapi::api::core::v1::{LocalObjectReference, Secret, ServiceAccount};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};

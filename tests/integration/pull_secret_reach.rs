@@ -1,6 +1,6 @@
 //! How far pull secrets reach: which namespaces and service accounts, and what delays nobody.
 
-use acr_attach::domain::policy::AllowedNames;
+use acr_attach_core::spec::policy::AllowedNames;
 use azure_sim::model::ACR_PULL;
 use azure_sim::{Call, Effect, Fault};
 use jiff::SignedDuration;

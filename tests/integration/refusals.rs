@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use acr_attach::api::RegistryAttachmentStatus;
+use acr_attach_core::api::RegistryAttachmentStatus;
 use azure_sim::Call;
 use azure_sim::model::{DEFAULT_SUBSCRIPTION, READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
 use jiff::SignedDuration;

@@ -1,7 +1,7 @@
 //! Single repositories of a registry with repository permissions.
 
-use acr_attach::api::Ownership;
-use acr_attach::domain::repositories::Repositories;
+use acr_attach_core::api::Ownership;
+use acr_attach_core::spec::repositories::Repositories;
 use azure_sim::model::{DEFAULT_SUBSCRIPTION, REPOSITORY_READER};
 use azure_sim::{Call, Model};
 use jiff::{SignedDuration, Timestamp};

@@ -1,6 +1,6 @@
 //! Role assignments that others made, hold too, or gave on something above the registry.
 
-use acr_attach::api::Ownership;
+use acr_attach_core::api::Ownership;
 use azure_sim::model::{ACR_PULL, DEFAULT_SUBSCRIPTION, IdCase, REPOSITORY_READER};
 use azure_sim::model::{PrincipalType, RoleAssignment, RoleAssignmentMode};
 use azure_sim::{Call, Model};

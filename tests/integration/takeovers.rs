@@ -1,6 +1,6 @@
 //! Another tool takes over a role assignment of ours: it is a stranger's from then on.
 
-use acr_attach::api::{Ownership, RegistryAttachmentStatus};
+use acr_attach_core::api::{Ownership, RegistryAttachmentStatus};
 use azure_sim::Call;
 use jiff::SignedDuration;
 

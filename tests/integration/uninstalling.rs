@@ -4,7 +4,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use acr_attach::api::FINALIZERS;
+use acr_attach_core::api::FINALIZERS;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::ResourceExt;

@@ -3,7 +3,7 @@
 //! A newer definition lets such objects in. They are made from attachments that were readable and
 //! attached, as an older operator finds them after a newer one.
 
-use acr_attach::api::FINALIZERS;
+use acr_attach_core::api::FINALIZERS;
 use azure_sim::model::RoleAssignment;
 use azure_sim::{Call, Fault};
 use jiff::SignedDuration;
@@ -231,7 +231,7 @@ async fn until_account(world: &World, namespace: &str) {
 /// Installs the definition of a newer version that takes anything, or the one of this version, and
 /// waits until it is served, which shows in what it lets in.
 async fn define(world: &World, takes_anything: bool) {
-    let mut crd = serde_json::to_value(acr_attach::api::crd()).unwrap();
+    let mut crd = serde_json::to_value(acr_attach_core::api::crd()).unwrap();
     if takes_anything {
         let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
         let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];

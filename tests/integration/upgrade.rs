@@ -1,7 +1,7 @@
 //! From the version before this one to this one and back, with live attachments of both methods: nothing
 //! that they hold is touched.
 
-use acr_attach::api::{REQUESTED_AT, RegistryAttachment};
+use acr_attach_core::api::{REQUESTED_AT, RegistryAttachment};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::api::Api;

@@ -1,6 +1,6 @@
 //! Clouds whose api-versions are older: what they hide is not guessed, and nothing is lost.
 
-use acr_attach::api::{Ownership, RoleAssignmentMode};
+use acr_attach_core::api::{Ownership, RoleAssignmentMode};
 use azure_sim::model::{ACR_PULL, REPOSITORY_READER, RoleAssignmentMode as Mode, UnknownVersion};
 use azure_sim::{Call, Model};
 use jiff::SignedDuration;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use acr_attach::api::RegistryAttachmentStatus;
+use acr_attach_core::api::RegistryAttachmentStatus;
 use azure_sim::model::{ACR_PULL, Principal, REPOSITORY_READER, Registry, RoleAssignment};
 use azure_sim::{Call, Model};
 use control_plane::audit::AuditEvent;

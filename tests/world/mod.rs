@@ -18,13 +18,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acr_attach::Connections;
-use acr_attach::api::{RegistryAttachment, RegistryAttachmentStatus};
-use acr_attach::azure::{Budget, Cloud, Identity};
-use acr_attach::domain::lease::Election;
-use acr_attach::domain::policy::Policy;
-use acr_attach::domain::schedule::Intervals;
 use acr_attach::life::Limits;
 use acr_attach::settings::Settings;
+use acr_attach_azure::{Budget, Cloud, Identity};
+use acr_attach_core::api::{RegistryAttachment, RegistryAttachmentStatus};
+use acr_attach_core::lease::Election;
+use acr_attach_core::outcome::schedule::Intervals;
+use acr_attach_core::spec::policy::Policy;
 use azure_core::credentials::Secret;
 use azure_sim::model::{DEFAULT_TENANT, READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
 use azure_sim::{AzureSim, Model};
@@ -101,7 +101,7 @@ async fn azure(model: impl FnOnce(&mut Model)) -> (Arc<AzureSim>, Identity) {
 }
 
 async fn plane() -> ControlPlane {
-    let crds = vec![acr_attach::api::crd_yaml().unwrap()];
+    let crds = vec![acr_attach_core::api::crd_yaml().unwrap()];
     let options = Options { crds, ..Options::from_env().unwrap() };
     ControlPlane::start(&options).await.unwrap()
 }

@@ -33,7 +33,7 @@ const KINDS: [&str; 7] = [
 
 /// Whether these settings need other rights than those by default.
 pub(super) fn are_own(settings: &Settings) -> bool {
-    let default = acr_attach::domain::policy::Policy::default();
+    let default = acr_attach_core::spec::policy::Policy::default();
     let policy = &settings.policy;
     policy.pull_secrets != default.pull_secrets
         || policy.secret_names.listed() != default.secret_names.listed()

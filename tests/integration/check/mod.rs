@@ -9,7 +9,7 @@ mod pull_secrets;
 mod registry;
 mod users;
 
-use acr_attach::domain::repositories::Repositories;
+use acr_attach_core::spec::repositories::Repositories;
 use azure_sim::model::{
     ACR_PULL, DEFAULT_TENANT, FirewallAnswer, LegacyRoleCheck, NetworkDefaultAction, OutsideRights,
     Principal, REPOSITORY_READER, Registry, Repository, RoleAssignmentMode, Tag,

@@ -1,0 +1,169 @@
+//! Finding things whose id is not known: a registry by its name, the cluster that nodes are of, a
+//! service principal by its client id.
+
+use std::sync::Arc;
+
+use acr_attach_core::ids::{ClusterId, PrincipalId, RegistryId, is_same};
+use acr_attach_core::platform::NodeGroup;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::Reader;
+use super::arm::Call;
+use super::entra::ServicePrincipal;
+use super::error::{Attempt, Error, Subject};
+use super::permission::READER;
+
+const REGISTRIES: &str = "2025-11-01";
+const MANAGED_CLUSTERS: &str = "2025-02-01";
+const RESOURCE_GROUPS: &str = "2021-04-01";
+
+impl Reader {
+    /// Finds a registry of that name, in any case, in a subscription.
+    ///
+    /// # Errors
+    /// When Azure does not answer, refuses, or has no such subscription.
+    pub async fn find_registry(
+        &self,
+        subscription: Uuid,
+        name: &str,
+    ) -> Result<Option<RegistryId>, Error> {
+        let all = self.registries(subscription, name).await?;
+        Ok(all.iter().find(|it| it.is_named(name)).cloned())
+    }
+
+    /// The registries of a subscription, among which that name is looked for.
+    ///
+    /// # Errors
+    /// When Azure does not answer, refuses, or has no such subscription.
+    pub async fn registries(
+        &self,
+        subscription: Uuid,
+        name: &str,
+    ) -> Result<Arc<[RegistryId]>, Error> {
+        let list = self.list_registries(subscription, name);
+        self.answers.registries.get(&subscription, self.since, list).await
+    }
+
+    async fn list_registries(
+        &self,
+        subscription: Uuid,
+        name: &str,
+    ) -> Result<Arc<[RegistryId]>, Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            id: String,
+        }
+        let attempt = Attempt {
+            doing: "looking for registry",
+            target: format!("{name} in subscription {subscription}"),
+            action: "Microsoft.ContainerRegistry/registries/read",
+            role: READER,
+            scope: Some(format!("/subscriptions/{subscription}")),
+            ..Attempt::default()
+        };
+        let path = format!(
+            "/subscriptions/{subscription}/providers/Microsoft.ContainerRegistry/registries?api-version={REGISTRIES}"
+        );
+        let all: Vec<Wire> = self.arm.list(Call::get(&attempt, path)).await?;
+        Ok(all.iter().filter_map(|it| it.id.parse().ok()).collect())
+    }
+
+    /// What manages a group of nodes: the id of a managed cluster, if it is one.
+    ///
+    /// # Errors
+    /// When Azure does not answer, refuses, or has no such group.
+    pub async fn manager_of(&self, group: &NodeGroup) -> Result<Option<ClusterId>, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Wire {
+            managed_by: Option<String>,
+        }
+        let NodeGroup { subscription, name } = group;
+        let target = format!("/subscriptions/{subscription}/resourceGroups/{name}");
+        let path = format!("{target}?api-version={RESOURCE_GROUPS}");
+        let attempt = Attempt {
+            subject: Subject::Cluster,
+            doing: "reading resource group",
+            target,
+            action: "Microsoft.Resources/subscriptions/resourceGroups/read",
+            role: READER,
+            ..Attempt::default()
+        };
+        let wire: Wire = self.arm.read(&Call::get(&attempt, path)).await?;
+        Ok(wire.managed_by.and_then(|it| it.parse().ok()))
+    }
+
+    /// The managed cluster whose nodes are in that group, among all of the subscription.
+    ///
+    /// # Errors
+    /// When Azure does not answer, refuses, or has no such subscription.
+    pub async fn cluster_of(&self, group: &NodeGroup) -> Result<Option<ClusterId>, Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            id: String,
+            properties: Properties,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Properties {
+            node_resource_group: Option<String>,
+        }
+        let NodeGroup { subscription, name } = group;
+        let attempt = Attempt {
+            subject: Subject::Cluster,
+            doing: "listing the managed clusters of subscription",
+            target: subscription.to_string(),
+            action: "Microsoft.ContainerService/managedClusters/read",
+            role: READER,
+            scope: Some(format!("/subscriptions/{subscription}")),
+            ..Attempt::default()
+        };
+        let path = format!(
+            "/subscriptions/{subscription}/providers/Microsoft.ContainerService/managedClusters?api-version={MANAGED_CLUSTERS}"
+        );
+        let all: Vec<Wire> = self.arm.list(Call::get(&attempt, path)).await?;
+        let of_group = |it: &&Wire| {
+            let group = it.properties.node_resource_group.as_ref();
+            group.is_some_and(|it| is_same(it, name))
+        };
+        Ok(all.iter().find(of_group).and_then(|it| it.id.parse().ok()))
+    }
+
+    /// The object id of a service principal, by signing in as that.
+    ///
+    /// # Errors
+    /// When Entra does not answer, or does not accept the principal.
+    pub async fn own_object_id(&self, principal: &ServicePrincipal) -> Result<PrincipalId, Error> {
+        let key = (principal.tenant.clone(), principal.client.clone());
+        let read = self.arm.object_id_of(principal);
+        self.answers.object_ids.get(&key, self.since, read).await
+    }
+
+    /// The object id of the service principal of an application, by Microsoft Graph.
+    ///
+    /// # Errors
+    /// When Graph does not answer, refuses, or knows no such application.
+    pub async fn service_principal(&self, client: &str) -> Result<PrincipalId, Error> {
+        let read = self.object_id(client);
+        self.answers.service_principals.get(&client.to_owned(), self.since, read).await
+    }
+
+    async fn object_id(&self, client: &str) -> Result<PrincipalId, Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            id: String,
+        }
+        let attempt = Attempt {
+            subject: Subject::ServicePrincipal,
+            doing: "looking for the service principal of client",
+            target: client.to_owned(),
+            action: "application permission Application.Read.All of Microsoft Graph",
+            role: "Directory Readers",
+            ..Attempt::default()
+        };
+        let path = format!("/v1.0/servicePrincipals(appId='{client}')?$select=id");
+        let wire: Wire = self.arm.graph().read(&Call::get(&attempt, path)).await?;
+        wire.id.parse().map_err(|error| Error::unreadable(&attempt, error))
+    }
+}

@@ -1,0 +1,188 @@
+//! Registries and managed clusters, as Azure Resource Manager tells them.
+
+use acr_attach_core::ids::{ClusterId, LoginServer, RegistryId};
+use acr_attach_core::snapshot::azure::{Cluster, Registry, RoleAssignmentMode};
+use serde::Deserialize;
+
+use super::Reader;
+use super::arm::Call;
+use super::error::{Attempt, Error, Subject};
+use super::permission::READER;
+
+/// The first version that tells the hosts of regional endpoints. No stable one did when this was written; where
+/// previews are gone, a stable one stands in.
+const REGISTRIES: &str = "2026-01-01-preview";
+/// The first stable version that tells the mode. An older one hides it silently.
+const FIRST_WITH_MODE: &str = "2025-11-01";
+/// The first version that tells whether service accounts pull with identities of their own. No
+/// stable one did when this was written; where previews are gone, a stable one stands in.
+const MANAGED_CLUSTERS: &str = "2026-01-02-preview";
+
+impl Reader {
+    /// Reads a registry.
+    ///
+    /// # Errors
+    /// When Azure does not answer, refuses, or has no such registry.
+    pub async fn registry(&self, id: &RegistryId) -> Result<Registry, Error> {
+        #[derive(Deserialize)]
+        struct Wire {
+            id: String,
+            properties: Properties,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Properties {
+            login_server: String,
+            regional_endpoint_host_names: Option<Vec<String>>,
+            role_assignment_mode: Option<RoleAssignmentMode>,
+            #[serde(default)]
+            provisioning_state: String,
+            #[serde(default)]
+            policies: Policies,
+        }
+        #[derive(Default, Deserialize)]
+        struct Policies {
+            #[serde(default, rename = "azureADAuthenticationAsArmPolicy")]
+            arm_tokens: Policy,
+        }
+        #[derive(Default, Deserialize)]
+        struct Policy {
+            status: Option<String>,
+        }
+        let attempt = Attempt {
+            doing: "reading registry",
+            target: id.to_string(),
+            action: "Microsoft.ContainerRegistry/registries/read",
+            role: READER,
+            ..Attempt::default()
+        };
+        let path = format!("{id}?api-version={REGISTRIES}");
+        let call = Call::get(&attempt, path);
+        let wire: Wire = self.arm.read(&call).await?;
+        let version = self.arm.version(&call.path);
+        let tells = version.as_str() >= FIRST_WITH_MODE;
+        let no_regions = (version.as_str() >= REGISTRIES).then(Vec::new);
+        let regional = wire.properties.regional_endpoint_host_names.or(no_regions);
+        let by_default = tells.then_some(RoleAssignmentMode::LegacyRegistryPermissions);
+        let unreadable = |error| Error::unreadable(&attempt, error);
+        let arm_tokens = wire.properties.policies.arm_tokens.status;
+        Ok(Registry {
+            id: wire.id.parse().map_err(unreadable)?,
+            login_server: wire.properties.login_server.parse().map_err(unreadable)?,
+            regional: regional.map(|it| hosts(&it)),
+            mode: wire.properties.role_assignment_mode.or(by_default),
+            provisioning_state: wire.properties.provisioning_state,
+            takes_arm_tokens: arm_tokens.is_none_or(|it| !it.eq_ignore_ascii_case("disabled")),
+        })
+    }
+
+    /// Reads a managed cluster. One read serves all attachments that name it.
+    ///
+    /// # Errors
+    /// When Azure does not answer, refuses, or has no such cluster.
+    pub async fn cluster(&self, id: &ClusterId) -> Result<Cluster, Error> {
+        self.answers.clusters.get(id, self.since, self.read_cluster(id)).await
+    }
+
+    async fn read_cluster(&self, id: &ClusterId) -> Result<Cluster, Error> {
+        let attempt = Attempt {
+            subject: Subject::Cluster,
+            doing: "reading cluster",
+            target: id.to_string(),
+            action: "Microsoft.ContainerService/managedClusters/read",
+            role: READER,
+            ..Attempt::default()
+        };
+        let path = format!("{id}?api-version={MANAGED_CLUSTERS}");
+        let wire: ClusterWire = self.arm.read(&Call::get(&attempt, path)).await?;
+        let properties = wire.properties;
+        let settled = properties
+            .agent_pool_profiles
+            .iter()
+            .map(|it| it.provisioning_state.as_deref())
+            .chain([properties.provisioning_state.as_deref()])
+            .all(|state| state == Some("Succeeded"));
+        let identity = properties.identity_profile.and_then(|it| it.kubeletidentity);
+        let kubelet_client = identity.as_ref().and_then(|it| it.client_id.as_ref()?.parse().ok());
+        let kubelet_identity = identity
+            .and_then(|it| it.object_id)
+            .map(|it| it.parse())
+            .transpose()
+            .map_err(|error| Error::unreadable(&attempt, error))?;
+        let client = properties.service_principal_profile.and_then(|it| it.client_id);
+        Ok(Cluster {
+            // Clusters with a managed identity say `msi` there.
+            service_principal: client.filter(|it| !it.eq_ignore_ascii_case("msi")),
+            node_resource_group: properties.node_resource_group,
+            id: wire.id.parse().map_err(|error| Error::unreadable(&attempt, error))?,
+            kubelet_identity,
+            kubelet_client,
+            settled,
+            pulls_by_service_account: properties
+                .security_profile
+                .and_then(|it| it.service_account_image_pull_profile)
+                .is_some_and(|it| it.enabled),
+        })
+    }
+}
+
+/// Those that can be host names. Azure may list them in any order, and another order is no change.
+fn hosts(names: &[String]) -> Vec<LoginServer> {
+    let mut hosts: Vec<_> = names.iter().filter_map(|it| it.parse().ok()).collect();
+    hosts.sort();
+    hosts
+}
+
+#[derive(Deserialize)]
+struct ClusterWire {
+    id: String,
+    properties: ClusterProperties,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClusterProperties {
+    provisioning_state: Option<String>,
+    #[serde(default)]
+    agent_pool_profiles: Vec<AgentPoolProfile>,
+    identity_profile: Option<IdentityProfile>,
+    service_principal_profile: Option<ServicePrincipalProfile>,
+    node_resource_group: Option<String>,
+    security_profile: Option<SecurityProfile>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SecurityProfile {
+    service_account_image_pull_profile: Option<ServiceAccountImagePullProfile>,
+}
+
+#[derive(Deserialize)]
+struct ServiceAccountImagePullProfile {
+    #[serde(default)]
+    enabled: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ServicePrincipalProfile {
+    client_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AgentPoolProfile {
+    provisioning_state: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct IdentityProfile {
+    kubeletidentity: Option<KubeletIdentity>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct KubeletIdentity {
+    object_id: Option<String>,
+    client_id: Option<String>,
+}

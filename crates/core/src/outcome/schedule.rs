@@ -1,0 +1,285 @@
+//! When to look again, and when a problem has lasted so long that somebody has to act.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::api::{ConditionType, Reason, RegistryAttachmentStatus};
+use crate::problem::{Cause, Stalls};
+
+/// The operator's intervals.
+#[derive(Clone, Copy, Debug)]
+pub struct Intervals {
+    /// Between two looks at what holds.
+    pub resync: SignedDuration,
+    /// How long a problem may last before it stalls.
+    pub patience: SignedDuration,
+    /// How long a replacement must have been in force before what it replaces is removed.
+    pub removal_delay: SignedDuration,
+    /// How long what stands in the way is first left alone. No event tells when it goes.
+    pub in_the_way: SignedDuration,
+    /// When what was written in Azure is read once more; half as long again at most.
+    pub reread: SignedDuration,
+}
+
+impl Intervals {
+    /// How long what stands in the way is first left alone, by default.
+    pub const IN_THE_WAY: SignedDuration = SignedDuration::from_mins(2);
+    /// When what was written in Azure is read once more, by default.
+    pub const REREAD: SignedDuration = SignedDuration::from_mins(1);
+}
+
+/// A run of consecutive failures of the same cause and generation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Streak {
+    cause: Reason,
+    generation: i64,
+    since: Timestamp,
+    /// How many, at least 1.
+    pub failures: u32,
+}
+
+impl Streak {
+    /// The run that this failure continues or begins.
+    #[must_use]
+    pub fn after(before: Option<&Self>, cause: Cause, generation: i64, now: Timestamp) -> Self {
+        let cause = cause.reason();
+        match before {
+            Some(it) if it.cause == cause && it.generation == generation => {
+                Self { failures: it.failures.saturating_add(1), ..*it }
+            }
+            _ => Self { cause, generation, since: now, failures: 1 },
+        }
+    }
+
+    /// Whether it is a run of failures of that cause and generation.
+    #[must_use]
+    pub fn is_of(&self, cause: Cause, generation: i64) -> bool {
+        self.cause == cause.reason() && self.generation == generation
+    }
+
+    /// How many failures of that cause there were in a row, at least 1.
+    #[must_use]
+    pub fn failures_of(&self, cause: Cause) -> u32 {
+        if self.cause == cause.reason() { self.failures } else { 1 }
+    }
+
+    /// Whether somebody has to act.
+    ///
+    /// Patience runs in memory, from the first failure of the run. What status already shows as
+    /// stalled, for the same cause and generation, stays so after a restart.
+    #[must_use]
+    pub fn is_stalled(
+        &self,
+        cause: Cause,
+        before: Option<&RegistryAttachmentStatus>,
+        now: Timestamp,
+        patience: SignedDuration,
+    ) -> bool {
+        match cause.stalls() {
+            Stalls::Never => false,
+            Stalls::AtOnce => true,
+            Stalls::After(times) => {
+                let limit = i32::try_from(times).map_or(patience, |times| patience * times);
+                now.duration_since(self.since) >= limit
+                    || is_shown_stalled(before, cause, self.generation)
+            }
+        }
+    }
+}
+
+fn is_shown_stalled(
+    status: Option<&RegistryAttachmentStatus>,
+    cause: Cause,
+    generation: i64,
+) -> bool {
+    let conditions = status.and_then(|it| it.conditions.as_ref());
+    conditions.into_iter().flatten().any(|it| {
+        it.type_ == ConditionType::Stalled.as_str()
+            && it.status == "True"
+            && it.reason == cause.reason().as_str()
+            && it.observed_generation == Some(generation)
+    })
+}
+
+/// How long what holds is taken to hold. `jitter` is a random number from 0 to 1 that keeps
+/// attachments from looking all at once, here and below.
+#[must_use]
+pub fn resync(intervals: &Intervals, jitter: f64) -> SignedDuration {
+    intervals.resync.mul_f64(0.9 + 0.2 * jitter)
+}
+
+/// The same after a start, when all attachments are seen at the same time.
+#[must_use]
+pub fn spread(intervals: &Intervals, jitter: f64) -> SignedDuration {
+    intervals.resync.mul_f64(0.1 + 0.9 * jitter)
+}
+
+/// When something that was changed in Azure is read once more: role assignments have no `ETag`,
+/// and another cluster may have written too. No later than the resync.
+#[must_use]
+pub fn reread(intervals: &Intervals, jitter: f64) -> SignedDuration {
+    intervals.reread.mul_f64(1.0 + 0.5 * jitter).min(resync(intervals, jitter))
+}
+
+/// The longest wait that is waited as it is asked for.
+const LONGEST: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long to wait after the nth failure in a row.
+#[must_use]
+pub fn retry(cause: Cause, failures: u32, intervals: &Intervals, jitter: f64) -> SignedDuration {
+    let resync = resync(intervals, jitter);
+    let doublings = failures.saturating_sub(1).min(16);
+    let growing = |first: i64, most: i64| {
+        let wait = seconds((first << doublings).min(most)).mul_f64(0.9 + 0.2 * jitter);
+        wait.min(resync)
+    };
+    let in_a_moment = || {
+        let longest = (100_i64 << doublings).min(2000);
+        SignedDuration::from_millis(longest).mul_f64(0.5 + 0.5 * jitter)
+    };
+    let asked = |wait: Duration| {
+        let wait = SignedDuration::try_from(wait).unwrap_or(LONGEST);
+        wait.clamp(seconds(1), LONGEST)
+    };
+    match cause {
+        Cause::InvalidSpec | Cause::Unsupported | Cause::NotAllowed | Cause::ExternallyManaged => {
+            resync
+        }
+        // Somebody may take it away at any time, and nothing tells when.
+        Cause::NotOurs => {
+            let first = intervals.in_the_way.as_secs();
+            growing(first, first.max(7200))
+        }
+        Cause::QuotaExceeded | Cause::Locked => seconds(1800).min(resync),
+        Cause::Undetermined | Cause::Internal => growing(60, 600),
+        Cause::AuthenticationFailed
+        | Cause::AccessDenied
+        | Cause::AdmissionDenied
+        | Cause::NotFound => growing(10, 600),
+        Cause::Propagating => growing(5, 60),
+        Cause::Unavailable => growing(5, 300),
+        Cause::Throttled { retry_after } => asked(retry_after),
+        Cause::Busy => in_a_moment(),
+        // The line gives out turns one after the other; what comes twice need not come often.
+        Cause::Queued { wait } => {
+            in_a_moment().max(SignedDuration::try_from(wait).unwrap_or(LONGEST)).min(LONGEST)
+        }
+    }
+}
+
+pub(crate) fn seconds(n: i64) -> SignedDuration {
+    SignedDuration::from_secs(n)
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::problem::ALL;
+
+    const INTERVALS: Intervals = Intervals {
+        resync: SignedDuration::from_mins(30),
+        patience: SignedDuration::from_mins(10),
+        removal_delay: SignedDuration::from_hours(1),
+        in_the_way: Intervals::IN_THE_WAY,
+        reread: Intervals::REREAD,
+    };
+
+    fn now() -> Timestamp {
+        "2026-11-22T12:00:00Z".parse().unwrap()
+    }
+
+    fn wait(cause: Cause, failures: u32) -> i64 {
+        retry(cause, failures, &INTERVALS, 0.5).as_secs()
+    }
+
+    #[test]
+    fn waits_grow_to_their_limit() {
+        let waits = |cause| [1, 2, 3, 9, 99].map(|n| wait(cause, n));
+        assert_eq!(waits(Cause::Unavailable), [5, 10, 20, 300, 300]);
+        assert_eq!(waits(Cause::AccessDenied), [10, 20, 40, 600, 600]);
+        assert_eq!(waits(Cause::Propagating), [5, 10, 20, 60, 60]);
+        assert_eq!(waits(Cause::Internal), [60, 120, 240, 600, 600]);
+    }
+
+    #[test]
+    fn azure_is_obeyed_within_bounds() {
+        let throttled = |s| Cause::Throttled { retry_after: Duration::from_secs(s) };
+        assert_eq!(wait(throttled(20), 7), 20);
+        assert_eq!(wait(throttled(u64::MAX), 1), 600);
+        assert_eq!(wait(throttled(0), 1), 1);
+    }
+
+    #[test]
+    fn a_turn_is_kept_and_a_place_is_tried_for_ever_less_often() {
+        let queued = |ms| Cause::Queued { wait: Duration::from_millis(ms) };
+        let wait = |cause, n| retry(cause, n, &INTERVALS, 1.0).as_millis();
+        assert_eq!([1, 9].map(|n| wait(queued(40_000), n)), [40_000; 2]);
+        assert_eq!([1, 2, 9].map(|n| wait(queued(25), n)), [100, 200, 2000]);
+        assert_eq!([1, 2, 9].map(|n| wait(Cause::Busy, n)), [100, 200, 2000]);
+    }
+
+    #[test]
+    fn patience_counts_one_cause_and_generation() {
+        let cause = Cause::AccessDenied;
+        let later = now() + INTERVALS.patience;
+        let first = Streak::after(None, cause, 1, now());
+        assert!(!first.is_stalled(cause, None, now(), INTERVALS.patience));
+        let second = Streak::after(Some(&first), cause, 1, later);
+        assert_eq!(second.failures, 2);
+        assert!(second.is_stalled(cause, None, later, INTERVALS.patience));
+        let edited = Streak::after(Some(&second), cause, 2, later);
+        assert!(!edited.is_stalled(cause, None, later, INTERVALS.patience));
+        let other = Streak::after(Some(&second), Cause::NotFound, 1, later);
+        assert_eq!(other.failures, 1);
+    }
+
+    #[test]
+    fn what_is_shown_as_stalled_stays_so_after_a_restart() {
+        let shown = RegistryAttachmentStatus {
+            conditions: Some(vec![Condition {
+                type_: "Stalled".into(),
+                status: "True".into(),
+                reason: "AccessDenied".into(),
+                message: String::new(),
+                observed_generation: Some(3),
+                last_transition_time: Time(now()),
+            }]),
+            ..Default::default()
+        };
+        let stalled = |cause, generation| {
+            Streak::after(None, cause, generation, now()).is_stalled(
+                cause,
+                Some(&shown),
+                now(),
+                INTERVALS.patience,
+            )
+        };
+        assert!(stalled(Cause::AccessDenied, 3));
+        assert!(!stalled(Cause::AccessDenied, 4));
+        assert!(!stalled(Cause::NotFound, 3));
+    }
+
+    #[test]
+    fn a_write_is_read_again_and_a_start_spreads_the_looks() {
+        assert_eq!(reread(&INTERVALS, 0.5).as_secs(), 75);
+        assert_eq!([0.0, 0.5, 1.0].map(|it| resync(&INTERVALS, it).as_secs()), [1620, 1800, 1980]);
+        assert_eq!([0.0, 1.0].map(|it| spread(&INTERVALS, it).as_secs()), [180, 1800]);
+        let often = Intervals { resync: SignedDuration::from_secs(2), ..INTERVALS };
+        assert_eq!(reread(&often, 0.5).as_secs(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_waits_for_ever_or_not_at_all(
+            n in 0usize..ALL.len(), failures in 1u32.., jitter in 0.0f64..=1.0,
+        ) {
+            let wait = retry(ALL[n], failures, &INTERVALS, jitter);
+            prop_assert!(wait >= SignedDuration::from_millis(50));
+            prop_assert!(wait <= INTERVALS.resync.mul_f64(1.1));
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The conditions beside Ready: one for each part of what is kept.
+
+use super::{Fact, fact};
+use crate::api::{ConditionType, Reason};
+use crate::message;
+use crate::outcome::status::{Report, seconds};
+use crate::outcome::verdict::Verdict;
+use crate::problem::Problem;
+use crate::pull_secrets::Served;
+
+use super::{granted, server};
+
+/// Whether every namespace that is to have the pull secret has it, and there is one.
+pub(super) fn pull_secrets_ready(report: &Report<'_>) -> Option<Fact> {
+    let type_ = ConditionType::PullSecretsReady;
+    let served = report.observed.served.as_ref()?;
+    let Some(first) = served.failing.first() else {
+        return Some(match without_namespaces(served) {
+            None => fact(type_, "True", Reason::Attached, &served.text()),
+            Some((reason, text)) => fact(type_, "False", reason, &text),
+        });
+    };
+    let waits = first.problem.cause.is_waiting();
+    if *report.verdict == Verdict::Suspended && waits {
+        let text = format!("{}, and none is written while spec.suspend is true", served.text());
+        return Some(fact(type_, "False", Reason::Suspended, &text));
+    }
+    let problem = served.problem().or_else(|| served.trouble());
+    let message = problem.map_or_else(String::new, |it| it.told());
+    Some(fact(type_, "False", first.problem.cause.reason(), &message))
+}
+
+/// What is to be said of namespaces that are not there; `None` where all are.
+fn without_namespaces(served: &Served) -> Option<(Reason, String)> {
+    let wanted = &served.wanted;
+    if let Some((name, _)) = wanted.absent.first_key_value() {
+        let text = format!(
+            "create what is missing (kubectl create namespace {name}), or correct pullSecret.namespaces.names; it is served as soon as it is there: {}",
+            served.text()
+        );
+        return Some((Reason::NamespaceMissing, text));
+    }
+    wanted.deliveries.is_empty().then(|| {
+        let text = format!(
+            "label the namespaces that are to have Secret {}, or correct pullSecret.namespaces: {}",
+            wanted.name, NO_NAMESPACE
+        );
+        (Reason::NoNamespaces, text)
+    })
+}
+
+/// Said where a selector chooses nothing.
+pub(super) const NO_NAMESPACE: &str =
+    "no namespace beside the system's has the labels of pullSecret.namespaces.selector";
+
+/// Whether the credential in use can be renewed. Before there is one, it says nothing.
+pub(super) fn credential_fresh(report: &Report<'_>) -> Option<Fact> {
+    let type_ = ConditionType::CredentialFresh;
+    let served = report.observed.served.as_ref().filter(|it| !it.secrets.is_empty())?;
+    Some(match &served.overdue {
+        Some(problem) => {
+            let text = message::with_room(&not_renewed(served, problem), &problem.reference());
+            fact(type_, "False", problem.cause.reason(), &text)
+        }
+        None => fact(type_, "True", Reason::Attached, "the credential in use is renewed in time"),
+    })
+}
+
+/// Says how long the credential in use holds, and what keeps it from being renewed.
+pub(super) fn not_renewed(served: &Served, problem: &Problem) -> String {
+    let holds = match served.expires() {
+        Some(end) => format!("is good until {}", seconds(end)),
+        None => "is good as long as Entra accepts it".to_owned(),
+    };
+    message::bounded(&format!(
+        "the credential in use {holds} and is not renewed: {}",
+        problem.message
+    ))
+}
+
+/// Whether the role is held, if that could be read.
+pub(super) fn access_granted(report: &Report<'_>) -> Option<Fact> {
+    let type_ = ConditionType::AccessGranted;
+    let holdings = report.observed.holdings.as_ref().filter(|it| !it.grants.is_empty())?;
+    if holdings.are_complete() {
+        return Some(fact(
+            type_,
+            "True",
+            Reason::Attached,
+            &granted(server(report.observed), holdings),
+        ));
+    }
+    let reason = match report.verdict {
+        Verdict::Retrying(problem) | Verdict::Stalled(problem) | Verdict::Lost(problem) => {
+            problem.cause.reason()
+        }
+        Verdict::Suspended => Reason::Suspended,
+        _ => Reason::Progressing,
+    };
+    let missing = holdings.grants.iter().filter(|it| holdings.giving(it).is_none());
+    let missing =
+        missing.map(|it| format!("{} is not assigned to {}", it.role.name(), it.principal));
+    let text = format!("{}; Ready tells why", missing.collect::<Vec<_>>().join("; "));
+    Some(fact(type_, "False", reason, &text))
+}
+
+/// Whether something that the attachment made, and that nothing needs any more, is still there.
+pub(super) fn obsolete(report: &Report<'_>) -> Option<Fact> {
+    let type_ = ConditionType::Obsolete;
+    if let Some(problem) = &report.observed.obsolete {
+        return Some(fact(type_, "True", problem.cause.reason(), &problem.told()));
+    }
+    let holdings = report.observed.holdings.as_ref().filter(|_| !report.deleting)?;
+    let (id, due) = holdings.waiting.first_key_value()?;
+    let when = match due {
+        Some(due) => format!("after {}", seconds(*due)),
+        None => "when what replaces it holds".to_owned(),
+    };
+    let text = format!("role assignment {id} is not needed any more and is removed {when}");
+    Some(fact(type_, "True", Reason::Progressing, &text))
+}

@@ -1,0 +1,99 @@
+//! What status says of pull secrets.
+
+use super::*;
+
+/// Pull secrets in namespace `apps`, with a token that is renewed at 13:30.
+fn by_secret(failing: Option<Problem>, overdue: Option<Problem>) -> Observed {
+    use crate::plan::{Delivery, Failing};
+    use crate::pull_secrets::Wanted;
+    let delivery = Delivery {
+        namespace: "apps".into(),
+        name: "acr-pull".into(),
+        since: at("2026-11-22T11:00:00Z"),
+        named: true,
+    };
+    let stored = crate::snapshot::cluster::StoredSecret {
+        namespace: "apps".into(),
+        name: "acr-pull".into(),
+        uid: "u".into(),
+        owners: vec![],
+        label: None,
+        immutable: false,
+        intact: true,
+        written_by: None,
+        digest: String::new(),
+        inputs: None,
+        created: at("2026-11-22T12:00:00Z"),
+        expires: Some(at("2026-11-22T15:00:00Z")),
+        renew: Some(at("2026-11-22T13:30:00Z")),
+        proof: Some(crate::pull_secrets::proof::Proof::Proven),
+        by_arm_audience: false,
+    };
+    let namespace = delivery.namespace.clone();
+    let failing = failing.map(|problem| Failing { namespace, problem });
+    Observed {
+        method: Some(MethodInUse::PullSecret),
+        source: Some(Source {
+            login_server: "contoso.azurecr.io".parse().unwrap(),
+            regional: Vec::new(),
+            mode: None,
+        }),
+        served: Some(Served {
+            wanted: Wanted {
+                name: "acr-pull".into(),
+                deliveries: vec![delivery],
+                absent: [("later".to_owned(), "does not exist yet")].into(),
+                ..Wanted::default()
+            },
+            secrets: if failing.is_some() { vec![] } else { vec![stored] },
+            failing: failing.into_iter().collect(),
+            overdue,
+            accountless: std::collections::BTreeMap::new(),
+            proof: None,
+            doubt: None,
+        }),
+        ..Observed::default()
+    }
+}
+
+#[test]
+fn pull_secrets_say_where_they_are_and_whether_they_are_fresh() {
+    let now = "2026-11-22T12:00:00Z";
+    let held = told(None, &by_secret(None, None), &Verdict::Attached, now);
+    expect_test::expect![[r"
+        Ready=True Attached: contoso.azurecr.io can be pulled from: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet
+        PullSecretsReady=False NamespaceMissing: create what is missing (kubectl create namespace later), or correct pullSecret.namespaces.names; it is served as soon as it is there: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet
+        CredentialFresh=True Attached: the credential in use is renewed in time
+    "]]
+    .assert_eq(&lines(&held));
+    let shown = held.pull_secret.as_ref().unwrap();
+    assert_eq!(shown.served.as_deref(), Some("1/2"));
+    assert_eq!(shown.expires_at.as_deref(), Some("2026-11-22T15:00:00Z"));
+    assert_eq!(shown.renew_at.as_deref(), Some("2026-11-22T13:30:00Z"));
+
+    let refused = Problem::new(Cause::AuthenticationFailed, "signing in: AADSTS7000215");
+    let overdue = told(Some(&held), &by_secret(None, Some(refused)), &Verdict::Attached, now);
+    expect_test::expect![[r"
+        Ready=True Attached: contoso.azurecr.io can be pulled from: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet; the credential in use is good until 2026-11-22T15:00:00Z and is not renewed: signing in: AADSTS7000215
+        PullSecretsReady=False NamespaceMissing: create what is missing (kubectl create namespace later), or correct pullSecret.namespaces.names; it is served as soon as it is there: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet
+        CredentialFresh=False AuthenticationFailed: the credential in use is good until 2026-11-22T15:00:00Z and is not renewed: signing in: AADSTS7000215
+    "]]
+    .assert_eq(&lines(&overdue));
+
+    let stranger = Problem::new(Cause::NotOurs, "writing Secret acr-pull in namespace apps");
+    let seen = by_secret(Some(stranger.clone()), None);
+    let blocked = told(Some(&held), &seen, &Verdict::Stalled(stranger), now);
+    expect_test::expect![[r"
+        Ready=False NotOurs: writing Secret acr-pull in namespace apps
+        Stalled=True NotOurs: writing Secret acr-pull in namespace apps
+        PullSecretsReady=False NotOurs: writing Secret acr-pull in namespace apps
+        CredentialFresh=True Attached: the credential in use is renewed in time
+    "]]
+    .assert_eq(&lines(&blocked));
+    assert_eq!(blocked.pull_secret.unwrap().failing.unwrap()[0].namespace, "apps");
+
+    // Of the other method nothing is left.
+    let by_role = told(Some(&held), &observed(true), &Verdict::Attached, now);
+    assert!(!lines(&by_role).contains("PullSecretsReady"));
+    assert!(by_role.pull_secret.is_none());
+}

@@ -1,0 +1,207 @@
+//! What there is before a plan is made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{Delivery, Desired, Finalizer};
+use crate::delivery::contest::{Contests, Kept, Standing};
+use crate::ids::RegistryId;
+use crate::pull_secrets::Inputs;
+use crate::roles::claims::Claim;
+use crate::snapshot::azure::RoleAssignment;
+use crate::snapshot::cluster::{ServiceAccount, StoredSecret};
+
+/// What there is, part by part. A part that could not be read is `None`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Owned {
+    /// The uid of the attachment.
+    pub uid: String,
+    /// Which of our finalizers the object bears.
+    pub finalizers: BTreeSet<Finalizer>,
+    /// The role assignments.
+    pub assignments: Option<Assignments>,
+    /// The Secrets of the names that matter, ours and others'.
+    pub secrets: Option<Vec<StoredSecret>>,
+    /// Uids of attachments that are gone, and whose Secrets nobody claims any more.
+    pub gone: BTreeSet<String>,
+    /// The credential that this process last had accepted, and still holds.
+    pub accepted: Option<Accepted>,
+    /// The digests of credentials that the registry has refused.
+    pub refused: BTreeSet<String>,
+    /// The service accounts.
+    pub accounts: Option<Vec<ServiceAccount>>,
+    /// Which writes to Secrets and service accounts others refuse or undo.
+    pub contests: Contests,
+    /// Whether there may be entries in service accounts that cannot be read.
+    pub hidden: bool,
+}
+
+/// A credential that Entra and the registry have accepted, without its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The digest of the Secrets that hold it.
+    pub digest: String,
+    /// What it was made from.
+    pub inputs: Inputs,
+    /// When it ends; absent: it does not tell.
+    pub expires: Option<Timestamp>,
+    /// When it is to be renewed.
+    pub renew: Option<Timestamp>,
+}
+
+impl Accepted {
+    /// Whether it was made from exactly that, and is not to be renewed yet.
+    #[must_use]
+    pub fn is_fresh(&self, inputs: &Inputs, now: Timestamp) -> bool {
+        let later = |it: Option<Timestamp>| it.is_none_or(|it| now < it);
+        self.inputs == *inputs && later(self.expires) && later(self.renew)
+    }
+}
+
+/// The role assignments on a registry and above it, ours and others'.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assignments {
+    /// The registry that they were listed on, and what marks ours.
+    pub claimed: Option<(RegistryId, Claim)>,
+    /// All of them.
+    pub found: Vec<RoleAssignment>,
+}
+
+impl Assignments {
+    /// Those on a registry.
+    #[must_use]
+    pub fn on(registry: &RegistryId, claim: Claim, found: Vec<RoleAssignment>) -> Self {
+        Self { claimed: Some((registry.clone(), claim)), found }
+    }
+
+    /// None: they are to stay as they are, whatever they are.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { claimed: None, found: Vec::new() }
+    }
+}
+
+impl Owned {
+    /// The Secret of that namespace and name, if it is there.
+    #[must_use]
+    pub fn secret(&self, namespace: &str, name: &str) -> Option<&StoredSecret> {
+        let mut all = self.secrets.iter().flatten();
+        all.find(|it| it.namespace == namespace && it.name == name)
+    }
+
+    /// Whether that Secret is ours, or may become ours: its owners are gone.
+    pub(super) fn may_write(&self, secret: &StoredSecret) -> bool {
+        let free = |uid: &String| self.is_free(uid);
+        let labelled = secret.label.as_ref().is_some_and(free);
+        secret.is_of(&self.uid) || labelled && secret.owners.iter().all(|it| free(&it.uid))
+    }
+
+    /// Whether what bears that uid may be ours: it is our own, or nobody's any more.
+    fn is_free(&self, uid: &String) -> bool {
+        *uid == self.uid || self.gone.contains(uid)
+    }
+
+    /// Whether a Secret is ours, and holds a credential for that which the registry takes.
+    #[must_use]
+    pub fn serves(&self, secret: &StoredSecret, inputs: &Inputs, now: Timestamp) -> bool {
+        secret.is_of(&self.uid)
+            && secret.serves(inputs, now)
+            && !self.refused.contains(&secret.digest)
+    }
+
+    /// The same, if it need not be renewed yet.
+    #[must_use]
+    pub fn is_fresh(&self, secret: &StoredSecret, inputs: &Inputs, now: Timestamp) -> bool {
+        self.serves(secret, inputs, now) && secret.is_fresh(inputs, now)
+    }
+
+    /// Compares what was written before with what the cluster shows now.
+    pub fn observe_contests(&mut self, desired: &Desired, now: Timestamp) {
+        let mut contests = std::mem::take(&mut self.contests);
+        let shown = Shown::of(desired, self);
+        contests.observe(|it| shown.standing(it), now);
+        self.contests = contests;
+    }
+}
+
+/// What the cluster shows, by name.
+struct Shown<'a> {
+    owned: &'a Owned,
+    desired: &'a Desired,
+    deliveries: BTreeMap<&'a str, &'a Delivery>,
+    secrets: Option<BTreeMap<(&'a str, &'a str), &'a StoredSecret>>,
+    accounts: Option<BTreeMap<(&'a str, &'a str), &'a ServiceAccount>>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(desired: &'a Desired, owned: &'a Owned) -> Self {
+        let deliveries = desired.deliveries.iter().flatten();
+        let secrets = owned.secrets.as_ref();
+        let accounts = owned.accounts.as_ref();
+        Self {
+            owned,
+            desired,
+            deliveries: deliveries.map(|it| (it.namespace.as_str(), it)).collect(),
+            secrets: secrets.map(|all| {
+                all.iter().map(|it| ((it.namespace.as_str(), it.name.as_str()), it)).collect()
+            }),
+            accounts: accounts.map(|all| {
+                all.iter().map(|it| ((it.namespace.as_str(), it.name.as_str()), it)).collect()
+            }),
+        }
+    }
+
+    fn standing(&self, object: &Kept) -> Standing {
+        if self.desired.deliveries.is_none() {
+            return Standing::Unknown;
+        }
+        match object {
+            Kept::Secret { namespace, name } => self.secret(namespace, name),
+            Kept::Entry { namespace, account, secret } => self.entry(namespace, account, secret),
+            Kept::Removal(object) if self.is_left(object) => Standing::Undone(None),
+            Kept::Removal(_) => Standing::Unwanted,
+        }
+    }
+
+    /// Whether an object is there that the attachment made and does not ask for any more.
+    fn is_left(&self, object: &Kept) -> bool {
+        let uid = &self.owned.uid;
+        match object {
+            Kept::Secret { namespace, name } => {
+                let found = self.secrets.as_ref().and_then(|it| it.get(&(namespace, name)));
+                let asked = self.deliveries.get(namespace.as_str());
+                found.is_some_and(|it| it.is_of(uid)) && asked.is_none_or(|it| it.name != *name)
+            }
+            Kept::Entry { namespace, account, secret } => {
+                let found = self.accounts.as_ref().and_then(|it| it.get(&(namespace, account)));
+                found.is_some_and(|it| it.is_marked(secret, uid))
+                    && self.entry(namespace, account, secret) == Standing::Unwanted
+            }
+            Kept::Removal(_) => false,
+        }
+    }
+
+    fn secret(&self, namespace: &str, name: &str) -> Standing {
+        let Some(secrets) = &self.secrets else { return Standing::Unknown };
+        let asked = self.deliveries.get(namespace).is_some_and(|it| it.name == name);
+        match secrets.get(&(namespace, name)) {
+            None if asked => Standing::Undone(None),
+            None => Standing::Unwanted,
+            Some(it) if !self.owned.may_write(it) => Standing::Unwanted,
+            Some(it) if it.is_of(&self.owned.uid) && it.intact => Standing::Stands,
+            Some(it) => Standing::Undone(it.written_by.clone()),
+        }
+    }
+
+    fn entry(&self, namespace: &str, name: &str, secret: &str) -> Standing {
+        let Some(accounts) = &self.accounts else { return Standing::Unknown };
+        let asked = self.desired.accounts.include(name)
+            && self.deliveries.get(namespace).is_some_and(|it| it.name == secret);
+        match accounts.get(&(namespace, name)) {
+            Some(it) if asked && it.names(secret) => Standing::Stands,
+            Some(it) if asked => Standing::Undone(it.written_by.clone()),
+            _ => Standing::Unwanted,
+        }
+    }
+}

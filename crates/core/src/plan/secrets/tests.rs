@@ -1,0 +1,241 @@
+//! The plan for pull secrets and service accounts, row by row.
+
+mod accounts;
+mod replacing;
+
+use super::super::*;
+use crate::delivery::contest::{Contests, Kept};
+use crate::problem::Cause;
+use crate::snapshot::cluster::Owner;
+
+const DELAY: SignedDuration = SignedDuration::from_secs(3600);
+
+fn now() -> Timestamp {
+    "2026-11-22T12:00:00Z".parse().unwrap()
+}
+
+fn inputs() -> Inputs {
+    Inputs { subject: "subject".into(), version: Some("1".into()) }
+}
+
+fn delivery(namespace: &str) -> Delivery {
+    let (namespace, name) = (namespace.to_owned(), "acr-pull".to_owned());
+    Delivery { namespace, name, since: now() - DELAY * 2, named: true }
+}
+
+fn wants(namespaces: &[&str]) -> Desired {
+    Desired {
+        deliveries: Some(namespaces.iter().map(|it| delivery(it)).collect()),
+        inputs: Some(inputs()),
+        accounts: Accounts::Named(["default".to_owned()].into()),
+        ..Desired::nothing()
+    }
+}
+
+/// A fresh Secret of ours that holds the credential `digest`.
+fn stored(namespace: &str) -> StoredSecret {
+    StoredSecret {
+        namespace: namespace.into(),
+        name: "acr-pull".into(),
+        uid: format!("uid-{namespace}"),
+        owners: vec![Owner { uid: "mine".into(), name: "a".into() }],
+        label: Some("mine".into()),
+        immutable: false,
+        intact: true,
+        written_by: None,
+        digest: "digest".into(),
+        inputs: Some(inputs()),
+        created: now() - DELAY,
+        expires: Some(now() + DELAY),
+        renew: Some(now() + DELAY / 2),
+        proof: None,
+        by_arm_audience: false,
+    }
+}
+
+/// The credential that those Secrets hold.
+fn accepted() -> Accepted {
+    let StoredSecret { digest, expires, renew, .. } = stored("a");
+    Accepted { digest, inputs: inputs(), expires, renew }
+}
+
+fn account(namespace: &str, list: &[&str], mark: Option<&str>) -> ServiceAccount {
+    ServiceAccount {
+        namespace: namespace.into(),
+        name: "default".into(),
+        pull_secrets: Some(list.iter().map(|it| (*it).to_owned()).collect()),
+        marks: mark.map(|uid| ("acr-pull".to_owned(), uid.to_owned())).into_iter().collect(),
+        is_annotated: mark.is_some(),
+        applied_by: None,
+        written_by: None,
+    }
+}
+
+fn owns(secrets: Vec<StoredSecret>, accounts: Vec<ServiceAccount>) -> Owned {
+    Owned {
+        uid: "mine".to_owned(),
+        finalizers: [Finalizer::ServiceAccounts].into(),
+        assignments: None,
+        secrets: Some(secrets),
+        gone: BTreeSet::new(),
+        accepted: Some(accepted()),
+        refused: BTreeSet::new(),
+        accounts: Some(accounts),
+        contests: Contests::default(),
+        hidden: false,
+    }
+}
+
+fn steps(desired: &Desired, owned: &Owned) -> Vec<Step> {
+    let all = plan(desired, owned, now(), DELAY).parts.concat();
+    all.into_iter().filter(|it| !matches!(it, Step::RemoveFinalizer(_))).collect()
+}
+
+/// The namespaces that are written, and whether a new credential is made.
+fn provided(desired: &Desired, owned: &Owned) -> Option<(Vec<String>, bool)> {
+    steps(desired, owned).into_iter().find_map(|it| match it {
+        Step::Provide(targets, origin) => {
+            let namespaces = targets.into_iter().map(|it| it.namespace).collect();
+            Some((namespaces, origin == Origin::Mint))
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn what_is_fresh_is_left_alone_until_it_is_to_be_renewed() {
+    let owned = owns(vec![stored("a")], vec![]);
+    assert_eq!(steps(&wants(&["a"]), &owned), vec![]);
+    let due = plan(&wants(&["a"]), &owned, now(), DELAY).due;
+    assert_eq!(due, stored("a").renew);
+}
+
+#[test]
+fn a_new_namespace_gets_the_credential_that_this_process_had_accepted() {
+    let mut owned = owns(vec![stored("a")], vec![]);
+    let b = Some((vec!["b".to_owned()], false));
+    assert_eq!(provided(&wants(&["a", "b"]), &owned), b);
+    // After a restart it holds none. What the other Secret holds may be forged, and is not spread.
+    owned.accepted = None;
+    assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["b".to_owned()], true)));
+}
+
+#[test]
+fn one_that_is_due_renews_all_unless_another_has_been_renewed() {
+    let mut due = stored("a");
+    due.renew = Some(now());
+    let mut owned = owns(vec![due.clone(), stored("b")], vec![]);
+    // The other one was renewed a moment ago.
+    assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["a".to_owned()], false)));
+    // After a restart nobody knows what the other one holds.
+    owned.accepted = None;
+    assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["a".to_owned()], true)));
+    let mut both = owns(vec![due.clone(), StoredSecret { namespace: "b".into(), ..due }], vec![]);
+    both.accepted = Some(Accepted { renew: Some(now()), ..accepted() });
+    let all = vec!["a".to_owned(), "b".to_owned()];
+    assert_eq!(provided(&wants(&["a", "b"]), &both), Some((all, true)));
+}
+
+#[test]
+fn another_version_of_the_client_secret_or_a_refusal_renews() {
+    let all = Some((vec!["a".to_owned()], true));
+    let mut older = stored("a");
+    older.inputs = Some(Inputs { version: Some("0".into()), ..inputs() });
+    let mut owned = owns(vec![older.clone()], vec![]);
+    owned.accepted.as_mut().unwrap().inputs = older.inputs.unwrap();
+    assert_eq!(provided(&wants(&["a"]), &owned), all);
+    let refused =
+        Owned { refused: ["digest".to_owned()].into(), ..owns(vec![stored("a")], vec![]) };
+    assert_eq!(provided(&wants(&["a"]), &refused), all);
+    // It is not spread either.
+    let both = vec!["a".to_owned(), "b".to_owned()];
+    assert_eq!(provided(&wants(&["a", "b"]), &refused), Some((both, true)));
+}
+
+#[test]
+fn an_edited_secret_is_written_again() {
+    let mut edited = stored("a");
+    edited.intact = false;
+    let owned = owns(vec![edited, stored("b")], vec![]);
+    assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["a".to_owned()], false)));
+}
+
+#[test]
+fn without_a_client_secret_what_serves_is_left_as_it_is() {
+    let mut desired = wants(&["a"]);
+    desired.inputs.as_mut().unwrap().version = None;
+    assert_eq!(steps(&desired, &owns(vec![stored("a")], vec![])), vec![]);
+}
+
+#[test]
+fn a_strangers_secret_fails_its_namespace_and_no_other() {
+    let mut stranger = stored("a");
+    (stranger.owners, stranger.label) = (vec![], None);
+    let owned = owns(vec![stranger.clone()], vec![account("a", &[], None)]);
+    let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);
+    assert_eq!(planned.failing[0].problem.cause, Cause::NotOurs);
+    assert_eq!(provided(&wants(&["a", "b"]), &owned).unwrap().0, ["b"]);
+    assert_eq!(first(&wants(&["a", "b"]), &owned, now()).parts, Vec::<Vec<Step>>::new());
+    // One whose owner is gone is adopted, also while garbage collection has yet to see that.
+    stranger.label = Some("dead".into());
+    stranger.owners = vec![Owner { uid: "dead".into(), name: "a".into() }];
+    let mut owned = owns(vec![stranger], vec![]);
+    assert_eq!(provided(&wants(&["a"]), &owned), None);
+    owned.gone.insert("dead".to_owned());
+    assert_eq!(provided(&wants(&["a"]), &owned).unwrap().0, ["a"]);
+}
+
+#[test]
+fn without_a_namespace_a_credential_is_proven_once_and_written_nowhere() {
+    let nothing = Owned { accepted: None, ..owns(vec![], vec![]) };
+    let proof = Step::Provide(vec![], Origin::Mint);
+    assert_eq!(steps(&wants(&[]), &nothing), vec![proof]);
+    assert_eq!(steps(&wants(&[]), &owns(vec![], vec![])), vec![], "it was tried");
+    let of_nodes = Desired { of_nodes: true, ..wants(&[]) };
+    assert_eq!(steps(&of_nodes, &nothing), vec![], "nodes need none");
+    let unknown = Desired { inputs: None, ..wants(&[]) };
+    assert_eq!(steps(&unknown, &nothing), vec![]);
+    let suspended = plan(&wants(&[]), &nothing, now(), DELAY).only_renewals(&nothing);
+    assert_eq!(suspended.parts.concat(), vec![]);
+}
+
+#[test]
+fn facts_that_are_missing_change_nothing() {
+    let unread = Owned { secrets: None, accounts: None, ..owns(vec![], vec![]) };
+    assert_eq!(steps(&wants(&["a"]), &unread), vec![]);
+    assert_eq!(steps(&Desired::unknown(), &owns(vec![stored("a")], vec![])), vec![]);
+}
+
+#[test]
+fn suspended_it_renews_and_does_nothing_else() {
+    let mut due = stored("a");
+    due.renew = Some(now());
+    let owned = owns(vec![due, stored("c")], vec![]);
+    let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY).only_renewals(&owned);
+    let left: Vec<_> = planned.parts.concat();
+    let [Step::Provide(targets, Origin::Accepted)] = left.as_slice() else { panic!("{left:?}") };
+    assert_eq!(targets.iter().map(|it| it.namespace.as_str()).collect::<Vec<_>>(), ["a"]);
+}
+
+#[test]
+fn one_that_others_change_again_and_again_waits_and_fails_its_namespace() {
+    let mut owned = owns(vec![stored("a")], vec![]);
+    let object = || Kept::Secret { namespace: "b".into(), name: "acr-pull".into() };
+    for _ in 0..4 {
+        owned.contests.wrote(object(), now());
+        owned.observe_contests(&wants(&["a", "b"]), now());
+    }
+    let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);
+    assert_eq!(planned.unwritten[0].problem.cause, Cause::ExternallyManaged);
+    assert_eq!(provided(&wants(&["a", "b"]), &owned), None);
+    // It has come back, and yet it is not settled.
+    owned.contests.wrote(object(), now());
+    owned.secrets.as_mut().unwrap().push(stored("b"));
+    owned.observe_contests(&wants(&["a", "b"]), now());
+    let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);
+    assert_eq!(planned.failing[0].namespace, "b");
+    // A namespace that is not asked for any more is no contest.
+    owned.secrets.as_mut().unwrap().pop();
+    owned.observe_contests(&wants(&["a"]), now());
+    assert_eq!(owned.contests, Contests::default());
+}

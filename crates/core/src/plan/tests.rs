@@ -1,0 +1,268 @@
+//! The table of `plan` for role assignments, row by row.
+
+mod properties;
+mod sharing;
+
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::delivery::contest::Contests;
+use crate::ids::{PrincipalId, RegistryId};
+use crate::problem::Cause;
+use crate::roles::claims::{Claim, Claims};
+use crate::roles::role::Role;
+use crate::snapshot::azure::RoleAssignment;
+
+const REGISTRY: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso";
+const DELAY: SignedDuration = SignedDuration::from_secs(3600);
+
+fn registry() -> RegistryId {
+    REGISTRY.parse().unwrap()
+}
+
+fn principal(n: u128) -> PrincipalId {
+    Uuid::from_u128(n).to_string().parse().unwrap()
+}
+
+fn grant(n: u128, role: Role) -> Grant {
+    Grant { registry: registry(), principal: principal(n), role, condition: None }
+}
+
+/// Any role that one of these identities may want: on a registry with repository permissions
+/// perhaps on some repositories alone.
+fn any_grant_of(identities: std::ops::Range<u128>) -> impl Strategy<Value = Grant> {
+    let role = prop_oneof![
+        Just((Role::AcrPull, None)),
+        Just((Role::RepositoryReader, None)),
+        Just((Role::RepositoryReader, Some("only team-a"))),
+        Just((Role::RepositoryReader, Some("only team-b"))),
+    ];
+    (identities, role).prop_map(|(n, (role, condition))| Grant {
+        condition: condition.map(str::to_owned),
+        ..grant(n, role)
+    })
+}
+
+/// The id of an assignment on the subscription.
+fn above_the_registry() -> AssignmentId {
+    let scope = "/subscriptions/11111111-1111-1111-1111-111111111111";
+    let name = Uuid::from_u128(7);
+    format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}").parse().unwrap()
+}
+
+fn claim(name: &str) -> Claim {
+    Claim::new("cluster", name)
+}
+
+fn now() -> Timestamp {
+    "2026-11-22T12:00:00Z".parse().unwrap()
+}
+
+fn assignment(of: &Grant, description: &str, updated_on: Timestamp) -> RoleAssignment {
+    RoleAssignment {
+        id: of.assignment_id(),
+        role: of.role.definition(),
+        role_definition_id: of.role.definition().to_string(),
+        principal: of.principal,
+        principal_type: Some("ServicePrincipal".into()),
+        condition: of.condition.clone(),
+        condition_version: None,
+        delegated_managed_identity_resource_id: None,
+        description: Some(description.into()),
+        created_on: Some(updated_on),
+        updated_on: Some(updated_on),
+    }
+}
+
+/// One that bears the claims of these attachments.
+fn claimed(of: &Grant, names: &[&str]) -> RoleAssignment {
+    let claims = names[1..]
+        .iter()
+        .fold(Claims::of(claim(names[0])), |claims, name| claims.with(&claim(name)).unwrap());
+    assignment(of, &claims.to_string(), now() - DELAY)
+}
+
+fn owns(found: Vec<RoleAssignment>, finalizer: bool) -> Owned {
+    Owned {
+        uid: "mine".to_owned(),
+        finalizers: finalizer.then_some(Finalizer::RoleAssignments).into_iter().collect(),
+        assignments: Some(Assignments::on(&registry(), claim("mine"), found)),
+        secrets: Some(Vec::new()),
+        gone: BTreeSet::new(),
+        accepted: None,
+        refused: BTreeSet::new(),
+        accounts: Some(Vec::new()),
+        contests: Contests::default(),
+        hidden: false,
+    }
+}
+
+fn wants(grant: &Grant) -> Desired {
+    Desired { grants: Some(vec![grant.clone()]), ..Desired::nothing() }
+}
+
+fn steps(desired: &Desired, owned: &Owned) -> Vec<Step> {
+    plan(desired, owned, now(), DELAY).roles
+}
+
+#[test]
+fn a_missing_role_is_assigned_after_the_finalizer() {
+    let wanted = grant(1, Role::AcrPull);
+    let expected =
+        vec![Step::AddFinalizer(Finalizer::RoleAssignments), Step::Assign(wanted.clone())];
+    assert_eq!(steps(&wants(&wanted), &owns(vec![], false)), expected);
+}
+
+#[test]
+fn what_holds_needs_no_step() {
+    let wanted = grant(1, Role::AcrPull);
+    let held = claimed(&wanted, &["other", "mine"]);
+    assert_eq!(steps(&wants(&wanted), &owns(vec![held], true)), vec![]);
+}
+
+#[test]
+fn a_finalizer_that_somebody_took_away_comes_back() {
+    let wanted = grant(1, Role::AcrPull);
+    let held = claimed(&wanted, &["mine"]);
+    assert_eq!(
+        steps(&wants(&wanted), &owns(vec![held], false)),
+        vec![Step::AddFinalizer(Finalizer::RoleAssignments)]
+    );
+}
+
+#[test]
+fn an_assignment_of_other_attachments_is_joined() {
+    let wanted = grant(1, Role::AcrPull);
+    let shared = claimed(&wanted, &["other"]);
+    let expected = vec![
+        Step::AddFinalizer(Finalizer::RoleAssignments),
+        Step::Join(shared.id.clone(), wanted.clone()),
+    ];
+    assert_eq!(steps(&wants(&wanted), &owns(vec![shared], false)), expected);
+}
+
+#[test]
+fn a_strangers_assignment_is_used_and_left_alone() {
+    let wanted = grant(1, Role::AcrPull);
+    let stranger = assignment(&wanted, "by hand", now());
+    let mut above = stranger.clone();
+    above.id = above_the_registry();
+    for found in [stranger, above] {
+        assert_eq!(steps(&wants(&wanted), &owns(vec![found.clone()], false)), vec![]);
+        let gone = owns(vec![found], true);
+        assert_eq!(
+            steps(&Desired::nothing(), &gone),
+            vec![Step::RemoveFinalizer(Finalizer::RoleAssignments)]
+        );
+    }
+}
+
+#[test]
+fn claims_above_the_registry_are_not_ours() {
+    let wanted = grant(1, Role::AcrPull);
+    let mut above = claimed(&wanted, &["mine"]);
+    above.id = above_the_registry();
+    assert_eq!(
+        steps(&Desired::nothing(), &owns(vec![above], true)),
+        vec![Step::RemoveFinalizer(Finalizer::RoleAssignments)]
+    );
+}
+
+#[test]
+fn a_strangers_condition_blocks_at_the_registry_and_not_above() {
+    let wanted = grant(1, Role::RepositoryReader);
+    let mut stranger = assignment(&wanted, "by hand", now());
+    stranger.condition = Some("only some".into());
+    let blocked = plan(&wants(&wanted), &owns(vec![stranger.clone()], false), now(), DELAY);
+    assert_eq!(blocked.blocked.unwrap().cause, Cause::NotOurs);
+    assert_eq!(blocked.roles, vec![]);
+
+    stranger.id = above_the_registry();
+    let expected =
+        vec![Step::AddFinalizer(Finalizer::RoleAssignments), Step::Assign(wanted.clone())];
+    assert_eq!(steps(&wants(&wanted), &owns(vec![stranger], false)), expected);
+}
+
+/// Whoever made what stands at the registry: a stranger, or attachments that want other repositories.
+#[test]
+fn what_suffices_from_above_is_used_whatever_stands_at_the_registry() {
+    let wanted = grant(1, Role::RepositoryReader);
+    let narrow = Grant { condition: Some("only some".into()), ..wanted.clone() };
+    let mut above = assignment(&wanted, "by hand", now());
+    above.id = above_the_registry();
+    for here in [assignment(&narrow, "by hand", now()), claimed(&narrow, &["other"])] {
+        for found in [[here.clone(), above.clone()], [above.clone(), here.clone()]] {
+            let owned = owns(found.into(), false);
+            let plan = plan(&wants(&wanted), &owned, now(), DELAY);
+            assert_eq!((plan.blocked, plan.roles), (None, vec![]));
+            assert_eq!(held_since(&wanted, &owned), Some(now()));
+        }
+        above.condition = Some("other".into());
+        let owned = owns(vec![here, above.clone()], false);
+        let blocked = plan(&wants(&wanted), &owned, now(), DELAY).blocked;
+        assert_eq!(blocked.unwrap().cause, Cause::NotOurs);
+        above.condition = None;
+    }
+}
+
+#[test]
+fn a_condition_that_somebody_put_on_our_assignment_is_taken_off_again() {
+    let wanted = grant(1, Role::RepositoryReader);
+    let mut ours = claimed(&wanted, &["mine", "other"]);
+    ours.condition = Some("nothing".into());
+    let expected = vec![Step::Join(ours.id.clone(), wanted.clone())];
+    assert_eq!(steps(&wants(&wanted), &owns(vec![ours.clone()], true)), expected);
+    let amended = join(&ours, &wanted, &claim("mine")).unwrap().unwrap();
+    assert_eq!(amended.condition, None);
+    assert_eq!(join(&ours, &wanted, &claim("other")).unwrap_err().cause, Cause::NotOurs);
+}
+
+#[test]
+fn a_former_role_waits_for_its_replacement() {
+    let (former, wanted) = (grant(1, Role::AcrPull), grant(1, Role::RepositoryReader));
+    let old = claimed(&former, &["mine"]);
+    let desired = wants(&wanted);
+
+    let first = plan(&desired, &owns(vec![old.clone()], true), now(), DELAY);
+    assert_eq!(first.roles, vec![Step::Assign(wanted.clone())]);
+    assert_eq!(first.waiting, BTreeMap::from([(old.id.clone(), None)]));
+
+    let mut new = claimed(&wanted, &["mine"]);
+    new.updated_on = Some(now());
+    let both = owns(vec![old.clone(), new], true);
+    let second = plan(&desired, &both, now(), DELAY);
+    assert_eq!(second.roles, vec![]);
+    assert_eq!(second.waiting, BTreeMap::from([(old.id.clone(), Some(now() + DELAY))]));
+
+    let unsettled = Desired { settled: false, ..desired.clone() };
+    assert_eq!(plan(&unsettled, &both, now() + DELAY, DELAY).roles, vec![]);
+    let third = plan(&desired, &both, now() + DELAY, DELAY);
+    assert_eq!(third.roles, vec![Step::Release(old.id)]);
+}
+
+#[test]
+fn detaching_releases_at_once_and_then_lets_the_object_go() {
+    let held = claimed(&grant(1, Role::AcrPull), &["mine", "other"]);
+    let expected =
+        vec![Step::Release(held.id.clone()), Step::RemoveFinalizer(Finalizer::RoleAssignments)];
+    assert_eq!(steps(&Desired::nothing(), &owns(vec![held], true)), expected);
+}
+
+#[test]
+fn missing_facts_change_nothing() {
+    let held = claimed(&grant(1, Role::AcrPull), &["mine"]);
+    assert_eq!(steps(&Desired::unknown(), &owns(vec![held], false)), vec![]);
+    let unread = Owned { assignments: None, ..owns(vec![], true) };
+    assert_eq!(steps(&Desired::nothing(), &unread), vec![]);
+}
+
+#[test]
+fn the_last_one_deletes_and_nobody_else_does() {
+    let of = grant(1, Role::AcrPull);
+    assert_eq!(release(&claimed(&of, &["mine"]), &claim("mine")), Release::Delete);
+    assert_eq!(release(&claimed(&of, &["other"]), &claim("mine")), Release::Nothing);
+    assert_eq!(release(&assignment(&of, "by hand", now()), &claim("mine")), Release::Nothing);
+    let left = Amendment { claims: Claims::of(claim("other")), condition: None };
+    assert_eq!(release(&claimed(&of, &["mine", "other"]), &claim("mine")), Release::Keep(left));
+}

@@ -1,0 +1,306 @@
+//! What can go wrong, by who can help. The cause decides condition, event, metric and retry.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::api::{REQUESTED_AT, Reason};
+use crate::message;
+
+/// A failure, told to the user.
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error("{message}{}", self.reference())]
+pub struct Problem {
+    /// Who can help, and when to look again.
+    pub cause: Cause,
+    /// One line: what to do, what was tried, on what, and what came back. Never a secret.
+    pub message: String,
+    /// Under which Azure knows the answer. Another one each time, unlike the message.
+    pub correlation_id: Option<String>,
+    /// What the message is made of, where it begins with advice.
+    advised: Option<Arc<Advised>>,
+}
+
+impl Problem {
+    /// A problem with its message on one line and of bounded length.
+    #[must_use]
+    pub fn new(cause: Cause, message: impl AsRef<str>) -> Self {
+        let message = message::bounded(message.as_ref());
+        Self { cause, message, correlation_id: None, advised: None }
+    }
+
+    /// A problem whose message begins with what to do and goes on with what happened, as briefly
+    /// as it takes to fit: `accounts` are from the longest to the shortest.
+    #[must_use]
+    pub fn advised(cause: Cause, advice: &str, accounts: &[String]) -> Self {
+        let texts: Vec<_> = accounts.iter().map(|it| format!("{advice}; {it}")).collect();
+        let fitting = texts.iter().find(|it| message::is_bounded(it));
+        let problem = Self::new(cause, fitting.or(texts.last()).map_or(advice, String::as_str));
+        let advised = Advised { advice: advice.to_owned(), accounts: accounts.to_vec() };
+        Self { advised: Some(Arc::new(advised)), ..problem }
+    }
+
+    /// The same problem with one more step at the end of its advice. What happened is told more
+    /// briefly for that, and the step is left out where both would not fit.
+    #[must_use]
+    pub fn then(self, step: &str) -> Self {
+        let Some(Advised { advice, accounts }) = self.advised.as_deref() else { return self };
+        let longer = Self::advised(self.cause, &format!("{advice}, {step}"), accounts);
+        let fits = accounts.iter().any(|it| longer.message.ends_with(it.as_str()));
+        if fits { longer.with_reference_of(&self) } else { self }
+    }
+
+    /// The same problem with the correlation id of another one, of which it tells.
+    #[must_use]
+    pub fn with_reference_of(self, other: &Self) -> Self {
+        Self { correlation_id: other.correlation_id.clone(), ..self }
+    }
+
+    /// The correlation id, as it is shown at the end of a message.
+    #[must_use]
+    pub fn reference(&self) -> String {
+        let id = self.correlation_id.as_ref();
+        id.map_or_else(String::new, |it| format!("{REFERENCE}{})", message::bounded(it)))
+    }
+
+    /// The message as status tells it: with the correlation id, where there is room for that.
+    #[must_use]
+    pub fn told(&self) -> String {
+        message::with_room(&self.message, &self.reference())
+    }
+}
+
+/// What a message is made of.
+#[derive(Debug, PartialEq)]
+struct Advised {
+    advice: String,
+    /// What happened, from the longest to the shortest.
+    accounts: Vec<String>,
+}
+
+/// What to do when the cause is gone, so that nobody waits for the next look.
+#[must_use]
+pub fn look_again(attachment: &str) -> String {
+    format!(
+        "then have acr-attach look again at once (kubectl annotate --overwrite registryattachment {attachment} {REQUESTED_AT}=\"$(date)\")"
+    )
+}
+
+/// What stands before a correlation id.
+const REFERENCE: &str = " (correlation id ";
+
+/// A message without its correlation id. Two that are equal without it say the same.
+#[must_use]
+pub fn without_reference(message: &str) -> &str {
+    message.rsplit_once(REFERENCE).map_or(message, |(text, _)| text)
+}
+
+/// Why something failed, by who can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// What the schema cannot see is wrong in the spec.
+    InvalidSpec,
+    /// Azure or the cluster is set up in a way that this method cannot serve.
+    Unsupported,
+    /// The operator's settings do not allow it.
+    NotAllowed,
+    /// Something of somebody else's is in the way.
+    NotOurs,
+    /// Another tool keeps what would have to be changed.
+    ExternallyManaged,
+    /// Admission in the cluster refuses a write: a quota, a policy or a webhook.
+    AdmissionDenied,
+    /// Auto cannot tell whether the cluster is AKS; or Azure refuses for a reason that is not
+    /// known here.
+    Undetermined,
+    /// Entra does not accept the identity.
+    AuthenticationFailed,
+    /// The identity lacks a right.
+    AccessDenied,
+    /// The registry, the cluster or a credential does not exist.
+    NotFound,
+    /// Azure does not yet know what was just made.
+    Propagating,
+    /// Azure asks to wait that long.
+    Throttled {
+        /// Retry-After, as it came.
+        retry_after: Duration,
+    },
+    /// No answer, or a failure of Azure or of the API server.
+    Unavailable,
+    /// A limit of Azure is reached.
+    QuotaExceeded,
+    /// A lock in Azure forbids the change.
+    Locked,
+    /// A fault of the operator itself.
+    Internal,
+    /// All calls to a host that may run at once are running. Nothing is wrong.
+    Busy,
+    /// Calls to Azure are paced, and others come before. Nothing is wrong.
+    Queued {
+        /// How long until its turn.
+        wait: Duration,
+    },
+}
+
+/// When a problem turns from "being retried" into "somebody has to act".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stalls {
+    /// At the first failure.
+    AtOnce,
+    /// After that many times the patience, of the same cause and generation.
+    After(u32),
+    /// Never: it passes by itself.
+    Never,
+}
+
+impl Cause {
+    /// The reason shown in conditions.
+    #[must_use]
+    pub fn reason(self) -> Reason {
+        match self {
+            Self::InvalidSpec => Reason::InvalidSpec,
+            Self::Unsupported => Reason::Unsupported,
+            Self::NotAllowed => Reason::NotAllowed,
+            Self::NotOurs => Reason::NotOurs,
+            Self::ExternallyManaged => Reason::ExternallyManaged,
+            Self::AdmissionDenied => Reason::AdmissionDenied,
+            Self::Undetermined => Reason::Undetermined,
+            Self::AuthenticationFailed => Reason::AuthenticationFailed,
+            Self::AccessDenied => Reason::AccessDenied,
+            Self::NotFound => Reason::NotFound,
+            Self::Propagating => Reason::Propagating,
+            Self::Throttled { .. } => Reason::Throttled,
+            Self::Unavailable => Reason::Unavailable,
+            Self::QuotaExceeded => Reason::QuotaExceeded,
+            Self::Locked => Reason::Locked,
+            Self::Internal => Reason::Internal,
+            Self::Busy | Self::Queued { .. } => Reason::Progressing,
+        }
+    }
+
+    /// When it stalls.
+    #[must_use]
+    pub fn stalls(self) -> Stalls {
+        match self {
+            Self::InvalidSpec
+            | Self::Unsupported
+            | Self::NotAllowed
+            | Self::NotOurs
+            | Self::ExternallyManaged
+            | Self::QuotaExceeded
+            | Self::Locked => Stalls::AtOnce,
+            Self::Undetermined
+            | Self::AdmissionDenied
+            | Self::AuthenticationFailed
+            | Self::AccessDenied
+            | Self::NotFound => Stalls::After(1),
+            Self::Propagating => Stalls::After(2),
+            Self::Throttled { .. }
+            | Self::Unavailable
+            | Self::Internal
+            | Self::Busy
+            | Self::Queued { .. } => Stalls::Never,
+        }
+    }
+
+    /// Whether somebody else decides what becomes of a write, so that repeating it at once changes
+    /// nothing.
+    #[must_use]
+    pub fn is_decided_by_others(self) -> bool {
+        matches!(self, Self::NotOurs | Self::ExternallyManaged | Self::AdmissionDenied)
+    }
+
+    /// Whether nothing is wrong: others are at it, or come before.
+    #[must_use]
+    pub fn is_waiting(self) -> bool {
+        matches!(self, Self::Busy | Self::Queued { .. })
+    }
+
+    /// Whether it says nothing about the attachment itself, only about this attempt.
+    #[must_use]
+    pub fn is_passing(self) -> bool {
+        self.stalls() == Stalls::Never
+    }
+}
+
+/// One of each, for tests that go through all of them.
+#[cfg(test)]
+pub(crate) const ALL: [Cause; 18] = [
+    Cause::InvalidSpec,
+    Cause::Unsupported,
+    Cause::NotAllowed,
+    Cause::NotOurs,
+    Cause::ExternallyManaged,
+    Cause::AdmissionDenied,
+    Cause::Undetermined,
+    Cause::AuthenticationFailed,
+    Cause::AccessDenied,
+    Cause::NotFound,
+    Cause::Propagating,
+    Cause::Throttled { retry_after: Duration::from_secs(20) },
+    Cause::Unavailable,
+    Cause::QuotaExceeded,
+    Cause::Locked,
+    Cause::Internal,
+    Cause::Busy,
+    Cause::Queued { wait: Duration::from_secs(20) },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_bounded_line() {
+        let problem = Problem::new(Cause::Internal, format!("a\r\n  b {}", "ü".repeat(3000)));
+        assert!(problem.message.starts_with("a b ü"));
+        assert!(message::is_bounded(&problem.message));
+    }
+
+    #[test]
+    fn advice_comes_first_and_what_happened_is_told_as_fully_as_it_fits() {
+        let told = |advice: &str| {
+            let accounts = ["in full".repeat(20), "in short".to_owned()];
+            Problem::advised(Cause::NotFound, advice, &accounts).message
+        };
+        assert!(told("create it").starts_with("create it; in full"));
+        assert!(told(&"x".repeat(500)).ends_with("x; in short"));
+        assert!(told(&"word ".repeat(200)).ends_with("word…"));
+    }
+
+    #[test]
+    fn a_last_step_of_the_advice_is_told_whole_or_not_at_all() {
+        let step = look_again("contoso");
+        let told = |advice: &str| {
+            let accounts = ["in full".repeat(60), "in short".to_owned()];
+            Problem::advised(Cause::NotOurs, advice, &accounts).then(&step).message
+        };
+        assert!(told("x").starts_with(&format!("x, {step}; in full")), "{}", told("x"));
+        let advice = "x".repeat(430);
+        assert_eq!(told(&advice), format!("{advice}, {step}; in short"));
+        let advice = "x".repeat(470);
+        assert_eq!(told(&advice), format!("{advice}; in short"));
+        let untold = Problem::new(Cause::NotOurs, "assigning x");
+        assert_eq!(untold.clone().then(&step), untold);
+    }
+
+    #[test]
+    fn a_correlation_id_is_shown_and_says_nothing_new() {
+        let mut problem = Problem::new(Cause::NotFound, "reading x: 404");
+        problem.correlation_id = Some("c0ffee".into());
+        assert_eq!(problem.to_string(), "reading x: 404 (correlation id c0ffee)");
+        assert_eq!(without_reference(&problem.to_string()), problem.message);
+    }
+
+    #[test]
+    fn every_cause_has_a_reason_of_its_own_and_waiting_is_none() {
+        let (waiting, wrong): (Vec<Cause>, Vec<Cause>) = ALL.iter().partition(|it| it.is_waiting());
+        let mut reasons: Vec<_> = wrong.iter().map(|it| it.reason().as_str()).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        assert_eq!(reasons.len(), wrong.len());
+        assert!(waiting.iter().all(|it| it.reason() == Reason::Progressing), "{waiting:?}");
+    }
+}

@@ -1,0 +1,203 @@
+//! How the pull secrets of an attachment stand after a pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{Accounts, Inputs, Wanted};
+use crate::message;
+use crate::plan::{Delivery, Failing, Owned};
+use crate::problem::{Cause, Problem};
+use crate::pull_secrets::proof::Proof;
+use crate::snapshot::cluster::StoredSecret;
+
+const ARM_AUDIENCE: &str = "the tenant does not know the audience https://containerregistry.azure.net, so tokens are asked for Azure Resource Manager's";
+
+/// What was wanted, what there is, and why the rest is missing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Served {
+    /// What was wanted.
+    pub wanted: Wanted,
+    /// The Secrets that hold a credential which the registry takes.
+    pub secrets: Vec<StoredSecret>,
+    /// The namespaces that are not served, each once.
+    pub failing: Vec<Failing>,
+    /// Why a credential that serves was not renewed although it was time.
+    pub overdue: Option<Problem>,
+    /// The service accounts that are named and do not exist, and in how many namespaces.
+    pub accountless: BTreeMap<String, usize>,
+    /// What the registry said of the credential since it was written.
+    pub proof: Option<Proof>,
+    /// Why the registry could not be asked again about a credential that it has accepted.
+    pub doubt: Option<Problem>,
+}
+
+/// What came of a pass, namespace by namespace.
+#[derive(Clone, Debug, Default)]
+pub struct Delivered {
+    /// The Secrets as they are now.
+    pub secrets: Vec<StoredSecret>,
+    /// What kept single namespaces from being served.
+    pub failing: Vec<Failing>,
+    /// What kept Secrets from being written. One that is there may serve on.
+    pub unwritten: Vec<Failing>,
+    /// What kept the credential from being made.
+    pub mint: Option<Problem>,
+}
+
+impl Served {
+    /// Judges what came of a pass.
+    #[must_use]
+    pub fn of(
+        wanted: Wanted,
+        inputs: &Inputs,
+        owned: &Owned,
+        delivered: Delivered,
+        now: Timestamp,
+    ) -> Self {
+        let Delivered { secrets: all, mut failing, unwritten, mint } = delivered;
+        let (mut secrets, mut overdue) = (Vec::new(), None);
+        for delivery in &wanted.deliveries {
+            let here =
+                |it: &&StoredSecret| it.namespace == delivery.namespace && it.name == delivery.name;
+            let why = unwritten.iter().find(|it| it.namespace == delivery.namespace);
+            let why = why.map(|it| &it.problem).or(mint.as_ref());
+            match all.iter().find(here).filter(|it| owned.serves(it, inputs, now)) {
+                Some(found) => {
+                    if !found.is_fresh(inputs, now) {
+                        overdue = overdue.or_else(|| why.cloned());
+                    }
+                    secrets.push(found.clone());
+                }
+                None if failing.iter().all(|it| it.namespace != delivery.namespace) => {
+                    failing.push(lacking(delivery, why));
+                }
+                None => {}
+            }
+        }
+        failing.sort_by(|a, b| a.namespace.cmp(&b.namespace));
+        failing.dedup_by(|a, b| a.namespace == b.namespace);
+        let accountless = accountless(&wanted, owned);
+        Self { wanted, secrets, failing, overdue, accountless, proof: None, doubt: None }
+    }
+
+    /// Whether what Ready speaks for holds: the namespaces that the spec names and that exist,
+    /// and at least one of those that their labels chose.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.problem().is_none()
+    }
+
+    /// What keeps the attachment from being Ready.
+    #[must_use]
+    pub fn problem(&self) -> Option<Problem> {
+        let named = |it: &&Failing| {
+            let mut all = self.wanted.deliveries.iter();
+            all.any(|delivery| delivery.named && delivery.namespace == it.namespace)
+        };
+        let none_served = self.served() == 0;
+        let first = self.failing.iter().find(named);
+        let first = first.or_else(|| self.failing.first().filter(|_| none_served));
+        first.map(|it| self.with_count(&it.problem))
+    }
+
+    /// What is the matter in the first namespace that is not served.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Problem> {
+        self.failing.first().map(|it| self.with_count(&it.problem))
+    }
+
+    /// What is wrong, everything of it.
+    pub fn problems(&self) -> impl Iterator<Item = &Problem> {
+        self.failing.iter().map(|it| &it.problem).chain(&self.overdue)
+    }
+
+    /// How many namespaces are served.
+    #[must_use]
+    pub fn served(&self) -> usize {
+        self.wanted.deliveries.len().saturating_sub(self.failing.len())
+    }
+
+    /// How many are wanted, those that do not exist yet included.
+    #[must_use]
+    pub fn asked_for(&self) -> usize {
+        self.wanted.deliveries.len() + self.wanted.absent.len()
+    }
+
+    /// When the first credential in use ends.
+    #[must_use]
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.secrets.iter().filter_map(|it| it.expires).min()
+    }
+
+    /// When the first of them is to be renewed.
+    #[must_use]
+    pub fn renew(&self) -> Option<Timestamp> {
+        self.secrets.iter().filter_map(|it| it.renew).min()
+    }
+
+    /// When something of them changes by itself.
+    pub fn dates(&self) -> impl Iterator<Item = Timestamp> {
+        self.secrets.iter().flat_map(|it| [it.renew, it.expires]).flatten()
+    }
+
+    /// Says where it is, and what is missing of what was asked for.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let count = format!(
+            "Secret {} is in {} of {} namespaces",
+            self.wanted.name,
+            self.served(),
+            self.asked_for()
+        );
+        let absent = self.wanted.absent.iter();
+        let absent = absent.map(|(name, why)| format!("; namespace {name} {why}"));
+        let accountless = self.accountless.iter().map(|(name, count)| match count {
+            1 => format!("; service account {name} does not exist in 1 namespace"),
+            n => format!("; service account {name} does not exist in {n} namespaces"),
+        });
+        let absent = absent.chain(accountless);
+        let written = self.secrets.iter().filter_map(|it| it.proof).find(|it| *it != Proof::Proven);
+        let doubt = self.proof.or(written).filter(|it| *it != Proof::Proven);
+        let doubt = doubt.map(|it| format!("; {}", it.text()));
+        let unasked = self.doubt.iter().map(|it| {
+            format!("; accepted before, and serves until it ends; not proven again now: {it}")
+        });
+        let by_arm = self.secrets.iter().any(|it| it.by_arm_audience);
+        let remark = by_arm.then(|| format!("; {ARM_AUDIENCE}"));
+        std::iter::once(count).chain(absent).chain(doubt).chain(unasked).chain(remark).collect()
+    }
+
+    fn with_count(&self, problem: &Problem) -> Problem {
+        let mut problem = problem.clone();
+        if let Some(more @ 1..) = self.failing.len().checked_sub(1) {
+            let rest = format!(" (and in {more} more namespaces)");
+            problem.message = message::joined(&problem.message, &rest);
+        }
+        problem
+    }
+}
+
+/// The service accounts that are named and do not exist. Kubernetes makes `default` in each namespace
+/// by itself, a moment after the namespace.
+fn accountless(wanted: &Wanted, owned: &Owned) -> BTreeMap<String, usize> {
+    let Accounts::Named(names) = &wanted.accounts else { return BTreeMap::new() };
+    let Some(accounts) = &owned.accounts else { return BTreeMap::new() };
+    let there: BTreeSet<_> =
+        accounts.iter().map(|it| (it.namespace.as_str(), it.name.as_str())).collect();
+    let lacks = |name: &str| {
+        let namespaces = wanted.deliveries.iter().map(|it| it.namespace.as_str());
+        namespaces.filter(|it| !there.contains(&(it, name))).count()
+    };
+    let counted = names.iter().filter(|it| *it != "default").map(|it| (it.clone(), lacks(it)));
+    counted.filter(|(_, count)| *count > 0).collect()
+}
+
+fn lacking(delivery: &Delivery, why: Option<&Problem>) -> Failing {
+    let Delivery { namespace, name, .. } = delivery;
+    let problem = why.cloned().unwrap_or_else(|| {
+        let text = format!("writing Secret {name} in namespace {namespace}: not done yet");
+        Problem::new(Cause::Busy, text)
+    });
+    Failing { namespace: namespace.clone(), problem }
+}

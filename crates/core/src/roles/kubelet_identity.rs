@@ -1,0 +1,153 @@
+//! The identity that the nodes of a cluster of AKS pull with.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use crate::ids::{PrincipalId, is_same};
+use crate::platform::Hint;
+use crate::problem::{Cause, Problem};
+use crate::snapshot::azure::Cluster;
+
+/// The identity that the cluster's nodes pull with.
+///
+/// # Errors
+/// `Unsupported` when the cluster has none, or its pods do not pull with it.
+pub fn principal(cluster: &Cluster) -> Result<PrincipalId, Problem> {
+    let unsupported = |advice: &str, why: &str| {
+        let account =
+            |cluster: &str| format!("reading the kubelet identity of cluster {cluster}: {why}");
+        let accounts = [account(cluster.id.as_str()), account(cluster.id.name())];
+        Problem::advised(Cause::Unsupported, advice, &accounts)
+    };
+    if cluster.pulls_by_service_account {
+        return Err(unsupported(
+            "switch the cluster's service account image pull profile off (securityProfile.serviceAccountImagePullProfile.enabled), or set method to PullSecret",
+            "with that profile pods pull with identities of their service accounts, and a role of the kubelet identity has no effect",
+        ));
+    }
+    cluster.kubelet_identity.ok_or_else(|| {
+        unsupported(
+            "set kubeletIdentity.principalId to the object id of the identity that the nodes pull with",
+            "it has none",
+        )
+    })
+}
+
+/// What speaks against a cluster that a spec names: nodes here that are not that cluster's. It is said,
+/// and changes nothing.
+#[must_use]
+pub fn other_nodes(cluster: &Cluster, here: &Hint) -> Option<String> {
+    let theirs = cluster.node_resource_group.as_deref()?;
+    let ours = match here {
+        Hint::Aks(it)
+            if it.subscription == cluster.id.subscription() && is_same(&it.name, theirs) =>
+        {
+            return None;
+        }
+        Hint::Aks(it) => {
+            format!("in resource group {} of subscription {}", it.name, it.subscription)
+        }
+        Hint::NotAks => "none of AKS".to_owned(),
+        Hint::Unsure(_) => return None,
+    };
+    Some(format!(
+        "check kubeletIdentity.clusterResourceId: the nodes here are {ours}, and that cluster keeps its own in {theirs}"
+    ))
+}
+
+/// What speaks against an identity that a spec gives: it is the client id of one that pulls here, as the
+/// cluster tells it or its nodes do. Azure takes it, since nothing there compares the two.
+#[must_use]
+pub fn is_client_id(
+    principal: PrincipalId,
+    here: Option<&Cluster>,
+    of_nodes: &BTreeSet<Uuid>,
+) -> Option<String> {
+    let told = here.and_then(|it| it.kubelet_client);
+    told.iter().chain(of_nodes).find(|it| principal.is(**it))?;
+    let of_cluster = here.filter(|_| told.is_some_and(|it| principal.is(it)));
+    let right = match of_cluster.and_then(|it| it.kubelet_identity) {
+        Some(right) => format!(", here {right}"),
+        None => format!(" (az ad sp show --id {principal} --query id prints it)"),
+    };
+    Some(format!(
+        "kubeletIdentity.principalId is the client id of the kubelet identity, which can pull nothing: set the object id{right}"
+    ))
+}
+
+/// Adds the way round to what kept Microsoft Graph from telling the object id of a cluster's
+/// service principal.
+#[must_use]
+pub fn unknown_service_principal(problem: &Problem, client: &str) -> Problem {
+    let advice = format!(
+        "set kubeletIdentity.principalId to the service principal's object id (az ad sp show --id {client} --query id prints it), which needs no right in Graph"
+    );
+    Problem::advised(problem.cause, &advice, &[format!("or cure this: {}", problem.message)])
+        .with_reference_of(problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::NodeGroup;
+
+    fn cluster() -> Cluster {
+        let id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/prod";
+        Cluster {
+            id: id.parse().unwrap(),
+            kubelet_identity: Some(someone()),
+            kubelet_client: Some(uuid::Uuid::from_u128(7)),
+            service_principal: None,
+            node_resource_group: None,
+            pulls_by_service_account: false,
+            settled: true,
+        }
+    }
+
+    fn someone() -> PrincipalId {
+        "22222222-2222-2222-2222-222222222222".parse().unwrap()
+    }
+
+    #[test]
+    fn what_contradicts_is_said() {
+        const OTHER: &str = "22222222-1111-1111-1111-111111111111";
+        const SAME: &str = "11111111-1111-1111-1111-111111111111";
+        let cluster = Cluster { node_resource_group: Some("MC_Øst".into()), ..cluster() };
+        let aks = |subscription: &str, name: &str| {
+            let subscription = subscription.parse().unwrap();
+            Hint::Aks(NodeGroup { subscription, name: name.into() })
+        };
+        assert_eq!(other_nodes(&cluster, &aks(SAME, "mc_øst")), None);
+        assert_eq!(other_nodes(&cluster, &Hint::Unsure("x".into())), None);
+        for here in [aks(SAME, "mc_vest"), aks(OTHER, "mc_øst"), Hint::NotAks] {
+            let text = other_nodes(&cluster, &here).unwrap();
+            assert!(text.contains("clusterResourceId") && text.ends_with("MC_Øst"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_client_id_in_place_of_an_object_id_is_said_whoever_knows_it() {
+        let (here, nodes) = (cluster(), [Uuid::from_u128(7), Uuid::from_u128(8)].into());
+        let client = |n| Uuid::from_u128(n).to_string().parse().unwrap();
+        assert_eq!(is_client_id(someone(), Some(&here), &nodes), None);
+        let text = is_client_id(client(7), Some(&here), &BTreeSet::new()).unwrap();
+        assert!(text.ends_with(&format!("here {}", someone())), "{text}");
+        for (here, n) in [(None, 7), (Some(&here), 8)] {
+            let text = is_client_id(client(n), here, &nodes).unwrap();
+            let way = format!("(az ad sp show --id {} --query id prints it)", Uuid::from_u128(n));
+            assert!(text.ends_with(&way), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_kubelet_identity_that_nobody_pulls_with_is_not_granted_anything() {
+        assert_eq!(principal(&cluster()), Ok(someone()));
+        let other = Cluster { pulls_by_service_account: true, ..cluster() };
+        let problem = principal(&other).unwrap_err();
+        assert_eq!(problem.cause, Cause::Unsupported);
+        assert!(problem.message.contains("set method to PullSecret"), "{}", problem.message);
+        let none = Cluster { kubelet_identity: None, ..cluster() };
+        assert_eq!(principal(&none).unwrap_err().cause, Cause::Unsupported);
+    }
+}
