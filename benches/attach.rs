@@ -11,9 +11,9 @@
 
 #[path = "attach/bare.rs"]
 mod bare;
-#[path = "../tests/world/mod.rs"]
+#[path = "../tests/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "tests need more of it")]
-mod world;
+mod support;
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use azure_sim::model::{READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
 use azure_sim::{Call, Model};
 use serde_json::{Value, json};
 
-use world::{World, operator};
+use support::{World, operator};
 
 const ATTACHMENTS: usize = 100;
 /// How long the simulated Azure takes for each answer.

@@ -22,16 +22,16 @@ mod memory;
 mod namespaces;
 #[path = "pull_secrets/serving.rs"]
 mod serving;
+#[path = "../tests/support/mod.rs"]
+#[expect(dead_code, unused_imports, reason = "tests need more of it")]
+mod support;
 #[path = "pull_secrets/unrelated.rs"]
 mod unrelated;
-#[path = "../tests/world/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "tests need more of it")]
-mod world;
 
 use jiff::SignedDuration;
 
-use world::World;
-use world::secrets::{CLIENT_SECRET, with_puller};
+use support::World;
+use support::secrets::{CLIENT_SECRET, with_puller};
 
 /// Namespaces, and attachments too.
 const COUNT: usize = 1000;

@@ -12,9 +12,9 @@
 
 #[path = "memory.rs"]
 mod memory;
-#[path = "../tests/world/mod.rs"]
+#[path = "../tests/support/mod.rs"]
 #[expect(dead_code, unused_imports, reason = "tests need more of it")]
-mod world;
+mod support;
 
 use std::time::{Duration, Instant};
 
@@ -26,8 +26,8 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use memory::{Memory, megabytes};
-use world::replica::Replica;
-use world::{World, find, operator};
+use support::replica::Replica;
+use support::{World, find, operator};
 
 const ATTACHMENTS: usize = 1000;
 /// How long the simulated Azure takes for each answer.

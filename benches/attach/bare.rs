@@ -8,7 +8,7 @@ use reqwest::{Client, Method, Proxy};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::world::{SECRET, World, operator};
+use super::support::{SECRET, World, operator};
 
 /// As many passes of the operator speak to Azure Resource Manager at once.
 const AT_ONCE: usize = 8;

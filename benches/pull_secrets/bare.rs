@@ -10,7 +10,7 @@ use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
 
 use super::namespaces::SECRET;
-use super::world::World;
+use super::support::World;
 
 /// As many writes of one pass are on their way at once.
 const WRITES: usize = 16;

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::memory::{Memory, megabytes};
 use super::namespaces::{AT_ONCE, clear};
-use super::world::secrets::{SERVER, puller};
-use super::world::{World, find, operator};
+use super::support::secrets::{SERVER, puller};
+use super::support::{World, find, operator};
 
 /// How long the simulated Azure takes for each answer.
 const LATENCY_MS: u64 = 50;

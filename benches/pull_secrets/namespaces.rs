@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
-use super::world::World;
+use super::support::World;
 
 /// The name of the pull secret that attachments make unless they say otherwise.
 pub const SECRET: &str = "acr-pull";

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::bare;
 use super::namespaces::{SECRET, clear, labels, served};
-use super::world::World;
+use super::support::World;
 
 const ROUNDS: usize = 3;
 /// How often one namespace is added, once all is quiet.

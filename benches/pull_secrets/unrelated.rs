@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::memory::{Memory, megabytes};
 use super::namespaces::AT_ONCE;
-use super::world::World;
-use super::world::secrets::{CLIENT_SECRET, with_puller};
+use super::support::World;
+use super::support::secrets::{CLIENT_SECRET, with_puller};
 
 /// So many Secrets, and so many service accounts.
 const OBJECTS: usize = 5000;

@@ -1,8 +1,8 @@
 //! `deploy/check`: the check as a Job.
 
 use super::*;
-use crate::chart::{find, read};
-use crate::chart_objects::{accept, pod_of};
+use crate::install::objects::{accept, pod_of};
+use crate::install::rendering::{find, read};
 
 #[tokio::test]
 async fn the_job_is_accepted_where_pod_security_is_restricted() {

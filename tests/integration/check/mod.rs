@@ -23,11 +23,11 @@ use kube::api::{Api, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::chart::objects;
-use crate::world::programs::{command, said};
-use crate::world::replica::program;
-use crate::world::secrets::{CLIENT_SECRET, SERVER, puller, with_puller};
-use crate::world::{World, in_time};
+use crate::install::rendering::objects;
+use crate::support::programs::{command, said};
+use crate::support::replica::program;
+use crate::support::secrets::{CLIENT_SECRET, SERVER, puller, with_puller};
+use crate::support::{World, in_time};
 
 const ACCOUNT: &str = "acr-attach-check";
 const TOKEN_USER: &str = "00000000-0000-0000-0000-000000000000";

@@ -1,0 +1,7 @@
+//! Where pull secrets go: namespaces and service accounts, and others that write there too.
+
+mod conflicts;
+mod contests;
+mod drift;
+mod narrowed;
+mod reach;

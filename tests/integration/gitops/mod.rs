@@ -1,0 +1,4 @@
+//! Flux and Argo CD, by their own code.
+
+mod argocd;
+pub mod both;

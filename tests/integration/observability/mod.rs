@@ -1,0 +1,6 @@
+//! What the operator shows: metrics, alerts, the dashboard and the log.
+
+mod alerts;
+mod dashboard;
+mod logs;
+mod metrics;

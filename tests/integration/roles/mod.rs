@@ -1,0 +1,15 @@
+//! Role assignments: who gets which one, who shares it, and what others do to it meanwhile.
+
+mod assigned_roles;
+mod attaching;
+mod contradictions;
+pub mod finding;
+mod fresh_reads;
+mod in_the_way;
+mod looked_up;
+mod lost_answers;
+mod repositories;
+mod resource_groups;
+mod sharing;
+mod takeovers;
+mod two_clusters;
