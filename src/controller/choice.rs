@@ -4,16 +4,17 @@ use acr_attach_core::api::{MethodInUse, RegistryAttachment};
 use acr_attach_core::plan::Finalizer;
 use acr_attach_core::platform::{Platform, undetermined};
 use acr_attach_core::problem::Problem;
+use acr_attach_core::spec::Intent;
 use kube::ResourceExt;
 
 use super::context::Context;
 use super::memory::{Known, Trigger};
 use super::observe::Occasion;
 
-/// The method of an attachment that leaves it to the cluster.
+/// What was decided of an attachment that leaves its method to the cluster.
 pub struct Choice {
-    /// The method; `None` at a glance that does not know: there is nothing to do.
-    pub method: Option<MethodInUse>,
+    /// What is to become of it. At a glance it may be undecided.
+    pub intent: Intent,
     /// What speaks against it now, for people: it stays nevertheless.
     pub remark: Option<String>,
 }
@@ -32,7 +33,8 @@ pub async fn choose(
     if occasion == Occasion::Glance {
         // It was decided by a look, perhaps before the operator was started.
         let remark = known.remark.clone();
-        return Ok(Choice { method: known.method.or(told), remark });
+        let intent = known.method.or(told).map_or(Intent::Undecided, Intent::Attach);
+        return Ok(Choice { intent, remark });
     }
     let owned = owned(object, told, ctx)?;
     let platform = ctx.platform(object, known.since).await;
@@ -42,14 +44,14 @@ pub async fn choose(
             Ok(platform) => contrary(method, &platform),
             Err(_) => known.remark.clone(),
         };
-        return Ok(Choice { method: Some(method), remark });
+        return Ok(Choice { intent: Intent::Attach(method), remark });
     }
     let method = match platform? {
         Platform::Aks(_) => MethodInUse::KubeletIdentity,
         Platform::NotAks => MethodInUse::PullSecret,
         Platform::Unsure(why) => return Err(undetermined(&why)),
     };
-    Ok(Choice { method: Some(method), remark: None })
+    Ok(Choice { intent: Intent::Attach(method), remark: None })
 }
 
 /// A claim, or Secrets and entries. Both are there while one method replaces the other.

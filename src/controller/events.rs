@@ -178,7 +178,7 @@ mod tests {
     ) {
         let (client, asked) = answers(codes);
         let object =
-            RegistryAttachment::new("a", serde_json::from_value(json!({"registry": "r"})).unwrap());
+            RegistryAttachment::new("a", serde_json::from_value(json!({"registry": {}})).unwrap());
         let (reason, note) = ("Attached".to_owned(), String::new());
         let news = News { warning: false, reason, action: "Attach", note };
         Events::new(client, "one".to_owned()).tell(&object, news).await;

@@ -10,7 +10,7 @@ use acr_attach_core::outcome::schedule::retry;
 use acr_attach_core::plan;
 use acr_attach_core::problem::{Cause, Problem, look_again};
 use acr_attach_core::pull_secrets::PullSecret;
-use acr_attach_core::spec::{self, Method, Task};
+use acr_attach_core::spec::{self, Intent, Method, Task};
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use kube::core::DeserializeGuard;
@@ -136,18 +136,21 @@ pub(super) async fn attach(
         return Some(Outcome::idle(known));
     }
     let suspended = object.spec.suspend && !deleting;
-    let choice = match choice(object, occasion, known, ctx).await {
-        Ok(Choice { method: None, .. }) if !deleting => return None,
-        Ok(choice) => choice,
+    let choice = choice(object, occasion, known, ctx).await;
+    let decided = choice.and_then(|Choice { intent, remark }| {
+        let task = match intent {
+            Intent::Attach(method) => Some(Task::attach(&object.spec, method, &ctx.policy)?),
+            Intent::Detach => Some(Task::detach(&object.spec)),
+            Intent::Undecided => None,
+        };
+        Ok((task, remark))
+    });
+    let (task, remark) = match decided {
+        Ok((task, remark)) => (task?, remark),
         Err(_) if suspended => return Some(Outcome::paused(known)),
         Err(problem) => return Some(Outcome::failed(problem, known)),
     };
-    let task = match Task::of(&object.spec, choice.method, &ctx.policy) {
-        Ok(task) => task,
-        Err(_) if suspended => return Some(Outcome::paused(known)),
-        Err(problem) => return Some(Outcome::failed(problem, known)),
-    };
-    let known = &Known { remark: choice.remark, ..known.clone() };
+    let known = &Known { remark, ..known.clone() };
     if is_by_role(&task) {
         // Roles need no renewal, and nothing of them is in the cluster.
         if suspended {
@@ -160,7 +163,7 @@ pub(super) async fn attach(
     Some(pass(Pass { object, task: &task, occasion, known, lost, ctx }, suspended).await)
 }
 
-/// The method: the one that is asked for, or the one that is decided; none to detach.
+/// What is to become of the attachment: by the method that the spec names, or that is decided.
 async fn choice(
     object: &RegistryAttachment,
     occasion: Occasion,
@@ -168,11 +171,11 @@ async fn choice(
     ctx: &Context,
 ) -> Result<Choice, Problem> {
     if object.metadata.deletion_timestamp.is_some() {
-        return Ok(Choice { method: None, remark: None });
+        return Ok(Choice { intent: Intent::Detach, remark: None });
     }
     match spec::method(&object.spec)? {
         None => choose(object, occasion, known, ctx).await,
-        method => Ok(Choice { method, remark: None }),
+        Some(method) => Ok(Choice { intent: Intent::Attach(method), remark: None }),
     }
 }
 

@@ -103,7 +103,6 @@ fn assignments(status: &Value) -> Vec<RoleAssignmentStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use acr_attach_core::spec::policy::Policy;
     use acr_attach_core::spec::{Leaving, RegistryName, Task};
 
     const REGISTRY: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso";
@@ -143,8 +142,8 @@ mod tests {
     fn the_registry_is_found_where_it_can_be_read(#[case] spec: Value, #[case] status: Value) {
         let remains = remains(&spec, &status);
         assert!(remains.tells_where);
-        let task = Task::of(&remains.object.spec, None, &Policy::default());
-        let Ok(Task::Detach(Some(Leaving { registry, .. }))) = task else { panic!("{task:?}") };
+        let task = Task::detach(&remains.object.spec);
+        let Task::Detach(Some(Leaving { registry, .. })) = task else { panic!("{task:?}") };
         assert_eq!(registry, RegistryName::Id(REGISTRY.parse().unwrap()));
     }
 
@@ -168,8 +167,7 @@ mod tests {
     fn what_is_to_stay_needs_no_registry() {
         let remains = remains(&odd(&json!("Orphan")), &json!({}));
         assert!(remains.tells_where);
-        let task = Task::of(&remains.object.spec, None, &Policy::default());
-        assert_eq!(task, Ok(Task::Detach(None)));
+        assert_eq!(Task::detach(&remains.object.spec), Task::Detach(None));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::support::programs::{command, said};
 const JSON: &str = "kubernetes.io/dockerconfigjson";
 const IMAGE: &str = "contoso.azurecr.io/team/app:v1";
 
-/// tests/integration/pull_secrets/kubelet/table.yaml.
+/// `tests/integration/pull_secrets/kubelet/table.yaml`.
 #[derive(Deserialize)]
 struct Table {
     secrets: Vec<Row>,

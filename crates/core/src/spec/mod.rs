@@ -15,7 +15,19 @@ use crate::pull_secrets::{Accounts, PullSecret, ServicePrincipal};
 use crate::spec::policy::Policy;
 use crate::spec::repositories::Repositories;
 
-/// What a pass is to bring about. Known before anybody is asked anything.
+/// What is to become of an attachment. Nothing but [`Detach`](Self::Detach) means that anything is
+/// removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// The registry is to be attached by that method.
+    Attach(MethodInUse),
+    /// The object is being deleted: nothing of the attachment is to be left.
+    Detach,
+    /// The method is not decided yet. Nothing is made and nothing is removed.
+    Undecided,
+}
+
+/// What a reconcile is to bring about, as far as the spec and the operator's settings tell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Task {
     /// What the spec asks for.
@@ -36,21 +48,24 @@ pub struct Leaving {
 }
 
 impl Task {
-    /// For an object with that spec: to attach it by that method, or without one to detach it.
+    /// Attaches by that method what the spec asks for.
     ///
     /// # Errors
     /// `InvalidSpec`, or `NotAllowed` by the operator's settings.
-    pub fn of(
+    pub fn attach(
         spec: &RegistryAttachmentSpec,
-        method: Option<MethodInUse>,
+        method: MethodInUse,
         policy: &Policy,
     ) -> Result<Self, Problem> {
-        if let Some(method) = method {
-            let attachment = Attachment::of(spec, method)?;
-            policy.permit(&attachment)?;
-            return Ok(Self::Attach(Box::new(attachment)));
-        }
-        Ok(Self::Detach(match (spec.deletion_policy, registry(&spec.registry)) {
+        let attachment = Attachment::of(spec, method)?;
+        policy.permit(&attachment)?;
+        Ok(Self::Attach(Box::new(attachment)))
+    }
+
+    /// Detaches an object with that spec. It needs no more of the spec than the registry.
+    #[must_use]
+    pub fn detach(spec: &RegistryAttachmentSpec) -> Self {
+        Self::Detach(match (spec.deletion_policy, registry(&spec.registry)) {
             // Registries that are named by their login server can have had no role assigned.
             (DeletionPolicy::Orphan, _) | (_, Ok(RegistryName::LoginServer(_)) | Err(_)) => None,
             (_, Ok(registry)) => {
@@ -58,7 +73,7 @@ impl Task {
                 let source = identity_source(spec.kubelet_identity.as_ref());
                 Some(Leaving { registry, source: source.ok().filter(|_| by_role) })
             }
-        }))
+        })
     }
 }
 
@@ -312,10 +327,9 @@ mod tests {
     ) {
         let spec = json!({"registry": registry, "deletionPolicy": policy, "method": "Magic"});
         let spec: RegistryAttachmentSpec = serde_json::from_value(spec).unwrap();
-        let policy = Policy::default();
         let expected =
             expected.map(|registry| Leaving { registry, source: Some(IdentitySource::Detected) });
-        assert_eq!(Task::of(&spec, None, &policy), Ok(Task::Detach(expected)));
+        assert_eq!(Task::detach(&spec), Task::Detach(expected));
         assert!(method(&spec).is_err());
     }
 
