@@ -1,21 +1,22 @@
 //! Who may write: only the replica that leads, and only for as long as it knows that it does.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
 use acr_attach_core::lease::NotLeading;
 
+use crate::boot_time::BootTime;
+
 /// What every write asks first. Clones are one fence.
 ///
-/// It is open until a time on the monotonic clock, which goes on while the process is stopped: one
-/// that slept too long finds it closed when it wakes.
+/// The fence is open until a time on the clock that goes on while the process is stopped and while the
+/// machine is suspended: a leader that was away for too long finds the fence closed.
 #[derive(Clone, Debug)]
 pub struct Fence(Arc<Mutex<Opening>>);
 
 #[derive(Clone, Copy, Debug)]
 enum Opening {
     Always,
-    Until(Instant),
+    Until(BootTime),
     Never,
 }
 
@@ -28,12 +29,12 @@ impl Fence {
 
     /// One that closes at that time unless it is extended.
     #[must_use]
-    pub fn until(time: Instant) -> Self {
+    pub fn until(time: BootTime) -> Self {
         Self(Arc::new(Mutex::new(Opening::Until(time))))
     }
 
     /// Keeps it open until that time, unless it was closed for good.
-    pub fn extend(&self, time: Instant) {
+    pub fn extend(&self, time: BootTime) {
         let mut opening = self.lock();
         if let Opening::Until(until) = &mut *opening {
             *until = time;
@@ -52,7 +53,7 @@ impl Fence {
     pub fn check(&self) -> Result<(), NotLeading> {
         match *self.lock() {
             Opening::Always => Ok(()),
-            Opening::Until(time) if Instant::now() < time => Ok(()),
+            Opening::Until(time) if BootTime::now() < time => Ok(()),
             Opening::Until(_) | Opening::Never => Err(NotLeading),
         }
     }
@@ -76,7 +77,7 @@ mod tests {
 
     #[test]
     fn it_closes_by_itself_and_can_be_extended_until_it_is_closed() {
-        let now = Instant::now();
+        let now = BootTime::now();
         let fence = Fence::until(now);
         assert_eq!(fence.check(), Err(NotLeading));
         fence.extend(now + Duration::from_secs(60));

@@ -15,6 +15,7 @@
 //! Of several replicas one works, and what it writes passes a `fence`. Only the program reads the
 //! environment.
 
+pub mod boot_time;
 pub mod controller;
 pub mod fence;
 pub mod life;

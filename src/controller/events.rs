@@ -1,5 +1,6 @@
 //! Events: what users are told as it happens, in the cluster's own words.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use acr_attach_core::api::RegistryAttachment;
@@ -10,6 +11,7 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::{Api, PostParams};
 use kube::{Client, Resource};
+use tokio::task::JoinSet;
 use tracing::Instrument;
 
 use super::kubernetes::within;
@@ -26,10 +28,11 @@ const TRIES: u32 = 12;
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Tells users.
-#[derive(Clone)]
 pub struct Events {
     events: Api<Event>,
     instance: String,
+    /// Sends events again. Dropping it ends that with the term of the leader.
+    retries: Mutex<JoinSet<()>>,
 }
 
 /// One thing to tell.
@@ -49,7 +52,8 @@ impl Events {
     /// Over that client, in the name of that replica.
     #[must_use]
     pub fn new(client: Client, instance: String) -> Self {
-        Self { events: Api::namespaced(client, NAMESPACE), instance }
+        let (events, retries) = (Api::namespaced(client, NAMESPACE), Mutex::default());
+        Self { events, instance, retries }
     }
 
     /// Tells one thing about an object. It waits for one try alone; the others come beside the pass.
@@ -59,34 +63,13 @@ impl Events {
     /// same reason and show the earlier text.
     pub async fn tell(&self, about: &impl Resource<DynamicType = ()>, news: News) {
         let event = self.event(about, news);
-        if self.is_settled(&event).await {
+        if is_settled(&self.events, &event).await {
             return;
         }
-        let events = self.clone();
-        let more = async move {
-            for _ in 1..TRIES {
-                tokio::time::sleep(PAUSE).await;
-                if events.is_settled(&event).await {
-                    break;
-                }
-            }
-        };
-        tokio::spawn(more.in_current_span());
-    }
-
-    /// Sends an event. Returns whether another try would change nothing.
-    async fn is_settled(&self, event: &Event) -> bool {
-        let params = PostParams::default();
-        let create = async {
-            match self.events.create(&params, event).await {
-                // An earlier try arrived, and its answer did not.
-                Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
-                answer => answer.map(drop),
-            }
-        };
-        let Err(problem) = within("creating an event", create).await else { return true };
-        tracing::warn!(event.reason = event.reason, %problem, "an event was not told");
-        problem.cause != Cause::Unavailable
+        let retry = retry(self.events.clone(), event).in_current_span();
+        let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
+        while retries.try_join_next().is_some() {}
+        retries.spawn(retry);
     }
 
     fn event(&self, about: &impl Resource<DynamicType = ()>, news: News) -> Event {
@@ -118,6 +101,30 @@ impl Events {
             ..Event::default()
         }
     }
+}
+
+async fn retry(events: Api<Event>, event: Event) {
+    for _ in 1..TRIES {
+        tokio::time::sleep(PAUSE).await;
+        if is_settled(&events, &event).await {
+            break;
+        }
+    }
+}
+
+/// Sends an event. Returns whether another try would change nothing.
+async fn is_settled(events: &Api<Event>, event: &Event) -> bool {
+    let params = PostParams::default();
+    let create = async {
+        match events.create(&params, event).await {
+            // An earlier try arrived, and its answer did not.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+            answer => answer.map(drop),
+        }
+    };
+    let Err(problem) = within("creating an event", create).await else { return true };
+    tracing::warn!(event.reason = event.reason, %problem, "an event was not told");
+    problem.cause != Cause::Unavailable
 }
 
 fn bounded(note: &str) -> String {
@@ -181,9 +188,24 @@ mod tests {
             RegistryAttachment::new("a", serde_json::from_value(json!({"registry": {}})).unwrap());
         let (reason, note) = ("Attached".to_owned(), String::new());
         let news = News { warning: false, reason, action: "Attach", note };
-        Events::new(client, "one".to_owned()).tell(&object, news).await;
+        let events = Events::new(client, "one".to_owned());
+        events.tell(&object, news).await;
         tokio::time::sleep(Duration::from_mins(10)).await;
         assert_eq!(asked.load(Ordering::Relaxed), tries);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_event_is_sent_again_after_the_term_of_the_leader() {
+        let (client, asked) = answers(&[503; 12]);
+        let object =
+            RegistryAttachment::new("a", serde_json::from_value(json!({"registry": {}})).unwrap());
+        let (reason, note) = ("Attached".to_owned(), String::new());
+        let news = News { warning: false, reason, action: "Attach", note };
+        let events = Events::new(client, "one".to_owned());
+        events.tell(&object, news).await;
+        drop(events);
+        tokio::time::sleep(Duration::from_mins(10)).await;
+        assert_eq!(asked.load(Ordering::Relaxed), 1);
     }
 
     #[test]

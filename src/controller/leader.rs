@@ -17,6 +17,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::kubernetes::within;
+use crate::boot_time::BootTime;
 use crate::fence::Fence;
 
 /// How long giving the lease back may take. Who cannot, lets it run out.
@@ -104,11 +105,11 @@ impl Candidate {
 
     /// Renews the lease until that is not possible any more.
     async fn keep(&mut self, fence: &Fence) {
-        let mut good_until = Instant::now() + self.election.renew_deadline;
+        let mut good_until = BootTime::now() + self.election.renew_deadline;
         loop {
-            let wait = self.election.retry_period;
-            tokio::time::sleep_until((Instant::now() + wait).min(good_until).into()).await;
-            match tokio::time::timeout_at(good_until.into(), self.attempt()).await {
+            let left = || good_until.saturating_since(BootTime::now());
+            tokio::time::sleep(self.election.retry_period.min(left())).await;
+            match tokio::time::timeout(left(), self.attempt()).await {
                 Ok(Ok(Some(since))) => {
                     good_until = since + self.election.renew_deadline;
                     fence.extend(good_until);
@@ -124,8 +125,8 @@ impl Candidate {
     }
 
     /// Takes or renews the lease if that is possible, and returns when that began.
-    async fn attempt(&mut self) -> Result<Option<Instant>, Problem> {
-        let begun = Instant::now();
+    async fn attempt(&mut self) -> Result<Option<BootTime>, Problem> {
+        let begun = BootTime::now();
         let limit = self.election.renew_deadline;
         let attempt = tokio::time::timeout(limit, self.try_to_hold());
         let held = attempt.await.unwrap_or_else(|_| {

@@ -189,6 +189,14 @@ impl Memory {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(name)
     }
 
+    /// Each attachment is due for a look, whatever time was promised.
+    pub fn look_anew(&self) {
+        let mut all = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        for known in all.values_mut() {
+            (known.next.look, known.next.pass) = (Timestamp::MIN, Timestamp::MIN);
+        }
+    }
+
     /// The names of the attachments of which something is known.
     pub fn names(&self) -> Vec<String> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
@@ -253,6 +261,27 @@ pub fn version(text: Option<&str>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_to_be_looked_at_anew_waits_for_no_promised_time() {
+        let (memory, now) = (Memory::default(), Timestamp::now());
+        let object = serde_json::json!({
+            "apiVersion": "acr-attach.dev/v1alpha1", "kind": "RegistryAttachment",
+            "metadata": {"name": "a"}, "spec": {"registry": {}},
+        });
+        let object: RegistryAttachment = serde_json::from_value(object).unwrap();
+        let trigger = Trigger::of(&object);
+        let later = now + SignedDuration::from_mins(30);
+        let next = Next { look: later, reread: None, pass: later, not_before: now, decided: now };
+        let (history, known) = (History::default(), Known::default());
+        let recollection =
+            Recollection { trigger: trigger.clone(), next, history, written: None, known };
+        memory.keep("a", recollection);
+        assert!(memory.recall("a", &trigger).unwrap().wait(&trigger, now).is_some());
+        memory.look_anew();
+        let due = memory.recall("a", &trigger).unwrap();
+        assert!(due.wait(&trigger, now).is_none() && due.next.look < now);
+    }
 
     #[test]
     fn a_call_that_comes_too_late_swallows_no_event_of_the_cluster() {

@@ -8,6 +8,7 @@ mod attachments;
 mod choice;
 mod client;
 mod client_secret;
+mod clocks;
 mod context;
 mod entries;
 mod events;
@@ -58,6 +59,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{PredicateConfig, WatchStreamExt};
 use kube::{Client, ResourceExt};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -132,6 +134,7 @@ pub fn run(
         tokio::select! {
             () = forget_the_gone(passes, vanished, Arc::clone(&ctx)) => {}
             () = follow(watching, &ctx) => {}
+            () = clocks::watch(&ctx) => {}
         }
     };
     (attachments, passes)
@@ -194,21 +197,26 @@ fn trigger(object: &Guarded) -> Option<u64> {
 
 type Pass = Result<(ObjectRef<Guarded>, Action), controller::Error<Infallible, watcher::Error>>;
 
+/// Runs the reconciles, and lets go of what attachments held that are gone. Dropping it ends both, so
+/// that neither outlives the term of the leader.
 async fn forget_the_gone(
     passes: impl Stream<Item = Pass>,
     vanished: Arc<Vanished>,
     ctx: Arc<Context>,
 ) {
     let mut passes = std::pin::pin!(passes);
+    // Beside the reconciles, which must not wait for them.
+    let mut letting_go = JoinSet::new();
     while let Some(pass) = passes.next().await {
         let Err(controller::Error::ObjectNotFound(gone)) = pass else { continue };
         let before = ctx.memory.forget(&gone.name);
         if let Some(last) = vanished.take(&gone.name) {
             let span = telemetry::pass(&gone.name, last.metadata.generation);
-            // Beside the passes, which wait for nobody.
-            tokio::spawn(let_go(last, before, Arc::clone(&ctx)).instrument(span));
+            while letting_go.try_join_next().is_some() {}
+            letting_go.spawn(let_go(last, before, Arc::clone(&ctx)).instrument(span));
         }
     }
+    letting_go.join_all().await;
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature of an error policy")]

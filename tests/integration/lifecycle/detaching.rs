@@ -183,6 +183,35 @@ async fn what_goes_without_its_finalizer_leaves_no_claim() {
 }
 
 #[tokio::test]
+async fn no_task_outlives_the_operator() {
+    let mut world = World::new().await;
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    world.stop().await;
+    let before = tasks();
+    world.start().await;
+    let names = ["a", "b", "c", "d"];
+    for name in names {
+        world.apply(name, world.spec()).await;
+        world.until_ready(name).await;
+    }
+    // What these hold is let go beside the reconciles, in a call that hangs.
+    world.azure.fault(Fault::new(Call::Any, Effect::Hang));
+    for name in names {
+        world.patch(name, json!({"metadata": {"finalizers": null}})).await;
+        world.delete(name).await;
+        world.until_gone(name).await;
+    }
+    world
+        .until("a call that hangs", || async {
+            world.azure.journal().iter().any(|it| it.status.is_none()).then_some(())
+        })
+        .await;
+    world.stop().await;
+    world.until("all tasks to end", || async { (tasks() <= before).then_some(()) }).await;
+    assert_eq!(world.pull_assignments().len(), 1);
+}
+
+#[tokio::test]
 async fn switching_to_orphan_does_not_wait_for_an_azure_that_hangs() {
     let world = World::new().await;
     world.apply("a", world.spec()).await;

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use acr_attach::boot_time::BootTime;
 use acr_attach::controller::{Candidate, Work, fenced};
 use acr_attach::fence::Fence;
 use acr_attach::metrics::Metrics;
@@ -149,7 +150,7 @@ async fn behind_a_closed_fence_reads_pass_and_no_write_does() {
     world.apply("a", world.spec()).await;
     world.until_ready("a").await;
     world.stop().await;
-    let closed = || (Fence::until(Instant::now()), Metrics::new(&mut Registry::default()));
+    let closed = || (Fence::until(BootTime::now()), Metrics::new(&mut Registry::default()));
     let (api_writes, azure_writes) = (world.api_writes(), world.azure_writes());
 
     let account = world.cluster.service_account(&world.namespace(), "acr-attach").await.unwrap();
