@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// A moment on `CLOCK_BOOTTIME` (clock_gettime(2)), since the machine was started.
+/// A moment on `CLOCK_BOOTTIME` (`clock_gettime(2)`), since the machine was started.
 ///
 /// A leader whose host is suspended loses its lease meanwhile. The clock of
 /// [`Instant`](std::time::Instant) stands still then, and would tell that no time has passed.

@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// Tells users.
 pub struct Events {
-    events: Api<Event>,
+    api: Api<Event>,
     instance: String,
     /// Sends events again. Dropping it ends that with the term of the leader.
     retries: Mutex<JoinSet<()>>,
@@ -52,8 +52,8 @@ impl Events {
     /// Over that client, in the name of that replica.
     #[must_use]
     pub fn new(client: Client, instance: String) -> Self {
-        let (events, retries) = (Api::namespaced(client, NAMESPACE), Mutex::default());
-        Self { events, instance, retries }
+        let (api, retries) = (Api::namespaced(client, NAMESPACE), Mutex::default());
+        Self { api, instance, retries }
     }
 
     /// Tells one thing about an object. It waits for one try alone; the others come beside the pass.
@@ -63,10 +63,10 @@ impl Events {
     /// same reason and show the earlier text.
     pub async fn tell(&self, about: &impl Resource<DynamicType = ()>, news: News) {
         let event = self.event(about, news);
-        if is_settled(&self.events, &event).await {
+        if is_settled(&self.api, &event).await {
             return;
         }
-        let retry = retry(self.events.clone(), event).in_current_span();
+        let retry = retry(self.api.clone(), event).in_current_span();
         let mut retries = self.retries.lock().unwrap_or_else(PoisonError::into_inner);
         while retries.try_join_next().is_some() {}
         retries.spawn(retry);

@@ -38,12 +38,14 @@ struct Seen {
 }
 
 impl<'a> Transcript<'a> {
-    /// Begins one. The operator of that world has nothing to do yet.
-    pub fn of(world: &'a World, name: &str) -> Self {
+    /// Begins one, after what the operator of that world has done so far.
+    pub async fn of(world: &'a World, name: &str) -> Self {
         let folder =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/integration/lifecycle/golden");
         let file = folder.join(format!("{name}.txt"));
-        Self { world, file, steps: Vec::new(), seen: Seen::default() }
+        let mut transcript = Self { world, file, steps: Vec::new(), seen: Seen::default() };
+        transcript.seen = transcript.section("", &[]).await.1;
+        transcript
     }
 
     /// Ends a step, after which these attachments are there: waits until the operator did what the
@@ -95,9 +97,12 @@ impl<'a> Transcript<'a> {
         let journal = world.azure.journal();
         let writes = world.writes();
         // What is told on the way depends on the pace; the status that comes of it is part of the step.
-        let counts = |it: &&AuditEvent| it.resource != "events" && it.subresource != "status";
+        let counts = |it: &&AuditEvent| {
+            it.resource != "events" && it.subresource != "status" && !is_about_first(&it.name)
+        };
         let writes: Vec<_> = writes.iter().filter(counts).collect();
-        let events = world.event_lines().await;
+        let mut events = world.event_lines().await;
+        events.retain(|it| !is_about_first(it));
         let seen = Seen { azure: journal.len(), writes: writes.len(), events: events.len() };
 
         let mut text = format!("## {title}\n");
@@ -116,9 +121,7 @@ impl<'a> Transcript<'a> {
             self.plain(&format!("{} {} {code}", it.verb, place.join(" ")))
         });
         add("kubernetes", writes.collect::<BTreeSet<_>>().into_iter().collect());
-        let told = events[self.seen.events..].iter().map(|it| self.plain(it));
-        // Whether it is told depends on how soon the watches have shown the cluster.
-        let mut told: Vec<_> = told.filter(|it| !it.contains(" Normal Progressing: ")).collect();
+        let mut told: Vec<_> = events[self.seen.events..].iter().map(|it| self.plain(it)).collect();
         told.sort();
         add("events", told);
         for name in attachments {
@@ -171,6 +174,14 @@ impl<'a> Transcript<'a> {
         }
         text
     }
+}
+
+/// The attachment that is made and deleted before the scenario.
+pub const FIRST: &str = "first";
+
+/// Whether a text begins with its name. The API server may log a write a moment after its answer.
+fn is_about_first(text: &str) -> bool {
+    text.strip_prefix(FIRST).is_some_and(|it| it.starts_with('-'))
 }
 
 /// What differs from run to run, and what stands for it.

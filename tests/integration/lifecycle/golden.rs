@@ -7,9 +7,9 @@ use azure_sim::{Call, Fault, Model};
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::support::World;
 use crate::support::secrets::{CLIENT_SECRET, with_puller};
-use crate::support::transcript::Transcript;
+use crate::support::transcript::{FIRST, Transcript};
+use crate::support::{World, find};
 
 /// Nothing comes by time but what is due to be removed.
 fn calm(settings: &mut Settings) {
@@ -27,9 +27,26 @@ async fn world(model: impl FnOnce(&mut Model), settings: impl FnOnce(&mut Settin
     World::with(model, change).await
 }
 
+/// Waits until the operator has seen the cluster. How often it looks before that depends on the pace.
+async fn until_the_cluster_is_seen(world: &World) {
+    world.apply(FIRST, world.pull_spec(&json!({"names": ["nowhere"]}))).await;
+    world
+        .until("the cluster to be seen", || async {
+            let status = world.status(FIRST).await;
+            let (_, reason, _) = find(&status, "PullSecretsReady")?;
+            (reason != "Progressing").then_some(())
+        })
+        .await;
+    world.delete(FIRST).await;
+    world.until_gone(FIRST).await;
+}
+
 async fn with_puller_and_secret(settings: impl FnOnce(&mut Settings)) -> World {
     let world = world(with_puller, settings).await;
     world.put_client_secret(CLIENT_SECRET).await;
+    if world.settings.policy.pull_secrets {
+        until_the_cluster_is_seen(&world).await;
+    }
     world
 }
 
@@ -49,7 +66,7 @@ async fn delete(world: &World, mut transcript: Transcript<'_>) {
 #[tokio::test]
 async fn the_role_of_a_kubelet_identity() {
     let world = world(|_| {}, |_| {}).await;
-    let mut transcript = Transcript::of(&world, "kubelet-identity");
+    let mut transcript = Transcript::of(&world, "kubelet-identity").await;
     world.apply("a", world.spec()).await;
     world.until_ready("a").await;
     transcript.step("attach", &["a"]).await;
@@ -80,7 +97,7 @@ async fn a_role_that_azure_refuses() {
         azure.role_assignments.retain(|it| it.role != ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR);
     };
     let world = world(refused, |_| {}).await;
-    let mut transcript = Transcript::of(&world, "refused");
+    let mut transcript = Transcript::of(&world, "refused").await;
     world.apply("a", world.spec()).await;
     transcript.step("attach", &["a"]).await;
 
@@ -111,7 +128,7 @@ async fn a_role_that_azure_refuses() {
 async fn pull_secrets_of_two_namespaces() {
     let world = with_puller_and_secret(|_| {}).await;
     let (one, two) = two_namespaces(&world).await;
-    let mut transcript = Transcript::of(&world, "pull-secret");
+    let mut transcript = Transcript::of(&world, "pull-secret").await;
     world.apply("a", world.pull_spec(&json!({"names": [one, two]}))).await;
     world.until_ready("a").await;
     transcript.step("attach", &["a"]).await;
@@ -138,9 +155,10 @@ async fn an_assigned_role_and_a_switch_of_the_method() {
     let puller = |azure: &mut Model| drop(azure.application("puller").secret(CLIENT_SECRET).add());
     let world = world(puller, |_| {}).await;
     world.put_client_secret(CLIENT_SECRET).await;
+    until_the_cluster_is_seen(&world).await;
     let one = world.namespace_with("one", json!({})).await;
     world.until_account(&one).await;
-    let mut transcript = Transcript::of(&world, "assigned-role");
+    let mut transcript = Transcript::of(&world, "assigned-role").await;
     let mut spec = world.pull_spec(&json!({"names": [one]}));
     spec["registry"] = world.spec()["registry"].clone();
     spec["pullSecret"]["assignRole"] = true.into();
@@ -162,7 +180,7 @@ async fn what_others_keep() {
     let world = with_puller_and_secret(|_| {}).await;
     let (one, two) = two_namespaces(&world).await;
     world.put_secret(&one, "acr-pull", json!({"theirs": "is here"})).await;
-    let mut transcript = Transcript::of(&world, "of-others");
+    let mut transcript = Transcript::of(&world, "of-others").await;
     world.apply("a", world.pull_spec(&json!({"names": [one, two]}))).await;
     transcript.step("attach beside a Secret of others", &["a"]).await;
 
@@ -182,7 +200,7 @@ async fn what_others_keep() {
 #[tokio::test]
 async fn what_the_settings_forbid() {
     let world = with_puller_and_secret(|it| it.policy.pull_secrets = false).await;
-    let mut transcript = Transcript::of(&world, "not-allowed");
+    let mut transcript = Transcript::of(&world, "not-allowed").await;
     world.apply("a", world.pull_spec(&json!({"names": ["team"]}))).await;
     transcript.step("attach", &["a"]).await;
     delete(&world, transcript).await;

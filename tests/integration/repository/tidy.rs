@@ -22,8 +22,8 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-fn forbid(folder: &str, words: &[&str]) {
-    for (path, text) in sources(folder) {
+fn forbid(sources: &[(PathBuf, String)], words: &[&str]) {
+    for (path, text) in sources {
         let code: Vec<_> = text.lines().filter(|it| !it.trim_start().starts_with("//")).collect();
         for word in words {
             let found = code.iter().find(|line| line.contains(word));
@@ -40,13 +40,16 @@ fn the_definition_on_disk_is_what_the_code_says() {
 
 #[test]
 fn the_check_only_reads_in_the_cluster() {
-    forbid("crates/check/src", &[".create(", ".patch(", ".replace(", ".delete(", ".list("]);
+    let mut all = sources("crates/check/src");
+    all.retain(|(_, text)| text.contains("use kube::"));
+    assert!(!all.is_empty(), "the check speaks to the API server");
+    forbid(&all, &[".create(", ".patch(", ".replace(", ".delete(", ".list("]);
 }
 
 #[test]
 fn decisions_take_the_time_and_all_else_as_arguments() {
     let words = ["async ", "Timestamp::now", "Instant::now", "std::env", "std::fs", "println"];
-    forbid("crates/core/src", &words);
+    forbid(&sources("crates/core/src"), &words);
 }
 
 #[test]
