@@ -173,7 +173,7 @@ fn woken(
 
 /// The attachments that found no place at Azure, when there is one.
 fn called(ctx: Arc<Context>) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
-    let names = futures::stream::iter(ctx.azure.called()).flat_map(received);
+    let names = futures::stream::iter(ctx.azure.notified()).flat_map(received);
     names.map(move |name| {
         ctx.memory.wake(&name, Wake::Place);
         ObjectRef::new(&name)

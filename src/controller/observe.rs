@@ -70,7 +70,7 @@ impl Pass<'_> {
     /// A turn when none is free.
     pub fn session(&self) -> Result<Session, Problem> {
         let session = self.ctx.azure.session(Some(&self.caller()))?;
-        Ok(session.since(self.known.since))
+        Ok(session.reading_since(self.known.since))
     }
 }
 

@@ -1,6 +1,6 @@
 //! How closely a pass looks, and how new what it reads has to be.
 
-use acr_attach_azure::AS_GOOD_AS_NEW;
+use acr_attach_azure::MAX_READ_AGE;
 use acr_attach_core::api::{MethodChoice, MethodInUse, REQUESTED_AT, RegistryAttachment};
 use acr_attach_core::outcome::verdict::ready;
 use acr_attach_core::plan::Finalizer;
@@ -48,7 +48,7 @@ pub(super) fn since(
     before: Option<&Recollection>,
     now: Timestamp,
 ) -> Timestamp {
-    let a_moment_ago = now - AS_GOOD_AS_NEW;
+    let a_moment_ago = now - MAX_READ_AGE;
     match before {
         Some(it) if it.trigger != *trigger => now,
         _ if is_asked_for(object) => now,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use acr_attach_azure::{ClientCredential, Error, Minted};
+use acr_attach_azure::{ClientCredential, Error, ProbedCredential};
 use acr_attach_core::plan::{Failing, Origin, Target, in_the_way};
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::pull_secrets::proof::Probe;
@@ -110,7 +110,7 @@ impl Actor<'_> {
             _ => registry.registry_token(&principal, &probe).await,
         };
         let minted = minted.map_err(|error| honoured_later(error, *role_since, Timestamp::now()));
-        let Minted { credential, proof, by_arm_audience } = minted?;
+        let ProbedCredential { credential, proof, by_arm_audience } = minted?;
         let now = Timestamp::now();
         let content = Content {
             server: &source.login_server,

@@ -1,23 +1,23 @@
-//! What to do about a failure of Azure, where the failure itself does not say.
+//! Advice for failures of Azure.
 
 use super::entra::{ClientCredential, Identity, ServicePrincipal};
 use super::error::{Attempt, Error, Failure, Subject};
 use super::{permission, versions};
 
 impl Error {
-    /// What to do about it; empty where that is nothing, or not known here.
+    /// The advice for this failure. Empty if there is nothing to do, or none is known.
     pub(super) fn advice(&self) -> String {
         let Failure::Refused { status, code, object_id, deny_assignment, .. } = &*self.failure
         else {
             return match &*self.failure {
                 Failure::SignIn { advice, .. } => advice.clone(),
-                Failure::NoAnswer(_) | Failure::Unreadable(_) if self.is_about_a_login_server() => {
+                Failure::NoAnswer(_) | Failure::Unreadable(_) if self.is_about_login_server() => {
                     LOGIN_SERVER.to_owned()
                 }
                 _ => String::new(),
             };
         };
-        if self.is_about_a_login_server() {
+        if self.is_about_login_server() {
             return self.registry_advice();
         }
         if DENIED.contains(&code.as_str()) {
@@ -35,14 +35,14 @@ impl Error {
                 self.attempt.action
             ),
             401 => "check the operator's --cloud, and the clock of its node: Azure does not accept the token that Entra gave the operator".to_owned(),
-            404 => missing(&self.attempt),
+            404 => not_found(&self.attempt),
             _ => String::new(),
         }
     }
 
-    /// What more there is to say: the right that is missing, or what Azure says where what to do
-    /// does not follow from the code.
-    pub(super) fn said(&self) -> String {
+    /// A detail after the description of the failure: the missing right, or Azure's message if the code
+    /// has no advice here.
+    pub(super) fn detail(&self) -> String {
         let Failure::Refused { status, code, text, deny_assignment, .. } = &*self.failure else {
             return String::new();
         };
@@ -50,19 +50,19 @@ impl Error {
             return format!(", which needs {}", self.attempt.action);
         }
         let is_known = by_code(code, &self.attempt).is_some() || deny_assignment.is_some();
-        // Azure passes these by itself, and words each of them anew.
-        let passes = matches!(status, 404 | 429 | 500..);
-        if is_known || passes || text.is_empty() {
+        // These failures are transient, and their messages differ each time.
+        let is_transient = matches!(status, 404 | 429 | 500..);
+        if is_known || is_transient || text.is_empty() {
             return String::new();
         }
         format!("; Azure says: {text}")
     }
 
-    fn is_about_a_login_server(&self) -> bool {
+    fn is_about_login_server(&self) -> bool {
         self.attempt.subject == Subject::LoginServer
     }
 
-    /// What to do about what a registry itself did not do.
+    /// The advice for a failure at a registry's own endpoints.
     fn registry_advice(&self) -> String {
         match &*self.failure {
             Failure::Refused { status: 401, .. } => {
@@ -80,17 +80,17 @@ impl Error {
     }
 }
 
-/// The codes for a right that is missing.
+/// The error codes for a missing right.
 const DENIED: [&str; 3] =
     ["AuthorizationFailed", "LinkedAuthorizationFailed", "Authorization_RequestDenied"];
 
-/// The code for what no role can give.
+/// The error code for a deny assignment, which no role overrides.
 const DENY_ASSIGNMENT: &str = "DenyAssignmentAuthorizationFailed";
 
-/// What to do where a host does not answer as a registry does.
+/// The advice for a host that does not answer like a registry.
 const LOGIN_SERVER: &str = "check that this is the registry's login server (az acr show --name <name> --query loginServer) and that the operator can reach it";
 
-/// What to do about a code of Azure Resource Manager or of Microsoft Graph.
+/// The advice for an error code of Azure Resource Manager or of Microsoft Graph.
 fn by_code(code: &str, attempt: &Attempt) -> Option<String> {
     let text = match code {
         "InvalidAuthenticationTokenTenant" => other_tenant(attempt.subject),
@@ -112,7 +112,7 @@ fn by_code(code: &str, attempt: &Attempt) -> Option<String> {
             ));
         }
         "MissingSubscriptionRegistration" | "SubscriptionNotRegistered" => {
-            return Some(unregistered(attempt));
+            return Some(unregistered_provider(attempt));
         }
         "RoleAssignmentExists" => {
             let scope = attempt.scope().unwrap_or_default();
@@ -129,9 +129,9 @@ fn by_code(code: &str, attempt: &Attempt) -> Option<String> {
         "RoleDefinitionDoesNotExist" => {
             "wait a few minutes; where the cloud has no role Container Registry Repository Reader yet, which a registry with repository permissions needs, switch the registry back (az acr update --role-assignment-mode rbac): Azure does not know that role there"
         }
-        "RoleAssignmentUpdateNotPermitted" => return Some(taken(attempt)),
+        "RoleAssignmentUpdateNotPermitted" => return Some(name_taken(attempt)),
         "InvalidRoleAssignmentId" => "acr-attach has a fault; please report it",
-        code if versions::UNKNOWN.contains(&code) => {
+        code if versions::UNKNOWN_VERSION_CODES.contains(&code) => {
             "update acr-attach: this cloud or region knows no api-version that it can use"
         }
         _ => return None,
@@ -139,8 +139,8 @@ fn by_code(code: &str, attempt: &Attempt) -> Option<String> {
     Some(text.to_owned())
 }
 
-/// A deny assignment is stronger than any role (learn.microsoft.com, "Understand Azure deny
-/// assignments"). Whoever made it can exclude an identity from it.
+/// The advice for a deny assignment. It overrides every role, and its creator can exclude an identity
+/// from it (learn.microsoft.com, "Understand Azure deny assignments").
 fn denied_by(assignment: Option<&str>, object_id: Option<&str>) -> String {
     let operator = object_id.unwrap_or("of the operator's identity");
     let named = assignment.map_or_else(String::new, |it| format!(" {it}"));
@@ -149,9 +149,9 @@ fn denied_by(assignment: Option<&str>, object_id: Option<&str>) -> String {
     )
 }
 
-/// A subscription knows only the types of resources that it is registered for
-/// (learn.microsoft.com, "Resolve errors for resource provider registration").
-fn unregistered(attempt: &Attempt) -> String {
+/// The advice for an unregistered resource provider. A subscription has only resources of registered
+/// providers (learn.microsoft.com, "Resolve errors for resource provider registration").
+fn unregistered_provider(attempt: &Attempt) -> String {
     let namespace = attempt.action.split('/').next().unwrap_or_default();
     let subscription = attempt.subscription().unwrap_or_default();
     format!(
@@ -159,13 +159,14 @@ fn unregistered(attempt: &Attempt) -> String {
     )
 }
 
-/// An application and its service principal are two objects; only the latter can hold a role
-/// (learn.microsoft.com, "Application and service principal objects in Microsoft Entra ID").
+/// The advice for an invalid principal id. An application and its service principal are two objects,
+/// and only the service principal can hold a role (learn.microsoft.com, "Application and service
+/// principal objects in Microsoft Entra ID").
 const PRINCIPAL: &str = "check that kubeletIdentity.principalId, or pullSecret.servicePrincipal.objectId, is the object id of the managed identity or service principal, and not the client id or the object id of its application (az ad sp show --id <client id> --query id prints it), and that it is in the registry's tenant";
 
-/// Whose name it is, whatever its scope: "Tenant ID, application ID, principal ID, and scope are
-/// not allowed to be updated" is all that Azure says.
-fn taken(attempt: &Attempt) -> String {
+/// The advice for a role assignment whose name is taken. Azure does not say by which scope: "Tenant
+/// ID, application ID, principal ID, and scope are not allowed to be updated" is its whole message.
+fn name_taken(attempt: &Attempt) -> String {
     let name = attempt.target.rsplit('/').next().unwrap_or_default();
     format!(
         "find role assignment {name} (az role assignment list --all --query \"[?name=='{name}']\") and delete it (az role assignment delete --ids <its id>): it is for another identity, role or scope, and acr-attach changes nothing that it did not make"
@@ -183,8 +184,8 @@ fn other_tenant(subject: Subject) -> &'static str {
     }
 }
 
-/// What to do about what is not there.
-fn missing(attempt: &Attempt) -> String {
+/// The advice for a resource that does not exist.
+fn not_found(attempt: &Attempt) -> String {
     match attempt.subject {
         Subject::Cluster => {
             "check the spelling of kubeletIdentity.clusterResourceId (az aks show --query id prints it), or create the cluster".to_owned()
@@ -197,26 +198,26 @@ fn missing(attempt: &Attempt) -> String {
     }
 }
 
-/// What to do about a refusal of Entra.
-pub(super) fn of_sign_in(code: Option<&str>, identity: &Identity) -> String {
+/// The advice for a failed sign-in, by the error code of Entra. Empty if none is known.
+pub(super) fn for_sign_in(code: Option<&str>, identity: &Identity) -> String {
     match (code.unwrap_or_default(), identity) {
         // 70021, and since 2024 700211, 700212, 700213 and their variants.
-        (code, identity) if code.starts_with("AADSTS70021") => advice_for_token(identity),
-        (code, Identity::ServicePrincipal(it)) => advice_for_principal(code, it),
-        (code, _) => advice_for_operator(code),
+        (code, identity) if code.starts_with("AADSTS70021") => for_federated_token(identity),
+        (code, Identity::ServicePrincipal(it)) => for_service_principal(code, it),
+        (code, _) => for_operator(code),
     }
 }
 
-fn advice_for_token(identity: &Identity) -> String {
-    let by = identity.federation().map_or_else(String::new, |it| {
+fn for_federated_token(identity: &Identity) -> String {
+    let command = identity.federated_credential().map_or_else(String::new, |it| {
         format!(" ({})", it.command(identity.client().unwrap_or_default()))
     });
     format!(
-        "add a federated credential to the application{by}, whose issuer Entra must be able to reach: none of those that it has matches"
+        "add a federated credential to the application{command}, whose issuer Entra must be able to reach: none of those that it has matches"
     )
 }
 
-fn advice_for_principal(code: &str, principal: &ServicePrincipal) -> String {
+fn for_service_principal(code: &str, principal: &ServicePrincipal) -> String {
     let ServicePrincipal { client, credential, .. } = principal;
     match (code, credential) {
         ("AADSTS7000215", ClientCredential::Secret { origin, .. }) => format!(
@@ -232,7 +233,7 @@ fn advice_for_principal(code: &str, principal: &ServicePrincipal) -> String {
     }
 }
 
-fn advice_for_operator(code: &str) -> String {
+fn for_operator(code: &str) -> String {
     let text = match code {
         "AADSTS7000215" => "set AZURE_CLIENT_SECRET to a valid secret's value",
         "AADSTS7000222" => "create another client secret, and set AZURE_CLIENT_SECRET to its value",

@@ -1,5 +1,5 @@
-//! The one request path of Azure Resource Manager, and of Microsoft Graph, which answers alike:
-//! token, paging, error body, deadline.
+//! The request path of Azure Resource Manager: token, paging, error body, deadline. Microsoft Graph
+//! answers in the same form, and uses it too.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,29 +17,29 @@ use serde::de::DeserializeOwned;
 use super::cloud::Cloud;
 use super::entra::{Identity, ServicePrincipal};
 use super::error::{Attempt, Error, Refusal};
-use super::gate::{self, Gates, Reserved};
+use super::rate_limiter::{self, RateLimiters, Reservation};
 use super::versions::Versions;
 
-/// How long one request may take, the sign-in before it included. (Instance metadata has retries
-/// of its own that options do not reach.)
+/// How long one request may take, with the sign-in before it. (The sign-in by instance metadata has
+/// retries of its own, which no option turns off.)
 const DEADLINE: Duration = Duration::from_secs(45);
 /// How many pages one list may have.
-const MOST_PAGES: usize = 50;
+const MAX_PAGES: usize = 50;
 
-/// Azure Resource Manager, as one identity sees it, for one pass.
+/// A client for Azure Resource Manager with one identity, for one reconcile.
 #[derive(Debug)]
 pub(super) struct Arm {
     cloud: Cloud,
-    /// The URL before all paths. Tokens go there and nowhere else.
+    /// The URL before all paths, without a slash at the end. Tokens are sent only there.
     base: &'static str,
     identity: Identity,
     options: ClientOptions,
-    session: Arc<Mutex<Option<Arc<Pipeline>>>>,
+    pipeline: Arc<Mutex<Option<Arc<Pipeline>>>>,
     versions: Arc<Versions>,
-    reserved: Reserved,
+    reservation: Reservation,
 }
 
-/// A request, before it is sent.
+/// A request to send.
 #[derive(Debug)]
 pub(super) struct Call<'a> {
     pub attempt: &'a Attempt,
@@ -60,39 +60,39 @@ impl Arm {
         cloud: Cloud,
         identity: Identity,
         options: ClientOptions,
-        gates: &Arc<Gates>,
+        limiters: &Arc<RateLimiters>,
     ) -> Self {
         Self {
             cloud,
             base: cloud.arm(),
             identity,
             options,
-            session: Arc::default(),
+            pipeline: Arc::default(),
             versions: Arc::default(),
-            reserved: Reserved::nothing(gates),
+            reservation: Reservation::empty(limiters),
         }
     }
 
-    /// The same for another pass.
-    pub(super) fn for_a_pass(&self) -> Self {
+    /// The same client with an empty reservation, for another reconcile.
+    pub(super) fn for_reconcile(&self) -> Self {
         Self {
             cloud: self.cloud,
             base: self.base,
             identity: self.identity.clone(),
             options: self.options.clone(),
-            session: Arc::clone(&self.session),
+            pipeline: Arc::clone(&self.pipeline),
             versions: Arc::clone(&self.versions),
-            reserved: self.reserved.anew(),
+            reservation: self.reservation.for_reconcile(),
         }
     }
 
-    /// Microsoft Graph, as the same identity sees it. It signs in anew: rights there are in the
-    /// token, so that one from before a grant would not show it.
+    /// A client for Microsoft Graph with the same identity. It signs in again, because a token of Graph
+    /// contains the rights: an older token would not show a right that was granted since.
     pub(super) fn graph(&self) -> Self {
-        Self { base: self.cloud.graph(), session: Arc::default(), ..self.for_a_pass() }
+        Self { base: self.cloud.graph(), pipeline: Arc::default(), ..self.for_reconcile() }
     }
 
-    /// The object id of a service principal, as its own token for Azure Resource Manager says it.
+    /// The object id of a service principal, from its own token for Azure Resource Manager.
     pub(super) async fn object_id_of(
         &self,
         principal: &ServicePrincipal,
@@ -100,24 +100,26 @@ impl Arm {
         principal.object_id(self.cloud.arm(), self.options.clone()).await
     }
 
-    /// Sends a request and reads its answer; `None` for an answer without a body.
+    /// Sends a request and reads the answer; `None` for an answer without a body.
     ///
-    /// A token that is refused although it has not expired (it was revoked, or the clock is
-    /// wrong) is replaced once. An api-version that Azure does not know is replaced by one that
-    /// it knows.
+    /// Azure may refuse a token that has not expired, because it was revoked or the clock is wrong.
+    /// Such a token is replaced once. An api-version that Azure does not support is replaced by a
+    /// supported one.
     pub(super) async fn send<T: DeserializeOwned>(
         &self,
         call: &Call<'_>,
     ) -> Result<Option<T>, Error> {
-        let session = self.session(call.attempt)?;
-        let sent = self.versions.of(&call.path, Instant::now());
-        let answer = match self.try_send(call, &session).await {
+        let pipeline = self.pipeline(call.attempt)?;
+        let sent = self.versions.version(&call.path, Instant::now());
+        let answer = match self.try_send(call, &pipeline).await {
             Err(error) if error.is_token_refused() => {
-                self.forget(&session);
-                let session = self.session(call.attempt)?;
-                self.try_send(call, &session).await?
+                self.discard(&pipeline);
+                let pipeline = self.pipeline(call.attempt)?;
+                self.try_send(call, &pipeline).await?
             }
-            Err(error) if self.learns(call, &sent, &error) => self.try_send(call, &session).await?,
+            Err(error) if self.has_other_version(call, &sent, &error) => {
+                self.try_send(call, &pipeline).await?
+            }
             answer => answer?,
         };
         if answer.is_empty() {
@@ -128,12 +130,12 @@ impl Arm {
             .map_err(|error| Error::unreadable(call.attempt, error))
     }
 
-    /// Whether that refusal of an api-version leaves another one to ask with.
-    fn learns(&self, call: &Call<'_>, sent: &str, refusal: &Error) -> bool {
-        self.versions.learn(&call.path, sent, refusal.versions(), Instant::now())
+    /// Whether the error lists another api-version for a retry. That version is recorded.
+    fn has_other_version(&self, call: &Call<'_>, sent: &str, refusal: &Error) -> bool {
+        self.versions.record(&call.path, sent, refusal.versions(), Instant::now())
     }
 
-    /// Reads something that is always there when the answer is good.
+    /// Sends a request whose successful answer always has a body.
     pub(super) async fn read<T: DeserializeOwned>(&self, call: &Call<'_>) -> Result<T, Error> {
         let answer = self.send(call).await?;
         answer.ok_or_else(|| Error::unreadable(call.attempt, "it is empty"))
@@ -149,7 +151,7 @@ impl Arm {
         }
         let mut call = call;
         let mut all = Vec::new();
-        for _ in 0..MOST_PAGES {
+        for _ in 0..MAX_PAGES {
             let page: Page<T> = self.read(&call).await?;
             all.extend(page.value);
             let Some(link) = page.next_link.filter(|it| !it.is_empty()) else { return Ok(all) };
@@ -157,28 +159,28 @@ impl Arm {
                 Error::unreadable(call.attempt, "its next page is on another host")
             })?;
         }
-        Err(Error::unreadable(call.attempt, format!("it has more than {MOST_PAGES} pages")))
+        Err(Error::unreadable(call.attempt, format!("it has more than {MAX_PAGES} pages")))
     }
 
-    /// Path and query of a link, if it leads to where the token may go.
+    /// Path and query of a link; `None` if it leads to another host than the token may be sent to.
     fn path_of(&self, link: &str) -> Option<String> {
         let (link, base) = (Url::parse(link).ok()?, Url::parse(self.base).ok()?);
         let query = link.query().map_or_else(String::new, |it| format!("?{it}"));
         (link.origin() == base.origin()).then(|| format!("{}{query}", link.path()))
     }
 
-    /// The api-version that a path is asked for with: the one in it, or one that stands in for it.
+    /// The api-version that is sent for a path: the one in it, or its replacement.
     pub(super) fn version(&self, path: &str) -> String {
-        self.versions.of(path, Instant::now())
+        self.versions.version(path, Instant::now())
     }
 
     async fn try_send(&self, call: &Call<'_>, pipeline: &Pipeline) -> Result<Vec<u8>, Error> {
-        let gate = gate::name(&call.path);
-        let shut = |shut| Error::shut(call.attempt, gate, shut);
-        self.reserved.pass(gate, call.method, Instant::now()).map_err(shut)?;
+        let key = rate_limiter::key(&call.path);
+        let limited = |it| Error::rate_limited(call.attempt, key, it);
+        self.reservation.acquire(key, call.method, Instant::now()).map_err(limited)?;
         let answer = self.exchange(call, pipeline).await;
-        if let Some(wait) = answer.as_ref().err().and_then(Error::throttled) {
-            self.reserved.pause(gate, call.method, wait, Instant::now());
+        if let Some(wait) = answer.as_ref().err().and_then(Error::pause) {
+            self.reservation.pause(key, call.method, wait, Instant::now());
         }
         answer
     }
@@ -199,7 +201,7 @@ impl Arm {
     }
 
     fn request(&self, call: &Call<'_>) -> Result<Request, Error> {
-        let path = self.versions.known(&call.path, Instant::now());
+        let path = self.versions.replaced(&call.path, Instant::now());
         let url = Url::parse(&format!("{}{path}", self.base))
             .map_err(|error| Error::unreadable(call.attempt, error))?;
         let mut request = Request::new(url, call.method);
@@ -210,10 +212,10 @@ impl Arm {
         Ok(request)
     }
 
-    /// The pipeline that signs requests with the identity's token.
-    fn session(&self, attempt: &Attempt) -> Result<Arc<Pipeline>, Error> {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(pipeline) = session.as_ref() {
+    /// The pipeline that adds the identity's token to requests.
+    fn pipeline(&self, attempt: &Attempt) -> Result<Arc<Pipeline>, Error> {
+        let mut current = self.pipeline.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pipeline) = current.as_ref() {
             return Ok(Arc::clone(pipeline));
         }
         let credential = self.identity.credential(self.options.clone());
@@ -231,15 +233,16 @@ impl Arm {
             vec![bearer],
             None,
         ));
-        Ok(Arc::clone(session.insert(pipeline)))
+        Ok(Arc::clone(current.insert(pipeline)))
     }
 
-    /// The next request signs in anew, unless another has done so meanwhile. The credential keeps
-    /// a token until it expires, so only a new credential asks for another.
-    fn forget(&self, refused: &Arc<Pipeline>) {
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        if session.as_ref().is_some_and(|it| Arc::ptr_eq(it, refused)) {
-            *session = None;
+    /// Discards a pipeline whose token was refused, unless another call has replaced it already. The
+    /// next request signs in again: a credential keeps its token until that expires, so only a new
+    /// credential gets a new token.
+    fn discard(&self, refused: &Arc<Pipeline>) {
+        let mut current = self.pipeline.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.as_ref().is_some_and(|it| Arc::ptr_eq(it, refused)) {
+            *current = None;
         }
     }
 }
@@ -258,10 +261,7 @@ mod tests {
     #[case("https://management.azure.com@evil/a", None)]
     #[case("http://management.azure.com/a", None)]
     #[case("/a", None)]
-    fn a_next_page_keeps_the_token_where_it_belongs(
-        #[case] link: &str,
-        #[case] path: Option<&str>,
-    ) {
+    fn a_link_to_another_host_is_not_followed(#[case] link: &str, #[case] path: Option<&str>) {
         let options = ClientOptions::default();
         let arm = Arm::new(Cloud::Public, Identity::None, options, &Arc::default());
         assert_eq!(arm.path_of(link).as_deref(), path);

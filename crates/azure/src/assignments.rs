@@ -1,4 +1,4 @@
-//! Role assignments, as Azure Resource Manager tells and takes them.
+//! Role assignments in Azure Resource Manager.
 
 use acr_attach_core::ids::{AssignmentId, PrincipalId, RegistryId};
 use acr_attach_core::plan::Amendment;
@@ -18,25 +18,25 @@ const READ: &str = "Microsoft.Authorization/roleAssignments/read";
 const WRITE: &str = "Microsoft.Authorization/roleAssignments/write";
 const DELETE: &str = "Microsoft.Authorization/roleAssignments/delete";
 
-/// An assignment to make.
+/// A role assignment to create.
 #[derive(Clone, Debug)]
 pub struct NewAssignment<'a> {
-    /// The id it gets.
+    /// Its resource id.
     pub id: &'a AssignmentId,
-    /// The registry, whose subscription names the role definition.
+    /// The registry. The id of the role definition contains its subscription.
     pub registry: &'a RegistryId,
     /// The role.
     pub role: Role,
-    /// Who gets it.
+    /// The principal that gets the role.
     pub principal: PrincipalId,
-    /// What narrows it.
+    /// The condition that limits the assignment, as on repositories.
     pub condition: Option<&'a str>,
-    /// What marks it as ours.
+    /// The description, which holds the claims of attachments.
     pub description: String,
 }
 
 impl Reader {
-    /// Lists the role assignments on a registry and above it.
+    /// Lists the role assignments at a registry's scope and above.
     ///
     /// # Errors
     /// When Azure does not answer, refuses, or has no such registry.
@@ -45,7 +45,7 @@ impl Reader {
         registry: &RegistryId,
     ) -> Result<Vec<RoleAssignment>, Error> {
         let attempt = Attempt {
-            doing: "listing role assignments on",
+            operation: "listing role assignments on",
             target: registry.to_string(),
             action: READ,
             role: ADMINISTRATOR,
@@ -55,12 +55,12 @@ impl Reader {
             "{registry}/providers/Microsoft.Authorization/roleAssignments?$filter=atScope()&api-version={ROLE_ASSIGNMENTS}"
         );
         let list: Vec<serde_json::Value> = self.arm.list(Call::get(&attempt, path)).await?;
-        // One that cannot be read is not of the kind that we make, and must not hide the others.
+        // An unreadable assignment was not made by acr-attach, and must not hide the others.
         let readable = list.into_iter().filter_map(|it| serde_json::from_value::<Wire>(it).ok());
         Ok(readable.filter_map(|it| it.try_into().ok()).collect())
     }
 
-    /// Reads one role assignment; `None` when there is none of that id.
+    /// Reads one role assignment; `None` if there is none with that id.
     ///
     /// # Errors
     /// When Azure does not answer or refuses.
@@ -68,12 +68,12 @@ impl Reader {
         &self,
         id: &AssignmentId,
     ) -> Result<Option<RoleAssignment>, Error> {
-        one(&self.arm, id).await
+        read_assignment(&self.arm, id).await
     }
 }
 
 impl Writer {
-    /// Reads one role assignment; `None` when there is none of that id.
+    /// Reads one role assignment; `None` if there is none with that id.
     ///
     /// # Errors
     /// When Azure does not answer or refuses.
@@ -81,10 +81,10 @@ impl Writer {
         &self,
         id: &AssignmentId,
     ) -> Result<Option<RoleAssignment>, Error> {
-        one(&self.0, id).await
+        read_assignment(&self.0, id).await
     }
 
-    /// Makes a role assignment.
+    /// Creates a role assignment.
     ///
     /// # Errors
     /// When Azure does not answer or refuses.
@@ -96,7 +96,7 @@ impl Writer {
                 new.role.definition()
             ),
             principal_id: new.principal.to_string(),
-            // Without it Azure looks the principal up, and does not find one made a moment ago.
+            // Without a type, Azure looks the principal up, and does not find a new one.
             principal_type: Some("ServicePrincipal".to_owned()),
             condition: new.condition.map(str::to_owned),
             condition_version: new.condition.map(|_| CONDITION_VERSION.to_owned()),
@@ -109,19 +109,20 @@ impl Writer {
         self.put(&attempt, new.id, &properties).await
     }
 
-    /// Changes claims and condition of a role assignment, and repeats all else as it was read: a
-    /// PUT without the condition would delete it, and so open the registry.
+    /// Changes the claims and the condition of a role assignment. All other properties are sent as
+    /// they were read. A PUT without the condition would remove the condition, and so allow pulls
+    /// from all repositories.
     ///
     /// # Errors
     /// When Azure does not answer or refuses.
     pub async fn amend(&self, found: &RoleAssignment, to: &Amendment) -> Result<(), Error> {
-        let kept = found.condition_version.clone().unwrap_or(CONDITION_VERSION.to_owned());
+        let version = found.condition_version.clone().unwrap_or(CONDITION_VERSION.to_owned());
         let properties = Properties {
             role_definition_id: found.role_definition_id.clone(),
             principal_id: found.principal.to_string(),
             principal_type: found.principal_type.clone(),
             condition: to.condition.clone(),
-            condition_version: to.condition.as_ref().map(|_| kept),
+            condition_version: to.condition.as_ref().map(|_| version),
             delegated_managed_identity_resource_id: found
                 .delegated_managed_identity_resource_id
                 .clone(),
@@ -134,7 +135,7 @@ impl Writer {
         self.put(&attempt, id, &properties).await
     }
 
-    /// Deletes a role assignment. One that is gone already counts as deleted.
+    /// Deletes a role assignment. If it is already gone, that is a success.
     ///
     /// # Errors
     /// When Azure does not answer or refuses.
@@ -162,7 +163,7 @@ impl Writer {
     }
 }
 
-async fn one(arm: &Arm, id: &AssignmentId) -> Result<Option<RoleAssignment>, Error> {
+async fn read_assignment(arm: &Arm, id: &AssignmentId) -> Result<Option<RoleAssignment>, Error> {
     let attempt = attempt("reading role assignment", id, READ);
     match arm.read::<Wire>(&Call::get(&attempt, path(id))).await {
         Ok(wire) => wire.try_into().map(Some).map_err(|error| Error::unreadable(&attempt, error)),
@@ -171,19 +172,19 @@ async fn one(arm: &Arm, id: &AssignmentId) -> Result<Option<RoleAssignment>, Err
     }
 }
 
-/// The language of conditions; Azure takes no other.
+/// The version of the condition language. Azure accepts no other.
 const CONDITION_VERSION: &str = "2.0";
 
-fn attempt(doing: &'static str, id: &AssignmentId, action: &'static str) -> Attempt {
+fn attempt(operation: &'static str, id: &AssignmentId, action: &'static str) -> Attempt {
     let (target, scope) = (id.to_string(), Some(id.scope().to_owned()));
-    // What an assignment is on was read just before, or its assignments were listed.
+    // The reconcile has just read the scope, or listed its assignments.
     Attempt {
-        doing,
+        operation,
         target,
         action,
         role: ADMINISTRATOR,
         scope,
-        is_there: true,
+        scope_exists: true,
         ..Attempt::default()
     }
 }
@@ -198,7 +199,7 @@ struct Wire {
     properties: Properties,
 }
 
-/// Azure writes `null` where it holds nothing, and so do we.
+/// The properties of a role assignment. Absent ones are `null` in both directions.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Properties {
@@ -220,7 +221,7 @@ impl TryFrom<Wire> for RoleAssignment {
 
     fn try_from(wire: Wire) -> Result<Self, Self::Error> {
         let Properties { role_definition_id, principal_id, .. } = &wire.properties;
-        // Under the root scope the same role has another prefix: only the last segment counts.
+        // The id of a role definition has another prefix at the root scope, but the same last segment.
         let role = role_definition_id.rsplit('/').next().unwrap_or_default();
         Ok(Self {
             id: wire.id.parse()?,

@@ -1,53 +1,54 @@
-//! What is tried at Azure, for messages and for what to do about a refusal.
+//! What a request to Azure attempts, for messages and advice.
 
 use acr_attach_core::ids::PrincipalId;
 use thiserror::Error as ThisError;
 
-/// What is tried, for messages.
+/// What a request attempts, shown as `reading registry /subscriptions/…`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, ThisError)]
-#[error("{doing} {target}")]
+#[error("{operation} {target}")]
 pub(super) struct Attempt {
-    /// What it is about.
+    /// The kind of resource, on which the advice depends.
     pub subject: Subject,
     /// Such as `reading registry`.
-    pub doing: &'static str,
-    /// The resource id.
+    pub operation: &'static str,
+    /// What the operation applies to: a resource id, a login server, or a client id.
     pub target: String,
-    /// The action that the identity needs on it.
+    /// The Azure action that the identity needs on the target.
     pub action: &'static str,
     /// A built-in role that contains the action.
     pub role: &'static str,
-    /// What the role is needed on, where that is not the target.
+    /// The scope that needs the role, if that is not the target.
     pub scope: Option<String>,
-    /// Who is to get a role by it, where that is known.
+    /// The principal that would get a role, where that is known.
     pub principal: Option<PrincipalId>,
-    /// Whether Azure has just shown what the role is needed on. Azure refuses a request about
-    /// something that does not exist in the same words as one without a right.
-    pub is_there: bool,
+    /// Whether the scope is known to exist. Azure gives the same answer for a scope that does not
+    /// exist and for a missing right, so the advice has to name both.
+    pub scope_exists: bool,
 }
 
-/// What a request is about. What to do about a refusal depends on it.
+/// The kind of resource that a request is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Subject {
-    /// A registry or what is assigned on it, as Azure Resource Manager knows it.
+    /// A registry or its role assignments, in Azure Resource Manager.
     #[default]
     Registry,
-    /// A managed cluster, or what tells which one it is.
+    /// A managed cluster, or a resource that leads to the cluster.
     Cluster,
     /// A service principal in Microsoft Graph.
     ServicePrincipal,
-    /// A registry itself. It is asked for a service principal, all others for the operator.
+    /// A registry's own endpoints. The caller there is a service principal; for all other subjects
+    /// it is the operator.
     LoginServer,
 }
 
 impl Attempt {
-    /// What the role is needed on; `None` where that is nothing in Azure Resource Manager.
+    /// The scope that needs the role; `None` if it is not in Azure Resource Manager.
     pub(super) fn scope(&self) -> Option<&str> {
         let target = self.target.starts_with("/subscriptions/").then_some(&*self.target);
         self.scope.as_deref().or(target)
     }
 
-    /// The subscription that holds what the role is needed on.
+    /// The id of the subscription that contains the scope.
     pub(super) fn subscription(&self) -> Option<&str> {
         self.scope()?.split('/').nth(2)
     }

@@ -1,19 +1,19 @@
-//! What a failure of Azure means: the one place that classifies it.
+//! Classifies the failures of Azure: each error becomes a [`Problem`] with a [`Cause`].
 
 use std::time::Duration;
 
 use acr_attach_core::problem::{Cause, Problem};
 
 use super::error::{Attempt, Error, Failure, Subject};
-use super::transport::wait;
+use super::transport::pause;
 use super::versions;
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        let accounts = accounts(&error);
+        let descriptions = descriptions(&error);
         let mut problem = match &*error.advice() {
-            "" => Self::new(error.cause(), &accounts[0]),
-            advice => Self::advised(error.cause(), advice, &accounts),
+            "" => Self::new(error.cause(), &descriptions[0]),
+            advice => Self::advised(error.cause(), advice, &descriptions),
         };
         if let Failure::Refused { correlation_id, .. } = *error.failure {
             problem.correlation_id = correlation_id;
@@ -22,15 +22,15 @@ impl From<Error> for Problem {
     }
 }
 
-/// What happened: in full, with the end of the resource id alone, and in a few words.
-fn accounts(error: &Error) -> [String; 3] {
-    let Attempt { doing, target, .. } = &*error.attempt;
+/// What happened, ever shorter: with the full resource id, with its last segment, without it.
+fn descriptions(error: &Error) -> [String; 3] {
+    let Attempt { operation, target, .. } = &*error.attempt;
     let end = target.rsplit('/').next().unwrap_or_default();
-    let (failure, said) = (&error.failure, error.said());
+    let (failure, detail) = (&error.failure, error.detail());
     [
-        format!("{error}{said}"),
-        format!("{doing} {end}: {failure}{said}"),
-        format!("{doing}: {failure}"),
+        format!("{error}{detail}"),
+        format!("{operation} {end}: {failure}{detail}"),
+        format!("{operation}: {failure}"),
     ]
 }
 
@@ -38,12 +38,12 @@ impl Error {
     fn cause(&self) -> Cause {
         match &*self.failure {
             Failure::Refused { status, code, retry_after, .. } => {
-                let at_registry = self.attempt.subject == Subject::LoginServer;
+                let by_registry = self.attempt.subject == Subject::LoginServer;
                 let by_status = || match by_status(*status, *retry_after) {
-                    // Entra has accepted the principal before.
-                    Cause::AuthenticationFailed if at_registry => Cause::AccessDenied,
-                    // What it gave before is still good.
-                    Cause::Undetermined if at_registry => Cause::Unavailable,
+                    // Entra has accepted the principal before this call.
+                    Cause::AuthenticationFailed if by_registry => Cause::AccessDenied,
+                    // Credentials that the registry issued before are still valid.
+                    Cause::Undetermined if by_registry => Cause::Unavailable,
                     cause => cause,
                 };
                 by_code(code).unwrap_or_else(by_status)
@@ -64,7 +64,7 @@ impl Error {
     }
 }
 
-/// Codes come before statuses: Azure uses one status for many things.
+/// The cause by the error code, which is more specific than the status.
 fn by_code(code: &str) -> Option<Cause> {
     Some(match code {
         "AuthorizationFailed"
@@ -77,7 +77,7 @@ fn by_code(code: &str) -> Option<Cause> {
         "InvalidAuthenticationTokenTenant"
         | "MissingSubscriptionRegistration"
         | "SubscriptionNotRegistered" => Cause::Unsupported,
-        code if versions::UNKNOWN.contains(&code) => Cause::Unsupported,
+        code if versions::UNKNOWN_VERSION_CODES.contains(&code) => Cause::Unsupported,
         "AuthenticationFailed"
         | "ExpiredAuthenticationToken"
         | "InvalidAuthenticationToken"
@@ -86,7 +86,7 @@ fn by_code(code: &str) -> Option<Cause> {
         | "ResourceGroupNotFound"
         | "SubscriptionNotFound"
         | "Request_ResourceNotFound" => Cause::NotFound,
-        // The last: a list does not show the assignment yet.
+        // `RoleAssignmentExists` comes here while lists do not show that assignment yet.
         "PrincipalNotFound" | "RoleDefinitionDoesNotExist" | "RoleAssignmentExists" => {
             Cause::Propagating
         }
@@ -97,7 +97,7 @@ fn by_code(code: &str) -> Option<Cause> {
         "InvalidPrincipalId" | "UnmatchedPrincipalType" | "PrincipalTypeNotSupported" => {
             Cause::InvalidSpec
         }
-        // The name is ours alone.
+        // acr-attach has made this name, so a malformed one is its fault.
         "InvalidRoleAssignmentId" => Cause::Internal,
         _ => return None,
     })
@@ -109,17 +109,17 @@ fn by_status(status: u16, retry_after: Option<Duration>) -> Cause {
         403 => Cause::AccessDenied,
         404 => Cause::NotFound,
         429 => throttled(retry_after),
-        // A time-out and a replay pass (RFC 9110 section 15.5.9, RFC 8470).
+        // A time-out and a rejected replay are transient (RFC 9110 section 15.5.9, RFC 8470).
         408 | 425 => Cause::Unavailable,
-        // Azure refuses for a reason that is not known here. A conflict or a lock may pass, and may
-        // last: Azure answers 409 for a subscription that somebody has to enable or register.
+        // The reason is unknown. A conflict or a lock may be transient or not: Azure also answers
+        // 409 for a subscription that a user has to enable or register.
         400..=499 => Cause::Undetermined,
         _ => Cause::Unavailable,
     }
 }
 
-/// Instance metadata answers 400 when no such identity is assigned to the node; every other
-/// status but those is worth another try.
+/// The cause of a failed sign-in. Instance metadata answers 400 when the node has no such identity.
+/// A status that is not listed here is worth a retry.
 fn sign_in_status(status: u16, retry_after: Option<Duration>) -> Cause {
     match status {
         429 => throttled(retry_after),
@@ -129,7 +129,7 @@ fn sign_in_status(status: u16, retry_after: Option<Duration>) -> Cause {
 }
 
 fn throttled(retry_after: Option<Duration>) -> Cause {
-    Cause::Throttled { retry_after: wait(retry_after) }
+    Cause::Throttled { retry_after: pause(retry_after) }
 }
 
 #[cfg(test)]
@@ -148,7 +148,7 @@ mod tests {
         };
         let attempt = Attempt {
             subject,
-            doing: "reading registry",
+            operation: "reading registry",
             target: "/subscriptions/s/contoso".into(),
             action: "Microsoft.ContainerRegistry/registries/read",
             role: "Reader",
@@ -161,7 +161,7 @@ mod tests {
         problem_of(Subject::Registry, status, code)
     }
 
-    /// Each with what to do about it; nothing where it passes by itself.
+    /// Each case ends with words of the advice; none if the failure is transient.
     #[rstest::rstest]
     #[case(403, "AuthorizationFailed", Cause::AccessDenied, "--role \"Reader\"")]
     #[case(403, "LinkedAuthorizationFailed", Cause::AccessDenied, "--role \"Reader\"")]
@@ -224,18 +224,18 @@ mod tests {
     #[case(429, "TooManyRequests", Cause::Throttled { retry_after: Duration::from_secs(7) }, "")]
     #[case(500, "", Cause::Unavailable, "")]
     #[case(503, "ServerTimeout", Cause::Unavailable, "")]
-    fn a_code_has_one_cause(
+    fn each_code_has_one_cause_and_its_advice(
         #[case] status: u16,
         #[case] code: &str,
         #[case] cause: Cause,
-        #[case] way_out: &str,
+        #[case] advice: &str,
     ) {
         let problem = problem(status, code);
         assert_eq!(problem.cause, cause);
-        assert!(problem.message.contains(way_out), "{}", problem.message);
-        assert!(cause.stalls() == Stalls::Never || !way_out.is_empty(), "what is there to do?");
+        assert!(problem.message.contains(advice), "{}", problem.message);
+        assert!(cause.stalls() == Stalls::Never || !advice.is_empty(), "no advice");
         if status >= 429 {
-            assert!(!problem.message.contains("own words"), "it is worded anew each time");
+            assert!(!problem.message.contains("own words"), "the message differs each time");
         }
     }
 
@@ -243,21 +243,21 @@ mod tests {
     #[case(Subject::Cluster, 404, "ResourceNotFound", "kubeletIdentity.clusterResourceId")]
     #[case(Subject::Cluster, 401, "InvalidAuthenticationTokenTenant", "the cluster is in another")]
     #[case(Subject::ServicePrincipal, 404, "Request_ResourceNotFound", "az ad sp create --id")]
-    fn what_to_do_depends_on_what_it_is_about(
+    fn the_advice_depends_on_the_subject(
         #[case] subject: Subject,
         #[case] status: u16,
         #[case] code: &str,
-        #[case] way_out: &str,
+        #[case] advice: &str,
     ) {
         let text = problem_of(subject, status, code).message;
-        assert!(text.contains(way_out) && !text.contains("the registry's id"), "{text}");
+        assert!(text.contains(advice) && !text.contains("the registry's id"), "{text}");
     }
 
     #[rstest::rstest]
     #[case(400, "", Cause::Unavailable)]
     #[case(401, "UNAUTHORIZED", Cause::AccessDenied)]
     #[case(401, "", Cause::AccessDenied)]
-    fn what_a_registry_says_is_not_repeated(
+    fn the_message_of_a_registry_is_not_repeated(
         #[case] status: u16,
         #[case] code: &str,
         #[case] cause: Cause,
@@ -271,7 +271,7 @@ mod tests {
     #[case("RequestDisallowedByPolicy", "a policy of Azure")]
     #[case("", "on the way there")]
     #[case("DenyAssignmentAuthorizationFailed", "deny assignment")]
-    fn a_role_is_no_cure_for_other_refusals(#[case] code: &str, #[case] word: &str) {
+    fn a_role_is_not_advised_for_other_refusals(#[case] code: &str, #[case] word: &str) {
         let text = problem(403, code).message;
         assert!(text.contains(word) && !text.contains("az role"), "{text}");
         assert_eq!(text.contains("proxy"), code.is_empty(), "{text}");

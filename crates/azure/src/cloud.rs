@@ -28,7 +28,7 @@ impl Cloud {
         }
     }
 
-    /// The host that hands out tokens.
+    /// The host of Entra, which issues tokens.
     #[must_use]
     pub fn authority_host(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl Cloud {
         }
     }
 
-    /// The cloud that a registry is in, by its login server. `None` for a host of no cloud.
+    /// The cloud of a login server; `None` if the host is in none of them.
     #[must_use]
     pub fn of(server: &LoginServer) -> Option<Self> {
         let is_in = |it: &Self| {
@@ -58,7 +58,7 @@ impl Cloud {
         [Self::Public, Self::UsGovernment, Self::China].into_iter().find(is_in)
     }
 
-    /// The domain of login servers.
+    /// The domain of login servers, such as `azurecr.io`.
     #[must_use]
     pub fn login_server_suffix(self) -> &'static str {
         match self {
@@ -88,7 +88,10 @@ mod tests {
     #[case("contoso.azurecr.cn", Some(Cloud::China))]
     #[case("contosoazurecr.io", None)]
     #[case("contoso.azurecr.io.example.com", None)]
-    fn a_login_server_tells_its_cloud(#[case] server: &str, #[case] cloud: Option<Cloud>) {
+    fn the_domain_of_a_login_server_decides_the_cloud(
+        #[case] server: &str,
+        #[case] cloud: Option<Cloud>,
+    ) {
         assert_eq!(Cloud::of(&server.parse().unwrap()), cloud);
     }
 }

@@ -1,4 +1,4 @@
-//! Why Azure did not do what was asked.
+//! Failed requests to Azure.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use thiserror::Error as ThisError;
 
 pub(super) use super::attempt::{Attempt, Subject};
 use super::entra::Identity;
-use super::gate::{self, Shut};
+use super::rate_limiter::{self, RateLimited};
 pub(super) use super::refusal::Refusal;
-use super::transport::{Fault, wait};
+use super::transport::{Fault, pause};
 use super::versions::supported;
 
-/// A request that failed.
+/// A failed request: what it attempted, and how it failed.
 #[derive(Clone, Debug, ThisError)]
 #[error("{attempt}: {failure}")]
 pub struct Error {
@@ -20,24 +20,24 @@ pub struct Error {
     pub(super) failure: Box<Failure>,
 }
 
-/// What came back, or did not.
+/// How a request failed.
 #[derive(Clone, Debug, ThisError)]
 pub(super) enum Failure {
-    #[error("{status} {code}{}{}", for_whom(.object_id.as_deref()), and_to_wait(*.status, *.retry_after))]
+    #[error("{status} {code}{}{}", for_object_id(.object_id.as_deref()), retry_hint(*.status, *.retry_after))]
     Refused {
         status: u16,
         code: String,
-        /// What Azure says about it, for people.
+        /// The message of Azure, as it may be shown. Empty for a registry.
         text: String,
-        /// Who Azure says was refused.
+        /// The object id of the refused identity.
         object_id: Option<String>,
-        /// The address that a registry's firewall refused.
+        /// The client address that a registry's firewall refused.
         address: Option<String>,
-        /// The deny assignment that forbids it, as Azure names it.
+        /// The deny assignment that forbids the request: `'name' (id …)`.
         deny_assignment: Option<String>,
         retry_after: Option<Duration>,
         correlation_id: Option<String>,
-        /// The api-versions that exist, where the one that was asked for does not.
+        /// The api-versions that Azure supports, if it does not support the requested one.
         versions: Vec<String>,
     },
     #[error(
@@ -48,7 +48,7 @@ pub(super) enum Failure {
     SignIn {
         identity: String,
         text: String,
-        /// What to do about it.
+        /// The advice. Empty if there is none.
         advice: String,
         code: Option<String>,
         status: Option<u16>,
@@ -56,25 +56,25 @@ pub(super) enum Failure {
     },
     #[error("{0}")]
     NoAnswer(String),
-    #[error("waiting for one of {places} places there; tried again within seconds")]
+    #[error("waiting for one of {permits} places there; tried again within seconds")]
     Busy {
-        places: usize,
-        /// How long until its turn, if it has one.
+        permits: usize,
+        /// How long to wait, if there is a queue.
         wait: Option<Duration>,
     },
-    #[error("waiting for its turn: calls to {place} are paced, so that Azure need not refuse any")]
-    Queued { place: String, wait: Duration },
-    #[error("not tried: Azure asked to make no call to {place} before {until:.0}")]
-    Paused { place: String, wait: Duration, until: Timestamp },
+    #[error("waiting for its turn: calls to {target} are paced, so that Azure need not refuse any")]
+    Queued { target: String, wait: Duration },
+    #[error("not tried: Azure asked to make no call to {target} before {until:.0}")]
+    Paused { target: String, wait: Duration, until: Timestamp },
     #[error("the answer cannot be read: {0}")]
     Unreadable(String),
 }
 
-fn for_whom(object_id: Option<&str>) -> String {
+fn for_object_id(object_id: Option<&str>) -> String {
     object_id.map_or_else(String::new, |it| format!(" for object id {it}"))
 }
 
-fn and_to_wait(status: u16, retry_after: Option<Duration>) -> String {
+fn retry_hint(status: u16, retry_after: Option<Duration>) -> String {
     match retry_after {
         Some(it) if status == 429 => format!(", which asks to wait {} s", it.as_secs()),
         _ => String::new(),
@@ -82,7 +82,7 @@ fn and_to_wait(status: u16, retry_after: Option<Duration>) -> String {
 }
 
 impl Error {
-    /// An answer that refuses.
+    /// Azure, Graph or a registry answered with an error.
     pub(super) fn refused(attempt: &Attempt, refusal: Refusal) -> Self {
         let failure = Failure::Refused {
             text: if attempt.subject == Subject::LoginServer {
@@ -102,20 +102,26 @@ impl Error {
         Self { attempt: Box::new(attempt.clone()), failure: Box::new(failure) }
     }
 
-    /// A call that was not made.
-    pub(super) fn shut(attempt: &Attempt, gate: gate::Name, shut: Shut) -> Self {
-        let place = gate.map_or_else(|| "Azure".to_owned(), |it| format!("subscription {it}"));
-        let failure = match shut {
-            Shut::Paused { wait, until } => Failure::Paused { place, wait, until },
-            Shut::Queued { wait } => Failure::Queued { place, wait },
+    /// The rate limiter rejected the call, so it was not sent.
+    pub(super) fn rate_limited(
+        attempt: &Attempt,
+        key: rate_limiter::Key,
+        limited: RateLimited,
+    ) -> Self {
+        let target = key.map_or_else(|| "Azure".to_owned(), |it| format!("subscription {it}"));
+        let failure = match limited {
+            RateLimited::Paused { wait, until } => Failure::Paused { target, wait, until },
+            RateLimited::Queued { wait } => Failure::Queued { target, wait },
         };
         Self { attempt: Box::new(attempt.clone()), failure: Box::new(failure) }
     }
 
+    /// No identity is configured.
     pub(super) fn no_identity(attempt: &Attempt) -> Self {
         Self { attempt: Box::new(attempt.clone()), failure: Box::new(Failure::NoIdentity) }
     }
 
+    /// The answer does not have the expected form. The detail must hold no secret.
     pub(super) fn unreadable(attempt: &Attempt, detail: impl std::fmt::Display) -> Self {
         Self {
             attempt: Box::new(attempt.clone()),
@@ -123,19 +129,20 @@ impl Error {
         }
     }
 
+    /// There was no answer within that time.
     pub(super) fn timed_out(attempt: &Attempt, after: Duration) -> Self {
         let text = format!("no answer within {} s", after.as_secs());
         Self { attempt: Box::new(attempt.clone()), failure: Box::new(Failure::NoAnswer(text)) }
     }
 
-    /// No place is free among that many, and there is a turn in so long, if there are turns.
-    pub(super) fn busy(target: &str, places: usize, wait: Option<Duration>) -> Self {
+    /// None of so many permits is free. `wait` is the wait in the queue, if there is one.
+    pub(super) fn busy(target: &str, permits: usize, wait: Option<Duration>) -> Self {
         let attempt =
-            Attempt { doing: "speaking to", target: target.to_owned(), ..Attempt::default() };
-        Self { attempt: Box::new(attempt), failure: Box::new(Failure::Busy { places, wait }) }
+            Attempt { operation: "speaking to", target: target.to_owned(), ..Attempt::default() };
+        Self { attempt: Box::new(attempt), failure: Box::new(Failure::Busy { permits, wait }) }
     }
 
-    /// A request that brought no answer: the sign-in before it failed, or the way there.
+    /// A request without an answer: the sign-in before it or the connection failed.
     pub(super) fn failed(
         attempt: &Attempt,
         identity: &Identity,
@@ -149,7 +156,7 @@ impl Error {
                     code.as_ref().map_or_else(String::new, |it| format!("{it} ")),
                     description.trim_end_matches('.'),
                 ),
-                advice: super::advice::of_sign_in(code.as_deref(), identity),
+                advice: super::advice::for_sign_in(code.as_deref(), identity),
                 code: code.clone(),
                 status: Some(*status),
                 retry_after: *retry_after,
@@ -157,7 +164,7 @@ impl Error {
             Some(fault) => Failure::NoAnswer(fault.to_string()),
             None => Failure::SignIn {
                 identity: identity.to_string(),
-                text: chain(error),
+                text: with_sources(error),
                 advice: String::new(),
                 code: None,
                 status: None,
@@ -167,8 +174,8 @@ impl Error {
         Self { attempt: Box::new(attempt.clone()), failure: Box::new(failure) }
     }
 
-    /// Whether Azure says that what was named does not exist. A bare 404 does not say so: it may
-    /// come from something on the way.
+    /// Whether Azure says, by an error code, that the resource does not exist. A 404 without such a
+    /// code may come from a proxy.
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         const CODES: [&str; 4] = [
@@ -180,13 +187,13 @@ impl Error {
         matches!(&*self.failure, Failure::Refused { code, .. } if CODES.contains(&code.as_str()))
     }
 
-    /// Whether a registry does not accept the credential.
+    /// Whether a registry refused the credential (401).
     #[must_use]
     pub fn is_refused(&self) -> bool {
         matches!(&*self.failure, Failure::Refused { status: 401, .. })
     }
 
-    /// Whether a registry's firewall does not admit us.
+    /// Whether a registry's firewall refused the operator's address.
     pub(super) fn is_firewall(&self) -> bool {
         matches!(
             &*self.failure,
@@ -194,26 +201,26 @@ impl Error {
         )
     }
 
-    /// Whether the tenant does not know what a token was asked for
-    /// (Entra error codes reference; azure-cli issue 33674).
+    /// Whether the tenant does not know the audience of the requested token (Entra error codes
+    /// reference; azure-cli issue 33674).
     pub(super) fn is_unknown_audience(&self) -> bool {
         const CODES: [&str; 2] = ["AADSTS500011", "AADSTS50001"];
         matches!(&*self.failure, Failure::SignIn { code: Some(code), .. } if CODES.contains(&code.as_str()))
     }
 
-    /// Whether Azure cannot take a role assignment of that name, and asks for another.
+    /// Whether Azure asks for another name of the role assignment, because of a hash conflict.
     #[must_use]
     pub fn is_hash_conflict(&self) -> bool {
         matches!(&*self.failure, Failure::Refused { code, .. } if code == "HashConflictOnDifferentRoleAssignmentIds")
     }
 
-    /// Whether there is such a role assignment already, of this or of another name.
+    /// Whether the same role assignment exists already, with this or with another name.
     #[must_use]
     pub fn is_existing(&self) -> bool {
         matches!(&*self.failure, Failure::Refused { code, .. } if code == "RoleAssignmentExists")
     }
 
-    /// The api-versions that exist, where the one that was asked for does not.
+    /// The api-versions that Azure supports, if it does not support the requested one; else none.
     pub(super) fn versions(&self) -> &[String] {
         match &*self.failure {
             Failure::Refused { versions, .. } => versions,
@@ -221,15 +228,16 @@ impl Error {
         }
     }
 
-    /// How long Azure asks to be left alone.
-    pub(super) fn throttled(&self) -> Option<Duration> {
+    /// How long to pause, if Azure answered with 429.
+    pub(super) fn pause(&self) -> Option<Duration> {
         match *self.failure {
-            Failure::Refused { status: 429, retry_after, .. } => Some(wait(retry_after)),
+            Failure::Refused { status: 429, retry_after, .. } => Some(pause(retry_after)),
             _ => None,
         }
     }
 
-    /// Whether Azure does not accept the token any more.
+    /// Whether Azure refused the token. A token of another tenant does not count: a new token would
+    /// be refused too.
     pub(super) fn is_token_refused(&self) -> bool {
         matches!(&*self.failure, Failure::Refused { status: 401, code, .. } if code != "InvalidAuthenticationTokenTenant")
     }
@@ -246,8 +254,8 @@ fn fault(error: &azure_core::Error) -> Option<&Fault> {
     None
 }
 
-/// An error with its causes, each said once.
-fn chain(error: &azure_core::Error) -> String {
+/// The text of an error and of its sources, without repetitions.
+fn with_sources(error: &azure_core::Error) -> String {
     let mut text = error.to_string();
     let mut next = std::error::Error::source(error);
     while let Some(error) = next {

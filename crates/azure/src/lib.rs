@@ -1,6 +1,6 @@
-//! Azure as the operator needs it: what can be read, what can be written, and why it failed.
+//! A client for Azure Resource Manager, Entra, Microsoft Graph and registries.
 //!
-//! It knows nothing of Kubernetes and never waits to try again: that is the schedule's task.
+//! The client knows nothing of Kubernetes and never retries: the caller schedules the retry.
 
 mod acr;
 mod advice;
@@ -11,13 +11,13 @@ mod cause;
 mod cloud;
 mod entra;
 mod error;
-mod gate;
 mod lookup;
 mod permission;
-mod places;
+mod permits;
+mod rate_limiter;
 mod refusal;
 mod resources;
-mod shared;
+mod single_flight;
 mod transport;
 mod versions;
 
@@ -32,84 +32,88 @@ use uuid::Uuid;
 
 use acr::Registries;
 pub use acr::bearer;
-pub use acr::{AUDIENCE, form};
-pub use acr::{Credential, Minted, RegistrySession};
+pub use acr::{AUDIENCE, form_body};
+pub use acr::{Credential, ProbedCredential, RegistrySession};
 use arm::Arm;
 pub use assignments::NewAssignment;
 pub use cloud::Cloud;
 pub use entra::claims;
 pub use entra::{ClientCredential, Identity, ServicePrincipal};
 pub use error::Error;
-use gate::Gates;
-pub use gate::{Budget, Rate};
-use places::{Place, Places};
+use permits::{Permit, Permits};
+use rate_limiter::RateLimiters;
+pub use rate_limiter::{Budget, Rate};
 pub use refusal::Refusal;
-use shared::Shared;
+use single_flight::SingleFlight;
 pub use transport::{Fence, Recorder};
 
-/// How many passes may speak to Azure Resource Manager at once. Each makes one call at a time.
-const SESSIONS: usize = 8;
-/// What was read so shortly before a look is as good as read by it, unless something has happened
-/// since that the look is to show.
-pub const AS_GOOD_AS_NEW: SignedDuration = SignedDuration::from_secs(5);
+/// How many sessions with Azure Resource Manager may be open at once. Each makes one call at a time.
+const MAX_SESSIONS: usize = 8;
+/// How old a shared read may be by default. A caller that knows of a later change asks for a newer
+/// one, by [`Session::reading_since`].
+pub const MAX_READ_AGE: SignedDuration = SignedDuration::from_secs(5);
 
-/// Azure, as one identity sees it.
+/// A client for Azure with one identity.
 #[derive(Debug)]
 pub struct Azure {
     arm: Arc<Arm>,
     registries: Arc<Registries>,
-    places: Arc<Places>,
-    called: Mutex<Option<UnboundedReceiver<String>>>,
-    answers: Arc<Answers>,
+    permits: Arc<Permits>,
+    notified: Mutex<Option<UnboundedReceiver<String>>>,
+    reads: Arc<SharedReads>,
 }
 
-/// What is read once for all who ask for it.
+/// Reads that concurrent callers share.
 #[derive(Debug, Default)]
-struct Answers {
-    clusters: Shared<ClusterId, Cluster>,
-    registries: Shared<Uuid, Arc<[RegistryId]>>,
-    service_principals: Shared<String, PrincipalId>,
-    /// By tenant and client.
-    object_ids: Shared<(String, String), PrincipalId>,
+struct SharedReads {
+    clusters: SingleFlight<ClusterId, Cluster>,
+    /// By subscription id.
+    registries: SingleFlight<Uuid, Arc<[RegistryId]>>,
+    /// By client id.
+    service_principals: SingleFlight<String, PrincipalId>,
+    /// By tenant id and client id.
+    object_ids: SingleFlight<(String, String), PrincipalId>,
 }
 
-/// The right of one pass to speak to Azure Resource Manager.
+/// Access to Azure Resource Manager for one reconcile. It holds one of the permits.
 #[derive(Debug)]
 pub struct Session {
-    /// Reads, and only reads.
+    /// Makes the calls that only read.
     pub reader: Reader,
-    /// Writes role assignments, and reads one before and after it writes it.
+    /// Writes role assignments, and reads an assignment before and after the write.
     pub writer: Writer,
-    _place: Place,
+    _permit: Permit,
 }
 
-/// What can be read.
+/// Reads from Azure. It has no method that writes.
 #[derive(Debug)]
 pub struct Reader {
     arm: Arc<Arm>,
-    answers: Arc<Answers>,
-    since: Timestamp,
+    reads: Arc<SharedReads>,
+    /// When a shared read must have started at the earliest.
+    not_before: Timestamp,
 }
 
-/// What can be written.
+/// Writes role assignments.
 #[derive(Debug)]
 pub struct Writer(Arc<Arm>);
 
-/// How Azure is spoken to.
+/// The configuration of [`Azure`].
 #[derive(Clone, Debug)]
 pub struct Configuration {
-    /// Where.
+    /// The cloud, which decides all hosts.
     pub cloud: Cloud,
-    /// As whom.
+    /// The identity that signs in.
     pub identity: Identity,
-    /// The audience of tokens for registries; without one it is known.
+    /// The audience of tokens for registries. `None` means [`AUDIENCE`], or Azure Resource
+    /// Manager's where a tenant does not know that.
     pub acr_audience: Option<String>,
-    /// What may be asked of one subscription.
+    /// The rate limits for one subscription.
     pub budget: Budget,
 }
 
 impl Azure {
-    /// Azure as one identity sees it, over one HTTP client for all hosts. Writes ask the fence.
+    /// A client that uses one HTTP client for all hosts. Each write asks the fence first.
     #[must_use]
     pub fn new(
         http: reqwest::Client,
@@ -125,54 +129,57 @@ impl Azure {
             ..ClientOptions::default()
         };
         let registries = Arc::new(Registries::new(cloud, options.clone(), acr_audience));
-        let (places, called) = Places::new(SESSIONS);
-        let gates = Arc::new(Gates::new(budget));
+        let (permits, notified) = Permits::new(MAX_SESSIONS);
+        let limiters = Arc::new(RateLimiters::new(budget));
         Self {
-            arm: Arc::new(Arm::new(cloud, identity, options, &gates)),
+            arm: Arc::new(Arm::new(cloud, identity, options, &limiters)),
             registries,
-            places,
-            called: Mutex::new(Some(called)),
-            answers: Arc::default(),
+            permits,
+            notified: Mutex::new(Some(notified)),
+            reads: Arc::default(),
         }
     }
 
-    /// Takes one of the places, for a whole pass. Before its first call to a subscription the
-    /// pass reserves there what it may need, so that no call is made in vain.
+    /// Opens a session for a whole reconcile. Before its first call to a subscription the session
+    /// reserves the calls that a reconcile may need, so that no call is wasted.
     ///
     /// # Errors
-    /// A turn when no place is free. Whoever says who asks is called when one is.
+    /// How long to wait when no permit is free. A caller that gives its name is queued, and notified
+    /// when a permit is free.
     pub fn session(&self, caller: Option<&str>) -> Result<Session, Error> {
-        let place = self.places.take(caller);
-        let place = place.map_err(|wait| Error::busy("Azure", SESSIONS, Some(wait)))?;
-        let arm = Arc::new(self.arm.for_a_pass());
-        let answers = Arc::clone(&self.answers);
-        let since = Timestamp::now() - AS_GOOD_AS_NEW;
+        let permit = self.permits.try_acquire(caller);
+        let permit = permit.map_err(|wait| Error::busy("Azure", MAX_SESSIONS, Some(wait)))?;
+        let arm = Arc::new(self.arm.for_reconcile());
+        let reads = Arc::clone(&self.reads);
+        let not_before = Timestamp::now() - MAX_READ_AGE;
         Ok(Session {
-            reader: Reader { arm: Arc::clone(&arm), answers, since },
+            reader: Reader { arm: Arc::clone(&arm), reads, not_before },
             writer: Writer(arm),
-            _place: place,
+            _permit: permit,
         })
     }
 
-    /// The names of those who are called since a place is free. For one listener.
-    pub fn called(&self) -> Option<UnboundedReceiver<String>> {
-        self.called.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// The names of queued callers, each sent when a permit is free for the caller. There is one
+    /// receiver: later calls return `None`.
+    pub fn notified(&self) -> Option<UnboundedReceiver<String>> {
+        self.notified.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Takes a place at a registry. Each has places of its own: one that hangs delays no other.
+    /// Opens a session with a registry. Each registry has permits of its own, so a registry that
+    /// hangs delays no other.
     ///
     /// # Errors
-    /// Busy when none is free.
+    /// When no permit is free for this registry.
     pub fn registry(&self, server: &LoginServer) -> Result<RegistrySession, Error> {
         self.registries.session(server)
     }
 }
 
 impl Session {
-    /// The same for a look that what was read since that time serves, and nothing older.
+    /// The same session, with shared reads no older than that time.
     #[must_use]
-    pub fn since(mut self, time: Option<Timestamp>) -> Self {
-        self.reader.since = time.unwrap_or(self.reader.since);
+    pub fn reading_since(mut self, time: Option<Timestamp>) -> Self {
+        self.reader.not_before = time.unwrap_or(self.reader.not_before);
         self
     }
 }
@@ -185,24 +192,24 @@ mod tests {
     use acr_attach_core::lease::NotLeading;
     use acr_attach_core::problem::{Cause, Problem};
 
-    /// A process that always writes and counts nothing.
+    /// A fence that allows every write, and a recorder that counts nothing.
     #[derive(Debug)]
-    struct Alone;
+    struct Stub;
 
-    impl Fence for Alone {
+    impl Fence for Stub {
         fn check(&self) -> Result<(), NotLeading> {
             Ok(())
         }
     }
 
-    impl Recorder for Alone {
+    impl Recorder for Stub {
         fn requested(&self, _: &'static str, _: &'static str, _: &str, _: Duration) {}
 
         fn throttled(&self, _: &'static str, _: Timestamp) {}
     }
 
     #[test]
-    fn so_many_passes_speak_to_azure_at_once_and_no_more() {
+    fn the_number_of_open_sessions_is_limited() {
         let configuration = Configuration {
             cloud: Cloud::Public,
             identity: Identity::None,
@@ -210,10 +217,11 @@ mod tests {
             budget: Budget::default(),
         };
         let azure =
-            Azure::new(reqwest::Client::new(), configuration, Arc::new(Alone), Arc::new(Alone));
-        let mut sessions: Vec<_> = (0..SESSIONS).map(|_| azure.session(None).unwrap()).collect();
-        let refused = Problem::from(azure.session(None).unwrap_err()).cause;
-        assert!(matches!(refused, Cause::Queued { .. }), "{refused:?}");
+            Azure::new(reqwest::Client::new(), configuration, Arc::new(Stub), Arc::new(Stub));
+        let mut sessions: Vec<_> =
+            (0..MAX_SESSIONS).map(|_| azure.session(None).unwrap()).collect();
+        let cause = Problem::from(azure.session(None).unwrap_err()).cause;
+        assert!(matches!(cause, Cause::Queued { .. }), "{cause:?}");
         sessions.pop();
         azure.session(None).unwrap();
     }

@@ -1,5 +1,5 @@
-//! Finding things whose id is not known: a registry by its name, the cluster that nodes are of, a
-//! service principal by its client id.
+//! Finds resources whose id is not known: a registry by its name, the cluster of a group of nodes,
+//! a service principal by its client id.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const MANAGED_CLUSTERS: &str = "2025-02-01";
 const RESOURCE_GROUPS: &str = "2021-04-01";
 
 impl Reader {
-    /// Finds a registry of that name, in any case, in a subscription.
+    /// Finds a registry in a subscription by its name, ignoring case.
     ///
     /// # Errors
     /// When Azure does not answer, refuses, or has no such subscription.
@@ -32,7 +32,8 @@ impl Reader {
         Ok(all.iter().find(|it| it.is_named(name)).cloned())
     }
 
-    /// The registries of a subscription, among which that name is looked for.
+    /// Lists the registries of a subscription. The name is for messages: the caller looks for it in
+    /// the list.
     ///
     /// # Errors
     /// When Azure does not answer, refuses, or has no such subscription.
@@ -42,7 +43,7 @@ impl Reader {
         name: &str,
     ) -> Result<Arc<[RegistryId]>, Error> {
         let list = self.list_registries(subscription, name);
-        self.answers.registries.get(&subscription, self.since, list).await
+        self.reads.registries.get(&subscription, self.not_before, list).await
     }
 
     async fn list_registries(
@@ -55,7 +56,7 @@ impl Reader {
             id: String,
         }
         let attempt = Attempt {
-            doing: "looking for registry",
+            operation: "looking for registry",
             target: format!("{name} in subscription {subscription}"),
             action: "Microsoft.ContainerRegistry/registries/read",
             role: READER,
@@ -69,7 +70,7 @@ impl Reader {
         Ok(all.iter().filter_map(|it| it.id.parse().ok()).collect())
     }
 
-    /// What manages a group of nodes: the id of a managed cluster, if it is one.
+    /// The managed cluster that manages a resource group of nodes; `None` if none does.
     ///
     /// # Errors
     /// When Azure does not answer, refuses, or has no such group.
@@ -84,7 +85,7 @@ impl Reader {
         let path = format!("{target}?api-version={RESOURCE_GROUPS}");
         let attempt = Attempt {
             subject: Subject::Cluster,
-            doing: "reading resource group",
+            operation: "reading resource group",
             target,
             action: "Microsoft.Resources/subscriptions/resourceGroups/read",
             role: READER,
@@ -94,7 +95,7 @@ impl Reader {
         Ok(wire.managed_by.and_then(|it| it.parse().ok()))
     }
 
-    /// The managed cluster whose nodes are in that group, among all of the subscription.
+    /// Finds the managed cluster of the subscription whose nodes are in that resource group.
     ///
     /// # Errors
     /// When Azure does not answer, refuses, or has no such subscription.
@@ -112,7 +113,7 @@ impl Reader {
         let NodeGroup { subscription, name } = group;
         let attempt = Attempt {
             subject: Subject::Cluster,
-            doing: "listing the managed clusters of subscription",
+            operation: "listing the managed clusters of subscription",
             target: subscription.to_string(),
             action: "Microsoft.ContainerService/managedClusters/read",
             role: READER,
@@ -123,30 +124,30 @@ impl Reader {
             "/subscriptions/{subscription}/providers/Microsoft.ContainerService/managedClusters?api-version={MANAGED_CLUSTERS}"
         );
         let all: Vec<Wire> = self.arm.list(Call::get(&attempt, path)).await?;
-        let of_group = |it: &&Wire| {
+        let has_nodes_in_group = |it: &&Wire| {
             let group = it.properties.node_resource_group.as_ref();
             group.is_some_and(|it| is_same(it, name))
         };
-        Ok(all.iter().find(of_group).and_then(|it| it.id.parse().ok()))
+        Ok(all.iter().find(has_nodes_in_group).and_then(|it| it.id.parse().ok()))
     }
 
-    /// The object id of a service principal, by signing in as that.
+    /// The object id of a service principal, from a token of its own.
     ///
     /// # Errors
-    /// When Entra does not answer, or does not accept the principal.
+    /// When Entra does not answer, or refuses the sign-in.
     pub async fn own_object_id(&self, principal: &ServicePrincipal) -> Result<PrincipalId, Error> {
         let key = (principal.tenant.clone(), principal.client.clone());
         let read = self.arm.object_id_of(principal);
-        self.answers.object_ids.get(&key, self.since, read).await
+        self.reads.object_ids.get(&key, self.not_before, read).await
     }
 
-    /// The object id of the service principal of an application, by Microsoft Graph.
+    /// The object id of the service principal with that client id, from Microsoft Graph.
     ///
     /// # Errors
-    /// When Graph does not answer, refuses, or knows no such application.
+    /// When Graph does not answer, refuses, or has no such service principal.
     pub async fn service_principal(&self, client: &str) -> Result<PrincipalId, Error> {
         let read = self.object_id(client);
-        self.answers.service_principals.get(&client.to_owned(), self.since, read).await
+        self.reads.service_principals.get(&client.to_owned(), self.not_before, read).await
     }
 
     async fn object_id(&self, client: &str) -> Result<PrincipalId, Error> {
@@ -156,7 +157,7 @@ impl Reader {
         }
         let attempt = Attempt {
             subject: Subject::ServicePrincipal,
-            doing: "looking for the service principal of client",
+            operation: "looking for the service principal of client",
             target: client.to_owned(),
             action: "application permission Application.Read.All of Microsoft Graph",
             role: "Directory Readers",

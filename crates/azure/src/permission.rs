@@ -1,4 +1,4 @@
-//! The right that the operator's identity lacks, and the one command that gives it.
+//! Advice for a missing right of the operator's identity: the command that assigns the role.
 
 use std::fmt;
 
@@ -7,25 +7,25 @@ use acr_attach_core::roles::role::Role;
 
 use super::error::Attempt;
 
-/// A role that reads and changes nothing.
+/// The built-in role that may read everything and change nothing.
 pub(super) const READER: &str = "Reader";
-/// The role that assigns roles. It can be narrowed to single roles by a condition.
+/// The built-in role that assigns roles. A condition can limit which roles it may assign.
 pub(super) const ADMINISTRATOR: &str = "Role Based Access Control Administrator";
 
-/// Stands for an object id that is not known. A shell takes `<…>` for redirections.
+/// The placeholder for an unknown object id. A shell would read `<…>` as a redirection.
 const PLACEHOLDER: &str = "OPERATOR_OBJECT_ID";
 
-/// A role for the operator's identity. Shown as the command that assigns it.
-struct Permission<'a> {
+/// The command that assigns a role to the operator's identity.
+struct AssignRoleCommand<'a> {
     role: &'static str,
     object_id: &'a str,
     scope: &'a str,
-    /// To whom it may assign roles, if it is a role that assigns any and one is known.
+    /// The only principal that [`ADMINISTRATOR`] may assign roles to, if one is known.
     principal: Option<&'a str>,
 }
 
-/// In double quotes, since names of resource groups may have parentheses.
-impl fmt::Display for Permission<'_> {
+/// Values are in double quotes, since names of resource groups may have parentheses.
+impl fmt::Display for AssignRoleCommand<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { role, object_id, scope, principal } = self;
         write!(
@@ -40,17 +40,17 @@ impl fmt::Display for Permission<'_> {
     }
 }
 
-/// Lets a role that assigns roles assign the two pull roles alone, and these only to that
-/// principal, or else to no users and groups. One clause is for making and changing, one for
-/// deleting, as Azure has it (learn.microsoft.com, "Examples to delegate Azure role assignment
-/// management with conditions").
+/// The condition of [`ADMINISTRATOR`]: the identity may assign the two pull roles alone, and only to
+/// that principal, or to any service principal if none is given. One clause is for creating and
+/// changing assignments, one for deleting (learn.microsoft.com, "Examples to delegate Azure role
+/// assignment management with conditions").
 ///
-/// It says NOT where the examples there say `!`: within double quotes bash takes that for an
-/// event of its history.
+/// The condition says NOT where those examples say `!`, because bash expands `!` within double
+/// quotes from its history.
 fn condition(principal: Option<&str>) -> String {
     const ATTRIBUTES: &str = "Microsoft.Authorization/roleAssignments";
     let (pull, reader) = (Role::AcrPull.definition(), Role::RepositoryReader.definition());
-    let who = principal.map_or_else(
+    let principals = principal.map_or_else(
         || {
             "PrincipalType] ForAnyOfAnyValues:StringEqualsIgnoreCase {'ServicePrincipal'}"
                 .to_owned()
@@ -59,39 +59,39 @@ fn condition(principal: Option<&str>) -> String {
     );
     let clause = |action: &str, source: &str| {
         format!(
-            "((NOT ActionMatches{{'{ATTRIBUTES}/{action}'}}) OR (@{source}[{ATTRIBUTES}:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {{{pull}, {reader}}} AND @{source}[{ATTRIBUTES}:{who}))"
+            "((NOT ActionMatches{{'{ATTRIBUTES}/{action}'}}) OR (@{source}[{ATTRIBUTES}:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {{{pull}, {reader}}} AND @{source}[{ATTRIBUTES}:{principals}))"
         )
     };
     format!("{} AND {}", clause("write", "Request"), clause("delete", "Resource"))
 }
 
-/// What to do about a refusal for lack of a right: the command that gives it, with all ids filled
-/// in; or, where its condition makes it longer than a message may be, the ids and the page that has
-/// the command.
+/// The advice for a missing right: the command that assigns the role, with all ids filled in. A
+/// command with a condition is longer than a message may be. For that the advice names the ids, and
+/// the page with the command.
 pub(super) fn advice(attempt: &Attempt, object_id: Option<&str>) -> String {
-    let Attempt { action, role, principal, is_there, .. } = attempt;
+    let Attempt { action, role, principal, scope_exists, .. } = attempt;
     let Some(scope) = attempt.scope() else {
         return format!(
             "give the operator's identity {action} there, for example by role {role}, and wait up to 10 minutes"
         );
     };
     if *role == ADMINISTRATOR {
-        let page = by_page(scope, object_id, *principal);
-        return if *is_there { page } else { format!("if the registry still exists, {page}") };
+        let page = page_advice(scope, object_id, *principal);
+        return if *scope_exists { page } else { format!("if the registry still exists, {page}") };
     }
     let (whose, object_id) = match object_id {
         Some(it) => (String::new(), it),
         None => (format!(", {PLACEHOLDER},"), PLACEHOLDER),
     };
-    let command = Permission { role, object_id, scope, principal: None };
-    // Azure refuses a request about something that does not exist in the same words.
+    let command = AssignRoleCommand { role, object_id, scope, principal: None };
+    // Azure gives the same answer for a scope that does not exist.
     format!(
         "check that the id exists (az resource show), which Azure does not tell; if it does, give the operator's identity{whose} role {role}: {command}"
     )
 }
 
-/// The right to assign roles, by the page on it: the command takes these variables from a shell.
-fn by_page(registry: &str, object_id: Option<&str>, principal: Option<PrincipalId>) -> String {
+/// The advice to assign [`ADMINISTRATOR`]: the page, and the shell variables for its command.
+fn page_advice(registry: &str, object_id: Option<&str>, principal: Option<PrincipalId>) -> String {
     let operator = object_id.map_or_else(String::new, |it| format!("{PLACEHOLDER}={it} "));
     let ids = format!("{operator}REGISTRY_ID=\"{registry}\"");
     let (anchor, ids) = match principal {
@@ -103,9 +103,9 @@ fn by_page(registry: &str, object_id: Option<&str>, principal: Option<PrincipalI
     )
 }
 
-/// Where the page on rights has the command for one identity that is to pull.
+/// The heading of the command that allows assigning roles to one identity.
 const TO_ONE_IDENTITY: &str = "to-one-identity";
-/// The same for any service principal or managed identity.
+/// The heading of the command for any service principal or managed identity.
 const TO_ANY_IDENTITY: &str = "assigning-the-pull-roles";
 
 #[cfg(test)]
@@ -120,7 +120,7 @@ mod tests {
 
     fn reading() -> Attempt {
         Attempt {
-            doing: "reading registry",
+            operation: "reading registry",
             target: SCOPE.into(),
             action: "Microsoft.ContainerRegistry/registries/read",
             role: READER,
@@ -130,7 +130,7 @@ mod tests {
 
     fn assigning(registry: &str) -> Attempt {
         Attempt {
-            doing: "making role assignment",
+            operation: "making role assignment",
             target: format!(
                 "{registry}/providers/Microsoft.Authorization/roleAssignments/b8aca42d-f5a1-511f-8f55-2bf8850d7ddb"
             ),
@@ -138,7 +138,7 @@ mod tests {
             role: ADMINISTRATOR,
             scope: Some(registry.into()),
             principal: Some("22222222-2222-2222-2222-222222222222".parse().unwrap()),
-            is_there: true,
+            scope_exists: true,
             ..Attempt::default()
         }
     }
@@ -154,28 +154,28 @@ mod tests {
         Error::refused(attempt, refusal).into()
     }
 
-    fn told() -> String {
+    fn azure_message() -> String {
         format!("The client 'x' with object id '{OPERATOR}' does not have authorization")
     }
 
     #[test]
-    fn a_refusal_says_first_what_to_do() {
-        expect_test::expect![[r#"check that the id exists (az resource show), which Azure does not tell; if it does, give the operator's identity role Reader: az role assignment create --assignee-object-id "33333333-3333-3333-3333-333333333333" --assignee-principal-type ServicePrincipal --role "Reader" --scope "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso"; reading registry contoso: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333, which needs Microsoft.ContainerRegistry/registries/read (correlation id c0ffee)"#]].assert_eq(&refused(&reading(), &told()).to_string());
-        expect_test::expect![[r#"let the operator's identity assign pull roles: docs/azure-permissions.md#to-one-identity has the command; OPERATOR_OBJECT_ID=33333333-3333-3333-3333-333333333333 REGISTRY_ID="/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso" KUBELET_OBJECT_ID=22222222-2222-2222-2222-222222222222; making role assignment b8aca42d-f5a1-511f-8f55-2bf8850d7ddb: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333, which needs Microsoft.Authorization/roleAssignments/write"#]].assert_eq(&refused(&assigning(SCOPE), &told()).message);
-        let anybody = Attempt { principal: None, ..assigning(SCOPE) };
-        expect_test::expect![[r#"let the operator's identity assign pull roles: docs/azure-permissions.md#assigning-the-pull-roles has the command; OPERATOR_OBJECT_ID=33333333-3333-3333-3333-333333333333 REGISTRY_ID="/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso"; making role assignment b8aca42d-f5a1-511f-8f55-2bf8850d7ddb: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333, which needs Microsoft.Authorization/roleAssignments/write"#]].assert_eq(&refused(&anybody, &told()).message);
+    fn the_message_begins_with_the_advice() {
+        expect_test::expect![[r#"check that the id exists (az resource show), which Azure does not tell; if it does, give the operator's identity role Reader: az role assignment create --assignee-object-id "33333333-3333-3333-3333-333333333333" --assignee-principal-type ServicePrincipal --role "Reader" --scope "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso"; reading registry contoso: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333, which needs Microsoft.ContainerRegistry/registries/read (correlation id c0ffee)"#]].assert_eq(&refused(&reading(), &azure_message()).to_string());
+        expect_test::expect![[r#"let the operator's identity assign pull roles: docs/azure-permissions.md#to-one-identity has the command; OPERATOR_OBJECT_ID=33333333-3333-3333-3333-333333333333 REGISTRY_ID="/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso" KUBELET_OBJECT_ID=22222222-2222-2222-2222-222222222222; making role assignment b8aca42d-f5a1-511f-8f55-2bf8850d7ddb: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333, which needs Microsoft.Authorization/roleAssignments/write"#]].assert_eq(&refused(&assigning(SCOPE), &azure_message()).message);
+        let any_principal = Attempt { principal: None, ..assigning(SCOPE) };
+        expect_test::expect![[r#"let the operator's identity assign pull roles: docs/azure-permissions.md#assigning-the-pull-roles has the command; OPERATOR_OBJECT_ID=33333333-3333-3333-3333-333333333333 REGISTRY_ID="/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso"; making role assignment b8aca42d-f5a1-511f-8f55-2bf8850d7ddb: 403 AuthorizationFailed for object id 33333333-3333-3333-3333-333333333333, which needs Microsoft.Authorization/roleAssignments/write"#]].assert_eq(&refused(&any_principal, &azure_message()).message);
     }
 
-    /// With names as long as Azure allows, of letters that take several bytes.
+    /// The names are as long as Azure allows, with letters of several bytes.
     #[test]
-    fn the_longest_advice_is_whole_and_says_what_came_back() {
+    fn the_longest_advice_fits_with_the_ids_and_the_error_code() {
         let group = "ø".repeat(90);
         let start = format!(
             "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/{group}/providers/Microsoft."
         );
         let registry = format!("{start}ContainerRegistry/registries/{}", "r".repeat(50));
         let cluster = format!("{start}ContainerService/managedClusters/{}", "c".repeat(63));
-        let of_cluster = Attempt { doing: "reading cluster", target: cluster, ..reading() };
+        let of_cluster = Attempt { operation: "reading cluster", target: cluster, ..reading() };
         let attempts = [
             Attempt { target: registry.clone(), ..reading() },
             of_cluster,
@@ -183,7 +183,7 @@ mod tests {
             assigning(&registry),
         ];
         for attempt in attempts {
-            for message in ["", &told()] {
+            for message in ["", &azure_message()] {
                 let text = refused(&attempt, message).message;
                 assert!(message::is_bounded(&text), "{text}");
                 let scope = attempt.scope().unwrap();
@@ -194,18 +194,18 @@ mod tests {
     }
 
     #[test]
-    fn an_object_id_that_is_not_told_is_no_redirection() {
+    fn the_placeholder_for_an_object_id_is_no_redirection() {
         let text = refused(&reading(), "no").message;
         assert!(text.contains("--assignee-object-id \"OPERATOR_OBJECT_ID\""), "{text}");
         assert!(!text.contains(['<', '>']), "{text}");
     }
 
     #[test]
-    fn the_document_has_the_same_commands() {
+    fn the_documents_have_the_same_commands() {
         let document = include_str!("../../../docs/azure-permissions.md");
         let command = |role, scope, principal| {
             let object_id = "$OPERATOR_OBJECT_ID";
-            format!("\n{}\n", Permission { role, object_id, scope, principal })
+            format!("\n{}\n", AssignRoleCommand { role, object_id, scope, principal })
         };
         let mut commands: Vec<_> =
             ["$REGISTRY_ID", "$CLUSTER_ID", "$NODE_GROUP_ID", "$SUBSCRIPTION_ID"]
@@ -239,7 +239,8 @@ mod tests {
 
     #[test]
     fn without_a_scope_there_is_no_command() {
-        let text = refused(&Attempt { target: "client x".into(), ..reading() }, &told()).message;
+        let text =
+            refused(&Attempt { target: "client x".into(), ..reading() }, &azure_message()).message;
         assert!(text.contains("by role Reader") && !text.contains("az "), "{text}");
     }
 }

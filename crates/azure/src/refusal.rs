@@ -1,4 +1,4 @@
-//! What a refusing answer holds.
+//! Error answers of Azure and of registries.
 
 use std::time::Duration;
 
@@ -8,26 +8,26 @@ use serde_json::Value;
 
 use super::transport::retry_after;
 
-/// What a refusing answer holds.
+/// What an error answer says.
 #[derive(Debug, Default)]
 pub struct Refusal {
     /// The HTTP status.
     pub status: u16,
-    /// The word of the service for the kind of refusal, such as `AuthorizationFailed`; empty without one.
+    /// The error code of the service, such as `AuthorizationFailed`. Empty if there is none.
     pub code: String,
-    /// Its sentence; empty without one.
+    /// The error message of the service. Empty if there is none.
     pub message: String,
     /// How long the service asks to wait.
     pub retry_after: Option<Duration>,
-    /// By this Microsoft's support finds the request.
+    /// The id by which Microsoft's support finds the request.
     pub correlation_id: Option<String>,
 }
 
 impl Refusal {
     /// Reads `{"error":{"code","message"}}`, the shape of every refusal of Azure Resource
     /// Manager, and `{"errors":[{"code","message"}]}`, that of a registry (distribution,
-    /// docs/content/spec/api.md). It is read here because `azure_core` loses the code when the
-    /// message contains an escape.
+    /// docs/content/spec/api.md). This crate parses the body itself, because `azure_core` loses the
+    /// code when the message contains an escape.
     pub(super) fn read(answer: &RawResponse) -> Self {
         const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
         Self {
@@ -37,7 +37,7 @@ impl Refusal {
         }
     }
 
-    /// The same without what stands in headers.
+    /// Reads status and body alone. The fields from headers stay empty.
     #[must_use]
     pub fn of(status: u16, body: &[u8]) -> Self {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
@@ -46,29 +46,29 @@ impl Refusal {
         Self { status, code: text("code"), message: text("message"), ..Self::default() }
     }
 
-    /// Who Azure says was refused.
+    /// The object id of the refused identity, as the message names it.
     pub(super) fn object_id(&self) -> Option<String> {
         let id = self.quoted_after("object id '")?;
         uuid::Uuid::parse_str(id).ok().map(|it| it.to_string())
     }
 
-    /// The address that a registry's firewall refused.
+    /// The client address that a registry's firewall refused, as the message names it.
     #[must_use]
     pub fn address(&self) -> Option<String> {
         let address: std::net::IpAddr = self.quoted_after("client with IP '")?.parse().ok()?;
         Some(address.to_string())
     }
 
-    /// The deny assignment that forbids the request, as Azure names it at the end of its text: `…
-    /// because of the deny assignment with name 'N' and Id 'I' at scope 'S'.` (azure-docs,
-    /// network-function-manager/delete-functions; Azure/deployment-stacks issue 123). A name may
-    /// have quotes of its own.
+    /// The deny assignment that forbids the request: `'N' (id I)`. Azure names it at the end of the
+    /// message: `… because of the deny assignment with name 'N' and Id 'I' at scope 'S'.`
+    /// (azure-docs, network-function-manager/delete-functions; Azure/deployment-stacks issue 123).
+    /// The name may contain quotes.
     pub(super) fn deny_assignment(&self) -> Option<String> {
-        const LONGEST_NAME: usize = 300;
+        const MAX_NAME_CHARS: usize = 300;
         let (_, rest) = self.message.split_once("deny assignment with name '")?;
         let (name, rest) = rest.rsplit_once("' and Id '")?;
         let id = rest.split('\'').next()?;
-        let name: String = name.chars().take(LONGEST_NAME).collect();
+        let name: String = name.chars().take(MAX_NAME_CHARS).collect();
         Some(format!("'{name}' (id {id})"))
     }
 
@@ -77,37 +77,38 @@ impl Refusal {
         rest.split('\'').next()
     }
 
-    /// What Azure says, as it can be told: short, with every object id in it, and the same each
-    /// time. For Azure Resource Manager and Microsoft Graph, whose texts hold no secret; a
-    /// registry could repeat the one that it was sent.
+    /// The message as it may be shown: short, with every object id, and equal for equal errors.
+    ///
+    /// This is for Azure Resource Manager and Microsoft Graph, whose messages hold no secret. A
+    /// registry could repeat the secret that it was sent.
     pub(super) fn text(&self) -> String {
         let words: Vec<_> = self.message.split_whitespace().collect();
-        let end = (0..words.len()).find(|at| is_of_this_answer(&words[*at..]));
-        // Every JSON Web Token begins so.
+        let end = (0..words.len()).find(|at| is_request_specific(&words[*at..]));
+        // Every JSON Web Token begins with `eyJ`.
         let words = words[..end.unwrap_or(words.len())].iter().filter(|it| !it.contains("eyJ"));
-        let (mut text, mut beyond) = (String::new(), Vec::new());
+        let (mut text, mut rest) = (String::new(), Vec::new());
         for &word in words {
-            if beyond.is_empty() && text.len() + word.len() < LONGEST_TEXT {
-                let between = if text.is_empty() { "" } else { " " };
-                text = format!("{text}{between}{word}");
+            if rest.is_empty() && text.len() + word.len() < MAX_TEXT_BYTES {
+                let separator = if text.is_empty() { "" } else { " " };
+                text = format!("{text}{separator}{word}");
             } else {
-                beyond.push(word);
+                rest.push(word);
             }
         }
-        if beyond.is_empty() {
+        if rest.is_empty() {
             return text.trim_end_matches('.').to_owned();
         }
-        let ids = beyond.into_iter().filter_map(object_id);
+        let ids = rest.into_iter().filter_map(object_id);
         std::iter::once(text.as_str()).chain(["…"]).chain(ids).collect::<Vec<_>>().join(" ")
     }
 }
 
-/// As much as is told of what Azure says, beside object ids.
-const LONGEST_TEXT: usize = 400;
+/// The length of a shown message in bytes, without the object ids after it.
+const MAX_TEXT_BYTES: usize = 400;
 
-/// Whether what these words begin with is another one in each answer, so that the same refusal
-/// would be written to status again and again.
-fn is_of_this_answer(words: &[&str]) -> bool {
+/// Whether the words begin with a value that differs in every answer, such as a request id. With
+/// such a value in status, the same error would be written again and again.
+fn is_request_specific(words: &[&str]) -> bool {
     const NAMES: [&str; 6] =
         ["correlationid", "requestid", "traceid", "trackingid", "activityid", "timestamp"];
     let letters = |it: &&str| it.chars().filter(char::is_ascii_alphabetic).collect::<String>();
@@ -115,7 +116,7 @@ fn is_of_this_answer(words: &[&str]) -> bool {
     NAMES.iter().any(|it| one.eq_ignore_ascii_case(it) || two.eq_ignore_ascii_case(it))
 }
 
-/// The id in a word, with dashes or, as in some of Azure's texts, without.
+/// The object id in a word. Some of Azure's messages write it without dashes.
 fn object_id(word: &str) -> Option<&str> {
     let word = word.trim_matches(|it: char| !it.is_ascii_hexdigit());
     uuid::Uuid::parse_str(word).ok().map(|_| word)
@@ -125,30 +126,30 @@ fn object_id(word: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn told(message: &str) -> String {
+    fn text(message: &str) -> String {
         Refusal { message: message.into(), ..Refusal::default() }.text()
     }
 
     #[test]
-    fn what_azure_says_is_shortened_and_keeps_object_ids() {
-        assert_eq!(told("It is\r\n not  so."), "It is not so");
+    fn a_long_message_is_shortened_and_keeps_object_ids() {
+        assert_eq!(text("It is\r\n not  so."), "It is not so");
         let [dashed, bare] =
             ["22222222-2222-2222-2222-222222222222", "33333333333333333333333333333333"];
-        let text = told(&format!("{} '{dashed}', and ({bare}).", "word ".repeat(200)));
+        let text = text(&format!("{} '{dashed}', and ({bare}).", "word ".repeat(200)));
         assert!(text.ends_with(&format!("word … {dashed} {bare}")), "{text}");
-        assert!(text.len() < LONGEST_TEXT + 100, "{text}");
+        assert!(text.len() < MAX_TEXT_BYTES + 100, "{text}");
     }
 
     #[test]
-    fn what_azure_says_is_the_same_each_time_and_holds_no_token() {
-        assert_eq!(told("No. Correlation ID: 1, Timestamp: 2"), "No");
-        assert_eq!(told("No. Timestamp: 3"), "No");
-        assert_eq!(told("See the activity log. Trace ID: 4"), "See the activity log");
-        assert_eq!(told("token 'eyJhbGciOiJSUzI1NiJ9.e30.x' is bad"), "token is bad");
+    fn a_shown_message_has_no_request_id_and_no_token() {
+        assert_eq!(text("No. Correlation ID: 1, Timestamp: 2"), "No");
+        assert_eq!(text("No. Timestamp: 3"), "No");
+        assert_eq!(text("See the activity log. Trace ID: 4"), "See the activity log");
+        assert_eq!(text("token 'eyJhbGciOiJSUzI1NiJ9.e30.x' is bad"), "token is bad");
     }
 
     #[test]
-    fn a_deny_assignment_is_named_whatever_its_name() {
+    fn a_deny_assignment_is_found_even_with_quotes_in_its_name() {
         let of = |message: String| Refusal { message, ..Refusal::default() }.deny_assignment();
         let name = "Deny assignment '6e1f' created by Deployment Stack '/subscriptions/s/x'";
         let text = format!(
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_and_addresses_are_read_only_where_they_are_some() {
+    fn only_valid_object_ids_and_addresses_are_read() {
         let of = |message: &str| Refusal { message: message.into(), ..Refusal::default() };
         let id = "22222222-2222-2222-2222-222222222222";
         assert_eq!(of(&format!("with object id '{id}' has")).object_id().as_deref(), Some(id));

@@ -1,4 +1,4 @@
-//! Registries and managed clusters, as Azure Resource Manager tells them.
+//! Registries and managed clusters in Azure Resource Manager.
 
 use acr_attach_core::ids::{ClusterId, LoginServer, RegistryId};
 use acr_attach_core::snapshot::azure::{Cluster, Registry, RoleAssignmentMode};
@@ -9,13 +9,14 @@ use super::arm::Call;
 use super::error::{Attempt, Error, Subject};
 use super::permission::READER;
 
-/// The first version that tells the hosts of regional endpoints. No stable one did when this was written; where
-/// previews are gone, a stable one stands in.
+/// The first version that shows the hosts of regional endpoints. No stable version did when this was
+/// written. If Azure removes the preview, a stable version replaces it.
 const REGISTRIES: &str = "2026-01-01-preview";
-/// The first stable version that tells the mode. An older one hides it silently.
+/// The first stable version that shows the role assignment mode. Older versions omit it silently.
 const FIRST_WITH_MODE: &str = "2025-11-01";
-/// The first version that tells whether service accounts pull with identities of their own. No
-/// stable one did when this was written; where previews are gone, a stable one stands in.
+/// The first version that shows whether service accounts pull with identities of their own. No
+/// stable version did when this was written. If Azure removes the preview, a stable version replaces
+/// it.
 const MANAGED_CLUSTERS: &str = "2026-01-02-preview";
 
 impl Reader {
@@ -50,7 +51,7 @@ impl Reader {
             status: Option<String>,
         }
         let attempt = Attempt {
-            doing: "reading registry",
+            operation: "reading registry",
             target: id.to_string(),
             action: "Microsoft.ContainerRegistry/registries/read",
             role: READER,
@@ -60,34 +61,34 @@ impl Reader {
         let call = Call::get(&attempt, path);
         let wire: Wire = self.arm.read(&call).await?;
         let version = self.arm.version(&call.path);
-        let tells = version.as_str() >= FIRST_WITH_MODE;
+        let shows_mode = version.as_str() >= FIRST_WITH_MODE;
         let no_regions = (version.as_str() >= REGISTRIES).then(Vec::new);
         let regional = wire.properties.regional_endpoint_host_names.or(no_regions);
-        let by_default = tells.then_some(RoleAssignmentMode::LegacyRegistryPermissions);
+        let default_mode = shows_mode.then_some(RoleAssignmentMode::LegacyRegistryPermissions);
         let unreadable = |error| Error::unreadable(&attempt, error);
         let arm_tokens = wire.properties.policies.arm_tokens.status;
         Ok(Registry {
             id: wire.id.parse().map_err(unreadable)?,
             login_server: wire.properties.login_server.parse().map_err(unreadable)?,
             regional: regional.map(|it| hosts(&it)),
-            mode: wire.properties.role_assignment_mode.or(by_default),
+            mode: wire.properties.role_assignment_mode.or(default_mode),
             provisioning_state: wire.properties.provisioning_state,
             takes_arm_tokens: arm_tokens.is_none_or(|it| !it.eq_ignore_ascii_case("disabled")),
         })
     }
 
-    /// Reads a managed cluster. One read serves all attachments that name it.
+    /// Reads a managed cluster. Concurrent callers share the read.
     ///
     /// # Errors
     /// When Azure does not answer, refuses, or has no such cluster.
     pub async fn cluster(&self, id: &ClusterId) -> Result<Cluster, Error> {
-        self.answers.clusters.get(id, self.since, self.read_cluster(id)).await
+        self.reads.clusters.get(id, self.not_before, self.read_cluster(id)).await
     }
 
     async fn read_cluster(&self, id: &ClusterId) -> Result<Cluster, Error> {
         let attempt = Attempt {
             subject: Subject::Cluster,
-            doing: "reading cluster",
+            operation: "reading cluster",
             target: id.to_string(),
             action: "Microsoft.ContainerService/managedClusters/read",
             role: READER,
@@ -111,7 +112,7 @@ impl Reader {
             .map_err(|error| Error::unreadable(&attempt, error))?;
         let client = properties.service_principal_profile.and_then(|it| it.client_id);
         Ok(Cluster {
-            // Clusters with a managed identity say `msi` there.
+            // A cluster with a managed identity has `msi` as its client id.
             service_principal: client.filter(|it| !it.eq_ignore_ascii_case("msi")),
             node_resource_group: properties.node_resource_group,
             id: wire.id.parse().map_err(|error| Error::unreadable(&attempt, error))?,
@@ -126,7 +127,7 @@ impl Reader {
     }
 }
 
-/// Those that can be host names. Azure may list them in any order, and another order is no change.
+/// The valid host names, sorted, because Azure may list them in any order.
 fn hosts(names: &[String]) -> Vec<LoginServer> {
     let mut hosts: Vec<_> = names.iter().filter_map(|it| it.parse().ok()).collect();
     hosts.sort();

@@ -1,5 +1,5 @@
-//! The one way out: every request to Azure, tokens included, passes here. It bounds how long each
-//! takes and how much it brings, counts them, and lets writes through only while this replica leads.
+//! The HTTP transport of every request to Azure, sign-ins included. It limits the time and the size
+//! of each answer, counts requests, and sends writes only while this replica leads.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -15,29 +15,30 @@ use thiserror::Error;
 
 use super::cloud::Cloud;
 
-/// How long one request may take, its whole answer included.
+/// How long one request may take, until the end of its answer.
 const DEADLINE: Duration = Duration::from_secs(20);
-/// How much one answer may hold. A list of role assignments can be megabytes.
-const MOST_BYTES: usize = 16 << 20;
+/// How large one answer may be. A list of role assignments can have megabytes.
+const MAX_BYTES: usize = 16 << 20;
 
-/// By these Microsoft's support finds a request, and those that it led to.
+/// The header with the id by which Microsoft's support finds a request.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-ms-request-id");
+/// The header with the id that relates a request to the requests that Azure made for it.
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-ms-correlation-request-id");
 
-/// Whether this process may write at the moment. Each request that changes something in Azure asks
-/// before it is sent.
+/// The fence before writes: it says whether this replica may write now. Every request that changes
+/// something in Azure is checked before it is sent.
 pub trait Fence: Debug + Send + Sync {
-    /// Checks it.
+    /// Checks that this replica may write.
     ///
     /// # Errors
-    /// When it may not: another replica may be writing by now.
+    /// When this replica may not write, because another one may be the leader by now.
     fn check(&self) -> Result<(), NotLeading>;
 }
 
 /// Counts requests to Azure.
 pub trait Recorder: Debug + Send + Sync {
-    /// Counts a request: to which service, about what, with which HTTP status as an answer (`none`
-    /// without one), and how long it took.
+    /// Counts a request: its service, its operation, the HTTP status of the answer (`none` without an
+    /// answer), and how long it took.
     fn requested(
         &self,
         service: &'static str,
@@ -46,17 +47,17 @@ pub trait Recorder: Debug + Send + Sync {
         duration: Duration,
     );
 
-    /// Notes that a service answered with 429, for one subscription, one registry or all of Entra, and
-    /// that this part of it gets no requests until then.
+    /// Records that a service answered with 429 for one subscription, one registry or all of Entra.
+    /// That part of the service gets no requests until the given time.
     fn throttled(&self, service: &'static str, until: Timestamp);
 }
 
-/// Why a request brought no answer that a caller could use.
+/// Why a request has no usable answer.
 #[derive(Debug, Error)]
 pub(super) enum Fault {
     #[error("no answer from {0} within {limit} s", limit = DEADLINE.as_secs())]
     TimedOut(String),
-    #[error("the answer from {0} is larger than {limit} MiB", limit = MOST_BYTES >> 20)]
+    #[error("the answer from {0} is larger than {limit} MiB", limit = MAX_BYTES >> 20)]
     TooLarge(String),
     #[error(transparent)]
     NotLeading(#[from] NotLeading),
@@ -66,18 +67,18 @@ pub(super) enum Fault {
     SignIn { status: u16, code: Option<String>, description: String, retry_after: Option<Duration> },
 }
 
-/// That way, over one HTTP client.
+/// The transport, over one HTTP client.
 pub(super) fn bounded(
     http: reqwest::Client,
     cloud: Cloud,
     fence: Arc<dyn Fence>,
     recorder: Arc<dyn Recorder>,
 ) -> Transport {
-    Transport::new(Arc::new(Bounded { http, cloud, fence, recorder }))
+    Transport::new(Arc::new(BoundedClient { http, cloud, fence, recorder }))
 }
 
 #[derive(Debug)]
-struct Bounded {
+struct BoundedClient {
     http: reqwest::Client,
     cloud: Cloud,
     fence: Arc<dyn Fence>,
@@ -85,7 +86,7 @@ struct Bounded {
 }
 
 #[async_trait::async_trait]
-impl HttpClient for Bounded {
+impl HttpClient for BoundedClient {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         let host = request.url().host_str().unwrap_or_default().to_owned();
         let service = self.service(&host);
@@ -94,7 +95,7 @@ impl HttpClient for Bounded {
     }
 }
 
-impl Bounded {
+impl BoundedClient {
     async fn answer(
         &self,
         request: &Request,
@@ -121,11 +122,11 @@ impl Bounded {
         );
         let (status, headers, body) = answer?;
         if status == StatusCode::TooManyRequests {
-            let until = Timestamp::now() + wait(retry_after(&headers));
+            let until = Timestamp::now() + pause(retry_after(&headers));
             self.recorder.throttled(service, until);
         }
         match service {
-            ENTRA | IMDS if !status.is_success() => Err(refusal(status, &headers, &body)),
+            ENTRA | IMDS if !status.is_success() => Err(sign_in_fault(status, &headers, &body)),
             _ => Ok(AsyncRawResponse::from_bytes(status, headers, body)),
         }
     }
@@ -140,12 +141,12 @@ impl Bounded {
             self.fence.check()?;
         }
         let response = self.http.execute_request(request).await;
-        let response = response.map_err(|error| broken(innermost(&error)))?;
+        let response = response.map_err(|error| broken(root_cause(&error)))?;
         let (status, headers, mut stream) = response.deconstruct();
         let mut body = Vec::new();
         while let Some(part) = futures::StreamExt::next(&mut stream).await {
-            body.extend_from_slice(&part.map_err(|error| broken(innermost(&error)))?);
-            if body.len() > MOST_BYTES {
+            body.extend_from_slice(&part.map_err(|error| broken(root_cause(&error)))?);
+            if body.len() > MAX_BYTES {
                 return Err(Fault::TooLarge(host.to_owned()));
             }
         }
@@ -164,7 +165,7 @@ impl Bounded {
     }
 }
 
-/// Whether a request changes something in Azure. Those for tokens are posted, and do not.
+/// Whether a request changes something in Azure. POST is used for tokens only, and changes nothing.
 fn is_write(request: &Request) -> bool {
     matches!(request.method(), Method::Put | Method::Patch | Method::Delete)
 }
@@ -172,29 +173,29 @@ fn is_write(request: &Request) -> bool {
 const ENTRA: &str = "entra";
 const IMDS: &str = "imds";
 
-/// What a request is about, for metrics: its method and the kind of thing it names.
+/// The operation of a request, for metrics: its method and the kind of resource.
 fn operation(request: &Request) -> &'static str {
     let path = request.url().path().to_ascii_lowercase();
-    let names = |kind: &str| path.contains(kind);
+    let has = |kind: &str| path.contains(kind);
     match request.method() {
-        Method::Put if names("/roleassignments/") => "put_role_assignment",
-        Method::Delete if names("/roleassignments/") => "delete_role_assignment",
-        Method::Get if names("/roleassignments/") => "get_role_assignment",
-        Method::Get if names("/roleassignments") => "list_role_assignments",
-        Method::Get if names("/registries/") => "get_registry",
-        Method::Get if names("/managedclusters/") => "get_managed_cluster",
-        Method::Get if names("/registries") => "list_registries",
-        Method::Get if names("/managedclusters") => "list_managed_clusters",
-        Method::Get if names("/serviceprincipals") => "get_service_principal",
-        Method::Get if names("/resourcegroups/") => "get_resource_group",
-        _ if names("/oauth2/exchange") => "exchange",
-        _ if names("/oauth2/") => "token",
+        Method::Put if has("/roleassignments/") => "put_role_assignment",
+        Method::Delete if has("/roleassignments/") => "delete_role_assignment",
+        Method::Get if has("/roleassignments/") => "get_role_assignment",
+        Method::Get if has("/roleassignments") => "list_role_assignments",
+        Method::Get if has("/registries/") => "get_registry",
+        Method::Get if has("/managedclusters/") => "get_managed_cluster",
+        Method::Get if has("/registries") => "list_registries",
+        Method::Get if has("/managedclusters") => "list_managed_clusters",
+        Method::Get if has("/serviceprincipals") => "get_service_principal",
+        Method::Get if has("/resourcegroups/") => "get_resource_group",
+        _ if has("/oauth2/exchange") => "exchange",
+        _ if has("/oauth2/") => "token",
         _ => "other",
     }
 }
 
-/// What was the matter in the end: the first errors of a chain only say that something was.
-fn innermost(error: &azure_core::Error) -> String {
+/// The last source of an error. The errors before it only say that something failed.
+fn root_cause(error: &azure_core::Error) -> String {
     let mut last: &dyn std::error::Error = error;
     while let Some(source) = last.source() {
         last = source;
@@ -202,11 +203,11 @@ fn innermost(error: &azure_core::Error) -> String {
     last.to_string()
 }
 
-/// Reads a refusal of Entra or of instance metadata.
+/// Reads an error answer of Entra or of instance metadata.
 ///
-/// It is read here because `azure_identity` loses code and status of an answer whose text
-/// contains a line break, as Entra's do.
-fn refusal(status: StatusCode, headers: &Headers, body: &[u8]) -> Fault {
+/// This crate parses the body itself, because `azure_identity` loses the code and the status when the
+/// text contains a line break, as Entra's does.
+fn sign_in_fault(status: StatusCode, headers: &Headers, body: &[u8]) -> Fault {
     #[derive(Deserialize, Default)]
     struct Body {
         #[serde(default)]
@@ -216,7 +217,7 @@ fn refusal(status: StatusCode, headers: &Headers, body: &[u8]) -> Fault {
     }
     let status = u16::from(status);
     let body: Body = serde_json::from_slice(body).unwrap_or_default();
-    // What follows, on lines of its own or on the same, differs at each try.
+    // The rest of the text differs each time: trace id, correlation id and timestamp.
     let line = body.error_description.lines().next().unwrap_or_default();
     let line = line.split(" Trace ID:").next().unwrap_or_default();
     let (code, text) = match line.split_once(": ") {
@@ -231,14 +232,14 @@ fn refusal(status: StatusCode, headers: &Headers, body: &[u8]) -> Fault {
     Fault::SignIn { status, code, description, retry_after: retry_after(headers) }
 }
 
-/// How long Azure is left alone after 429. It always sends Retry-After then; without it, half a
-/// minute is half a token bucket. More than ten minutes it is not trusted to know.
-pub(super) fn wait(retry_after: Option<Duration>) -> Duration {
-    let wait = retry_after.unwrap_or(Duration::from_secs(30));
-    wait.clamp(Duration::from_secs(1), Duration::from_secs(600))
+/// How long to pause after a 429. Azure always sends Retry-After then. Without the header the
+/// pause is 30 seconds, in which Azure's token buckets refill. No pause is longer than ten minutes.
+pub(super) fn pause(retry_after: Option<Duration>) -> Duration {
+    let pause = retry_after.unwrap_or(Duration::from_secs(30));
+    pause.clamp(Duration::from_secs(1), Duration::from_secs(600))
 }
 
-/// Retry-After in seconds, as Azure Resource Manager and Entra send it.
+/// The header Retry-After, which Azure Resource Manager and Entra send in seconds.
 pub(super) fn retry_after(headers: &Headers) -> Option<Duration> {
     let seconds: u64 = headers.get_optional_str(&RETRY_AFTER)?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use acr_attach_azure::{Refusal, claims, form};
+use acr_attach_azure::{Refusal, claims, form_body};
 use acr_attach_core::ids::LoginServer;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
 use reqwest::{Client, Method, Url};
@@ -58,7 +58,7 @@ impl Registry<'_> {
         ];
         let url = Url::parse(&self.tokens.realm).and_then(|it| it.join("/oauth2/exchange"));
         let url = url.map_err(|it| no_answer(&it))?;
-        let body = form(&url, &fields);
+        let body = form_body(&url, &fields);
         let request = self.http.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
         let answer = send(request.body(body), DEADLINE).await.map_err(|it| no_answer(&it))?;
         match answer.status {

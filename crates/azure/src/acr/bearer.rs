@@ -1,7 +1,8 @@
-//! The challenge of a registry: where to get a token, and for what.
+//! The Bearer challenge of a registry.
 
-/// A parameter of a Bearer challenge in the header `WWW-Authenticate` (RFC 6750 section 3; distribution,
-/// `docs/content/spec/auth/token.md`): `realm` is the URL of the token endpoint, `service` what a token is for.
+/// A parameter of a Bearer challenge, the header `WWW-Authenticate` (RFC 6750 section 3; distribution,
+/// `docs/content/spec/auth/token.md`). `realm` is the URL of the token endpoint, `service` is the name
+/// of the registry there.
 #[must_use]
 pub fn parameter<'a>(authenticate: &'a str, name: &str) -> Option<&'a str> {
     let (scheme, parameters) = authenticate.split_once(' ')?;
@@ -15,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_read_whatever_their_order() {
+    fn parameters_are_read_in_any_order() {
         let challenge = r#"Bearer realm="https://x.example/t?a=service", service="x.example",scope="repository:a:pull,push""#;
         assert_eq!(parameter(challenge, "realm"), Some("https://x.example/t?a=service"));
         assert_eq!(parameter(challenge, "service"), Some("x.example"));

@@ -1,4 +1,4 @@
-//! What a registry calls itself where it gives tokens.
+//! The service name of a registry, which requests for tokens have to contain.
 
 use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};
@@ -15,11 +15,11 @@ use crate::error::{Attempt, Error};
 const WWW_AUTHENTICATE: HeaderName = HeaderName::from_static("www-authenticate");
 
 impl RegistrySession {
-    /// The service to ask tokens for, as the registry's challenge names it. At a regional endpoint that is another
-    /// name than the host's. What does not say so is asked by its host.
+    /// The service that the registry's challenge names. At a regional endpoint it differs from the host.
+    /// Without a challenge, the host is used.
     ///
     /// # Errors
-    /// When there is no answer.
+    /// When the registry does not answer.
     pub(super) async fn service(&self, attempt: &Attempt) -> Result<String, Error> {
         if let Some(service) = self.services().get(&self.server).cloned() {
             return Ok(service);

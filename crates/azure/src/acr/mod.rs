@@ -1,10 +1,10 @@
-//! A registry's own endpoints: a credential is exchanged there, and proven
-//! (Azure/acr, docs/AAD-OAuth.md and docs/Token-BasicAuth.md).
+//! The token endpoints of registries, which exchange tokens and check credentials (Azure/acr,
+//! docs/AAD-OAuth.md and docs/Token-BasicAuth.md).
 
 pub mod bearer;
 mod challenge;
+mod form;
 mod sign_in;
-mod wire;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,61 +25,61 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub use sign_in::AUDIENCE;
 
 use super::entra::claims;
-pub use wire::form;
+pub use form::form_body;
 
 use super::cloud::Cloud;
 use super::entra::{Identity, ServicePrincipal};
 use super::error::{Attempt, Error, Refusal, Subject};
 
-/// How many passes may speak to one registry at once.
-const PLACES: usize = 8;
+/// How many sessions with one registry may be open at once.
+const MAX_SESSIONS: usize = 8;
 
-/// The registries, as any service principal sees them.
+/// A client for all registries and service principals.
 #[derive(Debug)]
 pub(super) struct Registries {
     cloud: Cloud,
     options: ClientOptions,
     pipeline: Pipeline,
-    /// The audience to ask tokens for, if it is given.
+    /// The configured audience of tokens, if there is one.
     audience: Option<String>,
-    /// Tenants that do not know the audience of registries.
-    strange_tenants: Mutex<Vec<String>>,
-    places: Mutex<HashMap<LoginServer, Arc<Semaphore>>>,
-    /// What registries call themselves in their challenges.
+    /// The ids of tenants that do not know the audience of registries.
+    tenants_without_audience: Mutex<Vec<String>>,
+    permits: Mutex<HashMap<LoginServer, Arc<Semaphore>>>,
+    /// The service names of registries, from their challenges.
     services: Mutex<HashMap<LoginServer, String>>,
 }
 
-/// What a pull secret holds. Its `Debug` shows no password.
+/// A user name and password for a registry. `Debug` does not show the password.
 #[derive(Clone, Debug)]
 pub struct Credential {
     /// The user name.
     pub user: String,
     /// The password.
     pub password: Secret,
-    /// When it ends, if it tells.
+    /// When the password expires, if it is a token.
     pub expires: Option<Timestamp>,
-    /// How long it lives from when it was made, by the clock of who made it.
+    /// How long the password is valid from its issue, by the registry's clock.
     pub life: Option<SignedDuration>,
 }
 
-/// A credential that was accepted.
+/// A credential, and what the registry answered when it was tried.
 #[derive(Debug)]
-pub struct Minted {
+pub struct ProbedCredential {
     /// The credential.
     pub credential: Credential,
-    /// What the registry said of it.
+    /// Whether the registry has proven the credential.
     pub proof: Proof,
-    /// Whether the tenant does not know the audience of registries, so that Azure Resource
-    /// Manager's was used.
+    /// Whether the sign-in used the audience of Azure Resource Manager, because the tenant does not
+    /// know that of registries.
     pub by_arm_audience: bool,
 }
 
-/// The right of one pass to speak to one registry.
+/// Access to one registry for one reconcile. It holds one of the registry's permits.
 #[derive(Debug)]
 pub struct RegistrySession {
     registries: Arc<Registries>,
     server: LoginServer,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Registries {
@@ -88,39 +88,44 @@ impl Registries {
         let policies = (Vec::new(), Vec::new());
         let pipeline =
             Pipeline::new(Some(name), Some(version), options.clone(), policies.0, policies.1, None);
-        let (strange_tenants, places, services) = <_>::default();
-        Self { cloud, options, pipeline, audience, strange_tenants, places, services }
+        let (tenants_without_audience, permits, services) = <_>::default();
+        Self { cloud, options, pipeline, audience, tenants_without_audience, permits, services }
     }
 
     pub(super) fn session(
         self: &Arc<Self>,
         server: &LoginServer,
     ) -> Result<RegistrySession, Error> {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        // Registries that nobody speaks to need no entry.
-        places.retain(|_, it| it.available_permits() < PLACES);
-        let free = places.entry(server.clone()).or_insert_with(|| Arc::new(Semaphore::new(PLACES)));
-        let place = Arc::clone(free).try_acquire_owned();
-        let place = place.map_err(|_| Error::busy(server.as_str(), PLACES, None))?;
-        Ok(RegistrySession { registries: Arc::clone(self), server: server.clone(), _place: place })
+        let mut permits = self.permits.lock().unwrap_or_else(PoisonError::into_inner);
+        // A registry without an open session needs no entry.
+        permits.retain(|_, it| it.available_permits() < MAX_SESSIONS);
+        let free =
+            permits.entry(server.clone()).or_insert_with(|| Arc::new(Semaphore::new(MAX_SESSIONS)));
+        let permit = Arc::clone(free).try_acquire_owned();
+        let permit = permit.map_err(|_| Error::busy(server.as_str(), MAX_SESSIONS, None))?;
+        Ok(RegistrySession {
+            registries: Arc::clone(self),
+            server: server.clone(),
+            _permit: permit,
+        })
     }
 
-    fn is_strange(&self, tenant: &str) -> bool {
-        let all = self.strange_tenants.lock().unwrap_or_else(PoisonError::into_inner);
+    fn lacks_audience(&self, tenant: &str) -> bool {
+        let all = self.tenants_without_audience.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().any(|it| it == tenant)
     }
 }
 
 impl RegistrySession {
-    /// Makes a refresh token of the registry, and proves it.
+    /// Exchanges a token of the principal for a refresh token of the registry, and tries that.
     ///
     /// # Errors
-    /// When Entra or the registry does not accept the principal, or does not answer.
+    /// When Entra or the registry refuses the principal, or does not answer.
     pub async fn registry_token(
         &self,
         principal: &ServicePrincipal,
         probe: &Probe,
-    ) -> Result<Minted, Error> {
+    ) -> Result<ProbedCredential, Error> {
         #[derive(Deserialize)]
         struct Wire {
             refresh_token: String,
@@ -129,7 +134,7 @@ impl RegistrySession {
         let attempt = self.attempt("getting a token from registry");
         let service = self.service(&attempt).await?;
         let url = self.url(&attempt, "/oauth2/exchange")?;
-        let form = form(
+        let form = form_body(
             &url,
             &[
                 ("grant_type", "access_token"),
@@ -150,30 +155,30 @@ impl RegistrySession {
             life: Some(life),
         };
         let proof = self.prove(&credential, probe).await?;
-        Ok(Minted { credential, proof, by_arm_audience })
+        Ok(ProbedCredential { credential, proof, by_arm_audience })
     }
 
-    /// Takes the principal's own id and secret, and proves them.
+    /// Makes a credential of the principal's client id and client secret, and tries that.
     ///
     /// # Errors
-    /// When Entra or the registry does not accept the principal, or does not answer.
+    /// When Entra or the registry refuses the principal, or does not answer.
     pub async fn client_secret(
         &self,
         principal: &ServicePrincipal,
         secret: &Secret,
         probe: &Probe,
-    ) -> Result<Minted, Error> {
+    ) -> Result<ProbedCredential, Error> {
         let (_, by_arm_audience) = self.sign_in(principal).await?;
         let (user, password) = (principal.client.clone(), secret.clone());
         let credential = Credential { user, password, expires: None, life: None };
         let proof = self.prove(&credential, probe).await?;
-        Ok(Minted { credential, proof, by_arm_audience })
+        Ok(ProbedCredential { credential, proof, by_arm_audience })
     }
 
-    /// Asks the registry about a credential.
+    /// Tries a credential at the registry.
     ///
     /// # Errors
-    /// When it refuses it, or does not answer.
+    /// When the registry refuses the credential, or does not answer.
     pub async fn prove(&self, credential: &Credential, probe: &Probe) -> Result<Proof, Error> {
         let proof = match probe {
             Probe::Login => self.log_in(credential).await.map(|()| Proof::Proven),
@@ -196,19 +201,20 @@ impl RegistrySession {
             Err(error) => return Err(error),
         };
         if !can_pull {
-            // It may be the repository, which is invented, or the credential.
+            // Either the repository, whose name is invented, or the credential is refused.
             self.log_in(credential).await?;
             return Ok(Proof::Unproven(Doubt::Repository));
         }
-        // Only a refusal says that not everybody may pull.
-        let anybody = match self.access(None, Some(name)).await {
+        // Only a refusal shows that the registry does not allow anonymous pulls.
+        let anonymous = match self.access(None, Some(name)).await {
             Err(error) if error.is_refused() => false,
             answer => answer?,
         };
-        Ok(if anybody { Proof::Unproven(Doubt::Anonymous) } else { Proof::Proven })
+        Ok(if anonymous { Proof::Unproven(Doubt::Anonymous) } else { Proof::Proven })
     }
 
-    /// Asks for an access token as container runtimes do, and tells whether it lets pull.
+    /// Requests an access token as container runtimes do. Returns whether the token allows pulling from
+    /// the repository.
     async fn access(
         &self,
         credential: Option<&Credential>,
@@ -253,11 +259,11 @@ impl RegistrySession {
         if !answer.status().is_success() {
             return Err(Error::refused(attempt, Refusal::read(&answer)));
         }
-        // What does not fit may be a token, so that only the place of the mistake is told.
+        // The unexpected value may be a token, so the message has only the position of the error.
         let parsed = serde_json::from_slice(answer.body().as_ref());
         parsed.map_err(|error| {
-            let place = format!("{:?} at column {}", error.classify(), error.column());
-            Error::unreadable(attempt, place)
+            let position = format!("{:?} at column {}", error.classify(), error.column());
+            Error::unreadable(attempt, position)
         })
     }
 
@@ -266,13 +272,14 @@ impl RegistrySession {
         url.map_err(|error| Error::unreadable(attempt, error))
     }
 
-    fn attempt(&self, doing: &'static str) -> Attempt {
+    fn attempt(&self, operation: &'static str) -> Attempt {
         let target = self.server.to_string();
-        Attempt { subject: Subject::LoginServer, doing, target, ..Attempt::default() }
+        Attempt { subject: Subject::LoginServer, operation, target, ..Attempt::default() }
     }
 }
 
-/// When a token ends, and how long it lives: the clock here may be another than the registry's.
+/// When a token expires, and how long it is valid from its issue. The latter does not depend on the
+/// operator's clock, which may differ from the registry's.
 fn lifetime(attempt: &Attempt, token: &str) -> Result<(Timestamp, SignedDuration), Error> {
     let claims = claims(token).unwrap_or_default();
     let time = |name: &str| Timestamp::from_second(claims[name].as_i64()?).ok();

@@ -1,4 +1,4 @@
-//! Signing in as a service principal, to exchange its token at a registry.
+//! The sign-in of a service principal, whose token a registry exchanges.
 
 use std::sync::PoisonError;
 
@@ -13,7 +13,9 @@ use crate::error::Error;
 pub const AUDIENCE: &str = "https://containerregistry.azure.net";
 
 impl RegistrySession {
-    /// Signs the principal in, for the audience of registries where its tenant knows that.
+    /// Signs the principal in for the audience of registries, or for Azure Resource Manager's where the
+    /// tenant does not know that. Returns the token, and whether it has Azure Resource Manager's
+    /// audience by such a fallback.
     pub(super) async fn sign_in(
         &self,
         principal: &ServicePrincipal,
@@ -23,15 +25,15 @@ impl RegistrySession {
         if let Some(audience) = &registries.audience {
             return Ok((self.token(principal, audience).await?, false));
         }
-        if registries.is_strange(&principal.tenant) {
+        if registries.lacks_audience(&principal.tenant) {
             return Ok((self.token(principal, arm).await?, true));
         }
         match self.token(principal, AUDIENCE).await {
             Err(error) if error.is_unknown_audience() => {
                 let token = self.token(principal, arm).await?;
-                let strange = &registries.strange_tenants;
-                let mut strange = strange.lock().unwrap_or_else(PoisonError::into_inner);
-                strange.push(principal.tenant.clone());
+                let tenants = &registries.tenants_without_audience;
+                let mut tenants = tenants.lock().unwrap_or_else(PoisonError::into_inner);
+                tenants.push(principal.tenant.clone());
                 Ok((token, true))
             }
             token => Ok((token?, false)),

@@ -1,4 +1,4 @@
-//! What to do comes first, and is whole.
+//! A message begins with its whole advice.
 
 use std::io::Write;
 
@@ -31,7 +31,7 @@ const CODES: [&str; 18] = [
 const SUBJECTS: [Subject; 4] =
     [Subject::Registry, Subject::Cluster, Subject::ServicePrincipal, Subject::LoginServer];
 
-/// With the longest names that Azure allows, and much that it has to say.
+/// An attempt at a resource with the longest names that Azure allows.
 fn attempt(subject: Subject) -> Attempt {
     let target = format!(
         "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/{}/providers/Microsoft.ContainerRegistry/registries/{}/providers/Microsoft.Authorization/roleAssignments/b8aca42d-f5a1-511f-8f55-2bf8850d7ddb",
@@ -41,18 +41,18 @@ fn attempt(subject: Subject) -> Attempt {
     let action = "Microsoft.Authorization/roleAssignments/write";
     Attempt {
         subject,
-        doing: "making role assignment",
+        operation: "making role assignment",
         target,
         action,
         role: permission::ADMINISTRATOR,
         scope: None,
         principal: None,
-        is_there: false,
+        scope_exists: false,
     }
 }
 
 #[test]
-fn what_to_do_is_whole_and_first_whatever_azure_says() {
+fn a_message_begins_with_the_whole_advice_even_if_azure_says_much() {
     for subject in SUBJECTS {
         for (status, code) in CODES.iter().flat_map(|it| [400, 401, 403, 404, 409].map(|n| (n, it)))
         {
@@ -68,14 +68,14 @@ fn what_to_do_is_whole_and_first_whatever_azure_says() {
             let problem = Problem::from(error);
             let text = problem.told();
             assert!(message::is_bounded(&text), "{text}");
-            assert!(text.starts_with(&advice), "{advice} is not whole in {text}");
+            assert!(text.starts_with(&advice), "{text} does not begin with {advice}");
             assert!(text.contains(&format!("{status} {code}")), "{text}");
         }
     }
 }
 
 #[test]
-fn the_command_for_a_federated_credential_is_whole() {
+fn the_advice_has_the_whole_command_for_a_federated_credential() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     let claims = format!(
         r#"{{"iss":"https://{}.oic.prod-aks.azure.com/11111111-1111-1111-1111-111111111111/22222222-2222-2222-2222-222222222222/","sub":"system:serviceaccount:acr-attach-system:acr-attach","aud":["api://AzureADTokenExchange"]}}"#,
@@ -87,7 +87,7 @@ fn the_command_for_a_federated_credential_is_whole() {
         client: "22222222-2222-2222-2222-222222222222".into(),
         token_file: file.path().to_owned(),
     };
-    let advice = of_sign_in(Some("AADSTS700213"), &identity);
+    let advice = for_sign_in(Some("AADSTS700213"), &identity);
     assert!(message::is_bounded(&format!("{advice}; signing in: AADSTS700213")), "{advice}");
     assert!(advice.contains("acr-attach:acr-attach") || advice.contains("--parameters"));
 }

@@ -1,4 +1,4 @@
-//! Tokens of the cluster in place of secrets, and what is in a token.
+//! Federated credentials: tokens of the cluster that Entra accepts instead of a client secret.
 
 use std::path::{Path, PathBuf};
 
@@ -7,14 +7,16 @@ use azure_core::http::ClientMethodOptions;
 use azure_identity::ClientAssertion;
 use serde_json::Value;
 
-/// The payload of a token. Its signature is the business of whom it is for.
+/// The payload of a JSON Web Token. The signature is not verified: only the token's audience can do
+/// that.
 #[must_use]
 pub fn claims(token: &str) -> Option<Value> {
     let payload = azure_core::base64::decode_url_safe(token.split('.').nth(1)?).ok()?;
     serde_json::from_slice(&payload).ok()
 }
 
-/// The file is read each time: the kubelet replaces it well before the token in it expires.
+/// A file with a token. The file is read for each sign-in, because the kubelet replaces it well before
+/// the token expires.
 #[derive(Debug)]
 pub(super) struct TokenFile(pub(super) PathBuf);
 
@@ -29,15 +31,15 @@ impl ClientAssertion for TokenFile {
     }
 }
 
-/// What a federated credential has to say so that Entra accepts the token.
+/// The federated credential that an application needs so that Entra accepts the token.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Federation {
+pub(crate) struct FederatedCredential {
     issuer: String,
     subject: String,
     audience: String,
 }
 
-impl Federation {
+impl FederatedCredential {
     pub(super) fn read(file: &Path) -> Option<Self> {
         let token = std::fs::read_to_string(file).ok()?;
         let claims = claims(token.trim())?;
@@ -49,10 +51,8 @@ impl Federation {
             audience: text(audience).or_else(|| text(&audience[0]))?,
         })
     }
-}
 
-impl Federation {
-    /// What adds it to an application.
+    /// The command that adds it to the application with that client id.
     pub(crate) fn command(&self, client: &str) -> String {
         let Self { issuer, subject, audience } = self;
         let parameters = serde_json::json!({
@@ -69,16 +69,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_must_match_is_read_from_the_token_itself() {
+    fn issuer_subject_and_audience_are_read_from_the_token() {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         let claims = r#"{"iss":"https://issuer","sub":"system:serviceaccount:a:b","aud":["api://AzureADTokenExchange"]}"#;
         let payload = azure_core::base64::encode_url_safe(claims);
         writeln!(file, "header.{payload}.signature").unwrap();
-        let federation = Federation::read(file.path()).unwrap();
+        let federated = FederatedCredential::read(file.path()).unwrap();
         assert_eq!(
-            federation.command("c"),
+            federated.command("c"),
             r#"az ad app federated-credential create --id c --parameters '{"audiences":["api://AzureADTokenExchange"],"issuer":"https://issuer","name":"acr-attach","subject":"system:serviceaccount:a:b"}'"#
         );
-        assert_eq!(Federation::read(Path::new("/does/not/exist")), None);
+        assert_eq!(FederatedCredential::read(Path::new("/does/not/exist")), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Who signs in to Entra: the operator, and service principals for which it does.
+//! The identities that sign in to Entra: the operator's, and those of service principals.
 
 mod federation;
 mod principal;
@@ -15,15 +15,15 @@ use azure_identity::{
     UserAssignedId,
 };
 
-pub(super) use federation::Federation;
+pub(super) use federation::FederatedCredential;
 use federation::TokenFile;
 pub use federation::claims;
 pub use principal::{ClientCredential, ServicePrincipal};
 
-/// Who signs in: the operator, or a service principal for which it does.
+/// An identity that signs in: the operator's, or that of a service principal.
 #[derive(Clone, Debug)]
 pub enum Identity {
-    /// Nobody. Attachments that need Azure Resource Manager say what to set.
+    /// No identity. Attachments that need Azure Resource Manager say which variables to set.
     None,
     /// A service principal with a client secret.
     ClientSecret {
@@ -34,26 +34,26 @@ pub enum Identity {
         /// The secret.
         secret: Secret,
     },
-    /// A workload identity: a token of the cluster stands in for a secret.
+    /// A workload identity, which signs in with a token of the cluster.
     Workload {
         /// Tenant (directory) id.
         tenant: String,
         /// Application (client) id.
         client: String,
-        /// The file that the kubelet keeps that token in.
+        /// The file in which the kubelet keeps that token.
         token_file: PathBuf,
     },
     /// A service principal whose credential is written into pull secrets.
     ServicePrincipal(ServicePrincipal),
     /// A managed identity of the node.
     Managed {
-        /// Client id of a user-assigned one; absent: the system-assigned one.
+        /// Client id of a user-assigned identity; `None` means the system-assigned identity.
         client: Option<String>,
     },
 }
 
 impl Identity {
-    /// Its client id, where that is known.
+    /// The client id, if it is known.
     #[must_use]
     pub fn client(&self) -> Option<&str> {
         match self {
@@ -64,7 +64,7 @@ impl Identity {
         }
     }
 
-    /// What hands out tokens for it; `None` for nobody.
+    /// The credential that gets its tokens; `None` for no identity.
     pub(super) fn credential(
         &self,
         options: ClientOptions,
@@ -72,17 +72,19 @@ impl Identity {
         Ok(match self {
             Self::None => None,
             Self::ClientSecret { tenant, client, secret } => {
-                Some(by_secret(tenant, client, secret, options)?)
+                Some(secret_credential(tenant, client, secret, options)?)
             }
             Self::Workload { tenant, client, token_file } => {
-                Some(by_token(tenant, client, token_file, options)?)
+                Some(token_credential(tenant, client, token_file, options)?)
             }
             Self::ServicePrincipal(ServicePrincipal { tenant, client, credential }) => {
                 Some(match credential {
                     ClientCredential::Secret { value, .. } => {
-                        by_secret(tenant, client, value, options)?
+                        secret_credential(tenant, client, value, options)?
                     }
-                    ClientCredential::Token(file) => by_token(tenant, client, file, options)?,
+                    ClientCredential::Token(file) => {
+                        token_credential(tenant, client, file, options)?
+                    }
                 })
             }
             Self::Managed { client } => {
@@ -94,20 +96,21 @@ impl Identity {
         })
     }
 
-    /// What has to match a federated credential, as the token in the file says it.
-    pub(super) fn federation(&self) -> Option<Federation> {
+    /// The federated credential that its token needs; `None` if it signs in without such a token, or
+    /// the file cannot be read.
+    pub(super) fn federated_credential(&self) -> Option<FederatedCredential> {
         match self {
             Self::Workload { token_file: file, .. }
             | Self::ServicePrincipal(ServicePrincipal {
                 credential: ClientCredential::Token(file),
                 ..
-            }) => Federation::read(file),
+            }) => FederatedCredential::read(file),
             _ => None,
         }
     }
 }
 
-fn by_secret(
+fn secret_credential(
     tenant: &str,
     client: &str,
     secret: &Secret,
@@ -117,7 +120,7 @@ fn by_secret(
     Ok(ClientSecretCredential::new(tenant, client.to_owned(), secret.clone(), options)?)
 }
 
-fn by_token(
+fn token_credential(
     tenant: &str,
     client: &str,
     file: &Path,
@@ -129,7 +132,7 @@ fn by_token(
     Ok(ClientAssertionCredential::new(tenant, client, assertion, options)?)
 }
 
-/// For messages.
+/// As messages name the identity.
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

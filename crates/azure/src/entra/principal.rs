@@ -1,4 +1,4 @@
-//! Service principals whose credentials are written into pull secrets.
+//! Service principals, whose credentials the operator writes into pull secrets.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,32 +10,32 @@ use azure_core::http::ClientOptions;
 use super::{Identity, claims};
 use crate::error::{Attempt, Error};
 
-/// A service principal, and what proves that it asks. Its `Debug` shows no secret.
+/// A service principal and its credential. `Debug` shows no secret.
 #[derive(Clone, Debug)]
 pub struct ServicePrincipal {
     /// Tenant (directory) id.
     pub tenant: String,
     /// Application (client) id.
     pub client: String,
-    /// What it signs in with.
+    /// The credential for the sign-in.
     pub credential: ClientCredential,
 }
 
-/// What a service principal signs in with.
+/// The credential with which a service principal signs in.
 #[derive(Clone, Debug)]
 pub enum ClientCredential {
     /// A client secret.
     Secret {
         /// The secret.
         value: Secret,
-        /// Where it is from, for messages.
+        /// Where the secret comes from, for messages.
         origin: String,
     },
-    /// The token of the cluster that the kubelet keeps in that file.
+    /// A federated token of the cluster, in a file that the kubelet keeps current.
     Token(PathBuf),
 }
 
-/// For messages.
+/// As messages name the credential.
 impl fmt::Display for ClientCredential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -46,7 +46,7 @@ impl fmt::Display for ClientCredential {
 }
 
 impl ServicePrincipal {
-    /// Signs in. The token is for that audience, and from no cache.
+    /// Signs in, and returns a new token for the audience.
     pub(crate) async fn token(
         &self,
         audience: &str,
@@ -62,15 +62,15 @@ impl ServicePrincipal {
         Ok(token.token)
     }
 
-    /// Its object id, as a token says it that it gets for that audience: no right is needed for
-    /// it, and no other principal can be meant.
+    /// The object id, read from a token for the audience. This needs no right, and cannot find another
+    /// principal.
     pub(crate) async fn object_id(
         &self,
         audience: &str,
         options: ClientOptions,
     ) -> Result<PrincipalId, Error> {
         let attempt = Attempt {
-            doing: "getting a token that tells the object id of client",
+            operation: "getting a token that tells the object id of client",
             target: self.client.clone(),
             ..Attempt::default()
         };
