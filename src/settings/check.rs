@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use acr_attach_check::findings::{PullSecretsOf, Target};
+use acr_attach_check::findings::{PullSecretSource, Target};
 use acr_attach_check::image::{Image, Platform};
 use acr_attach_core::ids::LoginServer;
 use clap::{Args, ValueEnum};
@@ -92,9 +92,9 @@ impl CheckArguments {
             },
             namespace: self.namespace.clone().unwrap_or_else(|| namespace.to_owned()),
             pull_secrets: if named.is_empty() {
-                PullSecretsOf::ServiceAccount(service_account.clone())
+                PullSecretSource::ServiceAccount(service_account.clone())
             } else {
-                PullSecretsOf::Pods(named)
+                PullSecretSource::Pods(named)
             },
         })
     }

@@ -164,8 +164,8 @@ fn unregistered_provider(attempt: &Attempt) -> String {
 /// principal objects in Microsoft Entra ID").
 const PRINCIPAL: &str = "check that kubeletIdentity.principalId, or pullSecret.servicePrincipal.objectId, is the object id of the managed identity or service principal, and not the client id or the object id of its application (az ad sp show --id <client id> --query id prints it), and that it is in the registry's tenant";
 
-/// The advice for a role assignment whose name is taken. Azure does not say by which scope: "Tenant
-/// ID, application ID, principal ID, and scope are not allowed to be updated" is its whole message.
+/// The advice for a name that another role assignment has already. That may be at any scope. Azure
+/// only says: "Tenant ID, application ID, principal ID, and scope are not allowed to be updated".
 fn name_taken(attempt: &Attempt) -> String {
     let name = attempt.target.rsplit('/').next().unwrap_or_default();
     format!(

@@ -22,7 +22,8 @@ impl From<Error> for Problem {
     }
 }
 
-/// What happened, ever shorter: with the full resource id, with its last segment, without it.
+/// Three descriptions of the failure, each shorter: with the full resource id, with the last segment
+/// of it, and without it.
 fn descriptions(error: &Error) -> [String; 3] {
     let Attempt { operation, target, .. } = &*error.attempt;
     let end = target.rsplit('/').next().unwrap_or_default();
@@ -86,7 +87,7 @@ fn by_code(code: &str) -> Option<Cause> {
         | "ResourceGroupNotFound"
         | "SubscriptionNotFound"
         | "Request_ResourceNotFound" => Cause::NotFound,
-        // `RoleAssignmentExists` comes here while lists do not show that assignment yet.
+        // `RoleAssignmentExists` is here because a list may not show that assignment yet.
         "PrincipalNotFound" | "RoleDefinitionDoesNotExist" | "RoleAssignmentExists" => {
             Cause::Propagating
         }

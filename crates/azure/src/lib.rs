@@ -1,6 +1,7 @@
 //! A client for Azure Resource Manager, Entra, Microsoft Graph and registries.
 //!
-//! The client knows nothing of Kubernetes and never retries: the caller schedules the retry.
+//! The client knows nothing of Kubernetes, and never waits before a retry: its caller schedules
+//! retries.
 
 mod acr;
 mod advice;
@@ -90,7 +91,7 @@ pub struct Session {
 pub struct Reader {
     arm: Arc<Arm>,
     reads: Arc<SharedReads>,
-    /// When a shared read must have started at the earliest.
+    /// The earliest start of a shared read that the caller accepts.
     not_before: Timestamp,
 }
 

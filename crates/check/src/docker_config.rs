@@ -1,23 +1,23 @@
-//! What a pull secret holds, and which of it the kubelet shows to which registry.
+//! The contents of pull secrets, and which credentials of them the kubelet uses for which image.
 //!
 //! The rules are those of the kubelet (kubernetes/kubernetes, pkg/credentialprovider, `config.go`,
-//! `keyring.go` and `secrets/secrets.go`; in its documentation: "Interpretation of config.json"). The kubelet's own
-//! code judges them in tests/integration/kubelet.rs.
+//! `keyring.go` and `secrets/secrets.go`; in its documentation: "Interpretation of config.json").
+//! tests/integration/kubelet.rs compares them with the kubelet's own code.
 
 mod json;
 mod login;
-mod place;
+mod pattern;
 
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::Secret;
 
-use json::{Json, is_named};
-use place::Place;
+use json::{Json, is_key};
+use pattern::Pattern;
 
 pub use login::{Flaw, Login, Password};
 
-/// The form of a pull secret, as its type says it.
+/// The format of a pull secret, which follows from its type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// `kubernetes.io/dockerconfigjson`: entries below `auths`.
@@ -27,7 +27,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form of Secrets of that type. The kubelet passes over all other types.
+    /// The format for a type of Secret; `None` for a type that the kubelet ignores.
     #[must_use]
     pub fn of(secret_type: &str) -> Option<Self> {
         match secret_type {
@@ -37,7 +37,7 @@ impl Form {
         }
     }
 
-    /// The key of the data that it is in.
+    /// The key of the Secret's data with the configuration.
     #[must_use]
     pub fn key(self) -> &'static str {
         match self {
@@ -51,25 +51,26 @@ impl Form {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DockerConfig {
     entries: Vec<Entry>,
-    /// What entries are for that the kubelet ignores, since their keys are no URLs.
-    ignored: Vec<Place>,
-    /// The key that names a program which has the credentials. The kubelet runs none.
+    /// The patterns of entries that the kubelet ignores, since their keys are no URLs.
+    ignored: Vec<Pattern>,
+    /// The key that names a credential helper, if there is one. The kubelet runs none.
     helper: Option<&'static str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
-    place: Place,
+    pattern: Pattern,
     login: Login,
 }
 
-/// The keys of a docker config that name programs.
-const HELPERS: [&str; 2] = ["credHelpers", "credsStore"];
-/// The keys of a docker config that are looked at.
-const CONFIG: [&str; 4] = ["auths", "HttpHeaders", HELPERS[0], HELPERS[1]];
+/// The keys of a docker config that name credential helpers.
+const HELPER_KEYS: [&str; 2] = ["credHelpers", "credsStore"];
+/// The keys of a docker config that are read.
+const CONFIG_KEYS: [&str; 4] = ["auths", "HttpHeaders", HELPER_KEYS[0], HELPER_KEYS[1]];
 
 impl DockerConfig {
-    /// Reads a pull secret. `None` for one that the kubelet passes over for its type.
+    /// Reads a pull secret; `None` if the kubelet ignores its type. The error says what is wrong with the data, and
+    /// repeats no value.
     #[must_use]
     pub fn of_secret(secret: &Secret) -> Option<Result<Self, String>> {
         let form = Form::of(secret.type_.as_deref()?)?;
@@ -77,32 +78,34 @@ impl DockerConfig {
         Some(Self::read(form, data.map_or(&[], |it| &it.0)))
     }
 
-    /// Reads the data of a pull secret. Without data it has no entries.
+    /// Reads the data of a pull secret. Empty data has no entries.
     ///
     /// # Errors
-    /// What is wrong with it and where, without a word of what is in it. The kubelet then gives up.
+    /// What is wrong with the data and where, without any value from it. The kubelet gives up on such data.
     pub fn read(form: Form, data: &[u8]) -> Result<Self, String> {
         if data.is_empty() {
             return Ok(Self::default());
         }
-        let (all, entry): (&[&str], &[&str]) = (&[], &login::ENTRY);
+        let (all, entry): (&[&str], &[&str]) = (&[], &login::ENTRY_KEYS);
         match form {
             Form::DockerCfg => {
                 let mut entries = BTreeMap::new();
                 merge(&mut entries, Json::read(data, &[all, entry])?, "it")?;
-                Ok(Self::of(entries))
+                Ok(Self::from_entries(entries))
             }
-            Form::DockerConfigJson => Self::sections(Json::read(data, &[&CONFIG, all, entry])?),
+            Form::DockerConfigJson => {
+                Self::from_json(Json::read(data, &[&CONFIG_KEYS, all, entry])?)
+            }
         }
     }
 
-    /// Reads what has entries below `auths`, and other keys beside it.
-    fn sections(json: Json) -> Result<Self, String> {
+    /// Reads a `config.json`, which has the entries below `auths`.
+    fn from_json(json: Json) -> Result<Self, String> {
         let (mut entries, mut helper) = (BTreeMap::new(), None);
         for (key, value) in members(json, "it")?.unwrap_or_default() {
-            if is_named(&key, "auths") {
+            if is_key(&key, "auths") {
                 merge(&mut entries, value, &key)?;
-            } else if is_named(&key, "HttpHeaders") {
+            } else if is_key(&key, "HttpHeaders") {
                 for (name, value) in members(value, &key)?.unwrap_or_default() {
                     if !matches!(value, Json::Text(_) | Json::Null) {
                         let kind = value.kind();
@@ -110,52 +113,54 @@ impl DockerConfig {
                     }
                 }
             } else {
-                helper = HELPERS.into_iter().find(|it| is_named(&key, it)).or(helper);
+                helper = HELPER_KEYS.into_iter().find(|it| is_key(&key, it)).or(helper);
             }
         }
-        Ok(Self { helper, ..Self::of(entries) })
+        Ok(Self { helper, ..Self::from_entries(entries) })
     }
 
-    fn of(entries: BTreeMap<String, Login>) -> Self {
+    fn from_entries(entries: BTreeMap<String, Login>) -> Self {
         let mut config = Self::default();
         for (key, login) in entries {
-            match Place::read(&key) {
-                Some(place) => config.entries.push(Entry { place, login }),
-                None => config.ignored.push(Place::of_ignored(&key)),
+            match Pattern::read(&key) {
+                Some(pattern) => config.entries.push(Entry { pattern, login }),
+                None => config.ignored.push(Pattern::of_ignored(&key)),
             }
         }
         config
     }
 
-    /// What its entries are for, in the order of the alphabet, and then those that the kubelet ignores.
-    pub fn places(&self) -> impl Iterator<Item = &str> {
-        let places = self.entries.iter().map(|it| &it.place);
-        places.chain(&self.ignored).map(Place::as_str)
+    /// The patterns of its entries in alphabetical order, then those that the kubelet ignores.
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        let patterns = self.entries.iter().map(|it| &it.pattern);
+        patterns.chain(&self.ignored).map(Pattern::as_str)
     }
 
-    /// The key that names a program which has the credentials, if there is one. The kubelet runs none.
+    /// The key that names a credential helper, if there is one. The kubelet runs none.
     #[must_use]
     pub fn helper(&self) -> Option<&'static str> {
         self.helper
     }
 
-    /// Whether it has an entry for an image, named by host and repository, or by host alone.
+    /// Whether it has an entry for an image, given as host and repository, or as host alone.
     #[must_use]
     pub fn is_for(&self, image: &str) -> bool {
-        self.entries.iter().any(|it| it.place.contains(image))
+        self.entries.iter().any(|it| it.pattern.matches(image))
     }
 
-    /// What an entry is for that would be for the image if capital letters were small ones.
+    /// The pattern of an entry that matches the image only if case is ignored.
     #[must_use]
-    pub fn place_in_other_case(&self, image: &str) -> Option<&str> {
-        let found = self.entries.iter().find(|it| it.place.contains_but_for_case(image));
-        found.map(|it| it.place.as_str())
+    pub fn pattern_in_other_case(&self, image: &str) -> Option<&str> {
+        let found = self.entries.iter().find(|it| it.pattern.matches_ignoring_case(image));
+        found.map(|it| it.pattern.as_str())
     }
 }
 
-/// What the kubelet shows to a registry for an image, named by host and repository or by host alone, in its order:
-/// entries for longer names first, then in the order of the Secrets. Each with the name of its Secret. Where
-/// several keys of one Secret mean the same, the kubelet's order among them is any.
+/// The logins that the kubelet tries for an image, each with the name of its Secret. The image is given as host and
+/// repository, or as host alone.
+///
+/// The order is the kubelet's: longer patterns first, then the order of the Secrets. If several keys of one Secret
+/// mean the same pattern, the kubelet's order among them is random.
 #[must_use]
 pub fn logins<'a>(secrets: &'a [(String, DockerConfig)], image: &str) -> Vec<(&'a str, &'a Login)> {
     let all = || {
@@ -164,22 +169,23 @@ pub fn logins<'a>(secrets: &'a [(String, DockerConfig)], image: &str) -> Vec<(&'
         };
         secrets.iter().flat_map(entries)
     };
-    let mut found: Vec<_> = all().filter(|(_, it)| it.place.contains(image)).collect();
-    if found.is_empty() && is_at_docker_hub(image) {
-        found = all().filter(|(_, it)| it.place.as_str() == "index.docker.io").collect();
+    let mut found: Vec<_> = all().filter(|(_, it)| it.pattern.matches(image)).collect();
+    if found.is_empty() && falls_back_to_docker_hub(image) {
+        found = all().filter(|(_, it)| it.pattern.as_str() == "index.docker.io").collect();
     }
-    // Stable, and backwards: what is more specific comes before the start of it, and a name before a glob.
-    found.sort_by(|(_, a), (_, b)| b.place.cmp(&a.place));
+    // In descending order a longer pattern precedes its own start, and a name precedes a glob. The sort is stable.
+    found.sort_by(|(_, a), (_, b)| b.pattern.cmp(&a.pattern));
     found.into_iter().map(|(name, it)| (name, &it.login)).collect()
 }
 
-/// Whether the kubelet falls back to entries for Docker Hub: its own images, and hosts without a dot and a port.
-fn is_at_docker_hub(image: &str) -> bool {
+/// Whether the kubelet falls back to entries for Docker Hub: for its own images, and for hosts without a dot and a
+/// port.
+fn falls_back_to_docker_hub(image: &str) -> bool {
     let host = image.split_once('/').map(|(host, _)| host);
     host.is_some_and(|it| it == "docker.io" || !it.contains(['.', ':']))
 }
 
-/// Reads an object; `None` for null, which in Go is as if it had not been there.
+/// The members of an object; `None` for null, which Go reads like an absent value.
 fn members(json: Json, what: &str) -> Result<Option<Vec<(String, Json)>>, String> {
     match json {
         Json::Null => Ok(None),
@@ -188,7 +194,7 @@ fn members(json: Json, what: &str) -> Result<Option<Vec<(String, Json)>>, String
     }
 }
 
-/// Adds entries to those that are there. Of a key that stands twice the last counts, and null empties all.
+/// Adds entries. For a repeated key the last entry counts, and null removes all entries.
 fn merge(entries: &mut BTreeMap<String, Login>, json: Json, what: &str) -> Result<(), String> {
     let Some(members) = members(json, what)? else {
         entries.clear();
@@ -196,8 +202,8 @@ fn merge(entries: &mut BTreeMap<String, Login>, json: Json, what: &str) -> Resul
     };
     for (key, entry) in members {
         let login = Login::read(&entry).map_err(|it| {
-            let place = Place::read(&key).unwrap_or_else(|| Place::of_ignored(&key));
-            format!("the entry for {place} {it}")
+            let pattern = Pattern::read(&key).unwrap_or_else(|| Pattern::of_ignored(&key));
+            format!("the entry for {pattern} {it}")
         })?;
         entries.insert(key, login);
     }

@@ -1,4 +1,4 @@
-//! One request over HTTP: bounded in time and in size, and its failure told without what was sent.
+//! HTTP requests with a deadline and a size limit. Error messages do not repeat what was sent.
 
 use std::error::Error as StdError;
 use std::io;
@@ -11,10 +11,10 @@ use thiserror::Error;
 
 use crate::findings::network::ConnectionFault;
 
-/// How much an answer may hold. A token is a few KiB.
-const MOST_BYTES: usize = 256 << 10;
+/// How large an answer may be. A token has a few KiB.
+const MAX_BYTES: usize = 256 << 10;
 
-/// An answer, whatever its status.
+/// An answer with any status.
 pub(super) struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
@@ -22,12 +22,12 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// A header, if it is a text.
+    /// The value of a header; `None` if there is none, or it is not text.
     pub fn header(&self, name: &str) -> Option<String> {
         self.headers.get(name)?.to_str().ok().map(str::to_owned)
     }
 
-    /// A text in the body, which is an object.
+    /// The value of a key of the body, which is a JSON object; `None` if there is no such text.
     pub fn text(&self, name: &str) -> Option<String> {
         let body: serde_json::Value = serde_json::from_slice(&self.body).ok()?;
         body[name].as_str().map(str::to_owned)
@@ -41,7 +41,7 @@ pub(super) enum Fault {
     Connection(ConnectionFault),
     #[error("no answer within {} s", .0.as_secs())]
     TimedOut(Duration),
-    #[error("the answer is larger than {} KiB", MOST_BYTES >> 10)]
+    #[error("the answer is larger than {} KiB", MAX_BYTES >> 10)]
     TooLarge,
     #[error("the answer breaks off")]
     BreaksOff,
@@ -50,7 +50,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    /// Why there is no connection, if that is it.
+    /// Why there is no connection; `None` for another fault.
     pub fn connection(&self) -> Option<&ConnectionFault> {
         match self {
             Self::Connection(fault) => Some(fault),
@@ -59,7 +59,7 @@ impl Fault {
     }
 }
 
-/// Sends a request and takes the whole answer.
+/// Sends a request and reads the whole answer.
 pub(super) async fn send(request: RequestBuilder, deadline: Duration) -> Result<Answer, Fault> {
     let answer = async { receive(request.send().await.map_err(|it| fault(&it))?).await };
     let answer = tokio::time::timeout(deadline, answer).await;
@@ -72,7 +72,7 @@ async fn receive(mut response: Response) -> Result<Answer, Fault> {
     let mut body = Vec::new();
     while let Some(part) = response.chunk().await.map_err(|it| fault(&it))? {
         body.extend_from_slice(&part);
-        if body.len() > MOST_BYTES {
+        if body.len() > MAX_BYTES {
             return Err(Fault::TooLarge);
         }
     }
@@ -84,25 +84,25 @@ fn fault(error: &reqwest::Error) -> Fault {
         return Fault::Connection(connection(error));
     }
     let is_end = |it: &io::Error| it.kind() == io::ErrorKind::UnexpectedEof;
-    if causes(error).filter_map(|it| it.downcast_ref()).any(is_end) {
+    if sources(error).filter_map(|it| it.downcast_ref()).any(is_end) {
         return Fault::BreaksOff;
     }
-    // Its own text names the URL.
-    Fault::Other(innermost(error))
+    // The text of the error itself contains the URL.
+    Fault::Other(root_cause(error))
 }
 
 fn connection(error: &reqwest::Error) -> ConnectionFault {
-    for cause in causes(error) {
-        if let Some(tls) = cause.downcast_ref() {
+    for source in sources(error) {
+        if let Some(tls) = source.downcast_ref() {
             return certificate(tls);
         }
-        match cause.downcast_ref().map(io::Error::kind) {
+        match source.downcast_ref().map(io::Error::kind) {
             Some(io::ErrorKind::ConnectionRefused) => return ConnectionFault::Refused,
             Some(io::ErrorKind::TimedOut) => return ConnectionFault::TimedOut,
             _ => {}
         }
     }
-    let text = innermost(error);
+    let text = root_cause(error);
     match text.strip_prefix("tunnel error: ") {
         Some(reason) => ConnectionFault::Proxy(reason.to_owned()),
         None if error.is_timeout() => ConnectionFault::TimedOut,
@@ -129,19 +129,19 @@ fn certificate(error: &rustls::Error) -> ConnectionFault {
     }
 }
 
-/// What was the matter in the end: the first errors of a chain only say that something was.
-pub(super) fn innermost(error: &(dyn StdError + 'static)) -> String {
-    causes(error).last().map_or_else(|| error.to_string(), ToString::to_string)
+/// The last source of an error. The errors before it only say that something failed.
+pub(super) fn root_cause(error: &(dyn StdError + 'static)) -> String {
+    sources(error).last().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
-/// What an error goes back to, one after the other. An [`io::Error`] does not give the one within it as its
-/// source, only the source of that.
-fn causes<'a>(
+/// The sources of an error, one after the other. [`io::Error`] skips the error that it contains, and names
+/// the source of that error as its own. This function does not skip it.
+fn sources<'a>(
     error: &'a (dyn StdError + 'static),
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(error.source(), |&it| {
         match it.downcast_ref().and_then(io::Error::get_ref) {
-            Some(within) => Some(within),
+            Some(inner) => Some(inner),
             None => it.source(),
         }
     })

@@ -1,4 +1,4 @@
-//! The image of a pod.
+//! Image names, as pods have them.
 
 mod platform;
 
@@ -7,11 +7,12 @@ use std::fmt;
 use acr_attach_core::ids::LoginServer;
 pub use platform::Platform;
 
-/// An image, as the kubelet reads its name (distribution/reference v0.6.0, `normalize.go` and `regexp.go`).
+/// The name of an image, parsed as the kubelet does (distribution/reference v0.6.0, `normalize.go` and
+/// `regexp.go`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// The registry's host as it is written, with its port if that is. Letters count in it: the kubelet compares
-    /// them with those of pull secrets.
+    /// The registry's host as it is written, with its port if there is one. The kubelet compares it with pull
+    /// secrets, and the case of letters matters.
     pub host: String,
     /// The repository, such as `team/app`.
     pub repository: String,
@@ -20,11 +21,11 @@ pub struct Image {
 }
 
 impl Image {
-    /// Reads `[HOST/]REPOSITORY[:TAG][@DIGEST]` as in a pod. Without a host it is Docker Hub's. Without tag and
-    /// digest it is `latest`; beside a digest the tag says nothing.
+    /// Parses `[HOST/]REPOSITORY[:TAG][@DIGEST]` as in a pod. The default host is Docker Hub, the default tag is
+    /// `latest`. With a digest, the tag is ignored.
     ///
     /// # Errors
-    /// One sentence when no pod can name it so.
+    /// One sentence if the text is not a valid image name.
     pub fn parse(text: &str) -> Result<Self, String> {
         let invalid =
             || format!("`{text}` is not an image such as team/app:v1 or team/app@sha256:…");
@@ -37,7 +38,7 @@ impl Image {
             rest.split_once('@').map_or((rest, None), |(name, digest)| (name, Some(digest)));
         let (repository, tag) = name.split_once(':').unwrap_or((name, "latest"));
         let is_id = text.len() == 64 && is_hex(text);
-        // What is no host may still be the start of a repository, and nothing is put before it.
+        // Text that is not a valid host may still be the start of a repository, without any default host.
         let is_named = is_host(host) && is_repository(repository)
             || is_repository(&format!("{host}/{repository}"));
         if is_id || !is_named || !is_tag(tag) || !digest.is_none_or(is_digest) {
@@ -48,10 +49,10 @@ impl Image {
         Ok(Self { host: host.to_owned(), repository, reference: digest.unwrap_or(tag).to_owned() })
     }
 
-    /// Reads an image of that registry, with its host before it or without.
+    /// Parses an image of a registry, with or without the registry's host.
     ///
     /// # Errors
-    /// One sentence when it is none, or names another registry.
+    /// One sentence if the text is not a valid image name, or names another registry.
     pub fn of(registry: &LoginServer, text: &str) -> Result<Self, String> {
         let (host, rest) = match text.split_once('/') {
             Some((host, rest)) if host.eq_ignore_ascii_case(registry.as_str()) => (host, rest),
@@ -67,28 +68,28 @@ impl Image {
         })
     }
 
-    /// Host and repository, by which the kubelet looks for a credential.
+    /// Host and repository, such as `contoso.azurecr.io/team/app`. The kubelet looks for a credential by these.
     #[must_use]
     pub fn name(&self) -> String {
         format!("{}/{}", self.host, self.repository)
     }
 }
 
-/// The host of images that name none.
+/// The default host of images.
 const DOCKER_HUB: &str = "docker.io";
 
-/// Whether what comes before the first slash is a host, and not the start of a repository.
+/// Whether the part before the first slash is meant as a host, and not as the start of a repository.
 fn is_meant_as_host(text: &str) -> bool {
     text == "localhost" || text.contains(['.', ':']) || text.contains(char::is_uppercase)
 }
 
-/// A name that cannot be the start of a repository, or is not meant as one.
+/// Whether the part before the first slash is meant as the host of another registry.
 fn is_other_registry(host: &str) -> bool {
     const SUFFIXES: [&str; 3] = [".azurecr.io", ".azurecr.us", ".azurecr.cn"];
     host.contains(':') || SUFFIXES.iter().any(|it| host.to_ascii_lowercase().ends_with(it))
 }
 
-/// Whether that is a host with or without a port.
+/// Whether the text is a host, with or without a port.
 fn is_host(text: &str) -> bool {
     let is_number = |it: &str| !it.is_empty() && it.bytes().all(|it| it.is_ascii_digit());
     let (name, port) = match text.rsplit_once(':') {
@@ -107,12 +108,14 @@ fn is_host(text: &str) -> bool {
     port.is_none_or(is_number) && address.map_or_else(|| name.split('.').all(is_label), is_address)
 }
 
-/// Whether words of small letters and digits make it up, with a dot, one or two underscores or dashes between
-/// them.
+/// Whether the text is a repository: words of lower-case letters and digits, separated by slashes, a dot, one or
+/// two underscores, or dashes.
 fn is_repository(text: &str) -> bool {
     let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let between = |it: &str| matches!(it, "" | "." | "_" | "__") || it.bytes().all(|it| it == b'-');
-    let part = |it: &str| it.starts_with(word) && it.ends_with(word) && it.split(word).all(between);
+    let is_separator =
+        |it: &str| matches!(it, "" | "." | "_" | "__") || it.bytes().all(|it| it == b'-');
+    let part =
+        |it: &str| it.starts_with(word) && it.ends_with(word) && it.split(word).all(is_separator);
     text.len() <= 255 && text.split('/').all(part)
 }
 
@@ -127,7 +130,7 @@ fn is_hex(text: &str) -> bool {
     text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Whether that is the digest of a manifest (opencontainers/go-digest, `algorithm.go`).
+/// Whether the text is the digest of a manifest (opencontainers/go-digest, `algorithm.go`).
 #[must_use]
 pub fn is_digest(text: &str) -> bool {
     const ALGORITHMS: [(&str, usize); 3] = [("sha256", 64), ("sha384", 96), ("sha512", 128)];
@@ -135,12 +138,12 @@ pub fn is_digest(text: &str) -> bool {
     ALGORITHMS.contains(&(algorithm, digest.len())) && is_hex(digest)
 }
 
-/// As it follows the registry's host.
+/// The name without the registry's host.
 impl fmt::Display for Image {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { repository, reference, .. } = self;
-        let between = if reference.contains(':') { '@' } else { ':' };
-        write!(f, "{repository}{between}{reference}")
+        let separator = if reference.contains(':') { '@' } else { ':' };
+        write!(f, "{repository}{separator}{reference}")
     }
 }
 
@@ -161,12 +164,12 @@ mod tests {
     #[case("my.team/app:v1", "my.team/app:v1")]
     #[case("contoso.azurecr.io/team/app:v1", "team/app:v1")]
     #[case("Contoso.AzureCR.io/app", "app:latest")]
-    fn an_image_is_named_with_the_registry_or_without(#[case] text: &str, #[case] image: &str) {
+    fn an_image_is_parsed_with_or_without_the_host(#[case] text: &str, #[case] image: &str) {
         assert_eq!(parse(text).as_deref(), Ok(image));
     }
 
     #[test]
-    fn a_digest_wins_over_a_tag() {
+    fn a_tag_is_ignored_beside_a_digest() {
         let expected = format!("app@{DIGEST}");
         assert_eq!(parse(&format!("app@{DIGEST}")), Ok(expected.clone()));
         assert_eq!(parse(&format!("app:v1@{DIGEST}")), Ok(expected));
@@ -182,8 +185,8 @@ mod tests {
     #[case("app?x:v1", "not an image")]
     #[case("fabrikam.azurecr.io/app:v1", "another registry")]
     #[case("localhost:5000/app", "another registry")]
-    fn what_is_no_image_of_this_registry_is_told(#[case] text: &str, #[case] words: &str) {
-        let told = parse(text).unwrap_err();
-        assert!(told.contains(words), "{told}");
+    fn other_texts_are_rejected_with_a_reason(#[case] text: &str, #[case] words: &str) {
+        let error = parse(text).unwrap_err();
+        assert!(error.contains(words), "{error}");
     }
 }

@@ -1,7 +1,8 @@
-//! `acr-attach check`: finds out from inside the cluster whether a pod can pull, as far as a pod can find out.
+//! `acr-attach check`: checks from inside a cluster whether a pod can pull an image from a registry.
 //!
-//! It observes, one step after the other, and `findings` judges and tells. It writes nothing: not to the
-//! registry, not to Azure, not to the cluster. Every call has a deadline and a bound on what it brings.
+//! This module makes the calls, step by step, and `findings` turns the results into a report. The check only
+//! reads, in the registry, in Azure and in the cluster. Every call has a deadline and a limit on the size of
+//! its answer.
 
 pub mod docker_config;
 pub mod findings;
@@ -22,38 +23,38 @@ use uuid::Uuid;
 
 use crate::docker_config::{Login, logins};
 use crate::findings::challenge::challenge;
-use crate::findings::credential::{Answer, Found, Holder, Missing, NodeFault, Trial};
-use crate::findings::manifest::{manifest, not_named};
+use crate::findings::credential::{CredentialSource, Findings, Missing, NodeFault, Outcome, Trial};
+use crate::findings::manifest::{manifest, no_image};
 use crate::findings::network::{self, Resolved};
 use crate::findings::{Report, Step, Target};
 use instance_metadata::{InstanceMetadata, NodeToken};
 use pull_secrets::PullSecrets;
 use registry::Registry;
 
-/// How long a name may take to be resolved.
-const RESOLVING: Duration = Duration::from_secs(10);
+/// How long DNS may take.
+const DNS_DEADLINE: Duration = Duration::from_secs(10);
 
-/// A check that can be made.
+/// A check, ready to run.
 pub struct Check {
-    /// What is checked, and for which pods.
+    /// The registry and image to check, and the pods to check them for.
     pub target: Target,
-    /// The client id or object id of the kubelet's identity; without one, instance metadata chooses.
+    /// The client id or object id of the kubelet's identity. `None` lets instance metadata choose one.
     pub kubelet_identity: Option<Uuid>,
-    /// For the registry and for instance metadata.
+    /// The HTTP client for the registry and for instance metadata.
     pub http: reqwest::Client,
-    /// Where the proxy is that stands before the registry, if one does.
+    /// The address of the proxy to the registry, if there is one.
     pub proxy: Option<String>,
-    /// For the cluster.
+    /// The client for the API server.
     pub kubernetes: Client,
 }
 
 impl Check {
-    /// Takes the steps until one fails.
+    /// Takes the steps until one fails. The report lists the others as skipped.
     pub async fn run(&self) -> Report {
         let mut report = Report::new(self.target.clone());
-        // What broke off is in the report.
+        // The report contains the step that failed.
         let _ = self.steps(&mut report).await;
-        report.finished()
+        report.finish()
     }
 
     async fn steps(&self, report: &mut Report) -> ControlFlow<()> {
@@ -71,16 +72,16 @@ impl Check {
             Err(step) => return report.add(step),
         };
         let registry = Registry { http: &self.http, server: &target.registry, tokens };
-        let (found, token) = match self.credentials(&registry).await {
-            Ok(found) => found,
+        let (findings, token) = match self.credentials(&registry).await {
+            Ok(it) => it,
             Err(step) => return report.add(step),
         };
-        report.works(found.works().cloned());
-        report.add(found.credential(target))?;
-        report.add(found.token(target))?;
+        report.set_credential(findings.working_source().cloned());
+        report.add(findings.credential(target))?;
+        report.add(findings.token(target))?;
         report.add(match &target.image {
             Some(image) => manifest(target, image, &registry.manifest(image, &token).await),
-            None => not_named(),
+            None => no_image(),
         })
     }
 
@@ -89,64 +90,65 @@ impl Check {
             return Ok(Resolved::ByProxy(proxy.clone()));
         }
         let lookup = tokio::net::lookup_host((self.target.registry.as_str(), 443));
-        let found = tokio::time::timeout(RESOLVING, lookup).await;
-        let found = found.map_err(|_| format!("no answer within {} s", RESOLVING.as_secs()))?;
+        let found = tokio::time::timeout(DNS_DEADLINE, lookup).await;
+        let found = found.map_err(|_| format!("no answer within {} s", DNS_DEADLINE.as_secs()))?;
         let mut addresses: Vec<_> = found.map_err(|it| it.to_string())?.map(|it| it.ip()).collect();
         addresses.sort();
         addresses.dedup();
         Ok(Resolved::Here(addresses))
     }
 
-    /// Tries what a pod has, in the kubelet's order, until something works. With the access token that it
-    /// gives, if it gives one.
-    async fn credentials(&self, registry: &Registry<'_>) -> Result<(Found, String), Step> {
+    /// Tries the credentials of a pod in the kubelet's order, until one works. Returns the findings, and the
+    /// access token for that credential, which is empty if none works.
+    async fn credentials(&self, registry: &Registry<'_>) -> Result<(Findings, String), Step> {
         let target = &self.target;
-        let mut tried = Tried { registry, target, found: Found::default(), token: String::new() };
+        let (findings, token) = (Findings::default(), String::new());
+        let mut trials = CredentialTrials { registry, target, findings, token };
         let pull_secrets = PullSecrets { client: &self.kubernetes, target };
         let (secrets, missing) = pull_secrets.read().await?;
-        tried.found.missing = missing;
-        if tried.found.missing.iter().any(|it| matches!(it, Missing::Unreadable { .. })) {
-            return Ok(tried.end());
+        trials.findings.missing = missing;
+        if trials.findings.missing.iter().any(|it| matches!(it, Missing::Unreadable { .. })) {
+            return Ok(trials.finish());
         }
         let logins = logins(&secrets, &target.name());
-        let (nameless, logins): (Vec<_>, Vec<_>) =
+        let (anonymous_logins, logins): (Vec<_>, Vec<_>) =
             logins.into_iter().partition(|(_, it)| it.is_anonymous());
-        for (secret, login) in &nameless {
+        for (secret, login) in &anonymous_logins {
             let config = secrets.iter().find(|(name, _)| name == secret);
             let helper = config.and_then(|(_, it)| it.helper());
-            let (secret, unread) = ((*secret).to_owned(), login.unread().or(helper));
-            tried.found.missing.push(Missing::NoUser { secret, unread });
+            let (secret, ignored_key) = ((*secret).to_owned(), login.ignored_key().or(helper));
+            trials.findings.missing.push(Missing::NoUser { secret, ignored_key });
         }
         for (secret, login) in &logins {
-            if tried.login(secret, login).await.is_break() {
-                return Ok(tried.end());
+            if trials.login(secret, login).await.is_break() {
+                return Ok(trials.finish());
             }
         }
-        let mut anonymous = logins.is_empty() || !nameless.is_empty();
+        let mut anonymous = logins.is_empty() || !anonymous_logins.is_empty();
         match self.node_token().await {
             Ok(token) => {
-                // Told first, right after the identity that it is about.
+                // The report mentions this first, right after the identity.
                 if self.kubelet_identity.is_none() {
-                    tried.found.missing.insert(0, Missing::IdentityNotNamed);
+                    trials.findings.missing.insert(0, Missing::IdentityNotNamed);
                 }
-                match tried.node(&token).await {
-                    ControlFlow::Break(()) => return Ok(tried.end()),
-                    // With a credential for the node, its provider gives an anonymous one.
+                match trials.node(&token).await {
+                    ControlFlow::Break(()) => return Ok(trials.finish()),
+                    // Where the node's provider has a credential, it offers an anonymous one besides.
                     ControlFlow::Continue(exchanged) => anonymous |= exchanged,
                 }
             }
-            Err(fault) => tried.found.missing.push(Missing::Node(fault)),
+            Err(fault) => trials.findings.missing.push(Missing::Node(fault)),
         }
-        // Without a repository nothing says what anybody may pull.
-        if anonymous && target.image.is_some() && tried.anonymous().await.is_break() {
-            return Ok(tried.end());
+        // Anonymous access can only be checked for a repository.
+        if anonymous && target.image.is_some() && trials.anonymous().await.is_break() {
+            return Ok(trials.finish());
         }
-        tried.found.missing.extend(pull_secrets.not_named().await);
-        Ok(tried.end())
+        trials.findings.missing.extend(pull_secrets.not_named().await);
+        Ok(trials.finish())
     }
 
     async fn node_token(&self) -> Result<NodeToken, NodeFault> {
-        // As its provider on the node does: an identity is shown to no other host.
+        // The credential provider on the node sends the identity to no other host either.
         let cloud = Cloud::of(&self.target.registry).ok_or(NodeFault::OtherDomain)?;
         let host = self.target.host();
         if !host.ends_with(cloud.login_server_suffix()) {
@@ -157,65 +159,71 @@ impl Check {
     }
 }
 
-/// What was tried so far.
-struct Tried<'a> {
+/// The credentials that were tried so far.
+struct CredentialTrials<'a> {
     registry: &'a Registry<'a>,
     target: &'a Target,
-    found: Found,
+    findings: Findings,
     token: String,
 }
 
-impl Tried<'_> {
-    fn end(self) -> (Found, String) {
-        (self.found, self.token)
+impl CredentialTrials<'_> {
+    fn finish(self) -> (Findings, String) {
+        (self.findings, self.token)
     }
 
-    /// Breaks off where there is nothing more to try.
+    /// Tries a pull secret. Breaks if no other credential needs a trial.
     async fn login(&mut self, secret: &str, login: &Login) -> ControlFlow<()> {
-        let holder = Holder::PullSecret { secret: secret.to_owned(), user: login.user().into() };
-        let (mut answer, token) = self.access(Some(login)).await;
-        if let Answer::Refused { ended, .. } = &mut answer {
-            *ended = end(login.password.reveal());
+        let source =
+            CredentialSource::PullSecret { secret: secret.to_owned(), user: login.user().into() };
+        let (mut outcome, token) = self.access(Some(login)).await;
+        if let Outcome::Refused { expired, .. } = &mut outcome {
+            *expired = expiry(login.password.reveal());
         }
-        self.note(holder, answer, token)
+        self.record(source, outcome, token)
     }
 
-    /// Goes on with whether the registry has exchanged the token.
+    /// Tries the node's identity. Continues with whether the registry has exchanged its token.
     async fn node(&mut self, node: &NodeToken) -> ControlFlow<(), bool> {
-        let holder = Holder::NodeIdentity { object_id: node.object_id.clone() };
+        let source = CredentialSource::NodeIdentity { object_id: node.object_id.clone() };
         match self.registry.exchange(node).await {
             Ok(refresh) => {
-                let (answer, token) = self.access(Some(&Login::new(TOKEN_USER, &refresh))).await;
-                self.note(holder, answer, token)?;
+                let (outcome, token) = self.access(Some(&Login::new(TOKEN_USER, &refresh))).await;
+                self.record(source, outcome, token)?;
                 ControlFlow::Continue(true)
             }
-            Err(answer) => {
-                self.note(holder, answer, None)?;
+            Err(outcome) => {
+                self.record(source, outcome, None)?;
                 ControlFlow::Continue(false)
             }
         }
     }
 
     async fn anonymous(&mut self) -> ControlFlow<()> {
-        let (answer, token) = self.access(None).await;
-        self.note(Holder::Nobody, answer, token)
+        let (outcome, token) = self.access(None).await;
+        self.record(CredentialSource::Anonymous, outcome, token)
     }
 
-    async fn access(&self, login: Option<&Login>) -> (Answer, Option<String>) {
+    async fn access(&self, login: Option<&Login>) -> (Outcome, Option<String>) {
         self.registry.access(login, self.target.repository()).await
     }
 
-    fn note(&mut self, holder: Holder, answer: Answer, token: Option<String>) -> ControlFlow<()> {
-        // A firewall refuses every other credential too.
-        let is_last = answer.works() || matches!(answer, Answer::Denied(_));
-        self.found.trials.push(Trial { holder, answer });
+    fn record(
+        &mut self,
+        source: CredentialSource,
+        outcome: Outcome,
+        token: Option<String>,
+    ) -> ControlFlow<()> {
+        // The firewall would refuse every other credential too.
+        let is_last = outcome.works() || matches!(outcome, Outcome::Denied(_));
+        self.findings.trials.push(Trial { source, outcome });
         self.token = token.unwrap_or_default();
         if is_last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
-/// When a token has ended, if that is one and it has.
-fn end(password: &[u8]) -> Option<Timestamp> {
+/// When the password expired, if it is a token and has expired.
+fn expiry(password: &[u8]) -> Option<Timestamp> {
     let token = std::str::from_utf8(password).ok()?;
     let end = Timestamp::from_second(claims(token)?["exp"].as_i64()?).ok()?;
     (end <= Timestamp::now()).then_some(end)

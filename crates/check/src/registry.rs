@@ -1,4 +1,4 @@
-//! A registry's own endpoints, as container runtimes and the kubelet's credential provider use them
+//! The endpoints of a registry, as container runtimes and the kubelet's credential provider use them
 //! (distribution, docs/content/spec; Azure/acr, docs/AAD-OAuth.md).
 
 use std::time::Duration;
@@ -14,21 +14,21 @@ use super::http::{self, Fault, send};
 use super::instance_metadata::NodeToken;
 use crate::docker_config::Login;
 use crate::findings::challenge::{Challenge, Denied, TokenService};
-use crate::findings::credential::Answer;
+use crate::findings::credential::Outcome;
 use crate::findings::manifest::Manifest;
 use crate::image::{Image, Platform};
 
 /// How long one request may take.
 const DEADLINE: Duration = Duration::from_secs(10);
-/// What container runtimes take. A registry hides manifests of other kinds.
-const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
-/// Those of them that list images by platform.
-const INDEXES: [&str; 2] = [
+/// The media types that container runtimes accept. A registry does not serve other manifests.
+const MANIFEST_TYPES: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json";
+/// The media types of image indexes, which list images by platform.
+const INDEX_TYPES: [&str; 2] = [
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 ];
 
-/// What a registry answers without a credential.
+/// Asks a registry without a credential, and reads its challenge.
 pub(super) async fn challenge(http: &Client, server: &LoginServer) -> Result<Challenge, Fault> {
     let answer = send(http.get(format!("https://{server}/v2/")), DEADLINE).await?;
     Ok(Challenge {
@@ -38,7 +38,7 @@ pub(super) async fn challenge(http: &Client, server: &LoginServer) -> Result<Cha
     })
 }
 
-/// A registry that says where it gives tokens.
+/// A client for a registry whose token service is known.
 pub(super) struct Registry<'a> {
     pub http: &'a Client,
     pub server: &'a LoginServer,
@@ -47,9 +47,9 @@ pub(super) struct Registry<'a> {
 
 impl Registry<'_> {
     /// Exchanges a token of Entra for a refresh token, as the credential provider on the node does: at the host
-    /// that the registry sends to, for the service that it names (cloud-provider-azure,
+    /// and for the service in the registry's challenge (cloud-provider-azure,
     /// `pkg/credentialprovider/azure_acr_helper.go`).
-    pub async fn exchange(&self, node: &NodeToken) -> Result<String, Answer> {
+    pub async fn exchange(&self, node: &NodeToken) -> Result<String, Outcome> {
         let fields = [
             ("grant_type", "access_token"),
             ("service", &self.tokens.service),
@@ -65,30 +65,30 @@ impl Registry<'_> {
             200 => answer
                 .text("refresh_token")
                 .ok_or_else(|| no_answer(&"there is no token in its answer")),
-            401 => Err(Answer::NotExchanged),
-            _ => Err(other(&answer)),
+            401 => Err(Outcome::NotExchanged),
+            _ => Err(other_outcome(&answer)),
         }
     }
 
-    /// Asks for an access token as container runtimes do, with a credential or without, to pull from a
-    /// repository or for nothing.
+    /// Requests an access token as container runtimes do. Without a login the request is anonymous. Without a
+    /// repository it only checks the credential.
     pub async fn access(
         &self,
         login: Option<&Login>,
         repository: Option<&str>,
-    ) -> (Answer, Option<String>) {
+    ) -> (Outcome, Option<String>) {
         match (self.token(login, repository).await, repository) {
-            (Ok(token), Some(name)) if may_pull(&token, name) => (Answer::Pulls, Some(token)),
-            (Ok(_), Some(_)) => (Answer::NoRight, None),
-            (Ok(token), None) => (Answer::Accepted, Some(token)),
-            // It may be the repository, or the credential.
-            (Err(Answer::Refused { .. }), Some(_)) if login.is_some() => {
+            (Ok(token), Some(name)) if allows_pull(&token, name) => (Outcome::Pulls, Some(token)),
+            (Ok(_), Some(_)) => (Outcome::NoRight, None),
+            (Ok(token), None) => (Outcome::Accepted, Some(token)),
+            // Either the credential or the access to the repository is refused.
+            (Err(Outcome::Refused { .. }), Some(_)) if login.is_some() => {
                 match self.token(login, None).await {
-                    Ok(_) => (Answer::NoRight, None),
-                    Err(answer) => (answer, None),
+                    Ok(_) => (Outcome::NoRight, None),
+                    Err(outcome) => (outcome, None),
                 }
             }
-            (Err(answer), _) => (answer, None),
+            (Err(outcome), _) => (outcome, None),
         }
     }
 
@@ -96,13 +96,13 @@ impl Registry<'_> {
         &self,
         login: Option<&Login>,
         repository: Option<&str>,
-    ) -> Result<String, Answer> {
+    ) -> Result<String, Outcome> {
         let mut query = vec![("service", self.tokens.service.clone())];
         query.extend(repository.map(|it| ("scope", format!("repository:{it}:pull"))));
         let url = Url::parse_with_params(&self.tokens.realm, query);
         let mut request = self.http.get(url.map_err(|it| no_answer(&it))?);
         if let Some(login) = login {
-            // Base64 takes any bytes, and so do container runtimes.
+            // Container runtimes send any bytes, so the header must not require UTF-8.
             request = request.header(AUTHORIZATION, login.basic());
         }
         let answer = send(request, DEADLINE).await.map_err(|it| no_answer(&it))?;
@@ -110,29 +110,29 @@ impl Registry<'_> {
             200 => answer
                 .text("access_token")
                 .ok_or_else(|| no_answer(&"there is no token in its answer")),
-            // The words of Azure/docker-login issue 46. What a registry says is not repeated: it may be what
-            // it was sent.
-            401 => Err(Answer::Refused {
-                ended: None,
+            // Azure/docker-login issue 46 has these words. The message itself is not shown, since it may repeat
+            // the secret that was sent.
+            401 => Err(Outcome::Refused {
+                expired: None,
                 flaw: login.and_then(Login::flaw),
                 wrong_secret: Refusal::of(401, &answer.body)
                     .message
                     .contains("Invalid clientid or client secret"),
             }),
-            _ => Err(other(&answer)),
+            _ => Err(other_outcome(&answer)),
         }
     }
 
-    /// Whether the image is there, and for which platforms where there are several.
+    /// Looks for the image, and for its platforms if it is an index.
     pub async fn manifest(&self, image: &Image, token: &str) -> Manifest {
-        self.found(image, token).await.unwrap_or_else(|it| it)
+        self.find(image, token).await.unwrap_or_else(|it| it)
     }
 
-    async fn found(&self, image: &Image, token: &str) -> Result<Manifest, Manifest> {
+    async fn find(&self, image: &Image, token: &str) -> Result<Manifest, Manifest> {
         let head = self.ask(Method::HEAD, image, &image.reference, token).await?;
         let digest = head.header("docker-content-digest");
         let kind = head.header(CONTENT_TYPE.as_str()).unwrap_or_default();
-        if !kind.split(';').next().is_some_and(|it| INDEXES.contains(&it.trim())) {
+        if !kind.split(';').next().is_some_and(|it| INDEX_TYPES.contains(&it.trim())) {
             return Ok(Manifest::Found(digest));
         }
         let reference = digest.as_ref().unwrap_or(&image.reference);
@@ -151,7 +151,8 @@ impl Registry<'_> {
         token: &str,
     ) -> Result<http::Answer, Manifest> {
         let url = format!("https://{}/v2/{}/manifests/{reference}", self.server, image.repository);
-        let request = self.http.request(method, url).header(ACCEPT, MANIFESTS).bearer_auth(token);
+        let request =
+            self.http.request(method, url).header(ACCEPT, MANIFEST_TYPES).bearer_auth(token);
         match send(request, DEADLINE).await {
             Ok(answer) if answer.status == 200 => Ok(answer),
             Ok(answer) => Err(Manifest::Refused(answer.status)),
@@ -160,35 +161,35 @@ impl Registry<'_> {
     }
 }
 
-/// What is read of an index (OCI image specification, `image-index.md`).
+/// The fields of an index that are used (OCI image specification, `image-index.md`).
 #[derive(Deserialize)]
 struct Index {
-    manifests: Vec<Described>,
+    manifests: Vec<Descriptor>,
 }
 
 #[derive(Deserialize)]
-struct Described {
+struct Descriptor {
     platform: Option<Platform>,
 }
 
-fn no_answer(reason: &impl ToString) -> Answer {
-    Answer::NoAnswer(reason.to_string())
+fn no_answer(reason: &impl ToString) -> Outcome {
+    Outcome::NoAnswer(reason.to_string())
 }
 
-/// An answer that says nothing of the credential.
-fn other(answer: &http::Answer) -> Answer {
-    denied(answer).map_or(Answer::Other(answer.status), Answer::Denied)
+/// The outcome of an answer that neither accepts nor refuses the credential.
+fn other_outcome(answer: &http::Answer) -> Outcome {
+    denied(answer).map_or(Outcome::Other(answer.status), Outcome::Denied)
 }
 
-/// The firewall's refusal, if that is it.
+/// The refusal of the registry's firewall; `None` for any other answer.
 fn denied(answer: &http::Answer) -> Option<Denied> {
     let refusal = Refusal::of(answer.status, &answer.body);
     let is_firewall = answer.status == 403 && refusal.code == "DENIED";
     is_firewall.then(|| Denied { address: refusal.address() })
 }
 
-/// Whether an access token lets pull from that repository.
-fn may_pull(token: &str, repository: &str) -> bool {
+/// Whether an access token allows pulling from the repository.
+fn allows_pull(token: &str, repository: &str) -> bool {
     let claims = claims(token).unwrap_or_default();
     let pulls = |it: &Value| {
         let actions = it["actions"].as_array();

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use acr_attach::settings::{Arguments, CheckArguments};
-use acr_attach_check::findings::credential::Holder;
+use acr_attach_check::findings::credential::CredentialSource;
 use acr_attach_check::findings::manifest::{Manifest, manifest};
-use acr_attach_check::findings::{PullSecretsOf, Report, StepName, Target};
+use acr_attach_check::findings::{PullSecretSource, Report, StepName, Target};
 use acr_attach_check::image::Image;
 use acr_attach_core::api::{FINALIZERS, REQUESTED_AT, crd};
 use acr_attach_core::outcome::schedule::{Intervals, retry};
@@ -378,14 +378,14 @@ fn the_page_on_the_check_shows_the_json_as_it_is() {
     let (example, _) = example.split_once("```").unwrap();
     let registry = "contoso.azurecr.io".parse().unwrap();
     let image = Image::of(&registry, "team/app:v1").unwrap();
-    let pull_secrets = PullSecretsOf::ServiceAccount("default".to_owned());
+    let pull_secrets = PullSecretSource::ServiceAccount("default".to_owned());
     let namespace = "apps".to_owned();
     let platforms = Vec::new();
     let target =
         Target { registry, image: Some(image.clone()), platforms, namespace, pull_secrets };
     let mut report = Report::new(target.clone());
     let object_id = "0b000000-0000-4000-8000-000000000001".to_owned();
-    report.works(Some(Holder::NodeIdentity { object_id }));
+    report.set_credential(Some(CredentialSource::NodeIdentity { object_id }));
     let _ = report.add(manifest(&target, &image, &Manifest::Refused(404)));
     let [example, is]: [Value; 2] =
         [example, &report.json().unwrap()].map(|it| serde_json::from_str(it).unwrap());

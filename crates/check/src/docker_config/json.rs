@@ -1,27 +1,28 @@
-//! JSON as Go's `encoding/json` reads it: letters of keys do not count, `null` changes nothing, and what is no
-//! UTF-8 becomes U+FFFD (pkg.go.dev/encoding/json, `Unmarshal`).
+//! JSON as Go's `encoding/json` reads it: the case of keys is ignored, `null` changes nothing, and invalid UTF-8
+//! becomes U+FFFD (pkg.go.dev/encoding/json, `Unmarshal`).
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// A value of JSON, as far as it is looked at.
+/// A JSON value, with only the parts that are used.
 #[derive(Debug)]
 pub(super) enum Json {
     Null,
     Text(String),
-    /// The members that are looked at, in the order in which they stand there; a key may stand several times.
+    /// The used members in their order in the text. A key may occur several times.
     Object(Vec<(String, Json)>),
-    /// Something else, such as `a number`.
+    /// Any other value, by its kind, such as `a number`.
     Other(&'static str),
 }
 
 impl Json {
-    /// Reads a text, and of it the keys of each level that are named; no names mean all keys. Objects below
-    /// the last level are passed over.
+    /// Reads a text. Each level has the names of the keys to read; an empty level means all keys. Objects below
+    /// the last level are skipped.
     ///
     /// # Errors
-    /// Where it is no JSON. What stands there may be a password, so that only the place is told.
+    /// The position at which the text is no JSON. The text there may be a password, so the error does not repeat
+    /// it.
     pub fn read(data: &[u8], levels: &[&[&str]]) -> Result<Self, String> {
         let text = text(data);
         let mut reader = serde_json::Deserializer::from_str(&text);
@@ -29,7 +30,7 @@ impl Json {
         read.map_err(|it| format!("it is no JSON at line {}, column {}", it.line(), it.column()))
     }
 
-    /// What it is, for messages.
+    /// The kind of value, for messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",
@@ -40,12 +41,12 @@ impl Json {
     }
 }
 
-/// Whether Go takes a key for that name. Beside ASCII's letters only these two have another case.
-pub(super) fn is_named(key: &str, name: &str) -> bool {
+/// Whether Go reads a key as that name. Beside the ASCII letters only U+017F and U+212A fold to one of them.
+pub(super) fn is_key(key: &str, name: &str) -> bool {
     key.replace('\u{17f}', "s").replace('\u{212a}', "k").eq_ignore_ascii_case(name)
 }
 
-/// What is left to be looked at, level by level.
+/// The remaining levels, with the names of the keys to read in each.
 struct Level<'a>(&'a [&'a [&'a str]]);
 
 impl<'de> DeserializeSeed<'de> for Level<'_> {
@@ -98,7 +99,7 @@ impl<'de> Visitor<'de> for Level<'_> {
         while let Some(key) = map.next_key::<String>()? {
             match levels {
                 Some((names, below))
-                    if names.is_empty() || names.iter().any(|it| is_named(&key, it)) =>
+                    if names.is_empty() || names.iter().any(|it| is_key(&key, it)) =>
                 {
                     members.push((key, map.next_value_seed(Level(below))?));
                 }
@@ -109,38 +110,38 @@ impl<'de> Visitor<'de> for Level<'_> {
     }
 }
 
-/// Data as text: a byte that is part of no character is U+FFFD, and so is one half of a surrogate pair.
+/// Data as text: each invalid byte and each lone surrogate becomes U+FFFD.
 fn text(data: &[u8]) -> String {
     let mut text = String::with_capacity(data.len());
     for chunk in data.utf8_chunks() {
         text.push_str(chunk.valid());
         text.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
     }
-    whole_surrogates(&text)
+    replace_lone_surrogates(&text)
 }
 
-/// Replaces escapes of one half of a pair, which `serde_json` refuses.
-fn whole_surrogates(text: &str) -> String {
-    let (mut whole, mut rest) = (String::with_capacity(text.len()), text);
+/// Replaces the escapes of lone surrogates, which `serde_json` rejects.
+fn replace_lone_surrogates(text: &str) -> String {
+    let (mut result, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(at) = rest.find('\\') {
         let (before, escape) = rest.split_at(at);
-        let (end, kept) = match (unit(escape), escape.get(6..).and_then(unit)) {
+        let (end, kept) = match (code_unit(escape), escape.get(6..).and_then(code_unit)) {
             (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (12, &escape[..12]),
             (Some(0xd800..=0xdfff), _) => (6, "\\ufffd"),
-            // The escape may be of a backslash.
+            // Skip two characters, since the second may be a backslash.
             _ => {
                 let end = escape.char_indices().nth(2).map_or(escape.len(), |(end, _)| end);
                 (end, &escape[..end])
             }
         };
-        whole.extend([before, kept]);
+        result.extend([before, kept]);
         rest = &escape[end..];
     }
-    whole + rest
+    result + rest
 }
 
-/// The code unit that an escape at the start is for.
-fn unit(text: &str) -> Option<u16> {
+/// The UTF-16 code unit of a `\u` escape at the start of the text.
+fn code_unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     digits.bytes().all(|it| it.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
 }

@@ -1,4 +1,4 @@
-//! What is said of pull secrets. What the kubelet makes of them, its own code judges: tests/integration/kubelet.rs.
+//! What the check says of pull secrets. tests/integration/kubelet.rs compares the rest with the kubelet's own code.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,35 +12,35 @@ fn read(data: &str) -> Result<DockerConfig, String> {
 }
 
 fn config(entries: &[(&str, &str)]) -> DockerConfig {
-    let entry = |(place, user): &(&str, &str)| {
-        ((*place).to_owned(), serde_json::json!({"username": user, "password": "marker"}))
+    let entry = |(pattern, user): &(&str, &str)| {
+        ((*pattern).to_owned(), serde_json::json!({"username": user, "password": "marker"}))
     };
     let auths: serde_json::Map<_, _> = entries.iter().map(entry).collect();
     read(&serde_json::json!({ "auths": auths }).to_string()).unwrap()
 }
 
 #[test]
-fn what_an_entry_is_for_is_told_without_what_may_be_a_password() {
+fn a_pattern_is_shown_without_a_possible_password() {
     let data = r#"{"auths":{"https://user:marker@contoso.azurecr.io/team?marker":{"auth":"x"}}}"#;
-    let told = read(data).unwrap_err();
-    assert!(told.starts_with("the entry for contoso.azurecr.io/team has an auth"), "{told}");
+    let error = read(data).unwrap_err();
+    assert!(error.starts_with("the entry for contoso.azurecr.io/team has an auth"), "{error}");
     let config = config(&[
         ("https://user:marker@contoso.azurecr.io/team?marker", "u"),
         ("user:marker@[c]ontoso.azurecr.io", "u"),
     ]);
-    let places: Vec<_> = config.places().collect();
-    assert_eq!(places, ["contoso.azurecr.io/team", "[c]ontoso.azurecr.io"]);
+    let patterns: Vec<_> = config.patterns().collect();
+    assert_eq!(patterns, ["contoso.azurecr.io/team", "[c]ontoso.azurecr.io"]);
 }
 
 #[test]
-fn many_stars_take_no_time() {
+fn matching_many_stars_is_fast() {
     let label = "a".repeat(63);
-    assert!(!place::is_label(&"*a".repeat(60), &label[..50]));
-    assert!(!place::is_label(&format!("{}b", "*a".repeat(30)), &label));
+    assert!(!pattern::is_label(&"*a".repeat(60), &label[..50]));
+    assert!(!pattern::is_label(&format!("{}b", "*a".repeat(30)), &label));
 }
 
 #[test]
-fn without_a_repository_only_entries_for_all_of_the_registry_count() {
+fn without_a_repository_only_entries_for_the_whole_registry_count() {
     let server = "contoso.azurecr.io";
     assert!(config(&[("contoso.azurecr.io", "u")]).is_for(server));
     assert!(!config(&[("contoso.azurecr.io/team", "u")]).is_for(server));
@@ -49,12 +49,12 @@ fn without_a_repository_only_entries_for_all_of_the_registry_count() {
 }
 
 #[test]
-fn a_place_that_differs_by_capital_letters_is_found() {
+fn a_pattern_that_differs_only_in_case_is_found() {
     let config = config(&[("fabrikam.azurecr.io", "u"), ("https://*.AzureCR.io/team", "u")]);
-    assert_eq!(config.place_in_other_case(IMAGE), Some("*.AzureCR.io/team"));
-    assert_eq!(config.place_in_other_case("contoso.azurecr.io/other"), None);
+    assert_eq!(config.pattern_in_other_case(IMAGE), Some("*.AzureCR.io/team"));
+    assert_eq!(config.pattern_in_other_case("contoso.azurecr.io/other"), None);
     let image = "Fabrikam.azurecr.io/app";
-    assert_eq!(config.place_in_other_case(image), Some("fabrikam.azurecr.io"));
+    assert_eq!(config.pattern_in_other_case(image), Some("fabrikam.azurecr.io"));
 }
 
 #[test]
@@ -80,13 +80,13 @@ fn each_login_comes_with_its_secret() {
 #[case(r#"{"HttpHeaders":{"X-Retry":3}}"#, "HttpHeaders has as X-Retry a number")]
 #[case(r#"{"auths":[]}"#, "auths is a list")]
 #[case("[]", "it is a list")]
-fn what_cannot_be_read_is_told_without_its_content(#[case] data: &str, #[case] words: &str) {
-    let told = read(data).unwrap_err();
-    assert!(told.contains(words) && !told.contains("marker"), "{told}");
+fn errors_of_reading_do_not_repeat_the_content(#[case] data: &str, #[case] words: &str) {
+    let error = read(data).unwrap_err();
+    assert!(error.contains(words) && !error.contains("marker"), "{error}");
 }
 
 #[test]
-fn a_helper_is_told_where_there_is_one() {
+fn a_credential_helper_is_found() {
     for (data, helper) in [
         (r#"{"auths":{},"credHelpers":{"a":"b"}}"#, Some("credHelpers")),
         (r#"{"credsstore":"desktop"}"#, Some("credsStore")),
@@ -111,16 +111,16 @@ fn flaw(entry: &str) -> Option<Flaw> {
 #[case(b"app:\xe5", Some(Flaw::NotUtf8))]
 #[case(b"app: secret", Some(Flaw::Space))]
 #[case(b"app\n:secret", Some(Flaw::Space))]
-fn characters_that_no_registry_takes_are_seen(#[case] pair: &[u8], #[case] expected: Option<Flaw>) {
+fn flaws_in_the_characters_are_found(#[case] pair: &[u8], #[case] expected: Option<Flaw>) {
     assert_eq!(flaw(&format!(r#"{{"auth":"{}"}}"#, STANDARD.encode(pair))), expected);
 }
 
 #[rstest::rstest]
-#[case(r#"{"auth":"YXBwOg==","identitytoken":"x"}"#, Some(Flaw::Unread("identitytoken")))]
-#[case(r#"{"username":"app","registrytoken":"x"}"#, Some(Flaw::Unread("registrytoken")))]
+#[case(r#"{"auth":"YXBwOg==","identitytoken":"x"}"#, Some(Flaw::IgnoredKey("identitytoken")))]
+#[case(r#"{"username":"app","registrytoken":"x"}"#, Some(Flaw::IgnoredKey("registrytoken")))]
 #[case(r#"{"auth":"YXBwOnNlY3JldA==","identitytoken":"x"}"#, None)]
 #[case(r#"{"auth":"YXBwOg=="}"#, None)]
-fn a_token_that_is_not_read_is_a_flaw_where_there_is_no_password(
+fn an_ignored_token_is_a_flaw_if_there_is_no_password(
     #[case] entry: &str,
     #[case] expected: Option<Flaw>,
 ) {

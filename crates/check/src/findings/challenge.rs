@@ -1,38 +1,38 @@
-//! Whether a registry answers, where it sends for tokens, and whether its firewall lets a pod in.
+//! The step about the registry's challenge: its token service, and its firewall.
 
 use acr_attach_azure::bearer;
 
-use super::{Step, StepName, Target, told};
+use super::{Step, StepName, Target, one_line};
 
-/// What came back for a request without a credential.
+/// The answer to a request without a credential.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Challenge {
-    /// HTTP status.
+    /// The HTTP status.
     pub status: u16,
     /// The header `WWW-Authenticate`.
     pub authenticate: Option<String>,
-    /// The firewall's refusal, if that is it.
+    /// The refusal of the registry's firewall, if the answer is one.
     pub denied: Option<Denied>,
 }
 
-/// A registry's firewall does not admit the one that asks: HTTP status 403 with code `DENIED`.
+/// A refusal of a registry's firewall: HTTP status 403 with code `DENIED`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Denied {
-    /// The address that it says it does not admit.
+    /// The refused client address, if the answer names it.
     pub address: Option<String>,
 }
 
-/// Where a registry sends for tokens, and how it is called there (distribution, `token.md`).
+/// The token service that a registry names in its challenge (distribution, `token.md`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenService {
     /// The URL of the token endpoint.
     pub realm: String,
-    /// The service that a token is for. At a regional endpoint it is the registry's name without the region.
+    /// The name of the registry there. At a regional endpoint it is the host without the region.
     pub service: String,
 }
 
 impl TokenService {
-    /// Reads a challenge. A service that is not named is the registry itself.
+    /// Reads a challenge. The default service is the registry's host.
     fn read(authenticate: &str, target: &Target) -> Option<Self> {
         let realm = bearer::parameter(authenticate, "realm")?.to_owned();
         let service = bearer::parameter(authenticate, "service");
@@ -40,8 +40,8 @@ impl TokenService {
         Some(Self { realm, service })
     }
 
-    /// Whether that is the registry itself, where credentials may go: by the host that is asked, or without its
-    /// region.
+    /// Whether the token endpoint is on the registry's host, with or without its region. Credentials are sent to no
+    /// other host.
     fn is_at(&self, target: &Target) -> bool {
         [target.registry.to_string(), target.global_host()].iter().any(|host| {
             let at = format!("https://{host}/");
@@ -50,10 +50,10 @@ impl TokenService {
     }
 }
 
-/// The step that finds out whether that is a registry, and lets a pod in. With where to ask for tokens.
+/// The step that checks whether the host is a registry, and admits the pod. Returns the token service too.
 ///
 /// # Errors
-/// The step, where it fails.
+/// The step, if it fails.
 pub fn challenge(
     target: &Target,
     answer: Result<&Challenge, &str>,
@@ -64,7 +64,9 @@ pub fn challenge(
     };
     let Challenge { status, authenticate, denied } = match answer {
         Ok(answer) => answer,
-        Err(reason) => return failed(format!("GET https://{host}/v2/: {}", told(reason)), again()),
+        Err(reason) => {
+            return failed(format!("GET https://{host}/v2/: {}", one_line(reason)), retry_advice());
+        }
     };
     if let Some(denied) = denied {
         return Err(firewall(StepName::Challenge, target, denied));
@@ -78,36 +80,39 @@ pub fn challenge(
             Some(it) => failed(
                 format!(
                     "{host} sends for tokens to {}, which no registry of Azure does, so that no credential is shown",
-                    told(&it.realm)
+                    one_line(&it.realm)
                 ),
-                target.login_server(),
+                target.login_server_advice(),
             ),
             None => failed(
                 format!(
                     "{host} answers 401 without saying where to get a token, which no registry does"
                 ),
-                target.login_server(),
+                target.login_server_advice(),
             ),
         },
         403 => failed(
             format!("{host} answers 403"),
             "It, or something on the way there, forbids the request: check the registry's network rules and the proxy".to_owned(),
         ),
-        429 | 500.. => failed(format!("{host} answers {status}"), again()),
-        _ => failed(format!("{host} answers {status}, which no registry does"), target.login_server()),
+        429 | 500.. => failed(format!("{host} answers {status}"), retry_advice()),
+        _ => failed(
+            format!("{host} answers {status}, which no registry does"),
+            target.login_server_advice(),
+        ),
     }
 }
 
-fn again() -> String {
+fn retry_advice() -> String {
     "Run the check again; where it stays so, look at https://azure.status.microsoft".to_owned()
 }
 
-/// The step at which the registry's firewall refuses. It may answer at any: some registries send for a token
-/// first, and refuse where that is asked for (SupportArticles-docs, "Can't pull images from Azure Container
-/// Registry", cause 3).
+/// The failed step for a refusal by the registry's firewall. Any step can get this answer: some registries send a
+/// challenge first, and refuse the request for a token (SupportArticles-docs, "Can't pull images from Azure
+/// Container Registry", cause 3).
 pub(super) fn firewall(step: StepName, target: &Target, denied: &Denied) -> Step {
     let host = &target.registry;
-    let (whom, rule) = match &denied.address {
+    let (client, rule) = match &denied.address {
         Some(it) => (format!("address {it}"), it.clone()),
         None => ("this pod's address".to_owned(), "<the cluster's address>".to_owned()),
     };
@@ -122,6 +127,6 @@ pub(super) fn firewall(step: StepName, target: &Target, denied: &Denied) -> Step
         ),
         "Nodes may leave the cluster by another address than pods".to_owned(),
     ];
-    let detail = format!("the firewall of {host} does not admit {whom} (403 DENIED)");
-    Step::failed(step, detail, advice).exiting_as(StepName::Challenge)
+    let detail = format!("the firewall of {host} does not admit {client} (403 DENIED)");
+    Step::failed(step, detail, advice).with_exit_code_of(StepName::Challenge)
 }

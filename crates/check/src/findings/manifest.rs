@@ -1,23 +1,23 @@
-//! The image itself.
+//! The step about the image.
 
-use super::{Step, StepName, Target, told};
+use super::{Step, StepName, Target, one_line};
 use crate::image::{Image, Platform, is_digest};
 
-/// What came back for the manifest of an image.
+/// The answer to a request for the manifest of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Manifest {
-    /// It is there, with that digest if it tells.
+    /// The image exists, with this digest if the registry names it.
     Found(Option<String>),
-    /// An image index is there.
+    /// The image is an index of images by platform.
     Index {
-        /// Its digest, if it tells.
+        /// Its digest, if the registry names it.
         digest: Option<String>,
-        /// What its images are for. A container runtime takes an image that does not say so for any.
+        /// The platforms of its images. A container runtime uses an image without a platform on any node.
         platforms: Vec<Option<Platform>>,
     },
-    /// Another answer.
+    /// An answer with another HTTP status.
     Refused(u16),
-    /// No answer that can be used.
+    /// No usable answer, and why.
     NoAnswer(String),
 }
 
@@ -29,7 +29,8 @@ pub fn manifest(target: &Target, image: &Image, found: &Manifest) -> Step {
     let host = &target.registry;
     match found {
         Manifest::Found(digest) => {
-            Step::ok(StepName::Manifest, format!("{image} is there{}", of(digest.as_deref(), image)))
+            let suffix = digest_suffix(digest.as_deref(), image);
+            Step::ok(StepName::Manifest, format!("{image} is there{suffix}"))
         }
         Manifest::Index { digest, platforms } => index(target, image, digest.as_deref(), platforms),
         Manifest::Refused(404) => failed(
@@ -45,19 +46,19 @@ pub fn manifest(target: &Target, image: &Image, found: &Manifest) -> Step {
             "Run the check again; where it stays so, its rights have just changed, or something on the way changes requests".to_owned(),
         ),
         Manifest::NoAnswer(reason) => failed(
-            format!("asking for {image}: {}", told(reason)),
+            format!("asking for {image}: {}", one_line(reason)),
             "Run the check again".to_owned(),
         ),
     }
 }
 
-/// The digest, where it says more than the name of the image.
-fn of(digest: Option<&str>, image: &Image) -> String {
+/// The digest for the end of a message, unless the name of the image contains it.
+fn digest_suffix(digest: Option<&str>, image: &Image) -> String {
     let digest = digest.filter(|it| is_digest(it) && *it != image.reference);
     digest.map(|it| format!(", {it}")).unwrap_or_default()
 }
 
-/// Whether an index has an image for each node.
+/// The step for an index, which needs an image for the platform of each node.
 fn index(
     target: &Target,
     image: &Image,
@@ -73,14 +74,14 @@ fn index(
     let missing = list(&mut target.platforms.iter().filter(|it| !has(it)));
     if missing.is_empty() {
         let nodes = list(&mut target.platforms.iter());
-        let text = format!("{image} is there for {nodes}{}", of(digest, image));
+        let text = format!("{image} is there for {nodes}{}", digest_suffix(digest, image));
         return Step::ok(StepName::Manifest, text);
     }
-    // Attestations are kept in an index too, for `unknown/unknown`.
+    // The index may also have attestations, with platform `unknown/unknown`.
     let images = platforms.iter().flatten().filter(|it| it.os != "unknown");
     let images = match &*list(&mut images.clone()) {
         "" => "none at all".to_owned(),
-        some => format!("only for {}", told(some)),
+        some => format!("only for {}", one_line(some)),
     };
     Step::failed(
         StepName::Manifest,
@@ -95,8 +96,8 @@ fn index(
     )
 }
 
-/// The step where no image is named.
+/// The step if the target has no image.
 #[must_use]
-pub fn not_named() -> Step {
+pub fn no_image() -> Step {
     Step::skipped(StepName::Manifest, "no image is named; --image names one")
 }

@@ -1,6 +1,6 @@
-//! What `acr-attach check` finds out, and how it is told: step by step, as a pull goes.
+//! The findings of `acr-attach check` and their texts, step by step.
 //!
-//! The steps are what a kubelet and a container runtime do, up to where the image's layers would follow.
+//! The steps are those of a pull by a kubelet and a container runtime, without the image's layers.
 
 pub mod challenge;
 pub mod credential;
@@ -15,65 +15,65 @@ use std::fmt;
 
 use crate::image::{Image, Platform};
 
-/// What is checked, and for which pods.
+/// The registry and image to check, and the pods to check them for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The registry.
     pub registry: LoginServer,
-    /// The image, if one is named.
+    /// The image; `None` to check the registry alone.
     pub image: Option<Image>,
-    /// What the nodes run that are to pull it.
+    /// The platforms of the nodes that will pull the image.
     pub platforms: Vec<Platform>,
     /// The namespace of the pods.
     pub namespace: String,
-    /// Where the pods have their pull secrets from.
-    pub pull_secrets: PullSecretsOf,
+    /// Where the pods get their pull secrets from.
+    pub pull_secrets: PullSecretSource,
 }
 
-/// Where pods have their pull secrets from.
+/// Where pods get their pull secrets from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PullSecretsOf {
-    /// The list of that service account, which a pod without a list of its own is given when it is created.
+pub enum PullSecretSource {
+    /// The `imagePullSecrets` of this service account. A pod without own ones gets a copy when it is created.
     ServiceAccount(String),
-    /// The pods name these themselves.
+    /// The pods name these Secrets themselves.
     Pods(Vec<String>),
 }
 
 impl Target {
-    /// The repository of the image, if one is named.
+    /// The repository of the image, if there is an image.
     #[must_use]
     pub fn repository(&self) -> Option<&str> {
         self.image.as_ref().map(|it| it.repository.as_str())
     }
 
-    /// What the kubelet looks for in pull secrets: host and repository as pods name them; without an image the
-    /// registry's host alone.
+    /// The name that the kubelet looks for in pull secrets: host and repository as pods name them. Without an image
+    /// it is the registry's host alone.
     #[must_use]
     pub fn name(&self) -> String {
         self.image.as_ref().map_or_else(|| self.registry.to_string(), Image::name)
     }
 
-    /// The registry's host as pods name it: letters count for the kubelet.
+    /// The registry's host as pods name it. Its case matters to the kubelet.
     #[must_use]
     pub fn host(&self) -> &str {
         self.image.as_ref().map_or(self.registry.as_str(), |it| &it.host)
     }
 
-    /// What Azure's commands call the registry: the login server up to the first dot, without the hash that
-    /// may follow (azure-docs, container-registry-endpoint-reference.md: names hold no dash).
+    /// The registry's name in Azure: the login server up to the first dot, without the hash that may follow
+    /// after a dash (azure-docs, container-registry-endpoint-reference.md: names hold no dash).
     fn registry_name(&self) -> &str {
         let host = self.registry.as_str();
         host.split(['.', '-']).next().unwrap_or(host)
     }
 
-    /// The domain of the cloud's registries, such as `azurecr.us`.
+    /// The domain of the registries in this cloud, such as `azurecr.us`.
     fn domain(&self) -> &str {
         let host = self.registry.as_str();
         let domain = host.rmatch_indices('.').nth(1).map_or(host, |(at, _)| &host[at + 1..]);
         if domain.starts_with("azurecr.") { domain } else { "azurecr.io" }
     }
 
-    /// The host without its region, where it is a regional endpoint such as `contoso.westeurope.geo.azurecr.io`
+    /// The host without the region of a regional endpoint such as `contoso.westeurope.geo.azurecr.io`
     /// (azure-docs, container-registry-endpoint-reference.md).
     fn global_host(&self) -> String {
         let host = self.registry.as_str();
@@ -83,8 +83,8 @@ impl Target {
         }
     }
 
-    /// How to find out whether the host is the right one.
-    fn login_server(&self) -> String {
+    /// The advice to compare the host with the registry's login server.
+    fn login_server_advice(&self) -> String {
         format!(
             "Compare it with what az acr show --name {} --query loginServer prints",
             self.registry_name()
@@ -92,7 +92,7 @@ impl Target {
     }
 }
 
-/// For the head of a report.
+/// The first line of a report.
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.host())?;
@@ -100,10 +100,10 @@ impl fmt::Display for Target {
             write!(f, "/{image}")?;
         }
         match &self.pull_secrets {
-            PullSecretsOf::ServiceAccount(name) => {
+            PullSecretSource::ServiceAccount(name) => {
                 write!(f, ", as a pod of service account {name}")?;
             }
-            PullSecretsOf::Pods(names) => {
+            PullSecretSource::Pods(names) => {
                 write!(f, ", as a pod that names pull secret {}", names.join(", "))?;
             }
         }
@@ -111,13 +111,13 @@ impl fmt::Display for Target {
     }
 }
 
-/// A text of somebody else's as it can be told: one line of printable characters, and not long.
+/// A foreign text as it may be shown: one line of printable characters, at most 200 of them.
 #[must_use]
-pub fn told(text: &str) -> String {
-    const LONGEST: usize = 200;
+pub fn one_line(text: &str) -> String {
+    const MAX_CHARS: usize = 200;
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let told: String = line.chars().filter(|it| !it.is_control()).take(LONGEST).collect();
-    if line.chars().count() > LONGEST { format!("{told}…") } else { told }
+    let start: String = line.chars().filter(|it| !it.is_control()).take(MAX_CHARS).collect();
+    if line.chars().count() > MAX_CHARS { format!("{start}…") } else { start }
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
-//! The way to the registry: its name and a connection.
+//! The steps about DNS and the connection to the registry.
 
 use std::net::IpAddr;
 
-use super::{Step, StepName, Target, told};
+use super::{Step, StepName, Target, one_line};
 
-/// Who resolves the registry's name, and to what.
+/// How the registry's host was resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolved {
-    /// The pod, to these addresses.
+    /// The pod resolved the host, to these addresses.
     Here(Vec<IpAddr>),
-    /// A proxy at that address does it by itself.
+    /// The proxy at this address resolves the host.
     ByProxy(String),
 }
 
-/// The step that resolves the name.
+/// The step that resolves the host.
 #[must_use]
 pub fn name(target: &Target, resolved: Result<Resolved, String>) -> Step {
     let host = &target.registry;
@@ -26,7 +26,7 @@ pub fn name(target: &Target, resolved: Result<Resolved, String>) -> Step {
             Step::ok(StepName::Name, format!("{host} is {}", list.join(", ")))
         }
         Ok(Resolved::Here(_)) => unresolved(target, "no address"),
-        Err(reason) => unresolved(target, &told(&reason)),
+        Err(reason) => unresolved(target, &one_line(&reason)),
     }
 }
 
@@ -36,7 +36,7 @@ fn unresolved(target: &Target, reason: &str) -> Step {
         StepName::Name,
         format!("{host} cannot be resolved: {reason}"),
         vec![
-            target.login_server(),
+            target.login_server_advice(),
             format!(
                 "Where that is it, the cluster's DNS does not know it: for a private endpoint, link the zone privatelink.{} to the cluster's network",
                 target.domain()
@@ -45,7 +45,7 @@ fn unresolved(target: &Target, reason: &str) -> Step {
     )
 }
 
-/// An address in a private network is that of a private endpoint.
+/// The text for an address. One in a private network is that of a private endpoint.
 fn address(address: IpAddr) -> String {
     let private = match address {
         IpAddr::V4(it) => it.is_private(),
@@ -57,25 +57,25 @@ fn address(address: IpAddr) -> String {
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConnectionFault {
-    /// Nobody that is trusted vouches for the certificate.
+    /// No trusted issuer has signed the certificate.
     Untrusted,
-    /// The certificate is another host's.
+    /// The certificate is for another host.
     OtherHost,
     /// The certificate is not valid at this time.
     Expired,
-    /// Something else about TLS.
+    /// Another failure of TLS.
     Tls(String),
-    /// Nobody listens.
+    /// The connection was refused: the port is closed.
     Refused,
-    /// No answer.
+    /// There was no answer in time.
     TimedOut,
     /// The proxy did not connect.
     Proxy(String),
-    /// Something else.
+    /// Another failure.
     Other(String),
 }
 
-/// The step that connects, through a proxy or not.
+/// The step that connects to the registry, directly or through a proxy.
 #[must_use]
 pub fn tls(target: &Target, proxy: Option<&str>, connected: Result<(), &ConnectionFault>) -> Step {
     let host = &target.registry;
@@ -94,11 +94,11 @@ impl ConnectionFault {
             Self::Untrusted => "nobody that is trusted here vouches for the certificate".to_owned(),
             Self::OtherHost => "the certificate is another host's".to_owned(),
             Self::Expired => "the certificate is not valid at this time".to_owned(),
-            Self::Tls(text) => format!("TLS fails: {}", told(text)),
+            Self::Tls(text) => format!("TLS fails: {}", one_line(text)),
             Self::Refused => "nobody listens there".to_owned(),
             Self::TimedOut => "no answer".to_owned(),
-            Self::Proxy(text) => format!("the proxy does not connect: {}", told(text)),
-            Self::Other(text) => told(text),
+            Self::Proxy(text) => format!("the proxy does not connect: {}", one_line(text)),
+            Self::Other(text) => one_line(text),
         }
     }
 
@@ -117,7 +117,7 @@ impl ConnectionFault {
             (Self::Proxy(_), _) => {
                 let connect =
                     "Where that is it, let the proxy connect there, or add the host to NO_PROXY";
-                return vec![target.login_server(), connect.to_owned()];
+                return vec![target.login_server_advice(), connect.to_owned()];
             }
             (Self::Refused | Self::TimedOut | Self::Other(_), Some(proxy)) => {
                 return vec![format!(

@@ -1,36 +1,36 @@
-//! The steps of a check, and what is printed of them.
+//! The steps of a check, and the report as text and as JSON.
 
 use std::ops::ControlFlow;
 
 use serde::Serialize;
 
-use super::credential::Holder;
-use super::{PullSecretsOf, Target};
+use super::credential::CredentialSource;
+use super::{PullSecretSource, Target};
 
-/// A step of a check, in the order in which they are taken.
+/// The steps of a check, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepName {
-    /// The addresses of the registry's host.
+    /// DNS: the addresses of the registry's host.
     Name,
-    /// A connection, and the certificate.
+    /// The connection, and the certificate.
     Tls,
     /// The answer to a request without a credential.
     Challenge,
-    /// What a pod could show to the registry.
+    /// The credentials that a pod has.
     Credential,
-    /// What the registry gives for it.
+    /// The answer of the registry to these credentials.
     Token,
     /// The image itself.
     Manifest,
 }
 
 impl StepName {
-    /// All of them, in their order.
+    /// All steps, in their order.
     pub const ALL: [Self; 6] =
         [Self::Name, Self::Tls, Self::Challenge, Self::Credential, Self::Token, Self::Manifest];
 
-    /// What it is called.
+    /// The name of the step in the report.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -71,16 +71,16 @@ pub fn exit_codes() -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StepResult {
-    /// It holds.
+    /// The step succeeded.
     Ok,
-    /// It does not, or could not be found out.
+    /// The step failed, or could not be checked.
     Failed,
-    /// It was not taken: something before it failed, or it was not asked for.
+    /// The step was not taken, because an earlier one failed or the user did not ask for it.
     Skipped,
 }
 
 impl StepResult {
-    /// As it begins a line.
+    /// The word at the start of a line.
     fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -90,87 +90,87 @@ impl StepResult {
     }
 }
 
-/// A step that was taken, or was not.
+/// A step with its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
-    /// Which.
+    /// The name of the step.
     pub step: StepName,
-    /// How it ended.
+    /// How the step ended.
     pub result: StepResult,
-    /// What was found.
+    /// What the step found.
     pub detail: String,
-    /// What to do, each a sentence. Empty where nothing is to be done.
+    /// The advice, one sentence each. Empty if there is nothing to do.
     pub advice: Vec<String>,
-    /// The check's exit code where this step failed.
+    /// The exit code of the check if this step failed.
     #[serde(skip)]
     exit_code: u8,
 }
 
 impl Step {
-    /// One that holds.
+    /// A step that succeeded.
     #[must_use]
     pub fn ok(step: StepName, detail: impl Into<String>) -> Self {
         let (detail, advice) = (detail.into(), Vec::new());
         Self { step, result: StepResult::Ok, detail, advice, exit_code: 0 }
     }
 
-    /// One that does not hold.
+    /// A step that failed.
     #[must_use]
     pub fn failed(step: StepName, detail: impl Into<String>, advice: Vec<String>) -> Self {
         let (detail, exit_code) = (detail.into(), step.exit_code());
         Self { step, result: StepResult::Failed, detail, advice, exit_code }
     }
 
-    /// One that could not be found out, for a reason that is not the registry's or the credential's.
+    /// A step that could not be checked, for a reason other than the registry and the credential.
     #[must_use]
     pub fn unchecked(step: StepName, detail: impl Into<String>, advice: Vec<String>) -> Self {
         Self { exit_code: 1, ..Self::failed(step, detail, advice) }
     }
 
-    /// With the exit code of another step: what does not hold is what that one is about.
+    /// The same step with the exit code of another one, which has the real cause.
     #[must_use]
-    pub fn exiting_as(self, step: StepName) -> Self {
+    pub fn with_exit_code_of(self, step: StepName) -> Self {
         Self { exit_code: step.exit_code(), ..self }
     }
 
-    /// One that was not taken.
+    /// A step that was not taken.
     #[must_use]
     pub fn skipped(step: StepName, detail: impl Into<String>) -> Self {
         Self { result: StepResult::Skipped, ..Self::ok(step, detail) }
     }
 }
 
-/// What a check has found.
+/// The report of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     target: Target,
-    /// Whose credential works.
-    credential: Option<Holder>,
+    /// The source of the credential that works, if one does.
+    credential: Option<CredentialSource>,
     steps: Vec<Step>,
 }
 
 impl Report {
-    /// One without any step yet.
+    /// A report without any step yet.
     #[must_use]
     pub fn new(target: Target) -> Self {
         Self { target, credential: None, steps: Vec::new() }
     }
 
-    /// Adds the next step. One that failed is the last that is taken.
+    /// Adds the next step. Breaks if the step failed, because the check ends there.
     pub fn add(&mut self, step: Step) -> ControlFlow<()> {
         let failed = step.result == StepResult::Failed;
         self.steps.push(step);
         if failed { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Says whose credential works.
-    pub fn works(&mut self, credential: Option<Holder>) {
+    /// Sets the source of the credential that works.
+    pub fn set_credential(&mut self, credential: Option<CredentialSource>) {
         self.credential = credential;
     }
 
-    /// With the steps that were not taken.
+    /// The finished report: the steps that were not taken are added as skipped.
     #[must_use]
-    pub fn finished(mut self) -> Self {
+    pub fn finish(mut self) -> Self {
         let failed = self.failure().map(|it| it.step.as_str());
         let why = failed.map_or_else(String::new, |it| format!("since {it} failed"));
         let rest = StepName::ALL.into_iter().skip(self.steps.len());
@@ -182,22 +182,22 @@ impl Report {
         self.steps.iter().find(|it| it.result == StepResult::Failed)
     }
 
-    /// 0 where every step that was taken holds, 1 where something could not be found out, else that of the
-    /// step that does not hold.
+    /// The exit code: 0 if every step that was taken succeeded, 1 if a step could not be checked, else that of the
+    /// step that failed.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         self.failure().map_or(0, |it| it.exit_code)
     }
 
-    /// One JSON object in one line.
+    /// The report as one JSON object in one line.
     ///
     /// # Errors
-    /// Never for what is in it.
+    /// Never: its values can always be serialized.
     pub fn json(&self) -> serde_json::Result<String> {
         serde_json::to_string(&Wire::of(self))
     }
 
-    /// For people: what is checked, and a line for each step with what to do below it.
+    /// The report as text: the target, and a line for each step with its advice below.
     #[must_use]
     pub fn text(&self) -> String {
         let mut lines = vec![self.target.to_string(), String::new()];
@@ -210,16 +210,16 @@ impl Report {
     }
 }
 
-/// What stands in JSON. Absent is `null`.
+/// The JSON form of a report. Absent values are `null`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Wire<'a> {
     registry: &'a str,
     image: Option<String>,
     namespace: &'a str,
-    /// Absent where pods name their pull secrets themselves.
+    /// Absent if pods name their pull secrets themselves.
     service_account: Option<&'a str>,
-    credential: Option<&'a Holder>,
+    credential: Option<&'a CredentialSource>,
     ok: bool,
     exit_code: u8,
     steps: &'a [Step],
@@ -234,8 +234,8 @@ impl<'a> Wire<'a> {
             image: target.image.as_ref().map(ToString::to_string),
             namespace: &target.namespace,
             service_account: match &target.pull_secrets {
-                PullSecretsOf::ServiceAccount(name) => Some(name),
-                PullSecretsOf::Pods(_) => None,
+                PullSecretSource::ServiceAccount(name) => Some(name),
+                PullSecretSource::Pods(_) => None,
             },
             credential: credential.as_ref(),
             ok: exit_code == 0,

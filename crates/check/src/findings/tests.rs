@@ -1,4 +1,4 @@
-//! What is said of what was found.
+//! The texts about the findings.
 
 mod challenge;
 mod credential;
@@ -12,8 +12,8 @@ use acr_attach_core::pull_secrets::TOKEN_USER;
 use expect_test::{Expect, expect};
 
 use super::challenge::{Challenge, challenge};
-use super::credential::{Answer, Found, Holder, Missing, NodeFault, Trial};
-use super::manifest::{Manifest, manifest, not_named};
+use super::credential::{CredentialSource, Findings, Missing, NodeFault, Outcome, Trial};
+use super::manifest::{Manifest, manifest, no_image};
 use super::network::{Resolved, name, tls};
 use super::*;
 
@@ -23,37 +23,40 @@ const OBJECT: &str = "0b000000-0000-4000-8000-000000000001";
 fn target(image: &str) -> Target {
     let registry = "contoso.azurecr.io".parse().unwrap();
     let image = (!image.is_empty()).then(|| Image::of(&registry, image).unwrap());
-    let pull_secrets = PullSecretsOf::ServiceAccount("default".into());
+    let pull_secrets = PullSecretSource::ServiceAccount("default".into());
     let platforms = vec![Platform::linux("x86_64")];
     Target { registry, image, platforms, namespace: "apps".into(), pull_secrets }
 }
 
-fn pull_secret(user: &str, answer: Answer) -> Trial {
-    Trial { holder: Holder::PullSecret { secret: "acr-pull".into(), user: user.into() }, answer }
+fn pull_secret(user: &str, outcome: Outcome) -> Trial {
+    Trial {
+        source: CredentialSource::PullSecret { secret: "acr-pull".into(), user: user.into() },
+        outcome,
+    }
 }
 
-fn node(answer: Answer) -> Trial {
-    Trial { holder: Holder::NodeIdentity { object_id: OBJECT.into() }, answer }
+fn node(outcome: Outcome) -> Trial {
+    Trial { source: CredentialSource::NodeIdentity { object_id: OBJECT.into() }, outcome }
 }
 
-fn nobody(answer: Answer) -> Trial {
-    Trial { holder: Holder::Nobody, answer }
+fn anonymous(outcome: Outcome) -> Trial {
+    Trial { source: CredentialSource::Anonymous, outcome }
 }
 
-fn refused() -> Answer {
-    Answer::Refused { ended: None, wrong_secret: false, flaw: None }
+fn refused() -> Outcome {
+    Outcome::Refused { expired: None, wrong_secret: false, flaw: None }
 }
 
 fn unreachable() -> Missing {
     Missing::Node(NodeFault::Unreachable("no answer within 3 s".into()))
 }
 
-/// The whole report where the way to the registry is free.
-fn report(target: &Target, found: &Found, image: &Manifest) -> Report {
+/// The whole report if the registry can be reached.
+fn report(target: &Target, found: &Findings, image: &Manifest) -> Report {
     fn steps(
         report: &mut Report,
         target: &Target,
-        found: &Found,
+        found: &Findings,
         image: &Manifest,
     ) -> ControlFlow<()> {
         let address = "10.99.0.1".parse().unwrap();
@@ -61,14 +64,14 @@ fn report(target: &Target, found: &Found, image: &Manifest) -> Report {
         report.add(tls(target, None, Ok(())))?;
         let realm = format!("https://{}/oauth2/token", target.registry);
         report.add(challenge(target, Ok(&bearer(&realm))).unwrap().0)?;
-        report.works(found.works().cloned());
+        report.set_credential(found.working_source().cloned());
         report.add(found.credential(target))?;
         report.add(found.token(target))?;
-        report.add(target.image.as_ref().map_or_else(not_named, |it| manifest(target, it, image)))
+        report.add(target.image.as_ref().map_or_else(no_image, |it| manifest(target, it, image)))
     }
     let mut report = Report::new(target.clone());
     let _ = steps(&mut report, target, found, image);
-    report.finished()
+    report.finish()
 }
 
 fn bearer(realm: &str) -> Challenge {
@@ -76,7 +79,7 @@ fn bearer(realm: &str) -> Challenge {
     Challenge { status: 401, authenticate, ..Challenge::default() }
 }
 
-fn check(image: &str, found: &Found, code: u8, expected: &Expect) {
+fn check(image: &str, found: &Findings, code: u8, expected: &Expect) {
     let report = report(&target(image), found, &Manifest::Found(None));
     expected.assert_eq(&(report.text() + "\n"));
     assert_eq!(report.exit_code(), code);
@@ -84,9 +87,9 @@ fn check(image: &str, found: &Found, code: u8, expected: &Expect) {
 
 #[test]
 fn a_pull_secret_that_works_is_named() {
-    let found = Found {
+    let found = Findings {
         missing: vec![Missing::NoSecret("former".into())],
-        trials: vec![pull_secret(TOKEN_USER, refused()), pull_secret(CLIENT, Answer::Pulls)],
+        trials: vec![pull_secret(TOKEN_USER, refused()), pull_secret(CLIENT, Outcome::Pulls)],
     };
     let text = expect![[r"
         contoso.azurecr.io/team/app:v1, as a pod of service account default in namespace apps
@@ -102,8 +105,9 @@ fn a_pull_secret_that_works_is_named() {
 }
 
 #[test]
-fn without_an_image_it_is_said_what_was_not_asked() {
-    let found = Found { missing: vec![Missing::NoneNamed], trials: vec![node(Answer::Accepted)] };
+fn without_an_image_the_report_names_what_was_not_checked() {
+    let found =
+        Findings { missing: vec![Missing::NoneNamed], trials: vec![node(Outcome::Accepted)] };
     let text = expect![[r"
         contoso.azurecr.io, as a pod of service account default in namespace apps
 
@@ -118,10 +122,10 @@ fn without_an_image_it_is_said_what_was_not_asked() {
 }
 
 #[test]
-fn a_registry_that_is_open_to_anybody_needs_no_credential() {
-    let found = Found {
+fn a_registry_with_anonymous_access_needs_no_credential() {
+    let found = Findings {
         missing: vec![Missing::NoneNamed, unreachable()],
-        trials: vec![nobody(Answer::Pulls)],
+        trials: vec![anonymous(Outcome::Pulls)],
     };
     let text = expect![[r"
         contoso.azurecr.io/app:latest, as a pod of service account default in namespace apps
@@ -137,10 +141,10 @@ fn a_registry_that_is_open_to_anybody_needs_no_credential() {
 }
 
 #[test]
-fn without_any_credential_every_way_to_one_is_told() {
-    let found = Found {
+fn without_any_credential_the_report_names_every_way_to_one() {
+    let found = Findings {
         missing: vec![Missing::NoneNamed, unreachable(), Missing::NotNamed("acr-pull".into())],
-        trials: vec![nobody(refused())],
+        trials: vec![anonymous(refused())],
     };
     let text = expect![[r#"
         contoso.azurecr.io/app:v1, as a pod of service account default in namespace apps
@@ -159,14 +163,14 @@ fn without_any_credential_every_way_to_one_is_told() {
 }
 
 #[test]
-fn every_credential_that_is_refused_is_told_with_its_way_out() {
-    let ended = Some("2026-01-02T03:04:05Z".parse().unwrap());
-    let found = Found {
+fn every_refused_credential_is_reported_with_its_advice() {
+    let expired = Some("2026-01-02T03:04:05Z".parse().unwrap());
+    let found = Findings {
         missing: Vec::new(),
         trials: vec![
-            pull_secret(TOKEN_USER, Answer::Refused { ended, wrong_secret: false, flaw: None }),
-            pull_secret(CLIENT, Answer::Refused { ended: None, wrong_secret: true, flaw: None }),
-            node(Answer::NotExchanged),
+            pull_secret(TOKEN_USER, Outcome::Refused { expired, wrong_secret: false, flaw: None }),
+            pull_secret(CLIENT, Outcome::Refused { expired: None, wrong_secret: true, flaw: None }),
+            node(Outcome::NotExchanged),
         ],
     };
     let text = expect![[r#"
@@ -186,43 +190,43 @@ fn every_credential_that_is_refused_is_told_with_its_way_out() {
 }
 
 #[test]
-fn beside_a_node_that_is_refused_it_is_said_that_no_pull_secret_is_named() {
-    let found = Found { missing: vec![Missing::NoneNamed], trials: vec![node(refused())] };
+fn if_the_node_is_refused_the_report_says_that_no_pull_secret_is_named() {
+    let found = Findings { missing: vec![Missing::NoneNamed], trials: vec![node(refused())] };
     let text = report(&target("team/app:v1"), &found, &Manifest::Found(None)).text();
     assert!(text.contains("service account default names no pull secret"), "{text}");
     assert!(text.contains("let a RegistryAttachment serve namespace apps"), "{text}");
-    let found = Found { trials: vec![node(Answer::Pulls)], ..found };
+    let found = Findings { trials: vec![node(Outcome::Pulls)], ..found };
     let text = report(&target("team/app:v1"), &found, &Manifest::Found(None)).text();
     assert!(!text.contains("names no pull secret"), "{text}");
 }
 
 #[rstest::rstest]
-#[case(Answer::Pulls, StepResult::Ok)]
-#[case(Answer::NotExchanged, StepResult::Failed)]
-#[case(Answer::NoRight, StepResult::Failed)]
-fn an_identity_that_instance_metadata_chose_may_be_another_than_the_kubelet_s(
-    #[case] answer: Answer,
+#[case(Outcome::Pulls, StepResult::Ok)]
+#[case(Outcome::NotExchanged, StepResult::Failed)]
+#[case(Outcome::NoRight, StepResult::Failed)]
+fn instance_metadata_may_choose_another_identity_than_the_kubelets(
+    #[case] outcome: Outcome,
     #[case] result: StepResult,
 ) {
     let target = target("app:v1");
-    let trials = vec![node(answer)];
+    let trials = vec![node(outcome)];
     let missing = vec![Missing::IdentityNotNamed, Missing::NoneNamed];
-    let found = Found { missing, trials: trials.clone() };
+    let found = Findings { missing, trials: trials.clone() };
     let words = format!("the node's identity {OBJECT}; instance metadata chose that identity");
     let credential = found.credential(&target);
     assert!(credential.detail.starts_with(&words), "{credential:?}");
     let token = found.token(&target);
     assert_eq!(token.result, result);
-    let is_told = |it: &String| it.contains("else name that one by --kubelet-identity");
-    assert_eq!(token.advice.iter().any(is_told), result == StepResult::Failed, "{token:?}");
-    let named = Found { missing: Vec::new(), trials };
+    let names_flag = |it: &String| it.contains("else name that one by --kubelet-identity");
+    assert_eq!(token.advice.iter().any(names_flag), result == StepResult::Failed, "{token:?}");
+    let named = Findings { missing: Vec::new(), trials };
     let steps = [named.credential(&target), named.token(&target)];
     assert!(!format!("{steps:?}").contains("--kubelet-identity"), "{steps:?}");
 }
 
 #[test]
 fn json_is_one_object_in_one_line() {
-    let found = Found { missing: Vec::new(), trials: vec![pull_secret(CLIENT, Answer::Pulls)] };
+    let found = Findings { missing: Vec::new(), trials: vec![pull_secret(CLIENT, Outcome::Pulls)] };
     let report = report(&target("app:v1"), &found, &Manifest::Refused(404));
     let json = report.json().unwrap();
     assert_eq!(json.lines().count(), 1, "{json}");
@@ -233,15 +237,21 @@ fn json_is_one_object_in_one_line() {
 }
 
 #[test]
-fn a_check_that_could_not_be_made_ends_with_1() {
-    let mut report = Report::new(target(""));
-    let step = Step::unchecked(StepName::Credential, "forbidden", vec!["give the rule".into()]);
-    assert_eq!(report.add(step), ControlFlow::Break(()));
-    assert_eq!(report.finished().exit_code(), 1);
+fn json_names_anonymous_access_nobody() {
+    let json = serde_json::to_string(&CredentialSource::Anonymous).unwrap();
+    assert_eq!(json, r#"{"kind":"nobody"}"#);
 }
 
 #[test]
-fn what_others_say_is_one_short_line() {
-    assert_eq!(told("a\nb\u{1b}[31m  c"), "a b[31m c");
-    assert!(told(&"x".repeat(1000)).len() < 300);
+fn a_check_that_could_not_be_made_has_exit_code_1() {
+    let mut report = Report::new(target(""));
+    let step = Step::unchecked(StepName::Credential, "forbidden", vec!["give the rule".into()]);
+    assert_eq!(report.add(step), ControlFlow::Break(()));
+    assert_eq!(report.finish().exit_code(), 1);
+}
+
+#[test]
+fn foreign_text_is_shown_as_one_short_line() {
+    assert_eq!(one_line("a\nb\u{1b}[31m  c"), "a b[31m c");
+    assert!(one_line(&"x".repeat(1000)).len() < 300);
 }

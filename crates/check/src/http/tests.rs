@@ -1,4 +1,4 @@
-//! Why there is no connection, from real connections on loopback.
+//! Connection faults, from real connections on loopback.
 
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use super::*;
 
 const HOST: &str = "contoso.azurecr.io";
 
-/// Sends a request to whoever listens there, for `HOST`, trusting that certificate alone if one is given.
+/// Sends a request for `HOST` to the server at an address. The client trusts only the given certificate, if
+/// there is one.
 async fn ask(address: std::net::SocketAddr, trusted: Option<&str>) -> Result<Answer, Fault> {
     let mut builder = Client::builder().no_proxy().resolve(HOST, address);
     if let Some(pem) = trusted {
@@ -41,8 +42,9 @@ async fn serve<F: Future<Output = ()> + Send + 'static>(
     address
 }
 
-/// A server with a certificate for that host which says one thing to whoever accepts it.
-async fn tls(host: &str, says: &'static str) -> (std::net::SocketAddr, String) {
+/// Starts a TLS server with a certificate for the host. It sends one response to a client that accepts the
+/// certificate.
+async fn tls(host: &str, response: &'static str) -> (std::net::SocketAddr, String) {
     let made = rcgen::generate_simple_self_signed([host.to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
     let config = ServerConfig::builder()
@@ -51,11 +53,11 @@ async fn tls(host: &str, says: &'static str) -> (std::net::SocketAddr, String) {
         .unwrap();
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let address = serve(move |stream| async move {
-        // Whoever does not accept the certificate goes away.
+        // A client that does not accept the certificate disconnects.
         if let Ok(mut stream) = acceptor.accept(stream).await {
             let mut request = [0; 1024];
             let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut request).await;
-            let _ = stream.write_all(says.as_bytes()).await;
+            let _ = stream.write_all(response.as_bytes()).await;
         }
     })
     .await;
@@ -63,7 +65,7 @@ async fn tls(host: &str, says: &'static str) -> (std::net::SocketAddr, String) {
 }
 
 #[tokio::test]
-async fn a_certificate_is_judged_by_who_vouches_and_for_whom() {
+async fn an_untrusted_issuer_and_another_host_are_told_apart() {
     let (address, _) = tls(HOST, "").await;
     assert_eq!(connection_fault(address, None).await, ConnectionFault::Untrusted);
     let (address, pem) = tls("fabrikam.azurecr.io", "").await;
@@ -73,7 +75,7 @@ async fn a_certificate_is_judged_by_who_vouches_and_for_whom() {
 }
 
 #[tokio::test]
-async fn what_speaks_no_tls_is_told() {
+async fn a_server_without_tls_is_reported() {
     let address = serve(|mut stream| async move {
         let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
     })
@@ -83,7 +85,7 @@ async fn what_speaks_no_tls_is_told() {
 }
 
 #[tokio::test]
-async fn nobody_who_listens_is_told_apart() {
+async fn a_closed_port_is_reported_as_refused() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -91,14 +93,14 @@ async fn nobody_who_listens_is_told_apart() {
 }
 
 #[tokio::test]
-async fn a_connection_that_ends_too_early_is_no_lack_of_one() {
+async fn a_truncated_answer_is_not_a_connection_fault() {
     let (address, pem) = tls(HOST, "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await;
     let fault = ask(address, Some(&pem)).await.err().unwrap();
     assert!(matches!(fault, Fault::BreaksOff), "{fault:?}");
 }
 
 #[tokio::test]
-async fn too_much_is_not_taken() {
+async fn an_answer_that_is_too_large_is_rejected() {
     let (address, pem) = tls(HOST, LARGE.as_str()).await;
     let fault = ask(address, Some(&pem)).await.err().unwrap();
     assert!(matches!(fault, Fault::TooLarge), "{fault:?}");

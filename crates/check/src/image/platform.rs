@@ -1,24 +1,24 @@
-//! What a node runs: operating system, processor, and which generation of it.
+//! Platforms: operating system, architecture, and variant of the architecture.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// A platform, as an image index names it (OCI image specification, `image-index.md`).
+/// A platform, as in an image index (OCI image specification, `image-index.md`).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Platform {
-    /// Such as `linux`.
+    /// The operating system, such as `linux`.
     pub os: String,
-    /// As Go names it, such as `amd64` and `arm64`.
+    /// The architecture by its name in Go, such as `amd64` or `arm64`.
     pub architecture: String,
-    /// Such as `v7` of `arm`; empty where there is only one, or it is the usual one.
+    /// The variant, such as `v7` of `arm`. Empty for the default variant.
     #[serde(default)]
     pub variant: String,
 }
 
 impl Platform {
-    /// That of Linux on a processor, by Rust's name for it, such as `x86_64`.
+    /// Linux on a processor, given by Rust's name such as `x86_64`.
     #[must_use]
     pub fn linux(processor: &str) -> Self {
         let architecture = match processor {
@@ -32,27 +32,27 @@ impl Platform {
         Self { os, architecture, variant: String::new() }
     }
 
-    /// Whether a node of this platform runs what is for the other: the same and older generations, and 32 bits
-    /// beside 64 (containerd/platforms, `compare.go`, `platformVector`).
+    /// Whether a node of this platform runs an image for the other platform. A node also runs images for older
+    /// variants, and a 64-bit node runs 32-bit images (containerd/platforms, `compare.go`, `platformVector`).
     #[must_use]
     pub fn runs(&self, other: &Self) -> bool {
-        let is_older = other.generation() <= self.generation();
+        let runs_variant = other.variant_number() <= self.variant_number();
         self.os == other.os
             && match (&*self.architecture, &*other.architecture) {
                 ("amd64", "386") => true,
-                ("arm64", "arm") => is_older,
-                (own, other) => own == other && is_older,
+                ("arm64", "arm") => runs_variant,
+                (own, other) => own == other && runs_variant,
             }
     }
 
-    fn generation(&self) -> u32 {
-        let usual = match &*self.architecture {
+    fn variant_number(&self) -> u32 {
+        let default = match &*self.architecture {
             "arm64" => 8,
             "arm" => 7,
             _ => 1,
         };
         let number = self.variant.trim_start_matches('v').split('.').next();
-        number.and_then(|it| it.parse().ok()).unwrap_or(usual)
+        number.and_then(|it| it.parse().ok()).unwrap_or(default)
     }
 }
 
@@ -78,8 +78,8 @@ impl FromStr for Platform {
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { os, architecture, variant } = self;
-        let between = if variant.is_empty() { "" } else { "/" };
-        write!(f, "{os}/{architecture}{between}{variant}")
+        let separator = if variant.is_empty() { "" } else { "/" };
+        write!(f, "{os}/{architecture}{separator}{variant}")
     }
 }
 
@@ -101,7 +101,7 @@ mod tests {
     #[case("linux/arm64", "linux/amd64", false)]
     #[case("windows/amd64", "linux/amd64", false)]
     #[case("linux/s390x", "linux/s390x", true)]
-    fn a_node_runs_what_is_for_it_and_what_is_older(
+    fn a_node_runs_images_for_its_variant_and_for_older_ones(
         #[case] node: Platform,
         #[case] image: Platform,
         #[case] expected: bool,
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_platform_is_read_as_it_is_written() {
+    fn a_platform_is_parsed_and_printed_alike() {
         for text in ["linux/amd64", "linux/arm/v7"] {
             assert_eq!(text.parse::<Platform>().unwrap().to_string(), text);
         }

@@ -1,4 +1,4 @@
-//! What is said of characters that keep a registry from taking a login.
+//! The texts about flaws in the characters of a login.
 
 use acr_attach_core::pull_secrets::TOKEN_USER;
 
@@ -6,10 +6,10 @@ use super::super::Target;
 use crate::docker_config::Flaw;
 
 impl Flaw {
-    /// What it is.
-    pub(super) fn told(self) -> String {
+    /// What the flaw is.
+    pub(super) fn description(self) -> String {
         match self {
-            Self::Unread(key) => format!(
+            Self::IgnoredKey(key) => format!(
                 "it has no password, and the kubelet does not read {key}, where docker and az acr login put a token"
             ),
             Self::LineBreak => "its password ends with a line break, as echo writes one".to_owned(),
@@ -25,11 +25,11 @@ impl Flaw {
         }
     }
 
-    /// What to do about it.
+    /// How to remove the flaw.
     pub(super) fn advice(self, secret: &str, target: &Target) -> String {
         let Target { namespace, registry, .. } = target;
         match self {
-            Self::Unread(key) => format!(
+            Self::IgnoredKey(key) => format!(
                 "Put the token of {key} into password in Secret {secret}, with user name {TOKEN_USER}; it holds for 3 hours, and a RegistryAttachment renews it"
             ),
             Self::LineBreak | Self::Space => format!(

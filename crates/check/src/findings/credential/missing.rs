@@ -1,123 +1,123 @@
-//! What a pod does not have, or could not use, and what to do about it.
+//! Credentials that a pod does not have or could not use, and the advice for them.
 
 use acr_attach_core::pull_secrets::TOKEN_USER;
 
-use super::super::{PullSecretsOf, Target, told};
+use super::super::{PullSecretSource, Target, one_line};
 
-/// Where the kubelet's identity is told.
+/// How to find the object id of the kubelet's identity.
 const ID: &str = "az aks show --query identityProfile.kubeletidentity.objectId, or status.kubeletIdentity.principalId of the attachment, tells it";
 
-/// What a pod does not have, or could not use.
+/// A credential that a pod does not have, or could not use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Missing {
-    /// The service account's list is empty.
+    /// The service account or the pods name no pull secret.
     NoneNamed,
-    /// A Secret that is named does not exist.
+    /// The named Secret does not exist.
     NoSecret(String),
-    /// A Secret that the kubelet passes over for its type.
+    /// The kubelet ignores the Secret because of its type.
     OtherType {
-        /// Its name.
+        /// The name of the Secret.
         secret: String,
-        /// Its type.
+        /// The type of the Secret.
         found: String,
     },
-    /// A Secret that cannot be read. The kubelet then gives up, whatever else there is.
+    /// The Secret cannot be read. The kubelet then gives up, and tries no other credential.
     Unreadable {
-        /// Its name.
+        /// The name of the Secret.
         secret: String,
-        /// What is wrong with it.
+        /// What is wrong with the Secret.
         reason: String,
     },
-    /// A Secret without an entry for the registry.
+    /// The Secret has no entry for the registry.
     NoEntry {
-        /// Its name.
+        /// The name of the Secret.
         secret: String,
-        /// What it has entries for.
-        places: Vec<String>,
-        /// What it has an entry for that would do if capital letters were small ones.
+        /// The patterns of its entries.
+        patterns: Vec<String>,
+        /// The pattern of an entry that matches only if case is ignored.
         other_case: Option<String>,
-        /// The key in it that names a program which has the credentials.
+        /// The key in it that names a credential helper.
         helper: Option<&'static str>,
     },
-    /// A Secret whose entry for the registry has no user name, so that nothing is shown for it.
+    /// The entry for the registry has no user name, so containerd pulls anonymously.
     NoUser {
-        /// Its name.
+        /// The name of the Secret.
         secret: String,
-        /// The key in it that other clients take a credential from, and the kubelet does not read.
-        unread: Option<&'static str>,
+        /// The key in it with a credential that other clients read and the kubelet ignores.
+        ignored_key: Option<&'static str>,
     },
-    /// A Secret that would do by its name, and is not named.
+    /// A Secret with the default name of pull secrets exists, but the pods do not name it.
     NotNamed(String),
-    /// The name of the kubelet's identity: instance metadata chose one, which may be another.
+    /// The user did not name the kubelet's identity. Instance metadata chose one, which may be another.
     IdentityNotNamed,
-    /// The node's identity.
+    /// The node's identity could not be used.
     Node(NodeFault),
 }
 
-/// Why there is nothing to be had of the node's identity.
+/// Why the node's identity could not be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeFault {
-    /// Kubelets show it to Azure's registries alone.
+    /// The host is not in Azure's domains, and kubelets use the identity only there.
     OtherDomain,
-    /// The image's host is written with capital letters where the kubelet asks for small ones.
+    /// The image's host has capital letters where the kubelet requires lower case.
     OtherCase(String),
-    /// Instance metadata cannot be asked from here.
+    /// The pod cannot reach instance metadata.
     Unreachable(String),
-    /// The node has no such identity, or none at all.
+    /// The node has no identity with this id. `None` means that it has no identity at all.
     Unknown(Option<String>),
-    /// The node has several, and it is not said which.
+    /// The node has several identities, and the user did not name one.
     Several,
-    /// Another answer.
+    /// An answer with another HTTP status.
     Answered(u16),
 }
 
 impl Missing {
-    /// Whether it is worth saying beside a credential that there is.
-    pub(super) fn is_odd(&self) -> bool {
+    /// Whether it is worth mentioning even if another credential works.
+    pub(super) fn is_unusual(&self) -> bool {
         let ordinary = [NodeFault::OtherDomain, NodeFault::Unknown(None)];
         !matches!(self, Self::NoneNamed)
             && !matches!(self, Self::Node(fault) if ordinary.contains(fault))
     }
 
-    pub(super) fn told(&self, target: &Target) -> String {
+    pub(super) fn description(&self, target: &Target) -> String {
         match self {
             Self::NoneNamed => match &target.pull_secrets {
-                PullSecretsOf::ServiceAccount(name) => {
+                PullSecretSource::ServiceAccount(name) => {
                     format!("service account {name} names no pull secret")
                 }
-                PullSecretsOf::Pods(_) => "no pull secret is named".to_owned(),
+                PullSecretSource::Pods(_) => "no pull secret is named".to_owned(),
             },
             Self::NoSecret(secret) => format!("{} does not exist", named(secret, target)),
             Self::OtherType { secret, found } => format!(
                 "{} is of type {}, which the kubelet passes over",
                 named(secret, target),
-                told(found)
+                one_line(found)
             ),
             Self::Unreadable { secret, reason } => format!(
                 "{} cannot be read ({}), so that the kubelet gives up, whatever other credential there is",
                 named(secret, target),
-                told(reason)
+                one_line(reason)
             ),
-            Self::NoEntry { secret, places, other_case, helper } => {
-                let only = match (&places[..], helper) {
+            Self::NoEntry { secret, patterns, other_case, helper } => {
+                let only = match (&patterns[..], helper) {
                     _ if other_case.is_some() => {
                         format!(
                             "only for {}: the kubelet tells capital letters from small ones",
-                            told(other_case.as_deref().unwrap_or_default())
+                            one_line(other_case.as_deref().unwrap_or_default())
                         )
                     }
                     (_, Some(key)) => format!("and the kubelet runs no program that {key} names"),
                     ([], None) => "none at all".to_owned(),
-                    (some, None) => format!("only for {}", told(&some.join(", "))),
+                    (some, None) => format!("only for {}", one_line(&some.join(", "))),
                 };
                 format!("{} has no entry for {}, {only}", named(secret, target), target.host())
             }
-            Self::NoUser { secret, unread } => {
-                let unread = unread.map_or_else(String::new, |key| {
+            Self::NoUser { secret, ignored_key } => {
+                let ignored_key = ignored_key.map_or_else(String::new, |key| {
                     format!("; the kubelet does not read {key}, where docker looks for one")
                 });
                 format!(
-                    "{} has an entry for {} without a user name, for which containerd shows nothing{unread}",
+                    "{} has an entry for {} without a user name, for which containerd shows nothing{ignored_key}",
                     named(secret, target),
                     target.host()
                 )
@@ -127,12 +127,12 @@ impl Missing {
                     .to_owned()
             }
             Self::NotNamed(secret) => match &target.pull_secrets {
-                PullSecretsOf::ServiceAccount(name) => {
+                PullSecretSource::ServiceAccount(name) => {
                     format!("Secret {secret} is there, and service account {name} does not name it")
                 }
-                PullSecretsOf::Pods(_) => format!("Secret {secret} is there, and is not named"),
+                PullSecretSource::Pods(_) => format!("Secret {secret} is there, and is not named"),
             },
-            Self::Node(fault) => fault.told(),
+            Self::Node(fault) => fault.description(),
         }
     }
 
@@ -160,7 +160,7 @@ impl Missing {
             Self::NoEntry { secret, .. } => format!(
                 "Add an entry for {registry} to {secret}, or name another pull secret; a * in it stays between two dots of the host, and nothing else is a glob"
             ),
-            Self::NoUser { secret, unread: Some(_) } => format!(
+            Self::NoUser { secret, ignored_key: Some(_) } => format!(
                 "Put user name and password of the entry for {registry} into Secret {secret}: with a registry token, {TOKEN_USER} and that token"
             ),
             Self::NoUser { secret, .. } => {
@@ -172,10 +172,10 @@ impl Missing {
                 )
             }
             Self::NotNamed(secret) => match &target.pull_secrets {
-                PullSecretsOf::ServiceAccount(name) => format!(
+                PullSecretSource::ServiceAccount(name) => format!(
                     "kubectl patch serviceaccount {name} --namespace {namespace} --patch '{{\"imagePullSecrets\":[{{\"name\":\"{secret}\"}}]}}' lets the account name it; pods that are there need to be created anew"
                 ),
-                PullSecretsOf::Pods(_) => return None,
+                PullSecretSource::Pods(_) => return None,
             },
             Self::Node(fault) => return fault.advice(),
         };
@@ -185,26 +185,26 @@ impl Missing {
 
 fn named(secret: &str, target: &Target) -> String {
     match &target.pull_secrets {
-        PullSecretsOf::ServiceAccount(name) => {
+        PullSecretSource::ServiceAccount(name) => {
             format!("Secret {secret}, which service account {name} names,")
         }
-        PullSecretsOf::Pods(_) => format!("Secret {secret}"),
+        PullSecretSource::Pods(_) => format!("Secret {secret}"),
     }
 }
 
 impl NodeFault {
-    fn told(&self) -> String {
+    fn description(&self) -> String {
         match self {
             Self::OtherDomain => {
                 "the node's identity is shown to Azure's registries alone".to_owned()
             }
             Self::OtherCase(host) => format!(
                 "the node's identity is not asked for: the kubelet tells capital letters from small ones, and {} is written with some",
-                told(host)
+                one_line(host)
             ),
             Self::Unreachable(reason) => format!(
                 "the node's identity cannot be asked from this pod ({}), and may still be what the kubelet uses",
-                told(reason)
+                one_line(reason)
             ),
             Self::Unknown(None) => "the node has no managed identity".to_owned(),
             Self::Unknown(Some(id)) => format!("the node has no identity {id}"),

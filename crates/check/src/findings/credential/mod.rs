@@ -1,5 +1,5 @@
-//! What a pod could show to the registry, in the order in which a kubelet tries it, and what the registry makes
-//! of it: pull secrets, then the node's identity, then nothing at all.
+//! The steps about the credentials of a pod, and the registry's answers to them. The order is the kubelet's: pull
+//! secrets, then the node's identity, then anonymous access.
 
 mod flaw;
 mod missing;
@@ -8,19 +8,19 @@ mod user;
 
 use acr_attach_core::pull_secrets::TOKEN_USER;
 pub use missing::{Missing, NodeFault};
-pub use trial::{Answer, Trial};
+pub use trial::{Outcome, Trial};
 
 use std::fmt;
 
 use serde::Serialize;
 
 use super::challenge::{Denied, firewall};
-use super::{PullSecretsOf, Step, StepName, Target, told};
+use super::{PullSecretSource, Step, StepName, Target, one_line};
 
-/// Whose credential it is.
+/// Where a credential comes from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Holder {
+pub enum CredentialSource {
     /// A user name and password in a pull secret.
     PullSecret {
         /// The name of the Secret.
@@ -28,20 +28,21 @@ pub enum Holder {
         /// The user name.
         user: String,
     },
-    /// An identity of the node, which instance metadata speaks for.
+    /// An identity of the node, with a token from instance metadata.
     NodeIdentity {
         /// Its object id.
         object_id: String,
     },
-    /// Nobody's: there is none, and none is needed.
-    Nobody,
+    /// No credential: anonymous access.
+    #[serde(rename = "nobody")]
+    Anonymous,
 }
 
-impl Holder {
-    /// With where a pod has it from.
-    fn from(&self, target: &Target) -> String {
+impl CredentialSource {
+    /// The text with the service account whose list names the pull secret.
+    fn text(&self, target: &Target) -> String {
         match (self, &target.pull_secrets) {
-            (Self::PullSecret { secret, user }, PullSecretsOf::ServiceAccount(account)) => {
+            (Self::PullSecret { secret, user }, PullSecretSource::ServiceAccount(account)) => {
                 format!("pull secret {secret} of service account {account}, {}", login(user))
             }
             _ => self.to_string(),
@@ -49,67 +50,74 @@ impl Holder {
     }
 }
 
-/// What a pull secret holds, by the user name in it.
+/// The kind of login in a pull secret, by its user name.
 fn login(user: &str) -> String {
-    if user == TOKEN_USER { "a registry token".to_owned() } else { format!("user {}", told(user)) }
+    if user == TOKEN_USER {
+        "a registry token".to_owned()
+    } else {
+        format!("user {}", one_line(user))
+    }
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for CredentialSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::PullSecret { secret, user } => {
                 write!(f, "pull secret {secret} ({})", login(user))
             }
             Self::NodeIdentity { object_id } => write!(f, "the node's identity {object_id}"),
-            Self::Nobody => f.write_str("anybody"),
+            Self::Anonymous => f.write_str("anybody"),
         }
     }
 }
 
-/// What was found of credentials.
+/// What the check has found about credentials.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// What a pod does not have, or could not use.
+pub struct Findings {
+    /// The credentials that a pod does not have, or could not use.
     pub missing: Vec<Missing>,
-    /// What the registry was shown, in that order. The first that works is the last.
+    /// The credentials that were tried, in their order. The first one that works is the last.
     pub trials: Vec<Trial>,
 }
 
-impl Found {
-    /// Whose credential works.
+impl Findings {
+    /// The source of the credential that works, if one does.
     #[must_use]
-    pub fn works(&self) -> Option<&Holder> {
-        self.trials.iter().find(|it| it.answer.works()).map(|it| &it.holder)
+    pub fn working_source(&self) -> Option<&CredentialSource> {
+        self.trials.iter().find(|it| it.outcome.works()).map(|it| &it.source)
     }
 
-    /// The step that says what a pod has.
+    /// The step about the credentials that a pod has.
     #[must_use]
     pub fn credential(&self, target: &Target) -> Step {
-        let had: Vec<_> = self.shown().map(|it| it.holder.from(target)).collect();
-        if had.is_empty() {
-            return self.nothing(target);
+        let sources: Vec<_> = self.with_credential().map(|it| it.source.text(target)).collect();
+        if sources.is_empty() {
+            return self.no_credential(target);
         }
-        let besides = self.besides().map(|it| it.told(target));
-        Step::ok(StepName::Credential, sentence(had.join(", then "), besides))
+        let besides = self.worth_mentioning().map(|it| it.description(target));
+        Step::ok(StepName::Credential, joined(sources.join(", then "), besides))
     }
 
-    /// The same where it has nothing, which may be enough.
-    fn nothing(&self, target: &Target) -> Step {
+    /// The same step for a pod without any credential. Anonymous access may be enough.
+    fn no_credential(&self, target: &Target) -> Step {
         let registry = &target.registry;
         if let Some(denied) = self.denied() {
             return firewall(StepName::Credential, target, denied);
         }
-        let missing = self.missing.iter().map(|it| it.told(target));
-        if self.works().is_some() {
+        let missing = self.missing.iter().map(|it| it.description(target));
+        if self.working_source().is_some() {
             let text = format!("nobody's: {registry} lets anybody pull");
-            return Step::ok(StepName::Credential, sentence(text, missing));
+            return Step::ok(StepName::Credential, joined(text, missing));
         }
-        let anonymous = self.trials.iter().map(|it| match &it.answer {
-            Answer::Refused { .. } | Answer::NoRight => {
+        let anonymous = self.trials.iter().map(|it| match &it.outcome {
+            Outcome::Refused { .. } | Outcome::NoRight => {
                 format!("{registry} lets nobody pull without a credential")
             }
             other => {
-                format!("asked without a credential, {}", other.told(&Holder::Nobody, target))
+                format!(
+                    "asked without a credential, {}",
+                    other.description(&CredentialSource::Anonymous, target)
+                )
             }
         });
         let reasons: Vec<_> = missing.chain(anonymous).collect();
@@ -123,47 +131,48 @@ impl Found {
         Step::failed(StepName::Credential, detail, advice.collect())
     }
 
-    /// The step that says what the registry makes of it.
+    /// The step about the registry's answers to the credentials.
     #[must_use]
     pub fn token(&self, target: &Target) -> Step {
-        let refused = |it: &&Trial| !it.answer.works();
-        let told = |it: &Trial| format!("{}: {}", it.holder, it.answer.told(&it.holder, target));
-        if let Some(it) = self.trials.iter().find(|it| it.answer.works()) {
-            let before = self.trials.iter().filter(refused).map(told);
-            return Step::ok(StepName::Token, sentence(it.accepted(target), before));
+        let refused = |it: &&Trial| !it.outcome.works();
+        let describe =
+            |it: &Trial| format!("{}: {}", it.source, it.outcome.description(&it.source, target));
+        if let Some(it) = self.trials.iter().find(|it| it.outcome.works()) {
+            let before = self.trials.iter().filter(refused).map(describe);
+            return Step::ok(StepName::Token, joined(it.accepted(target), before));
         }
         if let Some(denied) = self.denied() {
             return firewall(StepName::Token, target, denied);
         }
-        let reasons: Vec<_> = self.shown().map(told).collect();
-        let advice = self.shown().filter_map(|it| it.advice(target));
-        let besides = self.besides().filter_map(|it| it.advice(target));
+        let reasons: Vec<_> = self.with_credential().map(describe).collect();
+        let advice = self.with_credential().filter_map(|it| it.advice(target));
+        let besides = self.worth_mentioning().filter_map(|it| it.advice(target));
         let mut advice: Vec<_> = advice.chain(besides).collect();
         advice.dedup();
         Step::failed(StepName::Token, reasons.join("; "), advice)
     }
 
-    /// What is missing, and worth saying beside a credential that there is. Where none works, what is missing
-    /// may be what should have.
-    fn besides(&self) -> impl Iterator<Item = &Missing> {
-        let works = self.works().is_some();
-        self.missing.iter().filter(move |it| it.is_odd() || !works)
+    /// The missing credentials to mention beside those that were tried. If none works, a missing one may be the one
+    /// that should work, so all are mentioned.
+    fn worth_mentioning(&self) -> impl Iterator<Item = &Missing> {
+        let works = self.working_source().is_some();
+        self.missing.iter().filter(move |it| it.is_unusual() || !works)
     }
 
-    /// The firewall's refusal, which says nothing of any credential.
+    /// The refusal of the registry's firewall, which does not depend on the credential.
     fn denied(&self) -> Option<&Denied> {
-        self.trials.iter().find_map(|it| match &it.answer {
-            Answer::Denied(denied) => Some(denied),
+        self.trials.iter().find_map(|it| match &it.outcome {
+            Outcome::Denied(denied) => Some(denied),
             _ => None,
         })
     }
 
-    /// The credentials among what was tried.
-    fn shown(&self) -> impl Iterator<Item = &Trial> {
-        self.trials.iter().filter(|it| it.holder != Holder::Nobody)
+    /// The trials without the one of anonymous access.
+    fn with_credential(&self) -> impl Iterator<Item = &Trial> {
+        self.trials.iter().filter(|it| it.source != CredentialSource::Anonymous)
     }
 }
 
-fn sentence(text: String, besides: impl Iterator<Item = String>) -> String {
+fn joined(text: String, besides: impl Iterator<Item = String>) -> String {
     std::iter::once(text).chain(besides).collect::<Vec<_>>().join("; ")
 }

@@ -1,71 +1,73 @@
-//! What the registry says of one credential, and what to do where it does not take it.
+//! The trial of one credential at the registry, and the advice if it fails.
 
 use acr_attach_core::roles::credential_provider::Host;
 use jiff::Timestamp;
 
-use super::super::{Target, told};
-use super::Holder;
+use super::super::{Target, one_line};
+use super::CredentialSource;
 use super::user::{User, role};
 use crate::docker_config::Flaw;
 use crate::findings::challenge::Denied;
 
-/// A credential that the registry was shown.
+/// The trial of a credential at the registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trial {
-    /// Whose it is.
-    pub holder: Holder,
-    /// What came back.
-    pub answer: Answer,
+    /// Where the credential comes from.
+    pub source: CredentialSource,
+    /// What the registry answered.
+    pub outcome: Outcome,
 }
 
-/// What the registry says of a credential.
+/// The outcome of a trial.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// It lets pull the image.
+pub enum Outcome {
+    /// The credential allows pulling the image.
     Pulls,
-    /// It is good, and no image was asked for.
+    /// The registry accepts the credential. The target has no image.
     Accepted,
-    /// It is good, and does not let pull the image.
+    /// The registry accepts the credential, which does not allow pulling the image.
     NoRight,
-    /// It is not accepted.
+    /// The registry refuses the credential.
     Refused {
-        /// When it ended, if it says so.
-        ended: Option<Timestamp>,
-        /// Whether the registry says that the secret is wrong.
+        /// When the password expired, if it is a token that has expired.
+        expired: Option<Timestamp>,
+        /// Whether the registry says that the client id or its secret is wrong.
         wrong_secret: bool,
-        /// What is wrong with its characters, if something is.
+        /// The flaw in its characters, if there is one.
         flaw: Option<Flaw>,
     },
-    /// The registry's firewall does not admit the one that shows it, whatever it is.
+    /// The registry's firewall does not admit the pod, with any credential.
     Denied(Denied),
-    /// The registry gives the identity no token.
+    /// The registry refuses to exchange the identity's token.
     NotExchanged,
-    /// Something else.
+    /// An answer with another HTTP status.
     Other(u16),
-    /// No answer that can be used.
+    /// No usable answer, and why.
     NoAnswer(String),
 }
 
-impl Answer {
-    /// Whether a pod can go on with it.
+impl Outcome {
+    /// Whether a pod can pull with the credential.
     #[must_use]
     pub fn works(&self) -> bool {
         matches!(self, Self::Pulls | Self::Accepted)
     }
 
-    /// What is said of it for that holder.
-    pub(super) fn told(&self, holder: &Holder, target: &Target) -> String {
+    /// The text about the outcome for a credential from this source.
+    pub(super) fn description(&self, source: &CredentialSource, target: &Target) -> String {
         let repository = target.repository().unwrap_or_default();
         match self {
             Self::Pulls => format!("may pull {repository}"),
             Self::Accepted => "accepted".to_owned(),
             Self::NoRight => format!("accepted, and may not pull {repository}"),
-            Self::Refused { flaw: Some(flaw), .. } => format!("refused (401): {}", flaw.told()),
-            Self::Refused { ended: Some(time), .. } => {
+            Self::Refused { flaw: Some(flaw), .. } => {
+                format!("refused (401): {}", flaw.description())
+            }
+            Self::Refused { expired: Some(time), .. } => {
                 format!("refused (401): the token in it ended at {time:.0}")
             }
             Self::Refused { wrong_secret, .. } => {
-                let user = holder.user(target).unwrap_or(User::RegistryToken);
+                let user = source.user(target).unwrap_or(User::RegistryToken);
                 user.refused(*wrong_secret).to_owned()
             }
             Self::Denied(_) => format!("the firewall of {} answers 403", target.registry),
@@ -74,23 +76,23 @@ impl Answer {
                     .to_owned()
             }
             Self::Other(status) => format!("{} answers {status}", target.registry),
-            Self::NoAnswer(reason) => told(reason),
+            Self::NoAnswer(reason) => one_line(reason),
         }
     }
 }
 
 impl Trial {
-    /// Says that it works.
+    /// The text for a credential that works.
     pub(super) fn accepted(&self, target: &Target) -> String {
-        let (registry, holder) = (&target.registry, &self.holder);
+        let (registry, source) = (&target.registry, &self.source);
         let text = match target.repository() {
-            Some(repository) => format!("{holder} may pull {repository}"),
-            None => format!("{registry} accepts {holder}; --image asks what it may pull"),
+            Some(repository) => format!("{source} may pull {repository}"),
+            None => format!("{registry} accepts {source}; --image asks what it may pull"),
         };
-        // A pod can ask the registry, and not what the kubelet's provider makes of the host.
-        let needs = match holder {
-            Holder::NodeIdentity { .. } => Host::of(registry).needs(),
-            Holder::PullSecret { .. } | Holder::Nobody => None,
+        // A pod cannot check whether the kubelet's credential provider knows the host, so the text names what it needs.
+        let needs = match source {
+            CredentialSource::NodeIdentity { .. } => Host::of(registry).needs(),
+            CredentialSource::PullSecret { .. } | CredentialSource::Anonymous => None,
         };
         match needs {
             Some(it) => format!(
@@ -101,35 +103,38 @@ impl Trial {
     }
 
     pub(super) fn advice(&self, target: &Target) -> Option<String> {
-        let text = match (&self.answer, &self.holder) {
-            (Answer::Pulls | Answer::Accepted | Answer::Denied(_), _) | (_, Holder::Nobody) => {
+        let text = match (&self.outcome, &self.source) {
+            (Outcome::Pulls | Outcome::Accepted | Outcome::Denied(_), _)
+            | (_, CredentialSource::Anonymous) => {
                 return None;
             }
-            (Answer::NoRight, holder) => {
+            (Outcome::NoRight, source) => {
                 let repository = target.repository().unwrap_or_default();
                 format!(
                     "Give it the right to pull {repository}: {}; where a RegistryAttachment has `repositories`, add it there",
-                    holder.right(repository, target)
+                    source.right(repository, target)
                 )
             }
-            (Answer::Refused { flaw: Some(flaw), .. }, Holder::PullSecret { secret, .. }) => {
-                flaw.advice(secret, target)
-            }
-            (Answer::Refused { wrong_secret, .. }, Holder::PullSecret { secret, user }) => {
-                User::of(user, target).new_password(user, secret, *wrong_secret, target)
-            }
-            (Answer::NotExchanged | Answer::Refused { .. }, holder) => format!(
+            (
+                Outcome::Refused { flaw: Some(flaw), .. },
+                CredentialSource::PullSecret { secret, .. },
+            ) => flaw.advice(secret, target),
+            (
+                Outcome::Refused { wrong_secret, .. },
+                CredentialSource::PullSecret { secret, user },
+            ) => User::of(user, target).new_password(user, secret, *wrong_secret, target),
+            (Outcome::NotExchanged | Outcome::Refused { .. }, source) => format!(
                 "Give it a role: {}, or attach the registry by a RegistryAttachment of method KubeletIdentity; a new role takes up to 10 minutes",
-                holder.right(target.repository().unwrap_or_default(), target)
+                source.right(target.repository().unwrap_or_default(), target)
             ),
-            (Answer::Other(_) | Answer::NoAnswer(_), _) => "Run the check again".to_owned(),
+            (Outcome::Other(_) | Outcome::NoAnswer(_), _) => "Run the check again".to_owned(),
         };
         Some(text)
     }
 }
 
-impl Holder {
-    /// Who the user name stands for, where there is one.
+impl CredentialSource {
+    /// The kind of user, if the source has a user name.
     fn user(&self, target: &Target) -> Option<User> {
         match self {
             Self::PullSecret { user, .. } => Some(User::of(user, target)),
@@ -137,14 +142,14 @@ impl Holder {
         }
     }
 
-    /// What lets it pull from a repository.
+    /// The command that allows pulling from the repository.
     fn right(&self, repository: &str, target: &Target) -> String {
         match self {
             Self::PullSecret { user, .. } => User::of(user, target).right(user, repository, target),
             Self::NodeIdentity { object_id } => role(&format!(
                 "--assignee-object-id {object_id} --assignee-principal-type ServicePrincipal"
             )),
-            Self::Nobody => role("--assignee <its client id>"),
+            Self::Anonymous => role("--assignee <its client id>"),
         }
     }
 }

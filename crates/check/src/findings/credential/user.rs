@@ -1,25 +1,25 @@
-//! What a user name in a pull secret tells of who it is.
+//! The kinds of users in pull secrets, and the advice for each.
 
 use acr_attach_core::pull_secrets::TOKEN_USER;
 
-use super::super::{Target, told};
+use super::super::{Target, one_line};
 
-/// Who a user name stands for at a registry (Azure/acr, docs/Token-BasicAuth.md; azure-docs,
+/// The kind of user that a user name stands for at a registry (Azure/acr, docs/Token-BasicAuth.md; azure-docs,
 /// container-registry-authentication.md and container-registry-repository-scoped-permissions.md).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum User {
-    /// The holder of a token of the registry, which stands in the place of a password.
+    /// The user of a registry token, which is the password.
     RegistryToken,
-    /// A service principal, by its client id.
+    /// A service principal. The user name is its client id.
     ServicePrincipal,
-    /// The registry's admin user, who bears its name.
+    /// The registry's admin user. The user name is the registry's name.
     Admin,
-    /// One of the registry's own tokens with a scope map, by its name.
+    /// A token of the registry with a scope map. The user name is the token's name.
     ScopedToken,
 }
 
 impl User {
-    /// The user of that name.
+    /// The kind of user with this name.
     pub fn of(name: &str, target: &Target) -> Self {
         if name == TOKEN_USER {
             Self::RegistryToken
@@ -32,7 +32,7 @@ impl User {
         }
     }
 
-    /// Why the registry refuses, as far as it says.
+    /// The text for a refusal, as far as the registry explains it.
     pub fn refused(self, wrong_secret: bool) -> &'static str {
         match self {
             Self::ServicePrincipal if wrong_secret => {
@@ -50,7 +50,7 @@ impl User {
         }
     }
 
-    /// What to do about a password that the registry refuses.
+    /// The advice for a password that the registry refuses.
     pub fn new_password(
         self,
         name: &str,
@@ -59,7 +59,7 @@ impl User {
         target: &Target,
     ) -> String {
         let (namespace, registry) = (&target.namespace, target.registry_name());
-        let name = told(name);
+        let name = one_line(name);
         match self {
             Self::RegistryToken => format!(
                 "Let it be renewed: the condition CredentialFresh of the RegistryAttachment that serves namespace {namespace} tells why it was not (kubectl describe registryattachments); where none does, make Secret {secret} anew"
@@ -83,16 +83,16 @@ impl User {
         }
     }
 
-    /// What lets it pull from a repository.
+    /// The command that allows pulling from the repository.
     pub fn right(self, name: &str, repository: &str, target: &Target) -> String {
         match self {
             Self::ScopedToken => {
-                let (name, registry) = (told(name), target.registry_name());
+                let (name, registry) = (one_line(name), target.registry_name());
                 format!(
                     "az acr token show --name {name} --registry {registry} --query scopeMapId tells its scope map, and az acr scope-map update --name <scope map> --registry {registry} --add-repository {repository} content/read adds to it"
                 )
             }
-            _ => self.role(&told(name)),
+            _ => self.role(&one_line(name)),
         }
     }
 
@@ -104,9 +104,9 @@ impl User {
     }
 }
 
-/// What assigns a role that lets pull.
-pub(super) fn role(whom: &str) -> String {
+/// The command that assigns a role for pulling.
+pub(super) fn role(assignee: &str) -> String {
     format!(
-        "az role assignment create {whom} --role AcrPull --scope <registry id>, with role \"Container Registry Repository Reader\" where the registry is in mode \"RBAC Registry + ABAC Repository Permissions\""
+        "az role assignment create {assignee} --role AcrPull --scope <registry id>, with role \"Container Registry Repository Reader\" where the registry is in mode \"RBAC Registry + ABAC Repository Permissions\""
     )
 }

@@ -1,4 +1,4 @@
-//! What is said of a registry's first answer, and of its firewall.
+//! The texts about the challenge of a registry, and about its firewall.
 
 use super::super::challenge::{Challenge, Denied, TokenService, challenge};
 use super::super::*;
@@ -20,7 +20,10 @@ use super::*;
 #[case(Challenge { status: 503, ..Challenge::default() }, Some("answers 503"))]
 #[case(Challenge { status: 302, ..Challenge::default() }, Some("answers 302, which no registry does"))]
 #[case(Challenge { status: 200, ..Challenge::default() }, Some("answers 200, which no registry does"))]
-fn only_a_registry_that_lets_us_in_passes(#[case] answer: Challenge, #[case] words: Option<&str>) {
+fn only_a_registry_that_admits_the_pod_is_accepted(
+    #[case] answer: Challenge,
+    #[case] words: Option<&str>,
+) {
     match (challenge(&target(""), Ok(&answer)), words) {
         (Ok((step, tokens)), None) => {
             assert!(step.advice.is_empty(), "{step:?}");
@@ -34,7 +37,7 @@ fn only_a_registry_that_lets_us_in_passes(#[case] answer: Challenge, #[case] wor
 }
 
 #[test]
-fn a_regional_endpoint_names_the_service_and_may_send_to_the_registry_without_its_region() {
+fn a_regional_endpoint_may_name_the_token_service_without_its_region() {
     let regional = "contoso.westeurope.geo.azurecr.io";
     let target = Target { registry: regional.parse().unwrap(), ..target("") };
     for host in [regional, "contoso.azurecr.io"] {
@@ -48,14 +51,14 @@ fn a_regional_endpoint_names_the_service_and_may_send_to_the_registry_without_it
 }
 
 #[test]
-fn a_firewall_ends_it_in_the_same_way_wherever_it_answers() {
+fn a_refusal_by_the_firewall_has_one_exit_code_at_every_step() {
     let denied = Denied { address: Some("203.0.113.7".into()) };
-    let trial = |holder| Trial { holder, answer: Answer::Denied(denied.clone()) };
-    let user = Holder::PullSecret { secret: "acr-pull".into(), user: CLIENT.into() };
+    let trial = |source| Trial { source, outcome: Outcome::Denied(denied.clone()) };
+    let user = CredentialSource::PullSecret { secret: "acr-pull".into(), user: CLIENT.into() };
     for (trial, step) in
-        [(trial(user), StepName::Token), (trial(Holder::Nobody), StepName::Credential)]
+        [(trial(user), StepName::Token), (trial(CredentialSource::Anonymous), StepName::Credential)]
     {
-        let found = Found { missing: Vec::new(), trials: vec![trial] };
+        let found = Findings { missing: Vec::new(), trials: vec![trial] };
         let report = report(&target("app"), &found, &Manifest::Found(None));
         assert_eq!(report.exit_code(), 4, "{}", report.text());
         assert!(report.text().contains(&format!("FAILED   {}", step.as_str())));

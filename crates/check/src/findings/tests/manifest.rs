@@ -1,4 +1,4 @@
-//! What is said of the image.
+//! The texts about the image.
 
 use super::super::manifest::{Manifest, manifest};
 use super::super::*;
@@ -12,16 +12,16 @@ use super::target;
 )]
 #[case(Manifest::Refused(401), "answers 401 to its own token", "again")]
 #[case(Manifest::NoAnswer("no answer within 10 s".into()), "no answer within 10 s", "again")]
-fn an_image_that_cannot_be_had_is_told(
+fn an_image_that_cannot_be_pulled_is_reported(
     #[case] found: Manifest,
     #[case] words: &str,
-    #[case] way_out: &str,
+    #[case] advice: &str,
 ) {
     let target = target("app:v1");
     let step = manifest(&target, target.image.as_ref().unwrap(), &found);
     assert_eq!(step.result, StepResult::Failed);
     assert!(step.detail.contains(words), "{}", step.detail);
-    assert!(step.advice[0].contains(way_out), "{:?}", step.advice);
+    assert!(step.advice[0].contains(advice), "{:?}", step.advice);
 }
 
 fn index(node: &str, platforms: &[&str]) -> Step {
@@ -37,9 +37,9 @@ fn index(node: &str, platforms: &[&str]) -> Step {
 #[case("linux/arm64", &["linux/amd64", "unknown/unknown"], Some("an index without an image for linux/arm64, only for linux/amd64"))]
 #[case("linux/amd64", &["unknown/unknown"], Some("none at all"))]
 #[case("linux/amd64", &[], Some("none at all"))]
-// It does not say what it is for.
+// The last image has no platform.
 #[case("linux/amd64", &["linux/arm64", ""], None)]
-fn an_index_has_to_have_an_image_for_the_node(
+fn an_index_needs_an_image_for_the_node(
     #[case] node: &str,
     #[case] platforms: &[&str],
     #[case] words: Option<&str>,

@@ -1,12 +1,12 @@
-//! What is said of what a pod does not have.
+//! The texts about credentials that a pod does not have.
 
-use super::super::credential::{Found, Missing, NodeFault};
+use super::super::credential::{Findings, Missing, NodeFault};
 use super::{CLIENT, target};
 
-fn no_entry(places: &[&str], other_case: Option<&str>, helper: Option<&'static str>) -> Missing {
-    let places = places.iter().map(|it| (*it).to_owned()).collect();
+fn no_entry(patterns: &[&str], other_case: Option<&str>, helper: Option<&'static str>) -> Missing {
+    let patterns = patterns.iter().map(|it| (*it).to_owned()).collect();
     let other_case = other_case.map(str::to_owned);
-    Missing::NoEntry { secret: "x".into(), places, other_case, helper }
+    Missing::NoEntry { secret: "x".into(), patterns, other_case, helper }
 }
 
 #[rstest::rstest]
@@ -17,22 +17,22 @@ fn no_entry(places: &[&str], other_case: Option<&str>, helper: Option<&'static s
 #[case(no_entry(&[], None, None), "none at all", "Add an entry")]
 #[case(no_entry(&["Contoso.azurecr.io", "a"], Some("Contoso.azurecr.io"), None), "only for Contoso.azurecr.io: the kubelet tells capital", "small letters")]
 #[case(no_entry(&[], None, Some("credHelpers")), "no program that credHelpers names", "user name and password")]
-#[case(Missing::NoUser { secret: "x".into(), unread: None }, "without a user name", "Put the user name")]
-#[case(Missing::NoUser { secret: "x".into(), unread: Some("credsStore") }, "does not read credsStore", "user name and password")]
+#[case(Missing::NoUser { secret: "x".into(), ignored_key: None }, "without a user name", "Put the user name")]
+#[case(Missing::NoUser { secret: "x".into(), ignored_key: Some("credsStore") }, "does not read credsStore", "user name and password")]
 #[case(Missing::Node(NodeFault::OtherCase("c.AzureCR.io".into())), "capital letters", "small letters")]
 #[case(Missing::Node(NodeFault::OtherDomain), "Azure's registries alone", "")]
 #[case(Missing::Node(NodeFault::Unknown(None)), "no managed identity", "pull secret")]
 #[case(Missing::Node(NodeFault::Unknown(Some(CLIENT.into()))), CLIENT, "az aks update")]
 #[case(Missing::Node(NodeFault::Several), "several identities", "--kubelet-identity")]
 #[case(Missing::Node(NodeFault::Answered(500)), "answers 500", "again")]
-fn what_is_missing_is_told_with_its_way_out(
+fn a_missing_credential_is_reported_with_its_advice(
     #[case] missing: Missing,
     #[case] words: &str,
-    #[case] way_out: &str,
+    #[case] advice: &str,
 ) {
-    let found = Found { missing: vec![missing], trials: Vec::new() };
+    let found = Findings { missing: vec![missing], trials: Vec::new() };
     let step = found.credential(&target("app"));
-    let advice = step.advice.join(" ");
+    let shown = step.advice.join(" ");
     assert!(step.detail.contains(words), "{}", step.detail);
-    assert!(advice.contains(way_out) && advice.is_empty() == way_out.is_empty(), "{advice}");
+    assert!(shown.contains(advice) && shown.is_empty() == advice.is_empty(), "{shown}");
 }

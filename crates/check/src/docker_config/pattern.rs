@@ -1,14 +1,14 @@
-//! What an entry of a docker config is for: a host whose labels may be globs, and the start of a path.
+//! The patterns of images in a docker config: a host whose labels may be globs, and the start of a path.
 
 use std::fmt;
 use std::net::Ipv6Addr;
 
-/// What an entry is for, as the kubelet keeps it.
+/// The pattern of an entry, in the form in which the kubelet keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place(String);
+pub(super) struct Pattern(String);
 
-impl Place {
-    /// Reads a key of a docker config. `None` for one that the kubelet ignores, since it is no URL.
+impl Pattern {
+    /// Reads a key of a docker config; `None` if the key is no URL, so that the kubelet ignores the entry.
     pub fn read(key: &str) -> Option<Self> {
         let scheme = |it| key.strip_prefix(it);
         let text = scheme("https://").or_else(|| scheme("http://")).unwrap_or(key);
@@ -18,15 +18,15 @@ impl Place {
         Some(Self(format!("{host}{}", if path == "/" { "" } else { path })))
     }
 
-    /// What is told of a key that the kubelet ignores: nothing that may be a password.
+    /// The part of an ignored key that may be shown: without the parts that may hold a password.
     pub fn of_ignored(key: &str) -> Self {
         let text = key.rsplit_once('@').map_or(key, |(_, it)| it);
         Self(text.split(['?', '#']).next().unwrap_or_default().to_owned())
     }
 
-    /// Whether an image is in it, named by host and repository, or by host alone.
-    pub fn contains(&self, image: &str) -> bool {
-        // Both were URLs without a scheme once, and are read as such again.
+    /// Whether it matches an image, given as host and repository, or as host alone.
+    pub fn matches(&self, image: &str) -> bool {
+        // The kubelet parses both as URLs again.
         let (Some((globs, start)), Some((host, path))) =
             (host_and_path(&self.0), host_and_path(image))
         else {
@@ -40,9 +40,9 @@ impl Place {
             && globs.zip(labels).all(|(glob, label)| is_label(glob, label))
     }
 
-    /// Whether it would be so if letters did not count.
-    pub fn contains_but_for_case(&self, image: &str) -> bool {
-        Self(self.0.to_lowercase()).contains(&image.to_lowercase())
+    /// Whether it matches an image if case is ignored.
+    pub fn matches_ignoring_case(&self, image: &str) -> bool {
+        Self(self.0.to_lowercase()).matches(&image.to_lowercase())
     }
 
     pub fn as_str(&self) -> &str {
@@ -50,14 +50,14 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-/// Host and path of what follows `https://`, as Go's `net/url` reads it; without query, fragment and user. `None`
-/// where it is no URL.
+/// Host and path of a URL without its scheme, as Go's `net/url` parses it. Query, fragment and user are dropped.
+/// `None` if it is no URL.
 fn host_and_path(text: &str) -> Option<(String, String)> {
     let (text, fragment) = text.split_once('#').unwrap_or((text, ""));
     unescaped(fragment)?;
@@ -85,7 +85,7 @@ fn host_of(text: &str) -> Option<String> {
         return is_port(port).then(|| text.to_owned());
     }
     let port = text.find(':').map_or("", |at| &text[at..]);
-    // What else stands for itself is percent-encoded, and in a host that is for characters beyond ASCII.
+    // Go requires percent-encoding for other characters. In a host it accepts that only for non-ASCII ones.
     let is_host = |it: char| !it.is_ascii() || it.is_ascii_alphanumeric() || HOST.contains(it);
     if !is_port(port) || !text.chars().all(is_host) || encodes_ascii(text) {
         return None;
@@ -93,16 +93,16 @@ fn host_of(text: &str) -> Option<String> {
     unescaped(text)
 }
 
-/// What a host may hold beside letters and digits: RFC 3986 section 3.2.2, and what Go takes besides.
+/// The characters of a host beside letters and digits: those of RFC 3986 section 3.2.2, and more that Go accepts.
 const HOST: &str = "-._~!$&'()*+,;=:]<>\"%";
 
-/// Whether a character of ASCII is percent-encoded, other than the percent sign.
+/// Whether the text has a percent-encoded ASCII character other than the percent sign.
 fn encodes_ascii(text: &str) -> bool {
     let mut codes = text.split('%').skip(1);
     codes.any(|it| !it.starts_with("25") && it.starts_with(|it| matches!(it, '0'..='7')))
 }
 
-/// With percent encoding taken out. `None` where it is not well formed.
+/// The text without percent-encoding; `None` if the encoding is malformed.
 fn unescaped(text: &str) -> Option<String> {
     let mut parts = text.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -111,11 +111,11 @@ fn unescaped(text: &str) -> Option<String> {
         bytes.push(u8::from_str_radix(code, 16).ok()?);
         bytes.extend_from_slice(&part.as_bytes()[2..]);
     }
-    // What is no UTF-8 fits no image.
+    // A pattern that is not UTF-8 matches no image.
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// A host, and its port if it names one (Go's `net.SplitHostPort`).
+/// A host and its port, which is empty if there is none (Go's `net.SplitHostPort`).
 fn without_port(host: &str) -> (&str, &str) {
     match host.rsplit_once(':') {
         Some((address, port)) if address.starts_with('[') && address.ends_with(']') => {
@@ -126,13 +126,13 @@ fn without_port(host: &str) -> (&str, &str) {
     }
 }
 
-/// Whether a glob means that label of a host. Stars alone count: the kubelet ignores entries whose host is none
-/// of a URL, as with brackets and backslashes, and these fit no label here either.
+/// Whether a glob matches a label of a host. Only stars are special: brackets and backslashes are not valid in the
+/// host of a URL, so the kubelet ignores such entries, and here they match no label.
 pub(super) fn is_label(glob: &str, label: &str) -> bool {
     let mut parts = glob.split('*');
     let Some(rest) = parts.next().and_then(|first| label.strip_prefix(first)) else { return false };
     let Some(last) = parts.next_back() else { return rest.is_empty() };
-    // After a star the first place that fits leaves most for what follows.
+    // After a star the first match is the best one, since it leaves most text for the following parts.
     let rest = parts.try_fold(rest, |rest, part| rest.split_once(part).map(|(_, rest)| rest));
     rest.is_some_and(|rest| rest.ends_with(last))
 }
