@@ -50,9 +50,9 @@ impl Error {
             return format!(", which needs {}", self.attempt.action);
         }
         let is_known = by_code(code, &self.attempt).is_some() || deny_assignment.is_some();
-        // These failures are transient, and their messages differ each time.
-        let is_transient = matches!(status, 404 | 429 | 500..);
-        if is_known || is_transient || text.is_empty() {
+        // A 404 has advice of its own. The messages of the others differ each time.
+        let is_left_out = matches!(status, 404 | 429 | 500..);
+        if is_known || is_left_out || text.is_empty() {
             return String::new();
         }
         format!("; Azure says: {text}")
