@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use acr_attach_core::api::RegistryAttachment;
 use acr_attach_core::outcome::status::Holdings;
-use acr_attach_core::plan::Finalizer;
+use acr_attach_core::plan::{Deliveries, Finalizer};
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::pull_secrets::{Inputs, PullSecret, Source, wanted};
 use acr_attach_core::roles::pull_role::{self, repositories_fit};
@@ -27,7 +27,7 @@ impl Observation {
                 Method::PullSecret(secret) => self.cluster_of(secret, ctx).await,
                 Method::KubeletIdentity(..) => {
                     self.desired.of_nodes = true;
-                    self.desired.deliveries = Some(Vec::new());
+                    self.desired.deliveries = Some(Deliveries::new());
                     let left = self.leftovers(ctx);
                     // Without our finalizer, or the watches, there is nothing to switch from.
                     let may_be = self.owned.finalizers.contains(&Finalizer::ServiceAccounts);
@@ -35,7 +35,7 @@ impl Observation {
                 }
             },
             Task::Detach(_) => {
-                self.desired.deliveries = Some(Vec::new());
+                self.desired.deliveries = Some(Deliveries::new());
                 let leftovers = self.entries_to_remove(ctx);
                 // Garbage collection takes the Secrets.
                 self.owned.secrets = None;
@@ -65,8 +65,9 @@ impl Observation {
     fn leftovers(&mut self, ctx: &Context) -> Result<(), Problem> {
         let uid = self.owned.uid.clone();
         let marked = ctx.watches.accounts.select(|it| it.marks.values().any(|mark| *mark == uid));
-        self.owned.accounts = Some(marked?);
-        self.owned.secrets = Some(ctx.watches.secrets.select(|it| it.is_of(&uid))?);
+        self.owned.accounts = Some(marked?.into_iter().collect());
+        let ours = ctx.watches.secrets.select(|it| it.is_of(&uid))?;
+        self.owned.secrets = Some(ours.into_iter().collect());
         Ok(())
     }
 
@@ -87,10 +88,11 @@ impl Observation {
         let marks = accounts.iter().flatten().filter_map(|it| it.marks.get(&secret.name));
         let gone = gone(&found, marks, &uid, ctx).await;
         self.owned.gone = self.or_unseen(gone).unwrap_or_default();
-        self.owned.secrets = Some(found);
-        self.owned.accounts = accounts;
+        self.owned.secrets = Some(found.into_iter().collect());
+        self.owned.accounts = accounts.map(|all| all.into_iter().collect());
         self.desired.accounts = secret.accounts.clone();
-        self.desired.deliveries = Some(wanted.deliveries.clone());
+        let deliveries = wanted.deliveries.iter().map(|it| (it.namespace.clone(), it.clone()));
+        self.desired.deliveries = Some(deliveries.collect());
         self.wanted = Some(wanted);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! What a pass came to: the part that acting and reporting share.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use acr_attach_core::outcome::schedule::Intervals;
@@ -7,6 +8,7 @@ use acr_attach_core::outcome::status::{Holdings, Observed};
 use acr_attach_core::plan::{Assignments, Plan};
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::pull_secrets::{Delivered, Served};
+use acr_attach_core::snapshot::by_namespace::ByNamespace;
 use acr_attach_core::snapshot::cluster::StoredSecret;
 use jiff::Timestamp;
 
@@ -109,7 +111,8 @@ impl Outcome {
         outcome.known.method = observed.method.or(outcome.known.method);
         let found = owned.secrets.take();
         if let (Some(wanted), Some(found), Some(inputs)) = (wanted, found, desired.inputs) {
-            outcome.known.look.refused.retain(|it| found.iter().any(|found| found.digest == *it));
+            let digests: BTreeSet<_> = found.iter().map(|it| &it.digest).collect();
+            outcome.known.look.refused.retain(|it| digests.contains(it));
             let failing = plan.failing.into_iter().chain(std::mem::take(&mut acted.failing));
             let unwritten = plan.unwritten.into_iter().chain(std::mem::take(&mut acted.unwritten));
             let delivered = Delivered {
@@ -254,12 +257,11 @@ impl Known {
     }
 }
 
-fn written(mut found: Vec<StoredSecret>, deeds: &[Deed]) -> Vec<StoredSecret> {
-    for deed in deeds {
-        if let Deed::Provided(_, it) = deed {
-            found.retain(|old| (&old.namespace, &old.name) != (&it.namespace, &it.name));
-            found.push((**it).clone());
-        }
-    }
+fn written(mut found: ByNamespace<StoredSecret>, deeds: &[Deed]) -> ByNamespace<StoredSecret> {
+    let provided = deeds.iter().filter_map(|deed| match deed {
+        Deed::Provided(_, it) => Some((**it).clone()),
+        _ => None,
+    });
+    found.extend(provided);
     found
 }

@@ -1,5 +1,6 @@
 //! Observe, for pull secrets in use: whether the registry still accepts them.
 
+use acr_attach_core::plan::Deliveries;
 use acr_attach_core::problem::Problem;
 use acr_attach_core::pull_secrets::Source;
 use acr_attach_core::pull_secrets::proof::{Probe, Proof};
@@ -39,7 +40,7 @@ impl Observation {
     fn in_use(&self, now: Timestamp) -> Vec<StoredSecret> {
         const MOST: usize = 3;
         let Some(inputs) = &self.desired.inputs else { return Vec::new() };
-        let deliveries = self.desired.deliveries.iter().flatten();
+        let deliveries = self.desired.deliveries.iter().flat_map(Deliveries::values);
         let serving = deliveries.filter_map(|delivery| {
             let found = self.owned.secret(&delivery.namespace, &delivery.name)?;
             self.owned.serves(found, inputs, now).then_some(found)

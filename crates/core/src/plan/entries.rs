@@ -6,6 +6,7 @@ use super::secrets::{Dates, surplus_from};
 use super::{Delivery, Desired, Failing, Finalizer, Owned, Plan, Step};
 use crate::delivery::contest::Kept;
 use crate::problem::{Cause, Problem};
+use crate::snapshot::by_namespace::ByNamespace;
 use crate::snapshot::cluster::ServiceAccount;
 
 const FINALIZER: Finalizer = Finalizer::ServiceAccounts;
@@ -16,7 +17,7 @@ const FINALIZER: Finalizer = Finalizer::ServiceAccounts;
 pub fn first(desired: &Desired, owned: &Owned, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let mut steps = Vec::new();
-    for account in owned.accounts.iter().flatten() {
+    for account in owned.accounts.iter().flat_map(ByNamespace::iter) {
         let Some(secret) = wanted_in(account, desired, owned) else { continue };
         let namespace = account.namespace.clone();
         let object = entry(account, &secret);
@@ -31,8 +32,8 @@ pub fn first(desired: &Desired, owned: &Owned, now: Timestamp) -> Plan {
             None => steps.push(Step::AddEntry(account.clone(), secret)),
         }
     }
-    let makes_or_has =
-        !steps.is_empty() || owned.accounts.iter().flatten().any(|it| has(it, owned));
+    let makes_or_has = !steps.is_empty()
+        || owned.accounts.iter().flat_map(ByNamespace::iter).any(|it| has(it, owned));
     if makes_or_has && !owned.finalizers.contains(&FINALIZER) {
         plan.lead = Some(Step::AddFinalizer(FINALIZER));
     }
@@ -46,7 +47,7 @@ pub fn first(desired: &Desired, owned: &Owned, now: Timestamp) -> Plan {
 pub(super) fn remove(desired: &Desired, owned: &Owned, dates: Dates, plan: &mut Plan) {
     let (Some(accounts), Some(_)) = (&owned.accounts, &desired.deliveries) else { return };
     let (mut due_now, mut remains) = (Vec::new(), owned.hidden);
-    for account in accounts {
+    for account in accounts.iter() {
         for secret in account.marks.keys().filter(|it| account.is_marked(it, &owned.uid)) {
             let due = removal(account, secret, desired, owned, dates);
             let removal = Kept::Removal(Box::new(entry(account, secret)));
@@ -109,7 +110,7 @@ fn wanted_in(account: &ServiceAccount, desired: &Desired, owned: &Owned) -> Opti
 /// Whether all service accounts of that namespace name the pull secret that they are to name.
 pub(super) fn are_held(delivery: &Delivery, desired: &Desired, owned: &Owned) -> bool {
     let Some(accounts) = &owned.accounts else { return false };
-    let mut here = accounts.iter().filter(|it| it.namespace == delivery.namespace);
+    let mut here = accounts.within(&delivery.namespace);
     here.all(|it| !desired.accounts.include(&it.name) || it.names(&delivery.name))
 }
 

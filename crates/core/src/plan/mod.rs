@@ -35,7 +35,7 @@ pub struct Desired {
     /// Whether nothing uses what these replace any more.
     pub settled: bool,
     /// The pull secrets to hold.
-    pub deliveries: Option<Vec<Delivery>>,
+    pub deliveries: Option<Deliveries>,
     /// What they are made from.
     pub inputs: Option<Inputs>,
     /// The service accounts whose pods pull with them.
@@ -46,7 +46,7 @@ impl Desired {
     /// What a deleted attachment desires.
     #[must_use]
     pub fn nothing() -> Self {
-        Self { grants: Some(Vec::new()), deliveries: Some(Vec::new()), ..Self::unknown() }
+        Self { grants: Some(Vec::new()), deliveries: Some(Deliveries::new()), ..Self::unknown() }
     }
 
     /// What is desired before anything is known.
@@ -64,13 +64,16 @@ impl Desired {
     }
 
     fn delivery(&self, namespace: &str) -> Option<&Delivery> {
-        self.deliveries.iter().flatten().find(|it| it.namespace == namespace)
+        self.deliveries.as_ref()?.get(namespace)
     }
 
     fn asks_for(&self, namespace: &str, name: &str) -> bool {
         self.delivery(namespace).is_some_and(|it| it.name == name)
     }
 }
+
+/// The pull secrets to hold, by namespace.
+pub type Deliveries = BTreeMap<String, Delivery>;
 
 /// The pull secret of one namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]

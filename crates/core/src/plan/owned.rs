@@ -1,15 +1,16 @@
 //! What there is before a plan is made.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Delivery, Desired, Finalizer};
+use super::{Desired, Finalizer};
 use crate::delivery::contest::{Contests, Kept, Standing};
 use crate::ids::RegistryId;
 use crate::pull_secrets::Inputs;
 use crate::roles::claims::Claim;
 use crate::snapshot::azure::RoleAssignment;
+use crate::snapshot::by_namespace::ByNamespace;
 use crate::snapshot::cluster::{ServiceAccount, StoredSecret};
 
 /// What there is, part by part. A part that could not be read is `None`.
@@ -22,7 +23,7 @@ pub struct Owned {
     /// The role assignments.
     pub assignments: Option<Assignments>,
     /// The Secrets of the names that matter, ours and others'.
-    pub secrets: Option<Vec<StoredSecret>>,
+    pub secrets: Option<ByNamespace<StoredSecret>>,
     /// Uids of attachments that are gone, and whose Secrets nobody claims any more.
     pub gone: BTreeSet<String>,
     /// The credential that this process last had accepted, and still holds.
@@ -30,7 +31,7 @@ pub struct Owned {
     /// The digests of credentials that the registry has refused.
     pub refused: BTreeSet<String>,
     /// The service accounts.
-    pub accounts: Option<Vec<ServiceAccount>>,
+    pub accounts: Option<ByNamespace<ServiceAccount>>,
     /// Which writes to Secrets and service accounts others refuse or undo.
     pub contests: Contests,
     /// Whether there may be entries in service accounts that cannot be read.
@@ -86,8 +87,13 @@ impl Owned {
     /// The Secret of that namespace and name, if it is there.
     #[must_use]
     pub fn secret(&self, namespace: &str, name: &str) -> Option<&StoredSecret> {
-        let mut all = self.secrets.iter().flatten();
-        all.find(|it| it.namespace == namespace && it.name == name)
+        self.secrets.as_ref()?.get(namespace, name)
+    }
+
+    /// The service account of that namespace and name, if it is there.
+    #[must_use]
+    pub fn account(&self, namespace: &str, name: &str) -> Option<&ServiceAccount> {
+        self.accounts.as_ref()?.get(namespace, name)
     }
 
     /// Whether that Secret is ours, or may become ours: its owners are gone.
@@ -119,39 +125,19 @@ impl Owned {
     /// Compares what was written before with what the cluster shows now.
     pub fn observe_contests(&mut self, desired: &Desired, now: Timestamp) {
         let mut contests = std::mem::take(&mut self.contests);
-        let shown = Shown::of(desired, self);
+        let shown = Shown { owned: self, desired };
         contests.observe(|it| shown.standing(it), now);
         self.contests = contests;
     }
 }
 
-/// What the cluster shows, by name.
+/// What the cluster shows, compared with what is desired.
 struct Shown<'a> {
     owned: &'a Owned,
     desired: &'a Desired,
-    deliveries: BTreeMap<&'a str, &'a Delivery>,
-    secrets: Option<BTreeMap<(&'a str, &'a str), &'a StoredSecret>>,
-    accounts: Option<BTreeMap<(&'a str, &'a str), &'a ServiceAccount>>,
 }
 
-impl<'a> Shown<'a> {
-    fn of(desired: &'a Desired, owned: &'a Owned) -> Self {
-        let deliveries = desired.deliveries.iter().flatten();
-        let secrets = owned.secrets.as_ref();
-        let accounts = owned.accounts.as_ref();
-        Self {
-            owned,
-            desired,
-            deliveries: deliveries.map(|it| (it.namespace.as_str(), it)).collect(),
-            secrets: secrets.map(|all| {
-                all.iter().map(|it| ((it.namespace.as_str(), it.name.as_str()), it)).collect()
-            }),
-            accounts: accounts.map(|all| {
-                all.iter().map(|it| ((it.namespace.as_str(), it.name.as_str()), it)).collect()
-            }),
-        }
-    }
-
+impl Shown<'_> {
     fn standing(&self, object: &Kept) -> Standing {
         if self.desired.deliveries.is_none() {
             return Standing::Unknown;
@@ -169,12 +155,12 @@ impl<'a> Shown<'a> {
         let uid = &self.owned.uid;
         match object {
             Kept::Secret { namespace, name } => {
-                let found = self.secrets.as_ref().and_then(|it| it.get(&(namespace, name)));
-                let asked = self.deliveries.get(namespace.as_str());
+                let found = self.owned.secret(namespace, name);
+                let asked = self.desired.delivery(namespace);
                 found.is_some_and(|it| it.is_of(uid)) && asked.is_none_or(|it| it.name != *name)
             }
             Kept::Entry { namespace, account, secret } => {
-                let found = self.accounts.as_ref().and_then(|it| it.get(&(namespace, account)));
+                let found = self.owned.account(namespace, account);
                 found.is_some_and(|it| it.is_marked(secret, uid))
                     && self.entry(namespace, account, secret) == Standing::Unwanted
             }
@@ -183,9 +169,9 @@ impl<'a> Shown<'a> {
     }
 
     fn secret(&self, namespace: &str, name: &str) -> Standing {
-        let Some(secrets) = &self.secrets else { return Standing::Unknown };
-        let asked = self.deliveries.get(namespace).is_some_and(|it| it.name == name);
-        match secrets.get(&(namespace, name)) {
+        let Some(secrets) = &self.owned.secrets else { return Standing::Unknown };
+        let asked = self.desired.asks_for(namespace, name);
+        match secrets.get(namespace, name) {
             None if asked => Standing::Undone(None),
             None => Standing::Unwanted,
             Some(it) if !self.owned.may_write(it) => Standing::Unwanted,
@@ -195,10 +181,9 @@ impl<'a> Shown<'a> {
     }
 
     fn entry(&self, namespace: &str, name: &str, secret: &str) -> Standing {
-        let Some(accounts) = &self.accounts else { return Standing::Unknown };
-        let asked = self.desired.accounts.include(name)
-            && self.deliveries.get(namespace).is_some_and(|it| it.name == secret);
-        match accounts.get(&(namespace, name)) {
+        let Some(accounts) = &self.owned.accounts else { return Standing::Unknown };
+        let asked = self.desired.accounts.include(name) && self.desired.asks_for(namespace, secret);
+        match accounts.get(namespace, name) {
             Some(it) if asked && it.names(secret) => Standing::Stands,
             Some(it) if asked => Standing::Undone(it.written_by.clone()),
             _ => Standing::Unwanted,

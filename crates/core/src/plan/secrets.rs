@@ -69,7 +69,7 @@ pub(super) struct Dates {
 /// What waits to be withdrawn is renewed like the rest while it is made from the same.
 pub(super) fn plan(desired: &Desired, owned: &Owned, dates: Dates, plan: &mut Plan) {
     let (Some(deliveries), Some(stored)) = (&desired.deliveries, &owned.secrets) else { return };
-    let mut kept = deliveries.clone();
+    let mut kept: Vec<_> = deliveries.values().cloned().collect();
     for secret in stored.iter().filter(|it| it.is_of(&owned.uid)) {
         if desired.asks_for(&secret.namespace, &secret.name) {
             continue;
@@ -185,10 +185,8 @@ fn removal(
     owned: &Owned,
     dates: Dates,
 ) -> Option<Timestamp> {
-    let here =
-        owned.accounts.iter().flatten().filter(|it| {
-            it.namespace == secret.namespace && it.is_marked(&secret.name, &owned.uid)
-        });
+    let here = owned.accounts.iter().flat_map(|it| it.within(&secret.namespace));
+    let here = here.filter(|it| it.is_marked(&secret.name, &owned.uid));
     let entries = here.map(|it| entries::removal(it, &secret.name, desired, owned, dates));
     let last = entries.collect::<Option<Vec<_>>>()?.into_iter().max();
     let due = surplus_from(&secret.namespace, desired, owned, dates)?;
@@ -228,7 +226,7 @@ pub(super) fn all_serving_since(
     owned: &Owned,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let deliveries = desired.deliveries.iter().flatten();
+    let deliveries = desired.deliveries.iter().flat_map(|it| it.values());
     let since = |it: &Delivery| (it.since, serving_since(it, desired, owned, now));
     let served: Vec<_> = deliveries
         .map(|it| (it, since(it)))

@@ -13,6 +13,7 @@ use crate::problem::Cause;
 use crate::roles::claims::{Claim, Claims};
 use crate::roles::role::Role;
 use crate::snapshot::azure::RoleAssignment;
+use crate::snapshot::by_namespace::ByNamespace;
 
 const REGISTRY: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso";
 const DELAY: SignedDuration = SignedDuration::from_secs(3600);
@@ -88,11 +89,11 @@ fn owns(found: Vec<RoleAssignment>, finalizer: bool) -> Owned {
         uid: "mine".to_owned(),
         finalizers: finalizer.then_some(Finalizer::RoleAssignments).into_iter().collect(),
         assignments: Some(Assignments::on(&registry(), claim("mine"), found)),
-        secrets: Some(Vec::new()),
+        secrets: Some(ByNamespace::default()),
         gone: BTreeSet::new(),
         accepted: None,
         refused: BTreeSet::new(),
-        accounts: Some(Vec::new()),
+        accounts: Some(ByNamespace::default()),
         contests: Contests::default(),
         hidden: false,
     }

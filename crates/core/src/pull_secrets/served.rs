@@ -1,6 +1,6 @@
 //! How the pull secrets of an attachment stand after a pass.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
@@ -9,6 +9,7 @@ use crate::message;
 use crate::plan::{Delivery, Failing, Owned};
 use crate::problem::{Cause, Problem};
 use crate::pull_secrets::proof::Proof;
+use crate::snapshot::by_namespace::ByNamespace;
 use crate::snapshot::cluster::StoredSecret;
 
 const ARM_AUDIENCE: &str = "the tenant does not know the audience https://containerregistry.azure.net, so tokens are asked for Azure Resource Manager's";
@@ -36,7 +37,7 @@ pub struct Served {
 #[derive(Clone, Debug, Default)]
 pub struct Delivered {
     /// The Secrets as they are now.
-    pub secrets: Vec<StoredSecret>,
+    pub secrets: ByNamespace<StoredSecret>,
     /// What kept single namespaces from being served.
     pub failing: Vec<Failing>,
     /// What kept Secrets from being written. One that is there may serve on.
@@ -55,28 +56,29 @@ impl Served {
         delivered: Delivered,
         now: Timestamp,
     ) -> Self {
-        let Delivered { secrets: all, mut failing, unwritten, mint } = delivered;
+        let Delivered { secrets: all, failing, unwritten, mint } = delivered;
         let (mut secrets, mut overdue) = (Vec::new(), None);
+        let unwritten: BTreeMap<_, _> =
+            unwritten.iter().rev().map(|it| (it.namespace.as_str(), &it.problem)).collect();
+        // The first problem of a namespace tells.
+        let failing = failing.into_iter().rev().map(|it| (it.namespace.clone(), it));
+        let mut failing: BTreeMap<_, _> = failing.collect();
         for delivery in &wanted.deliveries {
-            let here =
-                |it: &&StoredSecret| it.namespace == delivery.namespace && it.name == delivery.name;
-            let why = unwritten.iter().find(|it| it.namespace == delivery.namespace);
-            let why = why.map(|it| &it.problem).or(mint.as_ref());
-            match all.iter().find(here).filter(|it| owned.serves(it, inputs, now)) {
+            let Delivery { namespace, name, .. } = delivery;
+            let why = unwritten.get(namespace.as_str()).copied().or(mint.as_ref());
+            match all.get(namespace, name).filter(|it| owned.serves(it, inputs, now)) {
                 Some(found) => {
                     if !found.is_fresh(inputs, now) {
                         overdue = overdue.or_else(|| why.cloned());
                     }
                     secrets.push(found.clone());
                 }
-                None if failing.iter().all(|it| it.namespace != delivery.namespace) => {
-                    failing.push(lacking(delivery, why));
+                None => {
+                    failing.entry(namespace.clone()).or_insert_with(|| lacking(delivery, why));
                 }
-                None => {}
             }
         }
-        failing.sort_by(|a, b| a.namespace.cmp(&b.namespace));
-        failing.dedup_by(|a, b| a.namespace == b.namespace);
+        let failing = failing.into_values().collect();
         let accountless = accountless(&wanted, owned);
         Self { wanted, secrets, failing, overdue, accountless, proof: None, doubt: None }
     }
@@ -183,11 +185,9 @@ impl Served {
 fn accountless(wanted: &Wanted, owned: &Owned) -> BTreeMap<String, usize> {
     let Accounts::Named(names) = &wanted.accounts else { return BTreeMap::new() };
     let Some(accounts) = &owned.accounts else { return BTreeMap::new() };
-    let there: BTreeSet<_> =
-        accounts.iter().map(|it| (it.namespace.as_str(), it.name.as_str())).collect();
     let lacks = |name: &str| {
         let namespaces = wanted.deliveries.iter().map(|it| it.namespace.as_str());
-        namespaces.filter(|it| !there.contains(&(it, name))).count()
+        namespaces.filter(|it| accounts.get(it, name).is_none()).count()
     };
     let counted = names.iter().filter(|it| *it != "default").map(|it| (it.clone(), lacks(it)));
     counted.filter(|(_, count)| *count > 0).collect()

@@ -150,6 +150,7 @@ fn owned(refused: Option<&str>) -> Owned {
 
 /// Judges Secrets in namespaces `a`, named, and `b`, chosen by its labels.
 fn judged(secrets: Vec<StoredSecret>, failing: Vec<Failing>, mint: Option<Problem>) -> Served {
+    let secrets = secrets.into_iter().collect();
     of(Delivered { secrets, failing, unwritten: vec![], mint }, None)
 }
 
@@ -219,7 +220,8 @@ fn a_doubt_about_the_credential_is_said() {
 #[test]
 fn what_the_registry_refused_does_not_serve_until_another_is_written() {
     let gone = Problem::new(Cause::AccessDenied, "asking for access to registry: 401");
-    let secrets = vec![stored("a"), StoredSecret { digest: "new".into(), ..stored("b") }];
+    let secrets = [stored("a"), StoredSecret { digest: "new".into(), ..stored("b") }];
+    let secrets = secrets.into_iter().collect();
     let delivered = Delivered { secrets, mint: Some(gone), ..Delivered::default() };
     let served = of(delivered, Some("digest"));
     assert_eq!(served.problem().unwrap().cause, Cause::AccessDenied);
@@ -231,11 +233,14 @@ fn what_could_not_be_renewed_serves_on_and_is_overdue() {
     let mut old = stored("a");
     old.renew = Some(now());
     let unwritten = vec![failing("a", Cause::Unavailable)];
-    let delivered =
-        Delivered { secrets: vec![old, stored("b")], unwritten, ..Delivered::default() };
+    let delivered = Delivered {
+        secrets: [old, stored("b")].into_iter().collect(),
+        unwritten,
+        ..Delivered::default()
+    };
     let served = of(delivered.clone(), None);
     assert!(served.holds());
     assert_eq!(served.overdue.unwrap().message, "in a");
-    let none = Delivered { secrets: vec![stored("b")], ..delivered };
+    let none = Delivered { secrets: [stored("b")].into_iter().collect(), ..delivered };
     assert_eq!(of(none, None).problem().unwrap().message, "in a");
 }

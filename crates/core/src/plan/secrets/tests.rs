@@ -25,7 +25,7 @@ fn delivery(namespace: &str) -> Delivery {
 
 fn wants(namespaces: &[&str]) -> Desired {
     Desired {
-        deliveries: Some(namespaces.iter().map(|it| delivery(it)).collect()),
+        deliveries: Some(namespaces.iter().map(|it| ((*it).to_owned(), delivery(it))).collect()),
         inputs: Some(inputs()),
         accounts: Accounts::Named(["default".to_owned()].into()),
         ..Desired::nothing()
@@ -76,11 +76,11 @@ fn owns(secrets: Vec<StoredSecret>, accounts: Vec<ServiceAccount>) -> Owned {
         uid: "mine".to_owned(),
         finalizers: [Finalizer::ServiceAccounts].into(),
         assignments: None,
-        secrets: Some(secrets),
+        secrets: Some(secrets.into_iter().collect()),
         gone: BTreeSet::new(),
         accepted: Some(accepted()),
         refused: BTreeSet::new(),
-        accounts: Some(accounts),
+        accounts: Some(accounts.into_iter().collect()),
         contests: Contests::default(),
         hidden: false,
     }
@@ -230,12 +230,12 @@ fn one_that_others_change_again_and_again_waits_and_fails_its_namespace() {
     assert_eq!(provided(&wants(&["a", "b"]), &owned), None);
     // It has come back, and yet it is not settled.
     owned.contests.wrote(object(), now());
-    owned.secrets.as_mut().unwrap().push(stored("b"));
+    owned.secrets.as_mut().unwrap().insert(stored("b"));
     owned.observe_contests(&wants(&["a", "b"]), now());
     let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);
     assert_eq!(planned.failing[0].namespace, "b");
     // A namespace that is not asked for any more is no contest.
-    owned.secrets.as_mut().unwrap().pop();
+    owned.secrets = Some([stored("a")].into_iter().collect());
     owned.observe_contests(&wants(&["a"]), now());
     assert_eq!(owned.contests, Contests::default());
 }

@@ -22,7 +22,7 @@ fn a_list_that_others_keep_is_not_fought_over() {
     let mut owned = owns(vec![], vec![applied]);
     let cause = |owned: &Owned| first(&wants(&["a"]), owned, now()).failing[0].problem.cause;
     assert_eq!(cause(&owned), Cause::ExternallyManaged);
-    owned.accounts = Some(vec![account("a", &[], Some("mine"))]);
+    owned.accounts = Some([account("a", &[], Some("mine"))].into_iter().collect());
     let object = entry(&account("a", &[], None), "acr-pull");
     for _ in 0..4 {
         assert!(first(&wants(&["a"]), &owned, now()).failing.is_empty());

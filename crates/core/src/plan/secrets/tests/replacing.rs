@@ -68,12 +68,15 @@ fn new_namespaces_do_not_put_off_what_the_first_pull_secrets_replace() {
     let owned = owns(vec![old, new], vec![]);
     let mut desired = wants(&["a", "b"]);
     let replaced = |it: &Desired| replaced_at(it, &owned, now(), DELAY);
+    let came_now = |it: &mut Desired, namespace: &str| {
+        it.deliveries.as_mut().unwrap().get_mut(namespace).unwrap().since = now();
+    };
     // As long as it was there before, it depended on what is replaced.
     assert_eq!(replaced(&desired), Some(now() + DELAY));
-    desired.deliveries.as_mut().unwrap()[1].since = now();
+    came_now(&mut desired, "b");
     assert_eq!(replaced(&desired), Some(now()));
-    desired.deliveries.as_mut().unwrap().push(delivery("c"));
+    desired.deliveries.as_mut().unwrap().insert("c".to_owned(), delivery("c"));
     assert_eq!(replaced(&desired), None, "one is not served");
-    desired.deliveries.as_mut().unwrap()[2].since = now();
+    came_now(&mut desired, "c");
     assert_eq!(replaced(&desired), Some(now()), "it came later and never depended on a role");
 }
