@@ -10,14 +10,15 @@
 //! ```
 //!
 //! Crate `acr-attach-core` holds the custom resource and all decisions, as pure functions. Crate
-//! `acr-attach-azure` speaks to Azure. `controller` speaks to the API server, and uses both.
+//! `acr-attach-azure` speaks to Azure. `cluster` speaks to the API server, and `attachment` reconciles
+//! with the help of all three. `leader` elects the replica that may write.
 //! Crate `acr-attach-check` is the command that tells from inside a cluster whether a pod can pull.
 //! Of several replicas one works, and what it writes passes a `fence`. Only the program reads the
 //! environment.
 
-pub mod boot_time;
-pub mod controller;
-pub mod fence;
+pub mod attachment;
+pub mod cluster;
+pub mod leader;
 pub mod life;
 pub mod metrics;
 pub mod server;
@@ -33,8 +34,9 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::controller::{Candidate, Context, Rules, Work};
-use crate::fence::Fence;
+use crate::attachment::{Context, Rules};
+use crate::leader::fence::Fence;
+use crate::leader::{Candidate, Work};
 use crate::life::Pulse;
 use crate::metrics::Metrics;
 use crate::server::{Pages, Part};
@@ -107,7 +109,7 @@ impl Replica {
     }
 
     fn client(&self, fence: Fence) -> kube::Client {
-        controller::fenced(&self.kubernetes, fence, self.counts.clone())
+        cluster::fenced(&self.kubernetes, fence, self.counts.clone())
     }
 }
 
@@ -123,7 +125,7 @@ impl Work for Replica {
         );
         let context = Context::new(&client, azure, self.rules(), self.counts.clone());
         let Settings { attachment_selector, concurrency, .. } = &self.settings;
-        let (attachments, passes) = controller::run(
+        let (attachments, passes) = attachment::run(
             &client,
             attachment_selector,
             *concurrency,

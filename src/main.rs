@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use acr_attach::settings::{Arguments, CheckArguments, Output, Settings};
-use acr_attach::{Connections, controller, telemetry};
+use acr_attach::{Connections, attachment, telemetry};
 use acr_attach_check::Check;
 use acr_attach_check::findings::exit_codes;
 use acr_attach_core::api;
@@ -97,7 +97,7 @@ fn crd() -> Result<()> {
 
 async fn uninstall_guard(selector: &str) -> Result<()> {
     let (kubernetes, _) = kubernetes().await?;
-    let held = controller::held(&kubernetes, selector).await;
+    let held = attachment::held(&kubernetes, selector).await;
     match held.map_err(|problem| anyhow!(problem.message))? {
         None => {
             println!("acr-attach: no attachment holds anything; the operator can go");

@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::controller::Attachments;
+use crate::attachment::Attachments;
 use crate::life::{Limits, Pulse};
 use crate::metrics::Metrics;
 use crate::metrics::text::Format;

@@ -2,7 +2,7 @@
 //!
 //! The rules are those of the kubelet (kubernetes/kubernetes, pkg/credentialprovider, `config.go`,
 //! `keyring.go` and `secrets/secrets.go`; in its documentation: "Interpretation of config.json").
-//! tests/integration/pull_secrets/kubelet.rs compares them with the kubelet's own code.
+//! `tests/integration/pull_secrets/kubelet.rs` compares them with the kubelet's own code.
 
 mod json;
 mod login;

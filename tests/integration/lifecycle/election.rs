@@ -4,9 +4,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use acr_attach::boot_time::BootTime;
-use acr_attach::controller::{Candidate, Work, fenced};
-use acr_attach::fence::Fence;
+use acr_attach::cluster::fenced;
+use acr_attach::leader::boot_time::BootTime;
+use acr_attach::leader::fence::Fence;
+use acr_attach::leader::{Candidate, Work};
 use acr_attach::metrics::Metrics;
 use acr_attach_azure::{Azure, Budget, Cloud, Configuration};
 use acr_attach_core::api::RegistryAttachment;

@@ -11,15 +11,15 @@ use kube::Client;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::events::Events;
-use super::kubernetes::Kubernetes;
 use super::latest::Latest;
 use super::locks::Locks;
 use super::memory::Memory;
 use super::platform::Shared;
 use super::principals::Principals;
 use super::touched::Touches;
-use super::watches::Watches;
+use crate::cluster::events::Events;
+use crate::cluster::kubernetes::Kubernetes;
+use crate::cluster::watches::Watches;
 use crate::metrics::Metrics;
 
 /// What the operator's settings say, as far as passes need it.

@@ -15,9 +15,9 @@ use serde::de::DeserializeOwned;
 
 use super::act::Deed;
 use super::context::Context;
-use super::kubernetes::within;
 use super::observe::{Observation, Occasion, Pass};
-use super::{accounts, secrets};
+use crate::cluster::kubernetes::within;
+use crate::cluster::{accounts, secrets};
 
 /// As many objects are listed at once.
 const PAGE: u32 = 100;

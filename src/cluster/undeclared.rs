@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 /// The fields that the API server has refused, by their paths below `status`, such as
 /// `registry.loginServer`.
 #[derive(Clone, Default)]
-pub(super) struct Undeclared(Arc<Mutex<BTreeSet<String>>>);
+pub(crate) struct Undeclared(Arc<Mutex<BTreeSet<String>>>);
 
 impl Undeclared {
     /// Takes note of the fields that a refusal names, and removes them. Returns whether any was there.

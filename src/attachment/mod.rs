@@ -1,27 +1,19 @@
-//! The controller: watches attachments and brings each to what it asks for.
+//! The controller of attachments: watches them and brings each to what it asks for.
 
-mod accounts;
 mod act;
-mod admission;
 mod assignments;
 mod attachments;
 mod choice;
-mod client;
-mod client_secret;
 mod clocks;
 mod context;
 mod entries;
-mod events;
 mod held;
 mod identity;
-mod kubernetes;
 mod latest;
-mod leader;
 mod leaving;
 mod locks;
 mod look;
 mod memory;
-mod mirror;
 mod news;
 mod next;
 mod observe;
@@ -36,14 +28,10 @@ mod reconcile;
 mod registry;
 mod remains;
 mod report;
-mod secrets;
-mod touched;
-mod undeclared;
+pub(crate) mod touched;
 mod unreadable;
 mod unwatched;
 mod vanished;
-mod watches;
-mod watching;
 
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -63,18 +51,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::cluster::watching::Watching;
 use crate::life::Signs;
 use crate::telemetry;
 pub use attachments::Attachments;
-pub use client::fenced;
 pub use context::{Context, Rules};
 pub use held::held;
-pub use leader::{Candidate, Work};
 use memory::{Trigger, Wake};
 use reconcile::reconcile;
 use touched::wakes;
 use vanished::{Vanished, let_go};
-use watching::Watching;
 
 /// What they are called in requests.
 const ATTACHMENTS: &str = "registryattachments";

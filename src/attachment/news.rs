@@ -10,7 +10,7 @@ use acr_attach_core::snapshot::azure::RoleAssignment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::act::Deed;
-use super::events::News;
+use crate::cluster::events::News;
 
 /// What to tell of a change that was made; `before` is the status until then, and `generation`
 /// that of the spec.

@@ -7,7 +7,7 @@ use kube::api::{Api, ListParams};
 use kube::core::{ApiResource, DynamicObject};
 use kube::{Client, ResourceExt};
 
-use super::kubernetes::within;
+use crate::cluster::kubernetes::within;
 
 /// How many are named: the line is read in a terminal.
 const SHOWN: usize = 20;

@@ -201,7 +201,7 @@ fn manifest(content: &Value) -> Value {
 }
 
 /// Waits for a call, but not for ever, and classifies its failure.
-pub(super) async fn within<T>(
+pub(crate) async fn within<T>(
     doing: &str,
     call: impl Future<Output = kube::Result<T>>,
 ) -> Result<T, Problem> {
@@ -215,7 +215,7 @@ pub(super) async fn within<T>(
 }
 
 /// What a failure of a watch means. The watch itself tries again.
-pub(super) fn watch_failed(what: &str, error: &watcher::Error) -> Problem {
+pub(crate) fn watch_failed(what: &str, error: &watcher::Error) -> Problem {
     let doing = format!("watching {what}");
     match error {
         watcher::Error::InitialListFailed(error)
@@ -254,7 +254,7 @@ const RULES: &str = "install the operator by its chart, or give its service acco
 
 /// Whether an object was not any more as a patch says that it is: a `test` of a JSON patch that
 /// fails (422, without details of the object), or two writers at once (409).
-pub(super) fn is_outdated(error: &kube::Error) -> bool {
+pub(crate) fn is_outdated(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else { return false };
     let names_object = status.details.as_ref().is_some_and(|it| !it.name.is_empty());
     status.code == 409 || status.code == 422 && !names_object && refuser(status).is_none()

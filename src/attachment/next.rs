@@ -113,7 +113,7 @@ impl Ended<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::memory::{Known, Trigger};
+    use crate::attachment::memory::{Known, Trigger};
 
     const INTERVALS: Intervals = Intervals {
         resync: SignedDuration::from_mins(30),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use kube::Client;
 use kube::client::Body;
 
-use crate::fence::Fence;
+use crate::leader::fence::Fence;
 use crate::metrics::Metrics;
 
 /// That client behind a fence.

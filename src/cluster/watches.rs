@@ -21,11 +21,11 @@ use tokio::task::JoinSet;
 
 use super::client_secret::CredentialSeen;
 use super::kubernetes::watch_failed;
-use super::memory::version;
+use super::mirror::version;
 use super::mirror::{Change, Key, Mirror};
-use super::touched::Touch;
 use super::watching::Watching;
 use super::{accounts, client_secret, secrets};
+use crate::attachment::touched::Touch;
 
 /// How many objects are listed at once. A page is held as a whole, and what others put into their
 /// Secrets and service accounts may be large.

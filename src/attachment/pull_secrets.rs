@@ -15,11 +15,11 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 
 use super::act::{Acted, Actor, Deed};
-use super::kubernetes::within;
-use super::memory::version;
 use super::principals::Resolved;
-use super::secrets;
-use super::secrets::{Content, Written};
+use crate::cluster::kubernetes::within;
+use crate::cluster::mirror::version;
+use crate::cluster::secrets;
+use crate::cluster::secrets::{Content, Written};
 
 /// How many Secrets are written at once.
 pub(super) const WRITES: usize = 16;

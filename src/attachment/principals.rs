@@ -10,8 +10,8 @@ use acr_attach_core::pull_secrets::ServicePrincipal;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 
-use super::client_secret::{CredentialSeen, text};
-use super::kubernetes::{Kubernetes, within};
+use crate::cluster::client_secret::{CredentialSeen, text};
+use crate::cluster::kubernetes::{Kubernetes, within};
 
 /// Where what they sign in with is kept.
 pub struct Principals {

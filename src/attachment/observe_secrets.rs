@@ -240,7 +240,7 @@ fn namespaces(secret: &PullSecret, ctx: &Context) -> Result<Vec<Namespace>, Prob
         let text = format!("correct the spec: pullSecret.namespaces.selector: {error}");
         Problem::new(Cause::InvalidSpec, text)
     })?;
-    let selects = |it: &super::watches::NamespaceSeen| {
+    let selects = |it: &crate::cluster::watches::NamespaceSeen| {
         selector.as_ref().is_some_and(|selector| selector.matches(&it.labels))
     };
     let seen =

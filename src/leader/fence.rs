@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use acr_attach_core::lease::NotLeading;
 
-use crate::boot_time::BootTime;
+use crate::leader::boot_time::BootTime;
 
 /// What every write asks first. Clones are one fence.
 ///

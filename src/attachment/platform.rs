@@ -18,7 +18,7 @@ use kube::api::{Api, ListParams};
 use uuid::Uuid;
 
 use super::context::Context;
-use super::kubernetes::within;
+use crate::cluster::kubernetes::within;
 
 /// What was found out, for all attachments.
 #[derive(Debug, Default)]

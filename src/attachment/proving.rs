@@ -11,9 +11,9 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 
 use super::context::Context;
-use super::kubernetes::within;
 use super::observe::Observation;
-use super::secrets::Written;
+use crate::cluster::kubernetes::within;
+use crate::cluster::secrets::Written;
 
 impl Observation {
     /// Asks the registry about the credentials in use. There is one, unless a pass was cut short

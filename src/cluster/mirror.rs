@@ -166,6 +166,12 @@ fn changed<T: PartialEq>(key: Key, before: Option<T>, after: Option<T>) -> Optio
     (before != after).then_some(Change { key, before, after })
 }
 
+/// Versions of one resource compare as numbers (Kubernetes API concepts, "Resource versions").
+#[must_use]
+pub fn version(text: Option<&str>) -> u64 {
+    text.and_then(|it| it.parse().ok()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,12 +14,13 @@ use kube::ResourceExt;
 
 use super::act::Deed;
 use super::context::Context;
-use super::memory::{Known, Recollection, Trigger, version};
+use super::memory::{Known, Recollection, Trigger};
 use super::news;
 use super::next::Ended;
 use super::observe::Occasion;
 use super::outcome::Outcome;
 use super::remains::Remains;
+use crate::cluster::mirror::version;
 use crate::metrics::PassResult;
 
 /// What brought a pass on, and what was known before.

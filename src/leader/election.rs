@@ -16,9 +16,9 @@ use kube::{Client, ResourceExt};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use super::kubernetes::within;
-use crate::boot_time::BootTime;
-use crate::fence::Fence;
+use crate::cluster::kubernetes::within;
+use crate::leader::boot_time::BootTime;
+use crate::leader::fence::Fence;
 
 /// How long giving the lease back may take. Who cannot, lets it run out.
 const RESIGNING: Duration = Duration::from_secs(2);

@@ -13,12 +13,12 @@ use acr_attach_core::snapshot::azure::RoleAssignment;
 use acr_attach_core::snapshot::cluster::{ServiceAccount, StoredSecret};
 use futures::{FutureExt, StreamExt};
 
-use super::kubernetes::Kubernetes;
 use super::locks::Locks;
 use super::principals::Principals;
 use super::pull_secrets::Making;
-use super::secrets::Written;
-use super::watches::Watches;
+use crate::cluster::kubernetes::Kubernetes;
+use crate::cluster::secrets::Written;
+use crate::cluster::watches::Watches;
 
 /// What was done, and what kept the rest from being done.
 #[derive(Debug, Default)]

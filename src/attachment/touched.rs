@@ -8,10 +8,10 @@ use acr_attach_core::ids::AssignmentId;
 use kube::core::{Selector, SelectorExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::client_secret::{CredentialSeen, concerns};
 use super::memory::Wake;
-use super::mirror::{Change, Key};
 use super::registry;
+use crate::cluster::client_secret::{CredentialSeen, concerns};
+use crate::cluster::mirror::{Change, Key};
 
 /// Something changed that may concern attachments: in the cluster, or by one of them in Azure.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -63,7 +63,7 @@ pub fn text(value: &ByteString) -> Option<&str> {
 }
 
 /// The entry of the mirror for a Secret.
-pub(super) fn reduce(secret: &Secret) -> Option<(Key, CredentialSeen)> {
+pub(crate) fn reduce(secret: &Secret) -> Option<(Key, CredentialSeen)> {
     let seen = CredentialSeen::of(secret)?;
     Some(((secret.namespace()?, seen.name.clone()), seen))
 }

@@ -12,11 +12,11 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::Value;
 
-use super::accounts;
 use super::act::{Acted, Actor, Deed};
-use super::kubernetes::{is_outdated, within};
-use super::memory::version;
 use super::pull_secrets::WRITES;
+use crate::cluster::accounts;
+use crate::cluster::kubernetes::{is_outdated, within};
+use crate::cluster::mirror::version;
 
 /// So often a patch is made anew in a row when others have changed the list in between.
 const TRIES: u32 = 10;

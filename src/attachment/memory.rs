@@ -15,7 +15,8 @@ use kube::ResourceExt;
 
 use super::Guarded;
 use super::look::Look;
-use super::secrets::Written;
+use crate::cluster::mirror::version;
+use crate::cluster::secrets::Written;
 
 /// By name of the attachment.
 #[derive(Debug, Default)]
@@ -250,12 +251,6 @@ impl Recollection {
         let written = self.written.as_ref().filter(|(version, _)| *version > seen);
         written.map(|(_, status)| status.clone()).or_else(|| object.status.clone())
     }
-}
-
-/// Versions of one resource compare as numbers (Kubernetes API concepts, "Resource versions").
-#[must_use]
-pub fn version(text: Option<&str>) -> u64 {
-    text.and_then(|it| it.parse().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]

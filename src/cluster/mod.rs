@@ -1,0 +1,15 @@
+//! The cluster: one client, watches and what they have shown, and the objects that are written.
+
+pub(crate) mod accounts;
+pub(crate) mod admission;
+mod client;
+pub(crate) mod client_secret;
+pub(crate) mod events;
+pub(crate) mod kubernetes;
+pub(crate) mod mirror;
+pub(crate) mod secrets;
+pub(crate) mod undeclared;
+pub(crate) mod watches;
+pub(crate) mod watching;
+
+pub use client::fenced;
