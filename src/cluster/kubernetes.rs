@@ -144,23 +144,37 @@ impl Kubernetes {
 
     /// Writes status, and returns the version of the object that holds it.
     ///
+    /// For a status, the API server compares no uid: it takes everything but the status from the stored
+    /// object. Without the version of an object that was read before, the last status of an attachment
+    /// could end in another one of its name (apiextensions-apiserver, `registry/customresource/status_strategy.go`).
+    ///
     /// # Errors
-    /// When the API server does not answer or refuses.
+    /// When the API server does not answer or refuses, and `NotFound` when the attachment is gone.
     pub async fn set_status(
         &self,
         object: &impl Resource,
         status: &RegistryAttachmentStatus,
     ) -> Result<String, Problem> {
-        let mut status = json!(status);
+        const DOING: &str = "writing status";
+        let (mut status, name) = (json!(status), object.meta().name.clone().unwrap_or_default());
         let answer = async {
             loop {
-                match self.apply_status(object, &status).await {
+                let stored = self.stored.get(&name).await?;
+                if stored.uid() != object.meta().uid {
+                    return Ok(None);
+                }
+                match self.apply_status(&stored, &status).await {
+                    Err(error) if is_outdated(&error) => {}
                     Err(error) if self.undeclared.learn(&error, &mut status) => {}
-                    answer => return answer,
+                    answer => return answer.map(Some),
                 }
             }
         };
-        let written = within("writing status", answer).await?;
+        let written = within(DOING, answer).await?;
+        let written = written.ok_or_else(|| {
+            let text = format!("{DOING}: attachment {name} is gone, and another one has its name");
+            Problem::new(Cause::NotFound, text)
+        })?;
         Ok(written.resource_version().unwrap_or_default())
     }
 
@@ -172,14 +186,13 @@ impl Kubernetes {
 
     async fn apply_status(
         &self,
-        object: &impl Resource,
+        stored: &DynamicObject,
         status: &Value,
     ) -> kube::Result<DynamicObject> {
-        let metadata = json!({"uid": object.meta().uid});
+        let metadata = json!({"resourceVersion": stored.resource_version()});
         let body = Patch::Apply(manifest(&json!({"metadata": metadata, "status": status})));
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        let name = object.meta().name.clone().unwrap_or_default();
-        self.stored.patch_status(&name, &params, &body).await
+        self.stored.patch_status(&stored.name_any(), &params, &body).await
     }
 }
 

@@ -1,12 +1,18 @@
 //! Deleting an attachment undoes what it did, and never blocks for ever.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use azure_sim::model::{DEFAULT_SUBSCRIPTION, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
 use azure_sim::{Call, Effect, Fault};
+use http::{Method, Request, StatusCode};
 use jiff::SignedDuration;
+use kube::Client;
 use kube::api::{Patch, PatchParams};
+use kube::client::Body;
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::support::{World, find, message, operator};
 
@@ -180,6 +186,69 @@ async fn what_goes_without_its_finalizer_leaves_no_claim() {
     world.delete("a").await;
     world.until_gone("a").await;
     world.until("no role", || async { world.pull_assignments().is_empty().then_some(()) }).await;
+}
+
+/// What was held back, and what the API server answered in the end.
+#[derive(Default)]
+struct Held {
+    requests: AtomicUsize,
+    answers: Mutex<Vec<StatusCode>>,
+}
+
+/// Holds back what is applied to the status of an attachment while `shut` is true. It is sent then, even
+/// if the operator does not wait for it any more.
+fn holding_back(client: Client, shut: watch::Receiver<bool>, held: Arc<Held>) -> Client {
+    let namespace = client.default_namespace().to_owned();
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let (client, mut shut, held) = (client.clone(), shut.clone(), Arc::clone(&held));
+        async move {
+            let is_status = request.uri().path().ends_with("/status");
+            if request.method() != Method::PATCH || !is_status || !*shut.borrow() {
+                return client.send(request).await;
+            }
+            held.requests.fetch_add(1, Ordering::Relaxed);
+            let sending = tokio::spawn(async move {
+                shut.wait_for(|it| !it).await.unwrap();
+                let answer = client.send(request).await;
+                held.answers.lock().unwrap().push(answer.as_ref().unwrap().status());
+                answer
+            });
+            sending.await.unwrap()
+        }
+    });
+    Client::new(service, namespace)
+}
+
+#[tokio::test]
+async fn the_last_status_of_an_attachment_does_not_end_in_the_next_one_of_its_name() {
+    let half_hour = SignedDuration::from_mins(30);
+    let mut world = World::with(|_| {}, |it| it.intervals.resync = half_hour).await;
+    world.stop().await;
+    let (shut, is_shut) = watch::channel(false);
+    let held = Arc::new(Held::default());
+    world.through = Some(Box::new({
+        let held = Arc::clone(&held);
+        move |client| holding_back(client, is_shut.clone(), Arc::clone(&held))
+    }));
+    world.start().await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    let both = [acr_attach_core::api::FINALIZERS[0], "example.com/other"];
+    world.patch("a", json!({"metadata": {"finalizers": both}})).await;
+    shut.send_replace(true);
+    world.delete("a").await;
+    let requests = || held.requests.load(Ordering::Relaxed);
+    world.until("a status to be held back", || async { (requests() > 0).then_some(()) }).await;
+    world.patch("a", json!({"metadata": {"finalizers": null}})).await;
+    world.until_gone("a").await;
+    world.apply("a", world.spec()).await;
+    let before = requests();
+    shut.send_replace(false);
+    let answers = || held.answers.lock().unwrap().clone();
+    world.until("the answers", || async { (answers().len() >= before).then_some(()) }).await;
+    assert!(answers()[..before].iter().all(|it| *it == StatusCode::CONFLICT), "{:?}", answers());
+    let status = world.until_ready("a").await;
+    assert_eq!(status.observed_generation, Some(1));
 }
 
 #[tokio::test]
