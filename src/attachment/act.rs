@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use acr_attach_azure::{Azure, Session};
 use acr_attach_core::api::RegistryAttachment;
-use acr_attach_core::delivery::contest::Kept;
+use acr_attach_core::delivery::contest::ManagedObject;
 use acr_attach_core::ids::AssignmentId;
-use acr_attach_core::plan::{self, Failing, Finalizer, Plan, Step, Target};
+use acr_attach_core::plan::{self, Finalizer, NamespaceProblem, Plan, SecretTarget, Step};
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::roles::claims::Claim;
 use acr_attach_core::snapshot::azure::RoleAssignment;
@@ -36,13 +36,13 @@ pub struct Acted {
     /// Why something in the cluster that is no longer desired was not removed.
     pub unremoved: Option<Problem>,
     /// Why single namespaces are not served.
-    pub failing: Vec<Failing>,
+    pub failing: Vec<NamespaceProblem>,
     /// Why single Secrets were not written.
-    pub unwritten: Vec<Failing>,
+    pub unwritten: Vec<NamespaceProblem>,
     /// Why there is no new credential.
     pub mint: Option<Problem>,
     /// What became of writes to single objects; a problem where somebody else decides that.
-    pub writes: Vec<(Kept, Option<Problem>)>,
+    pub writes: Vec<(ManagedObject, Option<Problem>)>,
 }
 
 impl Acted {
@@ -61,7 +61,7 @@ impl Acted {
     }
 
     /// Takes what became of a write to an object.
-    pub(super) fn wrote(&mut self, object: Kept, failed: Option<&Problem>) {
+    pub(super) fn wrote(&mut self, object: ManagedObject, failed: Option<&Problem>) {
         if failed.is_none_or(|it| it.cause.is_decided_by_others()) {
             self.writes.push((object, failed.cloned()));
         }
@@ -78,15 +78,16 @@ impl Acted {
     fn fail(&mut self, step: &Step, problem: Problem) {
         match step {
             Step::AddEntry(account, _) => {
-                self.failing.push(Failing { namespace: account.namespace.clone(), problem });
+                self.failing
+                    .push(NamespaceProblem { namespace: account.namespace.clone(), problem });
             }
-            Step::Release(_) => self.obsolete = self.obsolete.take().or(Some(problem)),
-            Step::Withdraw(_) | Step::RemoveEntries(_) => {
+            Step::ReleaseAssignment(_) => self.obsolete = self.obsolete.take().or(Some(problem)),
+            Step::DeleteSecret(_) | Step::RemoveEntries(_) => {
                 self.unremoved = self.unremoved.take().or(Some(problem));
             }
-            Step::Assign(_) | Step::Join(..) => {
+            Step::CreateAssignment(_) | Step::ShareAssignment(..) => {
                 if problem.cause == Cause::Unavailable {
-                    self.unanswered.extend(step.assigned());
+                    self.unanswered.extend(step.claimed_assignment());
                 }
                 self.undone = self.undone.take().or(Some(problem));
             }
@@ -115,7 +116,7 @@ pub enum Deed {
     /// A credential was made and accepted.
     Minted(Arc<Written>),
     /// A pull secret was written.
-    Provided(Target, Box<StoredSecret>),
+    Provided(SecretTarget, Box<StoredSecret>),
     /// A pull secret was deleted.
     Withdrawn(Box<StoredSecret>),
     /// A service account names the pull secret now.
@@ -202,7 +203,7 @@ pub async fn act_on_roles(plan: &Plan, by: &Actor<'_>) -> Acted {
 /// that fails ends it.
 pub async fn act(plan: &Plan, by: &Actor<'_>) -> Acted {
     let mut acted = Acted::default();
-    if let Some(lead) = &plan.lead
+    if let Some(lead) = &plan.prerequisite
         && let Err(problem) = by.take(lead, &mut acted).await
     {
         acted.problem = Some(problem);
@@ -232,17 +233,18 @@ impl Actor<'_> {
         let deed = match step {
             Step::AddFinalizer(it) => self.set_finalizer(*it, true).await?,
             Step::RemoveFinalizer(it) => self.set_finalizer(*it, false).await?,
-            Step::Assign(grant) => self.assign(grant).await?,
-            Step::Join(id, grant) => self.join(id, grant).await?,
-            Step::Release(id) => self.let_go(id).await?,
-            Step::Provide(targets, origin) => {
+            Step::CreateAssignment(grant) => self.assign(grant).await?,
+            Step::ShareAssignment(id, grant) => self.join(id, grant).await?,
+            Step::ReleaseAssignment(id) => self.let_go(id).await?,
+            Step::WriteSecrets(targets, origin) => {
                 self.provide(targets, origin, acted).await;
                 None
             }
-            Step::Withdraw(secret) => {
+            Step::DeleteSecret(secret) => {
                 let withdrawn = self.withdraw(secret).await;
                 let StoredSecret { namespace, name, .. } = secret.clone();
-                let removal = Kept::Removal(Box::new(Kept::Secret { namespace, name }));
+                let removal =
+                    ManagedObject::Removal(Box::new(ManagedObject::Secret { namespace, name }));
                 acted.wrote(removal, withdrawn.as_ref().err());
                 withdrawn?;
                 Some(Deed::Withdrawn(Box::new(secret.clone())))

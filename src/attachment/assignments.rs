@@ -2,10 +2,10 @@
 
 use acr_attach_azure::{Error, NewAssignment, Writer};
 use acr_attach_core::ids::AssignmentId;
-use acr_attach_core::plan::{Amendment, Finalizer, Grant, Release, join, release};
+use acr_attach_core::plan::{AssignmentUpdate, Finalizer, Grant, Release, release, share};
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::roles::claims::{Claim, Claims};
-use acr_attach_core::roles::role::salted;
+use acr_attach_core::roles::role::alternative_name;
 use acr_attach_core::snapshot::azure::RoleAssignment;
 
 use super::act::{Actor, Deed};
@@ -76,7 +76,7 @@ impl Actor<'_> {
                 ),
             ));
         }
-        let Some(to) = join(found, grant, claim)? else {
+        let Some(to) = share(found, grant, claim)? else {
             return Ok(Deed::Held(found.clone()));
         };
         azure.amend(found, &to).await?;
@@ -96,7 +96,7 @@ impl Actor<'_> {
         lock.note(true);
         let mut refused = None;
         for salt in 0..=MOST_SALTS {
-            let id = &AssignmentId::on(&grant.registry, salted(id.name(), salt));
+            let id = &AssignmentId::on(&grant.registry, alternative_name(id.name(), salt));
             if salt > 0
                 && let Some(found) = azure.role_assignment(id).await?
             {
@@ -155,17 +155,17 @@ impl Actor<'_> {
         let lock = self.locks.take(id)?;
         let Some(found) = azure.role_assignment(id).await? else { return Ok(None) };
         match release(&found, claim) {
-            Release::Nothing => Ok(None),
-            Release::Delete => {
+            Release::NotClaimed => Ok(None),
+            Release::DeleteAssignment => {
                 azure.unassign(&found).await?;
                 lock.note(false);
                 Ok(Some(Deed::Unassigned(id.clone())))
             }
-            Release::Keep(to) => self.leave(&found, &to).await.map(Some),
+            Release::RemoveClaim(to) => self.leave(&found, &to).await.map(Some),
         }
     }
 
-    async fn leave(&self, found: &RoleAssignment, to: &Amendment) -> Result<Deed, Problem> {
+    async fn leave(&self, found: &RoleAssignment, to: &AssignmentUpdate) -> Result<Deed, Problem> {
         let (azure, claim) = self.writer()?;
         let id = &found.id;
         azure.amend(found, to).await?;

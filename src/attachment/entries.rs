@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use acr_attach_core::delivery::contest::Kept;
+use acr_attach_core::delivery::contest::ManagedObject;
 use acr_attach_core::plan::entry;
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::snapshot::cluster::ServiceAccount;
@@ -50,7 +50,7 @@ impl Actor<'_> {
         let mut outcome = Ok(());
         while let Some(results) = removals.next().await {
             for (account, secret, result) in results {
-                let removal = Kept::Removal(Box::new(entry(account, secret)));
+                let removal = ManagedObject::Removal(Box::new(entry(account, secret)));
                 acted.wrote(removal, result.as_ref().err());
                 match result {
                     Ok(()) => acted.deeds.push(Deed::EntryRemoved(account.clone(), secret.clone())),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use acr_attach_azure::Reader;
 use acr_attach_core::ids::{ClusterId, LoginServer, PrincipalId};
-use acr_attach_core::platform::{Hint, Platform, undetermined};
+use acr_attach_core::platform::{Platform, PlatformHint, undetermined};
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::roles::credential_provider::{self, Host};
 use acr_attach_core::roles::kubelet_identity;
@@ -32,7 +32,7 @@ pub(super) enum Known {
     /// client ids that the nodes tell.
     Given(PrincipalId, Option<ClusterId>, BTreeSet<Uuid>),
     /// It is that of this cluster, which the user named. And what the nodes tell.
-    Named(ClusterId, Option<Hint>),
+    Named(ClusterId, Option<PlatformHint>),
     /// It is that of the cluster that the nodes are of.
     Of(ClusterId),
 }
@@ -95,7 +95,7 @@ impl Known {
             _ => kubelet_identity::principal(&cluster)?,
         };
         let remark = match self {
-            Self::Named(_, Some(here)) => kubelet_identity::other_nodes(&cluster, here),
+            Self::Named(_, Some(here)) => kubelet_identity::other_nodes_warning(&cluster, here),
             _ => None,
         };
         Ok(Identity { principal, settled: cluster.settled, cluster: Some(cluster.id), remark })
@@ -113,7 +113,7 @@ async fn given(
         Some(cluster) => azure.cluster(cluster).await.ok(),
         None => None,
     };
-    let remark = kubelet_identity::is_client_id(principal, here.as_ref(), of_nodes);
+    let remark = kubelet_identity::client_id_warning(principal, here.as_ref(), of_nodes);
     Identity { principal, cluster: None, settled: true, remark }
 }
 
@@ -122,7 +122,7 @@ pub(super) async fn may_be_too_old(server: &LoginServer, ctx: &Context) -> Optio
     if Host::of(server) != Host::Labelled {
         return None;
     }
-    credential_provider::may_be_too_old(server, &ctx.told_by_nodes().await?.oldest_kubelet?)
+    credential_provider::old_node_warning(server, &ctx.told_by_nodes().await?.oldest_kubelet?)
 }
 
 /// The cluster that the nodes are of.

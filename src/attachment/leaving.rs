@@ -3,7 +3,7 @@
 use acr_attach_core::ids::{AssignmentId, RegistryId};
 use acr_attach_core::plan::{Assignments, Finalizer};
 use acr_attach_core::problem::{Cause, Problem};
-use acr_attach_core::spec::{Leaving, RegistryName};
+use acr_attach_core::spec::{DetachedRegistry, RegistryName};
 use jiff::{SignedDuration, Timestamp};
 
 use super::identity::Known;
@@ -26,7 +26,7 @@ impl Observation {
     /// Where the registry is gone, so are its assignments.
     pub(super) async fn detaching(
         &mut self,
-        leaving: &Leaving,
+        leaving: &DetachedRegistry,
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
         let now = Timestamp::now();
@@ -65,10 +65,10 @@ impl Observation {
     /// any more, where it was looked for when it was attached.
     async fn registry_to_leave(
         &mut self,
-        leaving: &Leaving,
+        leaving: &DetachedRegistry,
         pass: Pass<'_>,
     ) -> Result<Option<RegistryId>, Problem> {
-        let Leaving { registry: name, source } = leaving;
+        let DetachedRegistry { registry: name, source } = leaving;
         let needed = self.owned.finalizers.contains(&Finalizer::RoleAssignments);
         let searched = match (name, self.before(pass)) {
             (RegistryName::Id(id), _) => return Ok(Some(id.clone())),

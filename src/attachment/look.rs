@@ -25,7 +25,7 @@ pub struct Look {
     /// Why it is not known what is left under names that the settings no longer allow.
     pub unread: Option<Problem>,
     /// Whether it is known what is left to be removed.
-    pub knows_left: bool,
+    pub knows_obsolete: bool,
     /// The digests of credentials that the registry has refused.
     pub refused: BTreeSet<String>,
     /// What the registry said of the credential in use, if it was asked again.
@@ -49,7 +49,7 @@ impl Look {
     /// the cluster, or what could not be read there.
     #[must_use]
     pub fn left<'a>(&'a self, unremoved: Option<&'a Problem>) -> Option<&'a Problem> {
-        let unread = self.unread.as_ref().filter(|it| !it.cause.is_passing());
+        let unread = self.unread.as_ref().filter(|it| !it.cause.is_transient());
         self.obsolete.as_ref().or(unremoved).or(unread)
     }
 

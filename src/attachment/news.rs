@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use acr_attach_core::api::{ConditionType, Ownership, Reason, RegistryAttachmentStatus};
-use acr_attach_core::ids::{AssignmentId, is_same};
+use acr_attach_core::ids::{AssignmentId, eq_ignore_case};
 use acr_attach_core::outcome::verdict::condition;
-use acr_attach_core::plan::Target;
+use acr_attach_core::plan::SecretTarget;
 use acr_attach_core::snapshot::azure::RoleAssignment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
@@ -102,7 +102,8 @@ fn of_written(deeds: &[Deed], served: &BTreeSet<String>) -> Option<News> {
             _ => None,
         })
         .collect();
-    let lost = |it: &&Target| it.edited || (it.uid.is_none() && served.contains(&it.namespace));
+    let lost =
+        |it: &&SecretTarget| it.edited || (it.uid.is_none() && served.contains(&it.namespace));
     let restored = written.iter().copied().filter(lost).count();
     let renewed = written.iter().all(|it| it.uid.is_some());
     let (warning, reason, verb) = match (restored, renewed) {
@@ -110,7 +111,7 @@ fn of_written(deeds: &[Deed], served: &BTreeSet<String>) -> Option<News> {
         (0, false) => (false, "PullSecretCreated", "wrote"),
         _ => (true, "PullSecretRestored", "wrote again, after somebody changed or deleted it,"),
     };
-    let secret = |it: &&Target| format!("Secret {} in namespace {}", it.name, it.namespace);
+    let secret = |it: &&SecretTarget| format!("Secret {} in namespace {}", it.name, it.namespace);
     let note = format!("{verb} {}", and_more(&written.iter().map(secret).collect::<Vec<_>>())?);
     Some(News { warning, reason: reason.to_owned(), action: "Provide", note })
 }
@@ -131,7 +132,7 @@ pub fn was_ours(id: &AssignmentId, before: Option<&RegistryAttachmentStatus>) ->
     known
         .into_iter()
         .flatten()
-        .any(|it| it.ownership == Ownership::Managed && is_same(&it.id, &id.to_string()))
+        .any(|it| it.ownership == Ownership::Managed && eq_ignore_case(&it.id, &id.to_string()))
 }
 
 /// What to tell of assignments that `before` calls ours and that bear no claims any more: another

@@ -74,7 +74,7 @@ impl Ended<'_> {
     /// The shortest wait among what went wrong and takes such a pass to be tried again.
     fn retries(&self, needs: Occasion, intervals: &Intervals) -> Option<SignedDuration> {
         let times = |it: &Problem| match (it.cause, &self.history.streak) {
-            (cause, _) if cause.is_waiting() => self.history.busy,
+            (cause, _) if cause.is_waiting() => self.history.waits,
             (cause, Some(streak)) => streak.failures_of(cause),
             (_, None) => 1,
         };
@@ -82,10 +82,9 @@ impl Ended<'_> {
         let waits = troubles
             .map(|it| retry(it.problem.cause, times(&it.problem), intervals, fastrand::f64()));
         // Only a look writes the status of every method.
-        let unreported = self
-            .unreported
-            .filter(|_| needs == Occasion::Look)
-            .map(|it| retry(it.cause, self.history.unreported, intervals, fastrand::f64()));
+        let unreported = self.unreported.filter(|_| needs == Occasion::Look).map(|it| {
+            retry(it.cause, self.history.failed_status_writes, intervals, fastrand::f64())
+        });
         waits.chain(unreported).min()
     }
 
@@ -119,7 +118,7 @@ mod tests {
         resync: SignedDuration::from_mins(30),
         patience: SignedDuration::from_mins(10),
         removal_delay: SignedDuration::from_hours(1),
-        in_the_way: Intervals::IN_THE_WAY,
+        conflict_retry: Intervals::CONFLICT_RETRY,
         reread: Intervals::REREAD,
     };
 

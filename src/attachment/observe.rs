@@ -3,10 +3,12 @@
 use acr_attach_azure::{Reader, Session};
 use acr_attach_core::api::RegistryAttachment;
 use acr_attach_core::ids::{ClusterId, RegistryId};
-use acr_attach_core::outcome::status::{Holdings, Observed};
-use acr_attach_core::plan::{self, Assignments, Desired, Failing, Finalizer, Grant, Owned};
+use acr_attach_core::outcome::status::{Observed, RoleState};
+use acr_attach_core::plan::{
+    self, Assignments, Desired, Finalizer, Grant, NamespaceProblem, Owned,
+};
 use acr_attach_core::problem::Problem;
-use acr_attach_core::pull_secrets::{self, Source};
+use acr_attach_core::pull_secrets::{self, Endpoints};
 use acr_attach_core::roles::claims::Claim;
 use acr_attach_core::roles::pull_role;
 use acr_attach_core::spec::{KubeletIdentity, Method, RegistryName, Task};
@@ -83,15 +85,15 @@ pub struct Observation {
     /// What there is, as far as known.
     pub owned: Owned,
     /// Which namespaces are to have the pull secret.
-    pub wanted: Option<pull_secrets::Wanted>,
+    pub wanted: Option<pull_secrets::DesiredPullSecrets>,
     /// The registry that the pull secret is for.
-    pub source: Option<Source>,
+    pub source: Option<Endpoints>,
     /// What marks role assignments, if they were asked for.
     pub claim: Option<Claim>,
     /// The place at Azure Resource Manager, if it was needed.
     pub session: Option<Session>,
     /// Why single namespaces are not served.
-    pub failing: Vec<Failing>,
+    pub failing: Vec<NamespaceProblem>,
     /// Why something in the cluster is not known.
     pub unseen: Option<Problem>,
     /// What the next credential cannot be made without.
@@ -115,12 +117,12 @@ impl Observation {
             finalizers: Trigger::of(object).finalizers().clone(),
             assignments: None,
             secrets: None,
-            gone: std::collections::BTreeSet::new(),
+            gone_uids: std::collections::BTreeSet::new(),
             accepted: known.accepted.as_ref().and_then(|it| it.accepted()),
-            refused: look.refused.clone(),
+            refused_digests: look.refused.clone(),
             accounts: None,
             contests: known.contests.clone(),
-            hidden: false,
+            unreadable_entries: false,
         };
         let mut observed = Observed::default();
         if let Task::Attach(attachment) = pass.task {
@@ -151,7 +153,13 @@ impl Observation {
             Method::KubeletIdentity(asked) => asked.former.as_ref()?,
         };
         let refusal = self.look.refusal.as_ref();
-        let grant = self.desired.grants.iter().flatten().next().filter(|_| !self.desired.of_nodes);
+        let grant = self
+            .desired
+            .grants
+            .iter()
+            .flatten()
+            .next()
+            .filter(|_| !self.desired.grants_are_for_nodes);
         let role_since = grant.and_then(|it| plan::held_since(it, &self.owned));
         Some(Making { spec, source: self.source.as_ref()?, refusal, role_since })
     }
@@ -254,7 +262,7 @@ impl Observation {
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
         if !wanted && !self.owned.finalizers.contains(&Finalizer::RoleAssignments) {
-            self.observed.holdings = Some(Holdings::default());
+            self.observed.roles = Some(RoleState::default());
             return Ok(());
         }
         if pass.occasion == Occasion::Glance {
@@ -278,7 +286,7 @@ impl Observation {
 /// deleted or changed. Where Azure does not tell, the list has the last word.
 pub(super) async fn reread(owned: &mut Owned, grant: &Grant, azure: &Reader) {
     let Some(owns) = &mut owned.assignments else { return };
-    let Some(id) = plan::blocking(grant, owns).cloned() else { return };
+    let Some(id) = plan::blocking_assignment(grant, owns).cloned() else { return };
     if let Ok(found) = azure.role_assignment(&id).await {
         owns.found.retain(|it| it.id != id);
         owns.found.extend(found);

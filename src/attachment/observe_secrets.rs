@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use acr_attach_core::api::RegistryAttachment;
-use acr_attach_core::outcome::status::Holdings;
-use acr_attach_core::plan::{Deliveries, Finalizer};
+use acr_attach_core::outcome::status::RoleState;
+use acr_attach_core::plan::{DesiredSecrets, Finalizer};
 use acr_attach_core::problem::{Cause, Problem};
-use acr_attach_core::pull_secrets::{Inputs, PullSecret, Source, wanted};
-use acr_attach_core::roles::pull_role::{self, repositories_fit};
+use acr_attach_core::pull_secrets::{Endpoints, Inputs, PullSecret, desired_pull_secrets};
+use acr_attach_core::roles::pull_role::{self, check_repositories};
 use acr_attach_core::snapshot::azure::Registry;
 use acr_attach_core::snapshot::cluster::{Namespace, StoredSecret};
 use acr_attach_core::spec::policy::PULL_SECRETS;
@@ -26,8 +26,8 @@ impl Observation {
             Task::Attach(attachment) => match &attachment.method {
                 Method::PullSecret(secret) => self.cluster_of(secret, ctx).await,
                 Method::KubeletIdentity(..) => {
-                    self.desired.of_nodes = true;
-                    self.desired.deliveries = Some(Deliveries::new());
+                    self.desired.grants_are_for_nodes = true;
+                    self.desired.secrets = Some(DesiredSecrets::new());
                     let left = self.leftovers(ctx);
                     // Without our finalizer, or the watches, there is nothing to switch from.
                     let may_be = self.owned.finalizers.contains(&Finalizer::ServiceAccounts);
@@ -35,7 +35,7 @@ impl Observation {
                 }
             },
             Task::Detach(_) => {
-                self.desired.deliveries = Some(Deliveries::new());
+                self.desired.secrets = Some(DesiredSecrets::new());
                 let leftovers = self.entries_to_remove(ctx);
                 // Garbage collection takes the Secrets.
                 self.owned.secrets = None;
@@ -74,9 +74,8 @@ impl Observation {
     async fn cluster_of(&mut self, secret: &PullSecret, ctx: &Context) -> Result<(), Problem> {
         let uid = self.owned.uid.clone();
         let namespaces = namespaces(secret, ctx)?;
-        let wanted = wanted(secret, &namespaces);
-        let there: BTreeSet<&str> =
-            wanted.deliveries.iter().map(|it| it.namespace.as_str()).collect();
+        let wanted = desired_pull_secrets(secret, &namespaces);
+        let there: BTreeSet<&str> = wanted.secrets.iter().map(|it| it.namespace.as_str()).collect();
         let found = ctx.watches.secrets.select(|it| {
             it.is_of(&uid) || (it.name == secret.name && there.contains(it.namespace.as_str()))
         })?;
@@ -87,12 +86,12 @@ impl Observation {
         let accounts = self.or_unseen(accounts);
         let marks = accounts.iter().flatten().filter_map(|it| it.marks.get(&secret.name));
         let gone = gone(&found, marks, &uid, ctx).await;
-        self.owned.gone = self.or_unseen(gone).unwrap_or_default();
+        self.owned.gone_uids = self.or_unseen(gone).unwrap_or_default();
         self.owned.secrets = Some(found.into_iter().collect());
         self.owned.accounts = accounts.map(|all| all.into_iter().collect());
         self.desired.accounts = secret.accounts.clone();
-        let deliveries = wanted.deliveries.iter().map(|it| (it.namespace.clone(), it.clone()));
-        self.desired.deliveries = Some(deliveries.collect());
+        let deliveries = wanted.secrets.iter().map(|it| (it.namespace.clone(), it.clone()));
+        self.desired.secrets = Some(deliveries.collect());
         self.wanted = Some(wanted);
         Ok(())
     }
@@ -112,20 +111,20 @@ impl Observation {
         // Where nothing was read of the cluster, nothing is desired.
         let Some(wanted) = &self.wanted else { return Ok(()) };
         self.desired.grants = (!secret.assigns_role).then(Vec::new);
-        self.desired.settled = !wanted.deliveries.is_empty();
+        self.desired.settled = !wanted.secrets.is_empty();
         let source = self.source(name, pass).await?;
         if let Some(registry) = &self.observed.registry {
-            repositories_fit(registry, &secret.repositories)?;
+            check_repositories(registry, &secret.repositories)?;
         }
         self.made_from(secret, source.clone(), pass.ctx);
-        self.observed.source = Some(source);
+        self.observed.endpoints = Some(source);
         match self.look.registry.clone() {
             Some(registry) if !matches!(name, RegistryName::LoginServer(_)) => {
                 self.assignments(&registry.id, secret.assigns_role, pass).await?;
                 self.role(&registry, secret, pass).await
             }
             _ => {
-                self.observed.holdings = Some(Holdings::default());
+                self.observed.roles = Some(RoleState::default());
                 Ok(())
             }
         }
@@ -160,7 +159,7 @@ impl Observation {
     }
 
     /// What pull secrets are made from.
-    fn made_from(&mut self, secret: &PullSecret, mut source: Source, ctx: &Context) {
+    fn made_from(&mut self, secret: &PullSecret, mut source: Endpoints, ctx: &Context) {
         // The policy decides where credentials go, whatever Azure tells of the registry.
         source.regional.retain(|it| ctx.policy.permit_login_server(it).is_ok());
         let reference = secret.principal.secret.as_ref();
@@ -188,17 +187,17 @@ impl Observation {
         let waiting = self.owned.secrets.as_ref().is_some_and(|it| !it.is_empty());
         let secret = secret.filter(|it| waiting && ctx.policy.permit_pull_secret(it).is_ok());
         if let Some(secret) = secret {
-            self.made_from(secret, Source::from(registry), ctx);
+            self.made_from(secret, Endpoints::from(registry), ctx);
         }
     }
 
     /// What is known of the registry. That Azure Resource Manager does not answer keeps nobody
     /// from pulling: what it told before still counts.
-    async fn source(&mut self, name: &RegistryName, pass: Pass<'_>) -> Result<Source, Problem> {
+    async fn source(&mut self, name: &RegistryName, pass: Pass<'_>) -> Result<Endpoints, Problem> {
         let Pass { object, occasion, ctx, .. } = pass;
         if let RegistryName::LoginServer(server) = name {
             let login_server = server.clone();
-            return Ok(Source { login_server, regional: Vec::new(), mode: None });
+            return Ok(Endpoints { login_server, regional: Vec::new(), mode: None });
         }
         let before = self.look.registry.clone().or_else(|| told(object, name));
         let glances = occasion == Occasion::Glance;
@@ -219,7 +218,7 @@ impl Observation {
             },
         };
         ctx.policy.permit_login_server(&registry.login_server)?;
-        let source = Source::from(&registry);
+        let source = Endpoints::from(&registry);
         self.look.registry = Some(registry.clone());
         self.observed.registry = Some(registry);
         Ok(source)
@@ -294,6 +293,6 @@ fn told(object: &RegistryAttachment, name: &RegistryName) -> Option<Registry> {
             .map(|all| all.iter().filter_map(|it| it.parse().ok()).collect()),
         mode: Some(told.role_assignment_mode?),
         provisioning_state: "Succeeded".to_owned(),
-        takes_arm_tokens: true,
+        accepts_arm_tokens: true,
     })
 }

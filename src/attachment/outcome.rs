@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use acr_attach_core::outcome::schedule::Intervals;
-use acr_attach_core::outcome::status::{Holdings, Observed};
+use acr_attach_core::outcome::status::{Observed, RoleState};
 use acr_attach_core::plan::{Assignments, Plan};
 use acr_attach_core::problem::{Cause, Problem};
-use acr_attach_core::pull_secrets::{Delivered, Served};
+use acr_attach_core::pull_secrets::{PullSecretState, SecretResults};
 use acr_attach_core::snapshot::by_namespace::ByNamespace;
 use acr_attach_core::snapshot::cluster::StoredSecret;
 use jiff::Timestamp;
@@ -85,16 +85,16 @@ impl Outcome {
         let Observation { mut observed, desired, mut owned, wanted, unseen, missing, .. } = seen;
         let mut look = seen.look;
         let mut outcome = Self { occasion, decided: now, unseen, ..Self::idle(known) };
-        let removals = plan.waiting.values().flatten().map(|it| (*it, Occasion::Look));
+        let removals = plan.pending_removals.values().flatten().map(|it| (*it, Occasion::Look));
         outcome.dates.extend(removals);
         let found = owned.assignments.take();
         if let (Some(grants), Some(Assignments { found, .. })) = (desired.grants, found) {
-            observed.holdings = Some(Holdings { grants, found, waiting: plan.waiting });
+            observed.roles = Some(RoleState { grants, found, waiting: plan.pending_removals });
         }
         outcome.known.contests = std::mem::take(&mut owned.contests);
-        if occasion == Occasion::Look && observed.holdings.is_some() {
+        if occasion == Occasion::Look && observed.roles.is_some() {
             look.obsolete = acted.obsolete.take();
-            look.knows_left = true;
+            look.knows_obsolete = true;
         }
         observed.obsolete = look.left(acted.unremoved.as_ref()).cloned();
         outcome.unanswered = acted.undone.as_ref().is_some_and(|it| it.cause == Cause::Unavailable);
@@ -115,21 +115,24 @@ impl Outcome {
             outcome.known.look.refused.retain(|it| digests.contains(it));
             let failing = plan.failing.into_iter().chain(std::mem::take(&mut acted.failing));
             let unwritten = plan.unwritten.into_iter().chain(std::mem::take(&mut acted.unwritten));
-            let delivered = Delivered {
+            let delivered = SecretResults {
                 secrets: written(found, &acted.deeds),
                 failing: failing.collect(),
                 unwritten: unwritten.collect(),
-                mint: acted.mint.clone(),
+                credential_problem: acted.mint.clone(),
             };
             let Look { proof, doubt, .. } = outcome.known.look.clone();
             let doubt = doubt.filter(|it| !it.cause.is_waiting());
-            let mut served =
-                Served { proof, doubt, ..Served::of(wanted, &inputs, &owned, delivered, now) };
-            served.overdue = served.overdue.or(missing);
+            let mut served = PullSecretState {
+                proof,
+                recheck_problem: doubt,
+                ..PullSecretState::of(wanted, &inputs, &owned, delivered, now)
+            };
+            served.renewal_problem = served.renewal_problem.or(missing);
             outcome.known.served = served.secrets.iter().map(|it| it.namespace.clone()).collect();
             let dates = served.dates().chain(plan.due);
             outcome.dates.extend(dates.map(|it| (it, Occasion::Glance)));
-            observed.served = Some(served);
+            observed.pull_secrets = Some(served);
         } else {
             outcome.dates.extend(plan.due.map(|it| (it, Occasion::Look)));
         }
@@ -148,16 +151,16 @@ impl Outcome {
         mint: Option<Problem>,
     ) {
         let Look { problem, undone, obsolete, unread, doubt, .. } = self.known.look.clone();
-        let unread = unread.filter(|it| it.cause.is_passing());
+        let unread = unread.filter(|it| it.cause.is_transient());
         let left = unremoved.cloned().or(obsolete.clone());
-        let served = self.observed.served.as_ref();
+        let served = self.observed.pull_secrets.as_ref();
         // Without a namespace nothing else says that there is no credential to be had.
-        let untried = served.filter(|it| it.wanted.deliveries.is_empty()).and(mint.clone());
-        let is_passing = |it: &Problem| it.cause.is_passing();
+        let untried = served.filter(|it| it.desired.secrets.is_empty()).and(mint.clone());
+        let is_transient = |it: &Problem| it.cause.is_transient();
         let asking = [&problem, &undone, &obsolete, &unread, &not_done, &mint, &doubt];
         let asking = asking.into_iter().flatten().chain(unremoved);
         let asking = asking.map(|it| Trouble { problem: it.clone(), needs: Occasion::Look });
-        let failing = served.into_iter().flat_map(Served::problems);
+        let failing = served.into_iter().flat_map(PullSecretState::problems);
         let failing = failing.filter(|it| mint.as_ref() != Some(*it));
         let failing = failing.map(|it| Trouble { problem: it.clone(), needs: Occasion::Glance });
         let unseen = self.unseen.clone();
@@ -165,9 +168,9 @@ impl Outcome {
         self.troubles = asking.chain(failing).chain(missing).collect();
 
         // Azure Resource Manager is not asked for leave to pull.
-        let can_pull = served.is_some_and(Served::holds);
+        let can_pull = served.is_some_and(PullSecretState::holds);
         let (passing, unknown) = match problem {
-            Some(it) if can_pull && it.cause.is_passing() => (Some(it), None),
+            Some(it) if can_pull && it.cause.is_transient() => (Some(it), None),
             problem => (None, problem),
         };
         // A credential that the registry has accepted serves until it ends, whatever else answers now.
@@ -175,10 +178,10 @@ impl Outcome {
             Some(it) if can_pull && !it.cause.is_waiting() => (Some(it), None),
             doubt => (None, doubt),
         };
-        self.in_doubt = doubt.is_some() || untried.as_ref().is_some_and(is_passing);
-        let trouble = served.and_then(Served::trouble);
-        let overdue = served.and_then(|it| it.overdue.clone());
-        let failing = served.and_then(Served::problem);
+        self.in_doubt = doubt.is_some() || untried.as_ref().is_some_and(is_transient);
+        let trouble = served.and_then(PullSecretState::first_failure);
+        let overdue = served.and_then(|it| it.renewal_problem.clone());
+        let failing = served.and_then(PullSecretState::problem);
         let of_parts = unseen.or(unknown).or(undone).or(not_done).or(failing);
         self.problem = of_parts.or(doubt).or(untried);
         self.beside = trouble.or(overdue).or(passing).or(unproven).or(mint).or(left);
@@ -186,8 +189,8 @@ impl Outcome {
 
     /// The same for an attachment that asks for nothing but renewals at the moment.
     pub fn suspended(mut self) -> Self {
-        let served = self.observed.served.as_ref();
-        let overdue = served.and_then(|it| it.overdue.clone());
+        let served = self.observed.pull_secrets.as_ref();
+        let overdue = served.and_then(|it| it.renewal_problem.clone());
         let renewing = overdue.or(self.known.look.refusal.clone());
         let unseen = self.unseen.clone();
         self.troubles.retain(|it| {
@@ -205,8 +208,8 @@ impl Outcome {
 
     /// Whether what should hold does, if that is known.
     pub fn holds(&self) -> Option<bool> {
-        let roles = self.observed.holdings.as_ref().map(Holdings::are_complete);
-        match &self.observed.served {
+        let roles = self.observed.roles.as_ref().map(RoleState::all_assigned);
+        match &self.observed.pull_secrets {
             Some(served) if self.in_doubt && served.holds() => None,
             Some(served) => Some(served.holds() && roles != Some(false)),
             None => roles,
@@ -237,8 +240,8 @@ impl Known {
         self.look = look;
         for (object, failed) in acted.writes.drain(..) {
             match failed {
-                None => self.contests.wrote(object, now),
-                Some(problem) => self.contests.refused(object, problem, intervals, now),
+                None => self.contests.record_write(object, now),
+                Some(problem) => self.contests.record_refusal(object, problem, intervals, now),
             }
         }
         let minted = acted.deeds.iter().find_map(|deed| match deed {

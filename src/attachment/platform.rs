@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use acr_attach_azure::Reader;
 use acr_attach_core::api::{REQUESTED_AT, RegistryAttachment};
-use acr_attach_core::ids::{ClusterId, is_same};
+use acr_attach_core::ids::{ClusterId, eq_ignore_case};
 use acr_attach_core::platform::{
-    Hint, KUBELET_CLIENT, Node, NodeGroup, Platform, hint, oldest_kubelet,
+    KUBELET_CLIENT, Node, NodeResourceGroup, Platform, PlatformHint, hint, oldest_kubelet,
 };
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::roles::credential_provider::KubeletVersion;
@@ -32,7 +32,7 @@ pub struct Shared {
 #[derive(Clone, Debug)]
 pub struct Told {
     /// Whether the cluster is AKS.
-    pub hint: Hint,
+    pub hint: PlatformHint,
     /// The client ids of the kubelet identity.
     pub kubelet_clients: BTreeSet<Uuid>,
     /// The oldest kubelet; `None` where they do not tell.
@@ -111,9 +111,9 @@ impl Context {
 
     async fn ask(&self, caller: &str) -> Result<Platform, Problem> {
         let group = match self.ask_nodes().await?.hint {
-            Hint::NotAks => return Ok(Platform::NotAks),
-            Hint::Unsure(why) => return Ok(Platform::Unsure(why)),
-            Hint::Aks(group) => group,
+            PlatformHint::NotAks => return Ok(Platform::NotAks),
+            PlatformHint::Unsure(why) => return Ok(Platform::Unsure(why)),
+            PlatformHint::Aks(group) => group,
         };
         let session = self.azure.session(Some(caller))?;
         verified(&group, &session.reader).await
@@ -203,7 +203,7 @@ fn reduce(node: &Stored) -> Node {
 }
 
 /// Asks Azure for the cluster that keeps its nodes in that group, and asks the cluster back.
-async fn verified(group: &NodeGroup, azure: &Reader) -> Result<Platform, Problem> {
+async fn verified(group: &NodeResourceGroup, azure: &Reader) -> Result<Platform, Problem> {
     let unsure = |why: String| {
         Ok(Platform::Unsure(format!(
             "its nodes are in resource group {} of subscription {}, {why}",
@@ -213,20 +213,20 @@ async fn verified(group: &NodeGroup, azure: &Reader) -> Result<Platform, Problem
     let cluster = match manager(group, azure).await {
         Ok(Some(cluster)) => cluster,
         Ok(None) => return unsure("which no managed cluster manages".to_owned()),
-        Err(problem) if problem.cause.is_passing() => return Err(problem),
+        Err(problem) if problem.cause.is_transient() => return Err(problem),
         Err(problem) => {
             return unsure(format!("and which cluster that is could not be found out: {problem}"));
         }
     };
     let told = azure.cluster(&cluster).await?.node_resource_group.unwrap_or_default();
-    if !is_same(&told, &group.name) {
+    if !eq_ignore_case(&told, &group.name) {
         return unsure(format!("and cluster {cluster} says that it keeps its nodes in {told}"));
     }
     Ok(Platform::Aks(cluster))
 }
 
 /// The node group tells its manager. Where it may not be read, the clusters tell their groups.
-async fn manager(group: &NodeGroup, azure: &Reader) -> Result<Option<ClusterId>, Problem> {
+async fn manager(group: &NodeResourceGroup, azure: &Reader) -> Result<Option<ClusterId>, Problem> {
     match azure.manager_of(group).await.map_err(Problem::from) {
         Err(problem) if problem.cause == Cause::AccessDenied => {
             azure.cluster_of(group).await.map_err(|_| problem)

@@ -145,7 +145,7 @@ impl Principals {
             Err(problem) => Err(problem),
         };
         let untold = match told {
-            Err(problem) if problem.cause.is_passing() => return Err(problem),
+            Err(problem) if problem.cause.is_transient() => return Err(problem),
             Err(problem) => problem,
             told => return told,
         };
@@ -159,7 +159,7 @@ impl Principals {
                 "or cure this: {}; nor does Microsoft Graph tell its object id: {}",
                 untold.message, graph.message
             );
-            Problem::advised(untold.cause, &advice, &[account]).with_reference_of(&untold)
+            Problem::advised(untold.cause, &advice, &[account]).with_correlation_id_of(&untold)
         })
     }
 }

@@ -1,8 +1,8 @@
 //! Observe, for pull secrets in use: whether the registry still accepts them.
 
-use acr_attach_core::plan::Deliveries;
+use acr_attach_core::plan::DesiredSecrets;
 use acr_attach_core::problem::Problem;
-use acr_attach_core::pull_secrets::Source;
+use acr_attach_core::pull_secrets::Endpoints;
 use acr_attach_core::pull_secrets::proof::{Probe, Proof};
 use acr_attach_core::snapshot::cluster::StoredSecret;
 use acr_attach_core::spec::repositories::Repositories;
@@ -28,7 +28,7 @@ impl Observation {
                 }
                 Ok(Some(Answer::Refused)) => {
                     self.look.refused.insert(secret.digest.clone());
-                    self.owned.refused.insert(secret.digest);
+                    self.owned.refused_digests.insert(secret.digest);
                 }
                 Ok(None) => {}
                 Err(problem) => self.look.doubt = Some(problem),
@@ -40,7 +40,7 @@ impl Observation {
     fn in_use(&self, now: Timestamp) -> Vec<StoredSecret> {
         const MOST: usize = 3;
         let Some(inputs) = &self.desired.inputs else { return Vec::new() };
-        let deliveries = self.desired.deliveries.iter().flat_map(Deliveries::values);
+        let deliveries = self.desired.secrets.iter().flat_map(DesiredSecrets::values);
         let serving = deliveries.filter_map(|delivery| {
             let found = self.owned.secret(&delivery.namespace, &delivery.name)?;
             self.owned.serves(found, inputs, now).then_some(found)
@@ -67,7 +67,7 @@ enum Answer {
 /// is about to be written again.
 async fn ask_about(
     secret: &StoredSecret,
-    source: &Source,
+    source: &Endpoints,
     probe: &Probe,
     ctx: &Context,
 ) -> Result<Option<Answer>, Problem> {

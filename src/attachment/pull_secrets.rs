@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use acr_attach_azure::{ClientCredential, Error, ProbedCredential};
-use acr_attach_core::plan::{Failing, Origin, Target, in_the_way};
+use acr_attach_core::plan::{CredentialOrigin, NamespaceProblem, SecretTarget, foreign_secret};
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::pull_secrets::proof::Probe;
-use acr_attach_core::pull_secrets::{CredentialForm, Inputs, PullSecret, Source, renewal};
+use acr_attach_core::pull_secrets::{CredentialForm, Endpoints, Inputs, PullSecret, renewal};
 use acr_attach_core::snapshot::cluster::StoredSecret;
 use futures::{FutureExt, StreamExt};
 use jiff::{SignedDuration, Timestamp};
@@ -29,7 +29,7 @@ pub struct Making<'a> {
     /// What is asked for.
     pub spec: &'a PullSecret,
     /// The registry.
-    pub source: &'a Source,
+    pub source: &'a Endpoints,
     /// Why Azure is not to be asked before the next look.
     pub refusal: Option<&'a Problem>,
     /// Since when the service principal has the pull role, if that is known.
@@ -56,7 +56,12 @@ fn honoured_later(error: Error, role_since: Option<Timestamp>, now: Timestamp) -
 
 impl Actor<'_> {
     /// Writes one credential to all targets. What keeps one from being written keeps no other.
-    pub(super) async fn provide(&self, targets: &[Target], origin: &Origin, acted: &mut Acted) {
+    pub(super) async fn provide(
+        &self,
+        targets: &[SecretTarget],
+        origin: &CredentialOrigin,
+        acted: &mut Acted,
+    ) {
         let written = match self.written(origin, acted).await {
             Ok(written) => written,
             Err(problem) => {
@@ -72,7 +77,8 @@ impl Actor<'_> {
         let mut writes = futures::stream::iter(writes).buffer_unordered(WRITES);
         while let Some((target, result)) = writes.next().await {
             acted.wrote(target.object(), result.as_ref().err());
-            let failing = |problem| Failing { namespace: target.namespace.clone(), problem };
+            let failing =
+                |problem| NamespaceProblem { namespace: target.namespace.clone(), problem };
             match result {
                 Ok(secret) => acted.deeds.push(Deed::Provided(target.clone(), Box::new(secret))),
                 Err(problem) if problem.cause == Cause::NotOurs => {
@@ -83,9 +89,13 @@ impl Actor<'_> {
         }
     }
 
-    async fn written(&self, origin: &Origin, acted: &mut Acted) -> Result<Arc<Written>, Problem> {
+    async fn written(
+        &self,
+        origin: &CredentialOrigin,
+        acted: &mut Acted,
+    ) -> Result<Arc<Written>, Problem> {
         match (origin, self.accepted) {
-            (Origin::Accepted, Some(accepted)) => Ok(Arc::clone(accepted)),
+            (CredentialOrigin::Current, Some(accepted)) => Ok(Arc::clone(accepted)),
             _ => self.minted(acted).await,
         }
     }
@@ -127,10 +137,14 @@ impl Actor<'_> {
         Ok(written)
     }
 
-    async fn write(&self, target: &Target, written: &Written) -> Result<StoredSecret, Problem> {
-        let Target { namespace, name, .. } = target;
+    async fn write(
+        &self,
+        target: &SecretTarget,
+        written: &Written,
+    ) -> Result<StoredSecret, Problem> {
+        let SecretTarget { namespace, name, .. } = target;
         let doing = format!("writing Secret {name} in namespace {namespace}");
-        let target = &Target { uid: self.uid_there(target, &doing).await?, ..target.clone() };
+        let target = &SecretTarget { uid: self.uid_there(target, &doing).await?, ..target.clone() };
         let uid = &target.uid;
         // Each attachment writes under a name of its own, so that two that create the same
         // Secret at once conflict, and the second does not take it over.
@@ -172,8 +186,12 @@ impl Actor<'_> {
     /// Where Secrets of any name are allowed, the watch shows only those that bear our label.
     /// Applying is no safeguard then: it takes over what nobody is recorded to own, such as a
     /// Secret that was applied with `stringData` (kubernetes issue 118519).
-    async fn uid_there(&self, target: &Target, doing: &str) -> Result<Option<String>, Problem> {
-        let Target { namespace, name, uid, .. } = target;
+    async fn uid_there(
+        &self,
+        target: &SecretTarget,
+        doing: &str,
+    ) -> Result<Option<String>, Problem> {
+        let SecretTarget { namespace, name, uid, .. } = target;
         if let (Some(uid), true) = (uid, target.immutable) {
             self.delete(namespace, name, uid).await?;
             return Ok(None);
@@ -186,7 +204,7 @@ impl Actor<'_> {
         if self.object.uid().is_some_and(|it| found.is_of(&it)) {
             return Ok(Some(found.uid));
         }
-        Err(in_the_way(&found).problem)
+        Err(foreign_secret(&found).problem)
     }
 
     /// Deletes a Secret of ours, and not one of the same name that came later.

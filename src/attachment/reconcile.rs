@@ -8,7 +8,7 @@ use std::time::Instant;
 use acr_attach_core::api::RegistryAttachment;
 use acr_attach_core::outcome::schedule::retry;
 use acr_attach_core::plan;
-use acr_attach_core::problem::{Cause, Problem, look_again};
+use acr_attach_core::problem::{Cause, Problem, check_again_step};
 use acr_attach_core::pull_secrets::PullSecret;
 use acr_attach_core::spec::{self, Intent, Method, Task};
 use futures::FutureExt;
@@ -102,7 +102,7 @@ async fn work(
     known.since =
         known.since.filter(|_| same).or_else(|| Some(since(object, trigger, before, now)));
     if before.is_some_and(|it| trigger.asks_more_than(&it.trigger)) {
-        known.contests.retry();
+        known.contests.forget_losses();
     }
     let pass = Box::pin(attach(object, occasion, &known, lost, ctx));
     let pass = survive(pass, &known, &ctx.metrics);
@@ -191,7 +191,7 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
     seen.owned.observe_contests(&seen.desired, now);
     let mut acted = Acted::default();
     if !suspended {
-        let first = plan::first(&seen.desired, &seen.owned, now);
+        let first = plan::add_entries(&seen.desired, &seen.owned, now);
         acted = act(&first, &actor(pass, &seen, None)).await;
         seen.failing = first.failing;
     }
@@ -226,7 +226,7 @@ async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
 fn advise_to_look_again(object: &RegistryAttachment, problems: [&mut Option<Problem>; 2]) {
     for problem in problems.into_iter().flatten() {
         if problem.cause == Cause::NotOurs {
-            *problem = problem.clone().then(&look_again(&object.name_any()));
+            *problem = problem.clone().with_last_step(&check_again_step(&object.name_any()));
         }
     }
 }

@@ -112,9 +112,9 @@ fn not_found(name: &str, subscription: Uuid, near: &[&str]) -> Problem {
 /// `Propagating` while it is being made or deleted.
 pub(super) fn usable(registry: &Registry) -> Result<(), Problem> {
     let advice = match registry.provisioning() {
-        Provisioning::Done | Provisioning::Undone => return Ok(()),
-        Provisioning::Unfinished => "wait until the registry is Succeeded",
-        Provisioning::Going => {
+        Provisioning::Usable | Provisioning::ChangeFailed => return Ok(()),
+        Provisioning::NotReady => "wait until the registry is Succeeded",
+        Provisioning::Deleting => {
             "delete this attachment, or create the registry again: it goes, and its role assignments with it"
         }
     };

@@ -103,7 +103,7 @@ fn assignments(status: &Value) -> Vec<RoleAssignmentStatus> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use acr_attach_core::spec::{Leaving, RegistryName, Task};
+    use acr_attach_core::spec::{DetachedRegistry, RegistryName, Task};
 
     const REGISTRY: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso";
 
@@ -143,7 +143,9 @@ mod tests {
         let remains = remains(&spec, &status);
         assert!(remains.tells_where);
         let task = Task::detach(&remains.object.spec);
-        let Task::Detach(Some(Leaving { registry, .. })) = task else { panic!("{task:?}") };
+        let Task::Detach(Some(DetachedRegistry { registry, .. })) = task else {
+            panic!("{task:?}")
+        };
         assert_eq!(registry, RegistryName::Id(REGISTRY.parse().unwrap()));
     }
 

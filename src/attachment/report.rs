@@ -7,7 +7,7 @@ use acr_attach_core::api::{
     FINALIZERS, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus,
 };
 use acr_attach_core::outcome::status::{self, Report};
-use acr_attach_core::outcome::verdict::{self, History, Tried, Verdict, judge};
+use acr_attach_core::outcome::verdict::{self, Attempt, History, Verdict, judge};
 use acr_attach_core::problem::{Problem, Stalls};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -71,7 +71,8 @@ pub async fn report(
     if written.is_ok() {
         tell_taken_over(object, outcome, shown.as_ref(), ctx).await;
     }
-    history.unreported = if written.is_err() { history.unreported.saturating_add(1) } else { 0 };
+    history.failed_status_writes =
+        if written.is_err() { history.failed_status_writes.saturating_add(1) } else { 0 };
     if let Some(made) = rotated(outcome, before) {
         ctx.metrics.attachments.rotated(made);
     }
@@ -84,18 +85,22 @@ pub async fn report(
     next.pass.duration_since(Timestamp::now()).max(SignedDuration::ZERO)
 }
 
-fn judged<'a>(object: &RegistryAttachment, outcome: &'a Outcome, due: bool) -> verdict::Ended<'a> {
-    verdict::Ended {
+fn judged<'a>(
+    object: &RegistryAttachment,
+    outcome: &'a Outcome,
+    due: bool,
+) -> verdict::ReconcileResult<'a> {
+    verdict::ReconcileResult {
         problem: outcome.problem.as_ref(),
-        beside: outcome.beside.as_ref(),
+        other_problem: outcome.beside.as_ref(),
         suspended: outcome.suspended,
         holds: outcome.holds(),
         generation: object.metadata.generation.unwrap_or_default(),
         deleting: object.metadata.deletion_timestamp.is_some(),
-        tried: match (outcome.occasion, due) {
-            (Occasion::Look, _) => Tried::All,
-            (Occasion::Glance, true) => Tried::Again,
-            (Occasion::Glance, false) => Tried::Nothing,
+        attempt: match (outcome.occasion, due) {
+            (Occasion::Look, _) => Attempt::ReadAzure,
+            (Occasion::Glance, true) => Attempt::Retry,
+            (Occasion::Glance, false) => Attempt::Event,
         },
     }
 }
@@ -104,7 +109,7 @@ fn judged<'a>(object: &RegistryAttachment, outcome: &'a Outcome, due: bool) -> v
 fn remember(outcome: &Outcome) -> Known {
     let mut known = outcome.known.clone();
     known.since = known.since.filter(|_| outcome.waits_for_azure());
-    if let Some(holdings) = &outcome.observed.holdings {
+    if let Some(holdings) = &outcome.observed.roles {
         known.unanswered.retain(|id, _| holdings.found.iter().all(|it| it.id != *id));
     }
     known
@@ -135,8 +140,8 @@ fn status_after(
         requested_at: object.annotations().get(REQUESTED_AT).map(String::as_str),
         deleting: object.metadata.deletion_timestamp.is_some(),
         finalizers: trigger.finalizers(),
-        looked: outcome.has_looked(),
-        knows_left: outcome.known.look.knows_left,
+        read_azure: outcome.has_looked(),
+        knows_obsolete: outcome.known.look.knows_obsolete,
         observed: &outcome.observed,
         verdict,
     };
@@ -226,7 +231,7 @@ async fn tell_taken_over(
     shown: Option<&RegistryAttachmentStatus>,
     ctx: &Context,
 ) {
-    let Some(holdings) = &outcome.observed.holdings else { return };
+    let Some(holdings) = &outcome.observed.roles else { return };
     for news in news::of_taken_over(&holdings.found, shown) {
         ctx.events.tell(object, news).await;
     }
@@ -242,7 +247,7 @@ fn log_and_count(outcome: &Outcome, verdict: &Verdict, took: Duration, ctx: &Con
         }
         (Some(problem), _) if problem.cause.is_waiting() => PassResult::RequeueAfter,
         (Some(problem), verdict) => {
-            if *verdict == Verdict::Missed {
+            if *verdict == Verdict::Unchanged {
                 ctx.metrics.attachments.missed();
             }
             let cause = problem.cause.reason().as_str();

@@ -111,8 +111,8 @@ async fn tell(
         requested_at: None,
         deleting: false,
         finalizers: &BTreeSet::new(),
-        looked: false,
-        knows_left: false,
+        read_azure: false,
+        knows_obsolete: false,
         observed: &Observed::default(),
         verdict: &verdict,
     };

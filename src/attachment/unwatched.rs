@@ -6,7 +6,7 @@ use acr_attach_core::api::RegistryAttachment;
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::snapshot::cluster::{ServiceAccount, StoredSecret};
 use acr_attach_core::spec::Task;
-use acr_attach_core::spec::policy::{Names, PULL_SECRET_NAMES, SERVICE_ACCOUNT_NAMES};
+use acr_attach_core::spec::policy::{PULL_SECRET_NAMES, SERVICE_ACCOUNT_NAMES, UsedNames};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Secret, ServiceAccount as StoredAccount};
 use kube::Resource;
@@ -26,7 +26,7 @@ const PAGE: u32 = 100;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Left {
     /// The names under which something may be left.
-    names: Names,
+    names: UsedNames,
     /// Whether they were read.
     read: bool,
     secrets: Vec<StoredSecret>,
@@ -38,8 +38,8 @@ impl Observation {
     /// where the operator's rules still let it.
     pub(super) async fn unwatched(&mut self, pass: Pass<'_>) {
         let policy = &pass.ctx.policy;
-        self.left.names = policy.forbidden_of(&told(pass.object));
-        if !policy.pull_secrets || self.left.names == Names::default() {
+        self.left.names = policy.forbidden_names(&told(pass.object));
+        if !policy.pull_secrets || self.left.names == UsedNames::default() {
             return;
         }
         let detaching = matches!(pass.task, Task::Detach(_));
@@ -48,7 +48,7 @@ impl Observation {
             self.left.read = self.look.unread.is_none();
         }
         // The object must not go while entries may be left.
-        self.owned.hidden = !self.left.read && !self.left.names.accounts.is_empty();
+        self.owned.unreadable_entries = !self.left.read && !self.left.names.accounts.is_empty();
         let Left { secrets, accounts, .. } = self.left.clone();
         self.owned.secrets.iter_mut().for_each(|all| all.extend(secrets.clone()));
         self.owned.accounts.iter_mut().for_each(|all| all.extend(accounts.clone()));
@@ -97,7 +97,7 @@ impl Observation {
         let accounts = ctx.watches.accounts.select(|it| it.marks.values().any(|mark| mark == uid));
         let (Ok(secrets), Ok(accounts)) = (secrets, accounts) else { return };
         let left = std::mem::take(&mut self.left).without(deeds);
-        let mut names = if left.read { Names::default() } else { left.names };
+        let mut names = if left.read { UsedNames::default() } else { left.names };
         names.secrets.extend(secrets.into_iter().chain(left.secrets).map(|it| it.name));
         names.accounts.extend(accounts.into_iter().chain(left.accounts).map(|it| it.name));
         self.observed.names = Some(names);
@@ -122,10 +122,10 @@ impl Left {
 
 /// The names that status tells. Where status is lost, what is left under other names stays until
 /// somebody takes it out.
-fn told(object: &RegistryAttachment) -> Names {
+fn told(object: &RegistryAttachment) -> UsedNames {
     let status = object.status.as_ref();
     let all = |names: Option<&Vec<String>>| names.into_iter().flatten().cloned().collect();
-    Names {
+    UsedNames {
         secrets: all(status.and_then(|it| it.secret_names.as_ref())),
         accounts: all(status.and_then(|it| it.service_account_names.as_ref())),
     }

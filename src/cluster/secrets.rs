@@ -5,7 +5,7 @@ use std::fmt;
 use acr_attach_azure::Credential;
 use acr_attach_core::api::RegistryAttachment;
 use acr_attach_core::ids::LoginServer;
-use acr_attach_core::plan::{Accepted, Target};
+use acr_attach_core::plan::{AcceptedCredential, SecretTarget};
 use acr_attach_core::pull_secrets::proof::Proof;
 use acr_attach_core::pull_secrets::{Inputs, digest};
 use acr_attach_core::snapshot::cluster::{Owner, StoredSecret};
@@ -131,13 +131,13 @@ impl Written {
     }
 
     /// What decisions need to know of it.
-    pub fn accepted(&self) -> Option<Accepted> {
+    pub fn accepted(&self) -> Option<AcceptedCredential> {
         let annotation = |name: &str| {
             let found = self.annotations.iter().find(|(it, _)| *it == name);
             found.map(|(_, value)| value.as_str())
         };
         let time = |name: &str| annotation(name).and_then(|it| it.parse().ok());
-        Some(Accepted {
+        Some(AcceptedCredential {
             digest: self.digest(),
             inputs: annotation(INPUTS)?.parse().ok()?,
             expires: time(EXPIRES),
@@ -147,7 +147,7 @@ impl Written {
 
     /// The Secret to apply. The uid keeps it from one of the same name that came later; nothing
     /// of the attachment's own labels and annotations is copied, since tools prune by them.
-    pub fn manifest(&self, target: &Target, object: &RegistryAttachment) -> Value {
+    pub fn manifest(&self, target: &SecretTarget, object: &RegistryAttachment) -> Value {
         let digest = self.digest();
         let annotations = self.annotations.iter().map(|(name, value)| (*name, value));
         let annotations: serde_json::Map<String, Value> = annotations

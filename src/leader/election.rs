@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use acr_attach_core::lease::{Decision, Election, Record, decide};
+use acr_attach_core::lease::{Decision, Election, LeaseRecord, decide};
 use acr_attach_core::problem::{Cause, Problem};
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
@@ -220,9 +220,9 @@ impl Candidate {
     }
 }
 
-fn record(spec: &LeaseSpec) -> Record {
+fn record(spec: &LeaseSpec) -> LeaseRecord {
     let seconds = spec.lease_duration_seconds.unwrap_or_default();
-    Record {
+    LeaseRecord {
         holder: spec.holder_identity.clone().unwrap_or_default(),
         duration: Duration::from_secs(u64::try_from(seconds).unwrap_or_default()),
         transitions: spec.lease_transitions.unwrap_or_default(),

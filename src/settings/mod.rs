@@ -92,7 +92,7 @@ impl Settings {
                 resync: arguments.resync,
                 patience: arguments.patience,
                 removal_delay: arguments.removal_delay,
-                in_the_way: Intervals::IN_THE_WAY,
+                conflict_retry: Intervals::CONFLICT_RETRY,
                 reread: Intervals::REREAD,
             },
             budget: Budget::default(),

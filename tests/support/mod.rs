@@ -221,7 +221,7 @@ impl World {
                 resync: SignedDuration::from_secs(2),
                 patience: SignedDuration::from_secs(2),
                 removal_delay: SignedDuration::from_secs(1),
-                in_the_way: Intervals::IN_THE_WAY,
+                conflict_retry: Intervals::CONFLICT_RETRY,
                 reread: Intervals::REREAD,
             },
             budget: Budget::default(),

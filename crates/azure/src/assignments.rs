@@ -1,7 +1,7 @@
 //! Role assignments in Azure Resource Manager.
 
 use acr_attach_core::ids::{AssignmentId, PrincipalId, RegistryId};
-use acr_attach_core::plan::Amendment;
+use acr_attach_core::plan::AssignmentUpdate;
 use acr_attach_core::roles::role::Role;
 use acr_attach_core::snapshot::azure::RoleAssignment;
 use azure_core::http::Method;
@@ -115,7 +115,7 @@ impl Writer {
     ///
     /// # Errors
     /// When Azure does not answer or refuses.
-    pub async fn amend(&self, found: &RoleAssignment, to: &Amendment) -> Result<(), Error> {
+    pub async fn amend(&self, found: &RoleAssignment, to: &AssignmentUpdate) -> Result<(), Error> {
         let version = found.condition_version.clone().unwrap_or(CONDITION_VERSION.to_owned());
         let properties = Properties {
             role_definition_id: found.role_definition_id.clone(),

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use acr_attach_core::ids::{ClusterId, PrincipalId, RegistryId, is_same};
-use acr_attach_core::platform::NodeGroup;
+use acr_attach_core::ids::{ClusterId, PrincipalId, RegistryId, eq_ignore_case};
+use acr_attach_core::platform::NodeResourceGroup;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -74,13 +74,13 @@ impl Reader {
     ///
     /// # Errors
     /// When Azure does not answer, refuses, or has no such group.
-    pub async fn manager_of(&self, group: &NodeGroup) -> Result<Option<ClusterId>, Error> {
+    pub async fn manager_of(&self, group: &NodeResourceGroup) -> Result<Option<ClusterId>, Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Wire {
             managed_by: Option<String>,
         }
-        let NodeGroup { subscription, name } = group;
+        let NodeResourceGroup { subscription, name } = group;
         let target = format!("/subscriptions/{subscription}/resourceGroups/{name}");
         let path = format!("{target}?api-version={RESOURCE_GROUPS}");
         let attempt = Attempt {
@@ -99,7 +99,7 @@ impl Reader {
     ///
     /// # Errors
     /// When Azure does not answer, refuses, or has no such subscription.
-    pub async fn cluster_of(&self, group: &NodeGroup) -> Result<Option<ClusterId>, Error> {
+    pub async fn cluster_of(&self, group: &NodeResourceGroup) -> Result<Option<ClusterId>, Error> {
         #[derive(Deserialize)]
         struct Wire {
             id: String,
@@ -110,7 +110,7 @@ impl Reader {
         struct Properties {
             node_resource_group: Option<String>,
         }
-        let NodeGroup { subscription, name } = group;
+        let NodeResourceGroup { subscription, name } = group;
         let attempt = Attempt {
             subject: Subject::Cluster,
             operation: "listing the managed clusters of subscription",
@@ -126,7 +126,7 @@ impl Reader {
         let all: Vec<Wire> = self.arm.list(Call::get(&attempt, path)).await?;
         let has_nodes_in_group = |it: &&Wire| {
             let group = it.properties.node_resource_group.as_ref();
-            group.is_some_and(|it| is_same(it, name))
+            group.is_some_and(|it| eq_ignore_case(it, name))
         };
         Ok(all.iter().find(has_nodes_in_group).and_then(|it| it.id.parse().ok()))
     }

@@ -73,7 +73,7 @@ impl Reader {
             regional: regional.map(|it| hosts(&it)),
             mode: wire.properties.role_assignment_mode.or(default_mode),
             provisioning_state: wire.properties.provisioning_state,
-            takes_arm_tokens: arm_tokens.is_none_or(|it| !it.eq_ignore_ascii_case("disabled")),
+            accepts_arm_tokens: arm_tokens.is_none_or(|it| !it.eq_ignore_ascii_case("disabled")),
         })
     }
 

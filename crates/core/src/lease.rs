@@ -49,7 +49,7 @@ impl Election {
 
 /// What a Lease says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Record {
+pub struct LeaseRecord {
     /// Who holds it. Nobody, if it is empty.
     pub holder: String,
     /// How long the others must have seen it unchanged before one of them takes it.
@@ -74,7 +74,7 @@ pub enum Decision {
 /// The time is measured by the candidate's own clock from when it first saw the record: clocks of
 /// other machines are never compared.
 #[must_use]
-pub fn decide(record: &Record, me: &str, unchanged: Duration) -> Decision {
+pub fn decide(record: &LeaseRecord, me: &str, unchanged: Duration) -> Decision {
     match record.holder.as_str() {
         "" => Decision::Take,
         holder if holder == me => Decision::Renew,
@@ -91,8 +91,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn held_by(holder: &str) -> Record {
-        Record { holder: holder.to_owned(), duration: 15 * SECOND, transitions: 0 }
+    fn held_by(holder: &str) -> LeaseRecord {
+        LeaseRecord { holder: holder.to_owned(), duration: 15 * SECOND, transitions: 0 }
     }
 
     #[rstest::rstest]
@@ -148,10 +148,10 @@ mod tests {
     #[derive(Clone, Default)]
     struct Candidate {
         /// What it read, its version, and when it first saw it so.
-        seen: Option<(Record, u64, u64)>,
+        seen: Option<(LeaseRecord, u64, u64)>,
         /// A write that is on its way: what, over which version, sent when, arriving when, and when
         /// its answer is there.
-        writing: Option<(Record, u64, u64, u64, u64)>,
+        writing: Option<(LeaseRecord, u64, u64, u64, u64)>,
         /// Whether the write arrived, and was taken.
         taken: bool,
         leads_until: u64,
@@ -159,7 +159,7 @@ mod tests {
 
     /// The API server: the record and its version.
     #[derive(Default)]
-    struct Store(Record, u64);
+    struct Store(LeaseRecord, u64);
 
     fn step(me: &str, it: &mut Candidate, store: &mut Store, now: u64, delay: (u64, u64)) {
         if let Some((record, over, sent, arrives, answered)) = it.writing.clone() {
@@ -190,7 +190,7 @@ mod tests {
         let unchanged = Duration::from_millis(now - since);
         if decide(&record, me, unchanged) != Decision::Wait {
             let duration = Duration::from_millis(DURATION);
-            let next = Record { holder: me.to_owned(), duration, transitions: 0 };
+            let next = LeaseRecord { holder: me.to_owned(), duration, transitions: 0 };
             let arrives = now + 1 + delay.0;
             it.writing = Some((next, version, now, arrives, arrives + delay.1));
             it.taken = false;

@@ -37,7 +37,7 @@ pub const KUBELET_CLIENT: &str = "kubernetes.azure.com/kubelet-identity-client-i
 
 /// The group of resources that AKS keeps the nodes of one cluster in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct NodeGroup {
+pub struct NodeResourceGroup {
     /// Its subscription.
     pub subscription: Uuid,
     /// Its name, lower case.
@@ -46,9 +46,9 @@ pub struct NodeGroup {
 
 /// What nodes tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Hint {
+pub enum PlatformHint {
     /// They look like nodes of AKS, in that group.
-    Aks(NodeGroup),
+    Aks(NodeResourceGroup),
     /// They are certainly not of AKS.
     NotAks,
     /// They tell neither, and why.
@@ -69,7 +69,7 @@ pub enum Platform {
 /// Reads what nodes tell. Self-managed clusters in Azure have machines of Azure too, so these
 /// alone say nothing.
 #[must_use]
-pub fn hint(nodes: &[Node]) -> Hint {
+pub fn hint(nodes: &[Node]) -> PlatformHint {
     let nodes: Vec<_> = nodes.iter().filter(|it| !it.is_virtual).collect();
     // The cloud's controller writes the providerID a moment after a node has joined. Until then the
     // other nodes tell.
@@ -78,25 +78,25 @@ pub fn hint(nodes: &[Node]) -> Hint {
     let groups: BTreeSet<_> = nodes.iter().map(|it| node_group(it)).collect();
     let in_azure = |it: &&&Node| it.provider_id.as_ref().is_some_and(|id| id.starts_with(AZURE));
     if nodes.is_empty() {
-        return Hint::Unsure("the cluster has no nodes".to_owned());
+        return PlatformHint::Unsure("the cluster has no nodes".to_owned());
     }
     if !nodes.iter().any(|it| it.is_labelled) && !nodes.iter().any(|it| in_azure(&it)) {
-        return Hint::NotAks;
+        return PlatformHint::NotAks;
     }
     if let Some(odd) = nodes.iter().find(|it| !it.is_labelled) {
-        return Hint::Unsure(format!(
+        return PlatformHint::Unsure(format!(
             "there are nodes in Azure, and node {} bears no label of AKS (kubernetes.azure.com/…)",
             odd.name
         ));
     }
     let mut groups = groups.into_iter();
     match (groups.next(), groups.next()) {
-        (Some(Some(group)), None) => Hint::Aks(group),
-        (Some(Some(one)), Some(Some(other))) => Hint::Unsure(format!(
+        (Some(Some(group)), None) => PlatformHint::Aks(group),
+        (Some(Some(one)), Some(Some(other))) => PlatformHint::Unsure(format!(
             "its nodes are in resource group {} and in {}, and those of AKS are in one",
             one.name, other.name
         )),
-        _ => Hint::Unsure(
+        _ => PlatformHint::Unsure(
             "the providerID of a node with labels of AKS names no resource group of Azure"
                 .to_owned(),
         ),
@@ -106,14 +106,14 @@ pub fn hint(nodes: &[Node]) -> Hint {
 const AZURE: &str = "azure://";
 
 /// `azure:///subscriptions/S/resourceGroups/G/providers/Microsoft.Compute/…`, in any case.
-fn node_group(node: &Node) -> Option<NodeGroup> {
+fn node_group(node: &Node) -> Option<NodeResourceGroup> {
     let path = lower(node.provider_id.as_ref()?.strip_prefix(AZURE)?);
     let segments: Vec<&str> = path.split('/').collect();
     let ["", "subscriptions", subscription, "resourcegroups", name, "providers", ..] = segments[..]
     else {
         return None;
     };
-    Some(NodeGroup { subscription: subscription.parse().ok()?, name: name.to_owned() })
+    Some(NodeResourceGroup { subscription: subscription.parse().ok()?, name: name.to_owned() })
 }
 
 /// What to do where nobody can tell.
@@ -155,15 +155,19 @@ mod tests {
 
     #[test]
     fn nodes_of_one_group_with_labels_hint_at_aks() {
-        let group = NodeGroup {
+        let group = NodeResourceGroup {
             subscription: SUBSCRIPTION.parse().unwrap(),
             name: "mc_rg_prod_eastus".into(),
         };
         let nodes = [aks("MC_rg_prod_eastus"), aks("mc_rg_PROD_eastus")];
-        assert_eq!(hint(&nodes), Hint::Aks(group.clone()));
+        assert_eq!(hint(&nodes), PlatformHint::Aks(group.clone()));
         let container_instances = Node { is_virtual: true, ..node(false, None) };
         let all = [aks("MC_rg_prod_eastus"), container_instances, node(false, None)];
-        assert_eq!(hint(&all), Hint::Aks(group), "a node that says nothing counts for nothing");
+        assert_eq!(
+            hint(&all),
+            PlatformHint::Aks(group),
+            "a node that says nothing counts for nothing"
+        );
     }
 
     #[test]
@@ -183,7 +187,7 @@ mod tests {
     fn nodes_without_any_sign_of_azure_are_certainly_not_of_aks() {
         assert_eq!(
             hint(&[node(false, None), node(false, Some("kind://docker/a/b"))]),
-            Hint::NotAks
+            PlatformHint::NotAks
         );
     }
 
@@ -196,7 +200,7 @@ mod tests {
     #[case(&[aks("a"), node(true, Some("azure:///what"))], "names no resource group")]
     #[case(&[Node { is_virtual: true, ..node(false, None) }], "no nodes")]
     fn anything_else_is_left_open(#[case] nodes: &[Node], #[case] word: &str) {
-        let Hint::Unsure(why) = hint(nodes) else { panic!("it is sure") };
+        let PlatformHint::Unsure(why) = hint(nodes) else { panic!("it is sure") };
         assert!(why.contains(word), "{why}");
     }
 }

@@ -10,7 +10,7 @@ use crate::message;
 
 /// A failure, told to the user.
 #[derive(Clone, Debug, PartialEq, Error)]
-#[error("{message}{}", self.reference())]
+#[error("{message}{}", self.correlation_suffix())]
 pub struct Problem {
     /// Who can help, and when to look again.
     pub cause: Cause,
@@ -33,41 +33,41 @@ impl Problem {
     /// A problem whose message begins with what to do and goes on with what happened, as briefly
     /// as it takes to fit: `accounts` are from the longest to the shortest.
     #[must_use]
-    pub fn advised(cause: Cause, advice: &str, accounts: &[String]) -> Self {
-        let texts: Vec<_> = accounts.iter().map(|it| format!("{advice}; {it}")).collect();
+    pub fn advised(cause: Cause, advice: &str, descriptions: &[String]) -> Self {
+        let texts: Vec<_> = descriptions.iter().map(|it| format!("{advice}; {it}")).collect();
         let fitting = texts.iter().find(|it| message::is_bounded(it));
         let problem = Self::new(cause, fitting.or(texts.last()).map_or(advice, String::as_str));
-        let advised = Advised { advice: advice.to_owned(), accounts: accounts.to_vec() };
+        let advised = Advised { advice: advice.to_owned(), descriptions: descriptions.to_vec() };
         Self { advised: Some(Arc::new(advised)), ..problem }
     }
 
     /// The same problem with one more step at the end of its advice. What happened is told more
     /// briefly for that, and the step is left out where both would not fit.
     #[must_use]
-    pub fn then(self, step: &str) -> Self {
-        let Some(Advised { advice, accounts }) = self.advised.as_deref() else { return self };
-        let longer = Self::advised(self.cause, &format!("{advice}, {step}"), accounts);
-        let fits = accounts.iter().any(|it| longer.message.ends_with(it.as_str()));
-        if fits { longer.with_reference_of(&self) } else { self }
+    pub fn with_last_step(self, step: &str) -> Self {
+        let Some(Advised { advice, descriptions }) = self.advised.as_deref() else { return self };
+        let longer = Self::advised(self.cause, &format!("{advice}, {step}"), descriptions);
+        let fits = descriptions.iter().any(|it| longer.message.ends_with(it.as_str()));
+        if fits { longer.with_correlation_id_of(&self) } else { self }
     }
 
     /// The same problem with the correlation id of another one, of which it tells.
     #[must_use]
-    pub fn with_reference_of(self, other: &Self) -> Self {
+    pub fn with_correlation_id_of(self, other: &Self) -> Self {
         Self { correlation_id: other.correlation_id.clone(), ..self }
     }
 
     /// The correlation id, as it is shown at the end of a message.
     #[must_use]
-    pub fn reference(&self) -> String {
+    pub fn correlation_suffix(&self) -> String {
         let id = self.correlation_id.as_ref();
         id.map_or_else(String::new, |it| format!("{REFERENCE}{})", message::bounded(it)))
     }
 
     /// The message as status tells it: with the correlation id, where there is room for that.
     #[must_use]
-    pub fn told(&self) -> String {
-        message::with_room(&self.message, &self.reference())
+    pub fn message_with_correlation_id(&self) -> String {
+        message::with_room(&self.message, &self.correlation_suffix())
     }
 }
 
@@ -76,12 +76,12 @@ impl Problem {
 struct Advised {
     advice: String,
     /// What happened, from the longest to the shortest.
-    accounts: Vec<String>,
+    descriptions: Vec<String>,
 }
 
 /// What to do when the cause is gone, so that nobody waits for the next look.
 #[must_use]
-pub fn look_again(attachment: &str) -> String {
+pub fn check_again_step(attachment: &str) -> String {
     format!(
         "then have acr-attach look again at once (kubectl annotate --overwrite registryattachment {attachment} {REQUESTED_AT}=\"$(date)\")"
     )
@@ -92,7 +92,7 @@ const REFERENCE: &str = " (correlation id ";
 
 /// A message without its correlation id. Two that are equal without it say the same.
 #[must_use]
-pub fn without_reference(message: &str) -> &str {
+pub fn without_correlation_id(message: &str) -> &str {
     message.rsplit_once(REFERENCE).map_or(message, |(text, _)| text)
 }
 
@@ -220,7 +220,7 @@ impl Cause {
 
     /// Whether it says nothing about the attachment itself, only about this attempt.
     #[must_use]
-    pub fn is_passing(self) -> bool {
+    pub fn is_transient(self) -> bool {
         self.stalls() == Stalls::Never
     }
 }
@@ -262,8 +262,8 @@ mod tests {
     #[test]
     fn advice_comes_first_and_what_happened_is_told_as_fully_as_it_fits() {
         let told = |advice: &str| {
-            let accounts = ["in full".repeat(20), "in short".to_owned()];
-            Problem::advised(Cause::NotFound, advice, &accounts).message
+            let descriptions = ["in full".repeat(20), "in short".to_owned()];
+            Problem::advised(Cause::NotFound, advice, &descriptions).message
         };
         assert!(told("create it").starts_with("create it; in full"));
         assert!(told(&"x".repeat(500)).ends_with("x; in short"));
@@ -272,10 +272,10 @@ mod tests {
 
     #[test]
     fn a_last_step_of_the_advice_is_told_whole_or_not_at_all() {
-        let step = look_again("contoso");
+        let step = check_again_step("contoso");
         let told = |advice: &str| {
-            let accounts = ["in full".repeat(60), "in short".to_owned()];
-            Problem::advised(Cause::NotOurs, advice, &accounts).then(&step).message
+            let descriptions = ["in full".repeat(60), "in short".to_owned()];
+            Problem::advised(Cause::NotOurs, advice, &descriptions).with_last_step(&step).message
         };
         assert!(told("x").starts_with(&format!("x, {step}; in full")), "{}", told("x"));
         let advice = "x".repeat(430);
@@ -283,7 +283,7 @@ mod tests {
         let advice = "x".repeat(470);
         assert_eq!(told(&advice), format!("{advice}; in short"));
         let untold = Problem::new(Cause::NotOurs, "assigning x");
-        assert_eq!(untold.clone().then(&step), untold);
+        assert_eq!(untold.clone().with_last_step(&step), untold);
     }
 
     #[test]
@@ -291,7 +291,7 @@ mod tests {
         let mut problem = Problem::new(Cause::NotFound, "reading x: 404");
         problem.correlation_id = Some("c0ffee".into());
         assert_eq!(problem.to_string(), "reading x: 404 (correlation id c0ffee)");
-        assert_eq!(without_reference(&problem.to_string()), problem.message);
+        assert_eq!(without_correlation_id(&problem.to_string()), problem.message);
     }
 
     #[test]

@@ -31,7 +31,7 @@ async fn a_list_that_git_owns_is_left_alone_until_git_adds_the_line() {
 async fn first_come_keeps_a_name_and_the_other_recovers_by_itself() {
     // Nothing but the other's going brings it back.
     let hour = SignedDuration::from_hours(1);
-    let world = World::with_pull_secrets(|settings| settings.intervals.in_the_way = hour).await;
+    let world = World::with_pull_secrets(|settings| settings.intervals.conflict_retry = hour).await;
     let one = world.namespace_with("one", json!({})).await;
     world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
     world.until_ready("a").await;
@@ -180,7 +180,7 @@ async fn an_outage_of_azure_resource_manager_stops_no_namespace() {
 #[tokio::test]
 async fn what_the_settings_do_not_allow_is_told_with_the_setting() {
     let world = World::with(with_puller, |settings| {
-        settings.policy.secret_names = AllowedNames::These(["acr-pull".to_owned()].into());
+        settings.policy.secret_names = AllowedNames::Listed(["acr-pull".to_owned()].into());
     })
     .await;
     let one = world.namespace_with("one", json!({})).await;

@@ -98,7 +98,7 @@ async fn a_strangers_secret_of_any_name_is_seen_and_left_alone() {
 async fn a_strangers_secret_of_any_name_that_goes_is_noticed_soon() {
     let world = World::with_pull_secrets(|settings| {
         settings.policy.secret_names = AllowedNames::Any;
-        settings.intervals.in_the_way = SignedDuration::from_secs(1);
+        settings.intervals.conflict_retry = SignedDuration::from_secs(1);
     })
     .await;
     let one = world.namespace_with("one", json!({})).await;

@@ -16,7 +16,7 @@ fn calm(settings: &mut Settings) {
     let hour = SignedDuration::from_hours(1);
     let intervals = &mut settings.intervals;
     (intervals.resync, intervals.patience) = (hour, hour);
-    (intervals.in_the_way, intervals.reread) = (hour, hour);
+    (intervals.conflict_retry, intervals.reread) = (hour, hour);
 }
 
 async fn world(model: impl FnOnce(&mut Model), settings: impl FnOnce(&mut Settings)) -> World {

@@ -220,7 +220,7 @@ fn waits(cause: Cause) -> String {
         resync,
         patience: resync,
         removal_delay: resync,
-        in_the_way: Intervals::IN_THE_WAY,
+        conflict_retry: Intervals::CONFLICT_RETRY,
         reread: Intervals::REREAD,
     };
     let [first, last] = [1, 99].map(|failures| retry(cause, failures, &intervals, 0.5));

@@ -2,7 +2,7 @@
 //! locks.
 
 use acr_attach_core::api::Ownership;
-use acr_attach_core::roles::role::{Role, assignment_name, salted};
+use acr_attach_core::roles::role::{Role, alternative_name, assignment_name};
 use azure_sim::model::{
     ACR_PULL, AgentPool, ExistsMessage, LockLevel, READER, REPOSITORY_READER, RepeatedPut,
     RoleAssignmentMode,
@@ -154,7 +154,7 @@ async fn a_name_that_azure_never_takes_is_replaced_in_the_same_pass() {
     world.apply("a", world.spec()).await;
     world.until_ready("a").await;
     let made = world.pull_assignments();
-    assert_eq!(made[0].name, salted(first_name(&world), 2).to_string());
+    assert_eq!(made[0].name, alternative_name(first_name(&world), 2).to_string());
     assert_eq!(world.calls(Call::PutRoleAssignment), 5);
     assert_eq!(world.calls(Call::GetRegistry), 1, "it took another pass");
 

@@ -96,7 +96,7 @@ async fn what_another_attachment_lets_go_is_taken_at_once(
     // Nothing but the other attachment brings this one back in time.
     let world = World::with(abac, |settings| {
         settings.intervals.resync = SignedDuration::from_mins(30);
-        settings.intervals.in_the_way = SignedDuration::from_mins(30);
+        settings.intervals.conflict_retry = SignedDuration::from_mins(30);
     })
     .await;
     world.apply("a", only(&world, &["team-a/*"])).await;
@@ -125,7 +125,7 @@ async fn what_another_attachment_lets_go_is_taken_at_once(
 async fn a_strangers_role_in_the_way_is_told_with_all_that_is_to_be_done() {
     let world = World::with(abac, |settings| {
         settings.intervals.resync = SignedDuration::from_mins(30);
-        settings.intervals.in_the_way = SignedDuration::from_mins(30);
+        settings.intervals.conflict_retry = SignedDuration::from_mins(30);
     })
     .await;
     let kubelet = world.kubelet();
@@ -194,7 +194,8 @@ fn many(length: usize) -> Vec<String> {
 #[tokio::test]
 async fn what_azure_would_refuse_for_its_length_is_never_sent_and_the_longest_is_taken() {
     let world = World::with(abac, |_| {}).await;
-    let fits = |length: &usize| Repositories::new(many(*length)).unwrap().fit_a_condition().is_ok();
+    let fits =
+        |length: &usize| Repositories::new(many(*length)).unwrap().check_condition_length().is_ok();
     let longest = (3..=256).rev().find(fits).unwrap();
     let only = |length: usize| {
         let mut spec = world.spec();

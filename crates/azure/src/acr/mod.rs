@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use acr_attach_core::ids::LoginServer;
 use acr_attach_core::pull_secrets::TOKEN_USER;
-use acr_attach_core::pull_secrets::proof::{Doubt, Probe, Proof};
+use acr_attach_core::pull_secrets::proof::{Probe, Proof, UnprovenCredential};
 use azure_core::credentials::Secret;
 use azure_core::http::headers::{AUTHORIZATION, CONTENT_TYPE};
 use azure_core::http::{
@@ -185,7 +185,7 @@ impl RegistrySession {
             Probe::Repository(name) => self.try_repository(credential, name).await,
         };
         match proof {
-            Err(error) if error.is_firewall() => Ok(Proof::Unproven(Doubt::Firewall)),
+            Err(error) if error.is_firewall() => Ok(Proof::Unproven(UnprovenCredential::Firewall)),
             proof => proof,
         }
     }
@@ -203,14 +203,14 @@ impl RegistrySession {
         if !can_pull {
             // Either the repository, whose name is invented, or the credential is refused.
             self.log_in(credential).await?;
-            return Ok(Proof::Unproven(Doubt::Repository));
+            return Ok(Proof::Unproven(UnprovenCredential::Repository));
         }
         // Only a refusal shows that the registry does not allow anonymous pulls.
         let anonymous = match self.access(None, Some(name)).await {
             Err(error) if error.is_refused() => false,
             answer => answer?,
         };
-        Ok(if anonymous { Proof::Unproven(Doubt::Anonymous) } else { Proof::Proven })
+        Ok(if anonymous { Proof::Unproven(UnprovenCredential::Anonymous) } else { Proof::Proven })
     }
 
     /// Requests an access token as container runtimes do. Returns whether the token allows pulling from

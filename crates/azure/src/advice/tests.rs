@@ -66,7 +66,7 @@ fn a_message_begins_with_the_whole_advice_even_if_azure_says_much() {
             let error = Error::refused(&attempt(subject), refusal);
             let advice = error.advice();
             let problem = Problem::from(error);
-            let text = problem.told();
+            let text = problem.message_with_correlation_id();
             assert!(message::is_bounded(&text), "{text}");
             assert!(text.starts_with(&advice), "{text} does not begin with {advice}");
             assert!(text.contains(&format!("{status} {code}")), "{text}");

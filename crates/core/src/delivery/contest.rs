@@ -12,7 +12,7 @@ use crate::problem::{Cause, Problem};
 
 /// An object in the cluster that an attachment keeps.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kept {
+pub enum ManagedObject {
     /// A pull secret.
     Secret {
         /// Its namespace.
@@ -30,30 +30,30 @@ pub enum Kept {
         secret: String,
     },
     /// That such an object, which is not asked for any more, goes.
-    Removal(Box<Kept>),
+    Removal(Box<ManagedObject>),
 }
 
 /// How the cluster shows an object that was written before.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum ObjectState {
     /// As it was written.
-    Stands,
+    AsWritten,
     /// Changed or gone. Holds the field manager that wrote last, where the object names one.
     Undone(Option<String>),
     /// The attachment does not ask for it any more.
-    Unwanted,
+    NotDesired,
     /// The cluster could not be read.
     Unknown,
 }
 
 /// The contests of one attachment. They are kept in memory: after a restart each begins anew.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Contests(BTreeMap<Kept, Contest>);
+pub struct Contests(BTreeMap<ManagedObject, Contest>);
 
 #[derive(Clone, Debug, PartialEq)]
 struct Contest {
     /// Since when the last write stands; absent after it was refused or undone.
-    stands_since: Option<Timestamp>,
+    unchanged_since: Option<Timestamp>,
     /// How many writes were refused or undone.
     losses: u32,
     /// When the last one was.
@@ -61,37 +61,37 @@ struct Contest {
     /// When a lost object is written again.
     due: Timestamp,
     /// The longest time for which a write stood before it was undone.
-    stood: SignedDuration,
+    longest_unchanged: SignedDuration,
     /// What to tell; absent before the first loss.
     problem: Option<Problem>,
 }
 
 /// So many writes are undone before others count as the ones to decide. Each is repeated at once:
 /// a slip by hand looks the same.
-const FREE: u32 = 3;
+const FREE_LOSSES: u32 = 3;
 /// After that long without a loss a record is dropped. Tools that run once a day or more often are
 /// recognised.
-const FORGOTTEN: SignedDuration = SignedDuration::from_hours(48);
+const RECORD_LIFETIME: SignedDuration = SignedDuration::from_hours(48);
 /// A contested object must stand for that long at least, and four times as long as ever before,
 /// to count as settled.
-const CALM: SignedDuration = SignedDuration::from_hours(1);
+const MIN_UNCHANGED: SignedDuration = SignedDuration::from_hours(1);
 /// The longest wait between two tries against a writer that always wins.
-const LONGEST: SignedDuration = SignedDuration::from_hours(12);
+const MAX_WAIT: SignedDuration = SignedDuration::from_hours(12);
 /// The longest wait after a refusal by admission, which somebody may lift at any time.
-const LONGEST_REFUSED: SignedDuration = SignedDuration::from_mins(10);
+const MAX_REFUSAL_WAIT: SignedDuration = SignedDuration::from_mins(10);
 
 impl Contests {
     /// Takes that an object was written as intended.
-    pub fn wrote(&mut self, object: Kept, now: Timestamp) {
+    pub fn record_write(&mut self, object: ManagedObject, now: Timestamp) {
         let record = self.0.entry(object).or_insert_with(|| Contest::new(now));
-        record.stands_since = Some(now);
+        record.unchanged_since = Some(now);
     }
 
     /// Takes that a write was refused, or that the object came back changed. A refusal is tried
     /// again at the resync at the latest.
-    pub fn refused(
+    pub fn record_refusal(
         &mut self,
-        object: Kept,
+        object: ManagedObject,
         problem: Problem,
         intervals: &Intervals,
         now: Timestamp,
@@ -101,89 +101,103 @@ impl Contests {
         let losses = record.losses;
         let wait = match problem.cause {
             // Where any name is allowed, no watch shows when that object goes.
-            Cause::NotOurs => intervals.in_the_way.min(resync),
+            Cause::NotOurs => intervals.conflict_retry.min(resync),
             Cause::AdmissionDenied => {
-                doubled(SignedDuration::from_secs(10), losses, LONGEST_REFUSED).min(resync)
+                doubled(SignedDuration::from_secs(10), losses, MAX_REFUSAL_WAIT).min(resync)
             }
-            _ => doubled(SignedDuration::from_mins(1), losses, LONGEST),
+            _ => doubled(SignedDuration::from_mins(1), losses, MAX_WAIT),
         };
         record.lose(problem, wait, now);
     }
 
     /// Compares all records with what the cluster shows. A write that does not stand any more is a
     /// loss. An object that others have put right, or that nothing asks for, is no contest.
-    pub fn observe(&mut self, standing: impl Fn(&Kept) -> Standing, now: Timestamp) {
-        self.0.retain(|object, record| match (standing(object), record.stands_since) {
-            (Standing::Unwanted, _) | (Standing::Stands, None) => false,
-            (Standing::Stands, Some(_)) => now < record.ends(),
-            (Standing::Undone(by), Some(since)) => {
-                record.stood = record.stood.max(now.duration_since(since));
+    pub fn observe(&mut self, state: impl Fn(&ManagedObject) -> ObjectState, now: Timestamp) {
+        self.0.retain(|object, record| match (state(object), record.unchanged_since) {
+            (ObjectState::NotDesired, _) | (ObjectState::AsWritten, None) => false,
+            (ObjectState::AsWritten, Some(_)) => now < record.settled_at(),
+            (ObjectState::Undone(by), Some(since)) => {
+                record.longest_unchanged = record.longest_unchanged.max(now.duration_since(since));
                 let times = record.losses.saturating_add(1);
-                let wait = match times.checked_sub(FREE + 1) {
-                    Some(times) => doubled(SignedDuration::from_mins(1), times, LONGEST),
+                let wait = match times.checked_sub(FREE_LOSSES + 1) {
+                    Some(times) => doubled(SignedDuration::from_mins(1), times, MAX_WAIT),
                     None => SignedDuration::ZERO,
                 };
                 record.lose(undone(object, by.as_deref(), times, now), wait, now);
                 true
             }
-            (Standing::Undone(_), None) | (Standing::Unknown, _) => true,
+            (ObjectState::Undone(_), None) | (ObjectState::Unknown, _) => true,
         });
     }
 
     /// Why an object is not to be written now; `None` if it may be.
     #[must_use]
-    pub fn blocks(&self, object: &Kept, now: Timestamp) -> Option<&Problem> {
+    pub fn blocks(&self, object: &ManagedObject, now: Timestamp) -> Option<&Problem> {
         let record = self.0.get(object)?;
-        let waits = record.stands_since.is_none() && now < record.due;
+        let waits = record.unchanged_since.is_none() && now < record.due;
         record.problem.as_ref().filter(|_| waits)
     }
 
     /// Why an object counts as contested although it stands at the moment; `None` if it does not.
     #[must_use]
-    pub fn unsettled(&self, object: &Kept) -> Option<&Problem> {
+    pub fn still_contested(&self, object: &ManagedObject) -> Option<&Problem> {
         let record = self.0.get(object)?;
-        record.problem.as_ref().filter(|_| record.is_contested() && record.stands_since.is_some())
+        record
+            .problem
+            .as_ref()
+            .filter(|_| record.is_contested() && record.unchanged_since.is_some())
     }
 
     /// When the next wait ends, or the next contest.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
         let lost = self.0.values().filter(|it| it.losses > 0);
-        lost.map(|it| if it.stands_since.is_some() { it.ends() } else { it.due }).min()
+        lost.map(|it| if it.unchanged_since.is_some() { it.settled_at() } else { it.due }).min()
     }
 
     /// Forgets all losses: somebody has changed the spec, or asks to try again.
-    pub fn retry(&mut self) {
+    pub fn forget_losses(&mut self) {
         self.0.retain(|_, record| record.losses == 0);
     }
 }
 
 impl Contest {
     fn new(now: Timestamp) -> Self {
-        let stood = SignedDuration::ZERO;
-        Self { stands_since: None, losses: 0, lost_at: now, due: now, stood, problem: None }
+        let longest_unchanged = SignedDuration::ZERO;
+        Self {
+            unchanged_since: None,
+            losses: 0,
+            lost_at: now,
+            due: now,
+            longest_unchanged,
+            problem: None,
+        }
     }
 
     fn lose(&mut self, problem: Problem, wait: SignedDuration, now: Timestamp) {
         self.losses = self.losses.saturating_add(1);
         self.lost_at = now;
         self.due = after(now, wait);
-        self.stands_since = None;
+        self.unchanged_since = None;
         self.problem = Some(problem);
     }
 
     fn is_contested(&self) -> bool {
-        self.losses > FREE
+        self.losses > FREE_LOSSES
     }
 
     /// When an object that stands counts as settled.
-    fn ends(&self) -> Timestamp {
-        let since = self.stands_since.unwrap_or(self.lost_at);
+    fn settled_at(&self) -> Timestamp {
+        let since = self.unchanged_since.unwrap_or(self.lost_at);
         if self.is_contested() {
-            let calm = self.stood.checked_mul(4).unwrap_or(FORGOTTEN).clamp(CALM, FORGOTTEN);
+            let calm = self
+                .longest_unchanged
+                .checked_mul(4)
+                .unwrap_or(RECORD_LIFETIME)
+                .clamp(MIN_UNCHANGED, RECORD_LIFETIME);
             return after(since, calm);
         }
-        after(since.max(self.lost_at), FORGOTTEN)
+        after(since.max(self.lost_at), RECORD_LIFETIME)
     }
 }
 
@@ -197,7 +211,7 @@ fn after(from: Timestamp, wait: SignedDuration) -> Timestamp {
 
 /// What to tell of an object that others have changed or taken away `times` times, or brought back
 /// after it was removed.
-fn undone(object: &Kept, by: Option<&str>, times: u32, now: Timestamp) -> Problem {
+fn undone(object: &ManagedObject, by: Option<&str>, times: u32, now: Timestamp) -> Problem {
     let by = by.map_or_else(|| "another writer".to_owned(), |it| format!("field manager {it}"));
     let when = now.strftime("%FT%TZ");
     let count = if times == 1 { "once".to_owned() } else { format!("{times} times") };
@@ -206,27 +220,27 @@ fn undone(object: &Kept, by: Option<&str>, times: u32, now: Timestamp) -> Proble
     Problem::new(Cause::ExternallyManaged, lost(object, &by, &often))
 }
 
-fn lost(object: &Kept, by: &str, often: &str) -> String {
+fn lost(object: &ManagedObject, by: &str, often: &str) -> String {
     match object {
-        Kept::Entry { namespace, account, secret } => format!(
+        ManagedObject::Entry { namespace, account, secret } => format!(
             "add `- name: {secret}` to imagePullSecrets of service account {account} in namespace {namespace} where {by} takes it from: {by} took the entry out {often}"
         ),
-        Kept::Secret { namespace, name } => format!(
+        ManagedObject::Secret { namespace, name } => format!(
             "exempt Secret {name} in namespace {namespace} (label app.kubernetes.io/managed-by=acr-attach) from what changes or deletes it: {by} did so {often}"
         ),
-        Kept::Removal(object) => left(object, by, often),
+        ManagedObject::Removal(object) => left(object, by, often),
     }
 }
 
-fn left(object: &Kept, by: &str, often: &str) -> String {
+fn left(object: &ManagedObject, by: &str, often: &str) -> String {
     match object {
-        Kept::Entry { namespace, account, secret } => format!(
+        ManagedObject::Entry { namespace, account, secret } => format!(
             "take {secret} out of imagePullSecrets of service account {account} in namespace {namespace}, and annotation pull-secrets.acr-attach.dev/{secret} with it, where {by} takes them from: they came back {often}"
         ),
-        Kept::Secret { namespace, name } => format!(
+        ManagedObject::Secret { namespace, name } => format!(
             "stop what keeps Secret {name} in namespace {namespace} or makes it anew, such as a finalizer or a tool that copies Secrets: it was deleted, and was there again {often}"
         ),
-        Kept::Removal(object) => left(object, by, often),
+        ManagedObject::Removal(object) => left(object, by, often),
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) fn folded(text: &str) -> String {
 
 /// Whether two texts differ in case alone.
 #[must_use]
-pub fn is_same(left: &str, right: &str) -> bool {
+pub fn eq_ignore_case(left: &str, right: &str) -> bool {
     left.eq_ignore_ascii_case(right) || !left.is_ascii() && folded(left) == folded(right)
 }
 
@@ -44,8 +44,8 @@ mod tests {
     #[case("\u{212a}", "k", false)]
     #[case("ſ", "s", false)]
     fn letters_differ_in_case_or_not(#[case] left: &str, #[case] right: &str, #[case] same: bool) {
-        assert_eq!(is_same(left, right), same);
-        assert_eq!(is_same(right, left), same);
+        assert_eq!(eq_ignore_case(left, right), same);
+        assert_eq!(eq_ignore_case(right, left), same);
         assert_eq!(folded(left) == folded(right), same);
     }
 

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use thiserror::Error;
 use uuid::Uuid;
 
-pub use case::is_same;
+pub use case::eq_ignore_case;
 pub(crate) use case::lower;
 pub use resource::ResourceId;
 
@@ -68,7 +68,7 @@ pub struct RegistryIdPrefix(String);
 impl RegistryIdPrefix {
     /// Whether that registry's id begins so.
     #[must_use]
-    pub fn is_start_of(&self, id: &RegistryId) -> bool {
+    pub fn is_prefix_of(&self, id: &RegistryId) -> bool {
         let (start, id) = (case::folded(&self.0), case::folded(id.as_str()));
         id.strip_prefix(&start).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
@@ -82,7 +82,7 @@ impl RegistryIdPrefix {
 
 impl PartialEq for RegistryIdPrefix {
     fn eq(&self, other: &Self) -> bool {
-        is_same(&self.0, &other.0)
+        eq_ignore_case(&self.0, &other.0)
     }
 }
 
@@ -139,7 +139,7 @@ impl AssignmentId {
     /// Whether the assignment is on that registry itself, not on something above it.
     #[must_use]
     pub fn is_at(&self, registry: &RegistryId) -> bool {
-        is_same(&self.scope, registry.as_str())
+        eq_ignore_case(&self.scope, registry.as_str())
     }
 
     /// What the role is assigned on.

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use uuid::Uuid;
 
 use super::InvalidName;
-use super::case::{folded, is_same};
+use super::case::{eq_ignore_case, folded};
 
 /// The Azure resource id of something in a resource group:
 /// `/subscriptions/S/resourceGroups/G/providers/NAMESPACE/TYPE/NAME`.
@@ -94,7 +94,7 @@ fn is_made_of(text: &str, letter: fn(char) -> bool) -> bool {
 
 impl PartialEq for ResourceId {
     fn eq(&self, other: &Self) -> bool {
-        is_same(&self.text, &other.text)
+        eq_ignore_case(&self.text, &other.text)
     }
 }
 

@@ -17,14 +17,14 @@ pub struct Intervals {
     /// How long a replacement must have been in force before what it replaces is removed.
     pub removal_delay: SignedDuration,
     /// How long what stands in the way is first left alone. No event tells when it goes.
-    pub in_the_way: SignedDuration,
+    pub conflict_retry: SignedDuration,
     /// When what was written in Azure is read once more; half as long again at most.
     pub reread: SignedDuration,
 }
 
 impl Intervals {
     /// How long what stands in the way is first left alone, by default.
-    pub const IN_THE_WAY: SignedDuration = SignedDuration::from_mins(2);
+    pub const CONFLICT_RETRY: SignedDuration = SignedDuration::from_mins(2);
     /// When what was written in Azure is read once more, by default.
     pub const REREAD: SignedDuration = SignedDuration::from_mins(1);
 }
@@ -148,7 +148,7 @@ pub fn retry(cause: Cause, failures: u32, intervals: &Intervals, jitter: f64) ->
         }
         // Somebody may take it away at any time, and nothing tells when.
         Cause::NotOurs => {
-            let first = intervals.in_the_way.as_secs();
+            let first = intervals.conflict_retry.as_secs();
             growing(first, first.max(7200))
         }
         Cause::QuotaExceeded | Cause::Locked => seconds(1800).min(resync),
@@ -184,7 +184,7 @@ mod tests {
         resync: SignedDuration::from_mins(30),
         patience: SignedDuration::from_mins(10),
         removal_delay: SignedDuration::from_hours(1),
-        in_the_way: Intervals::IN_THE_WAY,
+        conflict_retry: Intervals::CONFLICT_RETRY,
         reread: Intervals::REREAD,
     };
 

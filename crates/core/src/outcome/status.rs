@@ -14,11 +14,11 @@ use crate::ids::{AssignmentId, ClusterId, PrincipalId};
 use crate::outcome::verdict::Verdict;
 use crate::plan::{Finalizer, Grant};
 use crate::problem::Problem;
-use crate::pull_secrets::{Served, Source};
+use crate::pull_secrets::{Endpoints, PullSecretState};
 use crate::roles::claims::Claim;
 use crate::roles::role::Role;
 use crate::snapshot::azure::{Registry, RoleAssignment};
-use crate::spec::policy::Names;
+use crate::spec::policy::UsedNames;
 
 /// What a pass found out. What it could not find out is `None`, and status keeps what it says.
 #[derive(Clone, Debug, Default)]
@@ -32,24 +32,24 @@ pub struct Observed {
     /// The registry, as Azure Resource Manager tells it.
     pub registry: Option<Registry>,
     /// The registry, as far as pull secrets need it.
-    pub source: Option<Source>,
+    pub endpoints: Option<Endpoints>,
     /// The cluster whose kubelet identity it is.
     pub cluster: Option<ClusterId>,
     /// The kubelet identity.
     pub principal: Option<PrincipalId>,
     /// The role assignments.
-    pub holdings: Option<Holdings>,
+    pub roles: Option<RoleState>,
     /// Why something that is no longer desired is still there.
     pub obsolete: Option<Problem>,
     /// The pull secrets.
-    pub served: Option<Served>,
+    pub pull_secrets: Option<PullSecretState>,
     /// The names under which the attachment has something in the cluster.
-    pub names: Option<Names>,
+    pub names: Option<UsedNames>,
 }
 
 /// The role assignments after a pass.
 #[derive(Clone, Debug, Default)]
-pub struct Holdings {
+pub struct RoleState {
     /// What should be held.
     pub grants: Vec<Grant>,
     /// All assignments on the registry and above it.
@@ -70,9 +70,9 @@ pub struct Report<'a> {
     /// Which of our finalizers it bears.
     pub finalizers: &'a BTreeSet<Finalizer>,
     /// Whether Azure was asked anew.
-    pub looked: bool,
+    pub read_azure: bool,
     /// Whether it is known what is left to be removed.
-    pub knows_left: bool,
+    pub knows_obsolete: bool,
     /// What was found out.
     pub observed: &'a Observed,
     /// How it ended.
@@ -90,7 +90,7 @@ pub fn status(
     let observed = report.observed;
     let mut status = before.cloned().map(without_unknown_words).unwrap_or_default();
     status.observed_generation = Some(report.generation);
-    if let Some(requested_at) = report.requested_at.filter(|_| report.verdict.has_looked()) {
+    if let Some(requested_at) = report.requested_at.filter(|_| report.verdict.has_checked()) {
         status.last_handled_reconcile_at = Some(requested_at.to_owned());
     }
     status.method = observed.method.or(status.method);
@@ -107,15 +107,15 @@ pub fn status(
         Some(MethodInUse::KubeletIdentity) => status.pull_secret = None,
         _ => {}
     }
-    if let Some(served) = &observed.served {
+    if let Some(served) = &observed.pull_secrets {
         status.pull_secret = Some(pull_secret(served));
     }
     if let Some(names) = &observed.names {
         status.secret_names = listed(&names.secrets);
         status.service_account_names = listed(&names.accounts);
     }
-    if let Some(holdings) = &observed.holdings {
-        let list = role_assignments(holdings, observed.claim.as_ref());
+    if let Some(roles) = &observed.roles {
+        let list = role_assignments(roles, observed.claim.as_ref());
         status.role_assignments = (!list.is_empty()).then_some(list);
     }
     let old = status.conditions.take().unwrap_or_default();
@@ -152,7 +152,7 @@ fn registry_status(observed: &Observed) -> Option<RegistryStatus> {
             role_assignment_mode: registry.mode.and_then(known),
         });
     }
-    observed.source.as_ref().map(|it| RegistryStatus {
+    observed.endpoints.as_ref().map(|it| RegistryStatus {
         login_server: Some(it.login_server.to_string()),
         ..RegistryStatus::default()
     })
@@ -173,7 +173,7 @@ fn listed(names: &BTreeSet<String>) -> Option<Vec<String>> {
 /// As many failing namespaces as status has room for.
 const MOST_FAILING: usize = 10;
 
-fn pull_secret(served: &Served) -> PullSecretStatus {
+fn pull_secret(served: &PullSecretState) -> PullSecretStatus {
     let failing: Vec<_> = served
         .failing
         .iter()
@@ -185,8 +185,8 @@ fn pull_secret(served: &Served) -> PullSecretStatus {
         })
         .collect();
     PullSecretStatus {
-        name: Some(served.wanted.name.clone()),
-        served: Some(format!("{}/{}", served.served(), served.asked_for())),
+        name: Some(served.desired.name.clone()),
+        served: Some(format!("{}/{}", served.served_count(), served.desired_count())),
         expires_at: served.expires().map(seconds),
         renew_at: served.renew().map(seconds),
         failing: (!failing.is_empty()).then_some(failing),
@@ -197,21 +197,21 @@ fn seconds(time: Timestamp) -> String {
     time.strftime("%FT%TZ").to_string()
 }
 
-fn role_assignments(holdings: &Holdings, claim: Option<&Claim>) -> Vec<RoleAssignmentStatus> {
+fn role_assignments(roles: &RoleState, claim: Option<&Claim>) -> Vec<RoleAssignmentStatus> {
     let mine = |it: &RoleAssignment| {
         it.claims().zip(claim).is_some_and(|(claims, claim)| claims.contains(claim))
     };
-    let mut list: Vec<_> = holdings
+    let mut list: Vec<_> = roles
         .found
         .iter()
-        .filter(|it| mine(it) || holdings.grants.iter().any(|grant| grant.is_given_by(it)))
+        .filter(|it| mine(it) || roles.grants.iter().any(|grant| grant.is_given_by(it)))
         .filter_map(|it| {
             Some(RoleAssignmentStatus {
                 id: it.id.to_string(),
                 role: Role::from_definition(it.role)?.name().to_owned(),
                 principal_id: it.principal.to_string(),
                 ownership: if mine(it) { Ownership::Managed } else { Ownership::Existing },
-                remove_after: holdings.waiting.get(&it.id).and_then(|due| due.map(seconds)),
+                remove_after: roles.waiting.get(&it.id).and_then(|due| due.map(seconds)),
             })
         })
         .collect();
@@ -219,8 +219,8 @@ fn role_assignments(holdings: &Holdings, claim: Option<&Claim>) -> Vec<RoleAssig
     list
 }
 
-impl Holdings {
-    pub(super) fn giving(&self, grant: &Grant) -> Option<&RoleAssignment> {
+impl RoleState {
+    pub(super) fn assignment_for(&self, grant: &Grant) -> Option<&RoleAssignment> {
         // Ours before one from above, whatever order Azure lists them in.
         let given = self.found.iter().filter(|it| grant.is_given_by(it));
         given.min_by_key(|it| (!it.id.is_at(&grant.registry), it.id.clone()))
@@ -228,8 +228,8 @@ impl Holdings {
 
     /// Whether every role that should be held is.
     #[must_use]
-    pub fn are_complete(&self) -> bool {
-        self.grants.iter().all(|grant| self.giving(grant).is_some())
+    pub fn all_assigned(&self) -> bool {
+        self.grants.iter().all(|grant| self.assignment_for(grant).is_some())
     }
 }
 

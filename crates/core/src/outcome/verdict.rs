@@ -9,7 +9,7 @@ use crate::problem::{Cause, Problem};
 
 /// After that many periodic looks in a row that failed for a passing reason, nobody knows any
 /// more whether the attachment holds.
-const MOST_MISSES: u32 = 3;
+const MAX_FAILED_CHECKS: u32 = 3;
 
 /// What to tell of a pass.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,9 +21,9 @@ pub enum Verdict {
     /// Something failed, and somebody has to act.
     Stalled(Problem),
     /// A look failed for a passing reason; what held a moment ago is taken to hold.
-    Missed,
+    Unchanged,
     /// Such looks failed so often that nobody knows.
-    Lost(Problem),
+    Unknown(Problem),
     /// The object asks for nothing at the moment.
     Suspended,
 }
@@ -31,19 +31,19 @@ pub enum Verdict {
 impl Verdict {
     /// Whether the pass got so far that it looked at what holds.
     #[must_use]
-    pub fn has_looked(&self) -> bool {
-        !matches!(self, Self::Missed)
+    pub fn has_checked(&self) -> bool {
+        !matches!(self, Self::Unchanged)
             && !matches!(self, Self::Retrying(problem) if problem.cause.is_waiting())
     }
 }
 
 /// How a pass ended.
 #[derive(Clone, Copy, Debug)]
-pub struct Ended<'a> {
+pub struct ReconcileResult<'a> {
     /// What stands in the way.
     pub problem: Option<&'a Problem>,
     /// What else went wrong and is tried again, while what Ready speaks for holds.
-    pub beside: Option<&'a Problem>,
+    pub other_problem: Option<&'a Problem>,
     /// Whether the object asks for nothing at the moment.
     pub suspended: bool,
     /// Whether what should hold does, if that is known.
@@ -53,26 +53,27 @@ pub struct Ended<'a> {
     /// Whether the object is being deleted.
     pub deleting: bool,
     /// What the pass has tried.
-    pub tried: Tried,
+    pub attempt: Attempt,
 }
 
 /// What a pass has tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tried {
+pub enum Attempt {
     /// It asked Azure anew.
-    All,
+    ReadAzure,
     /// It was time, and what Azure said before was used.
-    Again,
+    Retry,
     /// An event brought it on. That is no further failure.
-    Nothing,
+    Event,
 }
 
-impl Ended<'_> {
+impl ReconcileResult<'_> {
     /// The run of failures that this one continues or begins.
     fn streak(&self, problem: &Problem, before: &History, now: Timestamp) -> Streak {
         match &before.streak {
             Some(streak)
-                if self.tried == Tried::Nothing && streak.is_of(problem.cause, self.generation) =>
+                if self.attempt == Attempt::Event
+                    && streak.is_of(problem.cause, self.generation) =>
             {
                 *streak
             }
@@ -87,32 +88,32 @@ pub struct History {
     /// The failures in a row, if the last pass failed.
     pub streak: Option<Streak>,
     /// Periodic looks in a row that failed for a passing reason.
-    pub misses: u32,
+    pub failed_checks: u32,
     /// Passes in a row that found no place at Azure.
-    pub busy: u32,
+    pub waits: u32,
     /// Passes in a row whose status could not be written.
-    pub unreported: u32,
+    pub failed_status_writes: u32,
 }
 
 /// Judges a pass, and carries the history on.
 #[must_use]
 pub fn judge(
-    ended: &Ended<'_>,
+    result: &ReconcileResult<'_>,
     before: &History,
     shown: Option<&RegistryAttachmentStatus>,
     now: Timestamp,
     patience: SignedDuration,
 ) -> (Verdict, History) {
-    let History { unreported, .. } = *before;
-    let Some(problem) = ended.problem else {
-        let verdict = if ended.suspended { Verdict::Suspended } else { Verdict::Attached };
-        let history = match ended.beside {
+    let History { failed_status_writes, .. } = *before;
+    let Some(problem) = result.problem else {
+        let verdict = if result.suspended { Verdict::Suspended } else { Verdict::Attached };
+        let history = match result.other_problem {
             Some(it) if it.cause.is_waiting() => {
-                History { busy: before.busy.saturating_add(1), ..*before }
+                History { waits: before.waits.saturating_add(1), ..*before }
             }
-            beside => History {
-                streak: beside.map(|it| ended.streak(it, before, now)),
-                unreported,
+            other_problem => History {
+                streak: other_problem.map(|it| result.streak(it, before, now)),
+                failed_status_writes,
                 ..History::default()
             },
         };
@@ -120,45 +121,45 @@ pub fn judge(
     };
     let cause = problem.cause;
     if cause.is_waiting() {
-        let history = History { busy: before.busy.saturating_add(1), ..*before };
-        let told = ready(shown).is_some_and(|it| is_of(it, ended.generation));
-        let verdict = if told { Verdict::Missed } else { Verdict::Retrying(problem.clone()) };
+        let history = History { waits: before.waits.saturating_add(1), ..*before };
+        let told = ready(shown).is_some_and(|it| is_of(it, result.generation));
+        let verdict = if told { Verdict::Unchanged } else { Verdict::Retrying(problem.clone()) };
         return (verdict, history);
     }
-    let streak = ended.streak(problem, before, now);
-    if ended.holds == Some(true) && cause.is_passing() && !ended.deleting {
+    let streak = result.streak(problem, before, now);
+    if result.holds == Some(true) && cause.is_transient() && !result.deleting {
         // Only something beside it failed, such as the removal of a former role.
-        let history = History { streak: Some(streak), unreported, ..History::default() };
+        let history = History { streak: Some(streak), failed_status_writes, ..History::default() };
         return (Verdict::Attached, history);
     }
-    let misses = misses(ended, cause, before, shown);
-    let verdict = match misses {
+    let failed_checks = failed_checks(result, cause, before, shown);
+    let verdict = match failed_checks {
         0 if streak.is_stalled(cause, shown, now, patience) => Verdict::Stalled(problem.clone()),
         0 => Verdict::Retrying(problem.clone()),
-        n if n < MOST_MISSES => Verdict::Missed,
-        _ => Verdict::Lost(problem.clone()),
+        n if n < MAX_FAILED_CHECKS => Verdict::Unchanged,
+        _ => Verdict::Unknown(problem.clone()),
     };
-    (verdict, History { streak: Some(streak), misses, busy: 0, unreported })
+    (verdict, History { streak: Some(streak), failed_checks, waits: 0, failed_status_writes })
 }
 
 /// How many looks in a row have failed while the attachment was taken to hold.
-fn misses(
-    ended: &Ended<'_>,
+fn failed_checks(
+    result: &ReconcileResult<'_>,
     cause: Cause,
     before: &History,
     shown: Option<&RegistryAttachmentStatus>,
 ) -> u32 {
-    let shown = ready(shown).filter(|it| is_of(it, ended.generation));
-    let looking = cause.is_passing() && ended.holds != Some(false) && !ended.deleting;
+    let shown = ready(shown).filter(|it| is_of(it, result.generation));
+    let looking = cause.is_transient() && result.holds != Some(false) && !result.deleting;
     let Some(shown) = shown.filter(|_| looking) else { return 0 };
     match shown.status.as_str() {
         // A first failure is one, whichever pass it comes in.
-        "True" if ended.tried != Tried::All => before.misses.max(1),
-        _ if ended.tried != Tried::All => before.misses,
-        "True" => before.misses.saturating_add(1),
+        "True" if result.attempt != Attempt::ReadAzure => before.failed_checks.max(1),
+        _ if result.attempt != Attempt::ReadAzure => before.failed_checks,
+        "True" => before.failed_checks.saturating_add(1),
         // A restart forgets how many they were; what is shown says that they were enough.
         "Unknown" if shown.reason != Reason::Progressing.as_str() => {
-            before.misses.saturating_add(1).max(MOST_MISSES)
+            before.failed_checks.saturating_add(1).max(MAX_FAILED_CHECKS)
         }
         _ => 0,
     }
@@ -210,11 +211,19 @@ mod tests {
         }
     }
 
-    fn failed(problem: &Problem, lacks: bool, generation: i64) -> Ended<'_> {
+    fn failed(problem: &Problem, lacks: bool, generation: i64) -> ReconcileResult<'_> {
         let holds = lacks.then_some(false);
         let problem = Some(problem);
-        let tried = Tried::All;
-        Ended { problem, beside: None, suspended: false, holds, generation, deleting: false, tried }
+        let attempt = Attempt::ReadAzure;
+        ReconcileResult {
+            problem,
+            other_problem: None,
+            suspended: false,
+            holds,
+            generation,
+            deleting: false,
+            attempt,
+        }
     }
 
     /// The verdicts on that many passes in a row that fail alike.
@@ -230,15 +239,15 @@ mod tests {
         passes: usize,
     ) -> Vec<&'static str> {
         let (problem, shown) = (Problem::new(cause, "x"), shown(ready));
-        let ended = failed(&problem, lacks, generation);
+        let result = failed(&problem, lacks, generation);
         let mut history = History::default();
         (0..passes)
             .map(|_| {
-                let (verdict, next) = judge(&ended, &history, Some(&shown), now(), PATIENCE);
+                let (verdict, next) = judge(&result, &history, Some(&shown), now(), PATIENCE);
                 history = next;
                 match verdict {
-                    Verdict::Missed => "missed",
-                    Verdict::Lost(_) => "lost",
+                    Verdict::Unchanged => "missed",
+                    Verdict::Unknown(_) => "lost",
                     Verdict::Retrying(_) => "retrying",
                     Verdict::Stalled(_) => "stalled",
                     Verdict::Attached | Verdict::Suspended => "other",
@@ -251,11 +260,11 @@ mod tests {
     #[test]
     fn a_first_failure_that_an_event_brings_on_is_missed_too_and_counts_once() {
         let (problem, shown) = (Problem::new(Cause::Unavailable, "x"), shown("True"));
-        let ended = Ended { tried: Tried::Nothing, ..failed(&problem, false, 1) };
+        let result = ReconcileResult { attempt: Attempt::Event, ..failed(&problem, false, 1) };
         let mut history = History::default();
         for _ in 0..5 {
-            let (verdict, next) = judge(&ended, &history, Some(&shown), now(), PATIENCE);
-            assert_eq!((verdict, next.misses), (Verdict::Missed, 1));
+            let (verdict, next) = judge(&result, &history, Some(&shown), now(), PATIENCE);
+            assert_eq!((verdict, next.failed_checks), (Verdict::Unchanged, 1));
             history = next;
         }
     }
@@ -295,21 +304,21 @@ mod tests {
             judge(&failed(&problem, false, 1), &History::default(), None, now(), PATIENCE);
         let busy = Problem::new(Cause::Busy, "x");
         let (_, second) = judge(&failed(&busy, false, 1), &first, None, now(), PATIENCE);
-        assert_eq!((second.streak, second.busy), (first.streak, 1));
+        assert_eq!((second.streak, second.waits), (first.streak, 1));
         let later = now() + PATIENCE;
         let (verdict, third) = judge(&failed(&problem, false, 1), &second, None, later, PATIENCE);
         assert_eq!(verdict, Verdict::Stalled(problem));
-        assert_eq!(third.busy, 0);
+        assert_eq!(third.waits, 0);
     }
 
     #[test]
     fn a_deletion_is_told_when_it_waits_and_never_lost() {
         // The API server counts a deletion as a new generation.
         let busy = Problem::new(Cause::Busy, "x");
-        let ended = Ended { deleting: true, ..failed(&busy, false, 2) };
+        let result = ReconcileResult { deleting: true, ..failed(&busy, false, 2) };
         let shown = shown("True");
         let (verdict, busy_once) =
-            judge(&ended, &History::default(), Some(&shown), now(), PATIENCE);
+            judge(&result, &History::default(), Some(&shown), now(), PATIENCE);
         assert_eq!(verdict, Verdict::Retrying(busy));
 
         let outage = Problem::new(Cause::Unavailable, "x");
@@ -317,18 +326,18 @@ mod tests {
         let ready = &mut waiting.conditions.as_mut().unwrap()[0];
         (ready.status, ready.reason) = ("Unknown".into(), "Detaching".into());
         ready.observed_generation = Some(2);
-        let ended = Ended { deleting: true, ..failed(&outage, false, 2) };
-        let (verdict, _) = judge(&ended, &busy_once, Some(&waiting), now(), PATIENCE);
+        let result = ReconcileResult { deleting: true, ..failed(&outage, false, 2) };
+        let (verdict, _) = judge(&result, &busy_once, Some(&waiting), now(), PATIENCE);
         assert_eq!(verdict, Verdict::Retrying(outage));
     }
 
     #[test]
     fn what_is_known_to_hold_is_not_lost_when_something_beside_it_fails() {
         let problem = Problem::new(Cause::Unavailable, "x");
-        let ended = Ended { holds: Some(true), ..failed(&problem, false, 1) };
+        let result = ReconcileResult { holds: Some(true), ..failed(&problem, false, 1) };
         let (shown, mut history) = (shown("True"), History::default());
         for _ in 0..5 {
-            let (verdict, next) = judge(&ended, &history, Some(&shown), now(), PATIENCE);
+            let (verdict, next) = judge(&result, &history, Some(&shown), now(), PATIENCE);
             assert_eq!(verdict, Verdict::Attached);
             history = next;
         }
@@ -342,28 +351,32 @@ mod tests {
 
     #[test]
     fn success_forgets() {
-        let ended = Ended {
+        let result = ReconcileResult {
             problem: None,
-            beside: None,
+            other_problem: None,
             suspended: false,
             holds: None,
             generation: 1,
             deleting: false,
-            tried: Tried::All,
+            attempt: Attempt::ReadAzure,
         };
-        let history = History { misses: 2, busy: 3, ..History::default() };
-        let (verdict, after) = judge(&ended, &history, Some(&shown("True")), now(), PATIENCE);
+        let history = History { failed_checks: 2, waits: 3, ..History::default() };
+        let (verdict, after) = judge(&result, &history, Some(&shown("True")), now(), PATIENCE);
         assert_eq!((verdict, after), (Verdict::Attached, History::default()));
     }
 
     #[test]
     fn what_fails_beside_is_tried_ever_less_often_and_takes_nothing_away() {
         let problem = Problem::new(Cause::AccessDenied, "x");
-        let ended = Ended { problem: None, beside: Some(&problem), ..failed(&problem, false, 1) };
+        let result = ReconcileResult {
+            problem: None,
+            other_problem: Some(&problem),
+            ..failed(&problem, false, 1)
+        };
         let shown = shown("True");
-        let (verdict, first) = judge(&ended, &History::default(), Some(&shown), now(), PATIENCE);
+        let (verdict, first) = judge(&result, &History::default(), Some(&shown), now(), PATIENCE);
         assert_eq!(verdict, Verdict::Attached);
-        let (_, second) = judge(&ended, &first, Some(&shown), now(), PATIENCE);
+        let (_, second) = judge(&result, &first, Some(&shown), now(), PATIENCE);
         assert_eq!(second.streak.unwrap().failures, 2);
     }
 
@@ -371,16 +384,16 @@ mod tests {
     fn what_an_event_brings_on_is_no_further_failure() {
         let problem = Problem::new(Cause::Unavailable, "x");
         let looked = failed(&problem, false, 1);
-        let glanced = Ended { tried: Tried::Nothing, ..looked };
+        let glanced = ReconcileResult { attempt: Attempt::Event, ..looked };
         let shown = shown("True");
         let (_, mut history) = judge(&looked, &History::default(), Some(&shown), now(), PATIENCE);
-        assert_eq!((history.misses, history.streak.unwrap().failures), (1, 1));
+        assert_eq!((history.failed_checks, history.streak.unwrap().failures), (1, 1));
         for _ in 0..9 {
             let (verdict, next) = judge(&glanced, &history, Some(&shown), now(), PATIENCE);
-            assert_eq!((verdict, next), (Verdict::Missed, history));
+            assert_eq!((verdict, next), (Verdict::Unchanged, history));
             history = next;
         }
         let (_, after) = judge(&looked, &history, Some(&shown), now(), PATIENCE);
-        assert_eq!((after.misses, after.streak.unwrap().failures), (2, 2));
+        assert_eq!((after.failed_checks, after.streak.unwrap().failures), (2, 2));
     }
 }

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::secrets::{Dates, surplus_from};
-use super::{Delivery, Desired, Failing, Finalizer, Owned, Plan, Step};
-use crate::delivery::contest::Kept;
+use super::secrets::{RemovalTiming, removable_from};
+use super::{Desired, DesiredSecret, Finalizer, NamespaceProblem, Owned, Plan, Step};
+use crate::delivery::contest::ManagedObject;
 use crate::problem::{Cause, Problem};
 use crate::snapshot::by_namespace::ByNamespace;
 use crate::snapshot::cluster::ServiceAccount;
@@ -14,28 +14,28 @@ const FINALIZER: Finalizer = Finalizer::ServiceAccounts;
 /// Lists what comes before everything else: entries in service accounts. A pod copies the names
 /// when it is admitted, and never again, while a Secret that is missing then is only waited for.
 #[must_use]
-pub fn first(desired: &Desired, owned: &Owned, now: Timestamp) -> Plan {
+pub fn add_entries(desired: &Desired, owned: &Owned, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let mut steps = Vec::new();
     for account in owned.accounts.iter().flat_map(ByNamespace::iter) {
-        let Some(secret) = wanted_in(account, desired, owned) else { continue };
+        let Some(secret) = desired_secret_name(account, desired, owned) else { continue };
         let namespace = account.namespace.clone();
         let object = entry(account, &secret);
-        if holds(account, &secret, owned) {
-            let problem = owned.contests.unsettled(&object).cloned();
-            plan.failing.extend(problem.map(|problem| Failing { namespace, problem }));
+        if has_entry(account, &secret, owned) {
+            let problem = owned.contests.still_contested(&object).cloned();
+            plan.failing.extend(problem.map(|problem| NamespaceProblem { namespace, problem }));
             continue;
         }
         let applied = || applied_by_a_tool(account, &secret);
         match owned.contests.blocks(&object, now).cloned().or_else(applied) {
-            Some(problem) => plan.failing.push(Failing { namespace, problem }),
+            Some(problem) => plan.failing.push(NamespaceProblem { namespace, problem }),
             None => steps.push(Step::AddEntry(account.clone(), secret)),
         }
     }
     let makes_or_has = !steps.is_empty()
-        || owned.accounts.iter().flat_map(ByNamespace::iter).any(|it| has(it, owned));
+        || owned.accounts.iter().flat_map(ByNamespace::iter).any(|it| has_marks(it, owned));
     if makes_or_has && !owned.finalizers.contains(&FINALIZER) {
-        plan.lead = Some(Step::AddFinalizer(FINALIZER));
+        plan.prerequisite = Some(Step::AddFinalizer(FINALIZER));
     }
     // One account that cannot be patched must not keep the others.
     plan.parts.extend(steps.into_iter().map(|it| vec![it]));
@@ -44,15 +44,15 @@ pub fn first(desired: &Desired, owned: &Owned, now: Timestamp) -> Plan {
 
 /// Lists the entries of ours that are not desired any more, and lets go of the object after the
 /// last.
-pub(super) fn remove(desired: &Desired, owned: &Owned, dates: Dates, plan: &mut Plan) {
-    let (Some(accounts), Some(_)) = (&owned.accounts, &desired.deliveries) else { return };
-    let (mut due_now, mut remains) = (Vec::new(), owned.hidden);
+pub(super) fn remove(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan: &mut Plan) {
+    let (Some(accounts), Some(_)) = (&owned.accounts, &desired.secrets) else { return };
+    let (mut due_now, mut remains) = (Vec::new(), owned.unreadable_entries);
     for account in accounts.iter() {
         for secret in account.marks.keys().filter(|it| account.is_marked(it, &owned.uid)) {
-            let due = removal(account, secret, desired, owned, dates);
-            let removal = Kept::Removal(Box::new(entry(account, secret)));
-            let blocked = owned.contests.blocks(&removal, dates.now);
-            match due.filter(|it| *it <= dates.now) {
+            let due = removal_date(account, secret, desired, owned, timing);
+            let removal = ManagedObject::Removal(Box::new(entry(account, secret)));
+            let blocked = owned.contests.blocks(&removal, timing.now);
+            match due.filter(|it| *it <= timing.now) {
                 Some(_) if blocked.is_none() => due_now.push((account.clone(), secret.clone())),
                 Some(_) => {
                     remains = true;
@@ -60,13 +60,13 @@ pub(super) fn remove(desired: &Desired, owned: &Owned, dates: Dates, plan: &mut 
                 }
                 None => {
                     remains = true;
-                    plan.is_due(due);
+                    plan.note_due(due);
                 }
             }
         }
     }
     let adds = |it: &ServiceAccount| {
-        wanted_in(it, desired, owned).is_some_and(|secret| !holds(it, &secret, owned))
+        desired_secret_name(it, desired, owned).is_some_and(|secret| !has_entry(it, &secret, owned))
     };
     let mut steps = Vec::new();
     if !due_now.is_empty() {
@@ -80,55 +80,60 @@ pub(super) fn remove(desired: &Desired, owned: &Owned, dates: Dates, plan: &mut 
 }
 
 /// From when on an entry of ours may go; `None` while that is not known, or while it is to stay.
-pub(super) fn removal(
+pub(super) fn removal_date(
     account: &ServiceAccount,
     secret: &str,
     desired: &Desired,
     owned: &Owned,
-    dates: Dates,
+    timing: RemovalTiming,
 ) -> Option<Timestamp> {
     let included = desired.accounts.include(&account.name);
-    match desired.delivery(&account.namespace) {
-        Some(delivery) if delivery.name == secret => (!included).then_some(dates.now),
+    match desired.secret(&account.namespace) {
+        Some(wanted) if wanted.name == secret => (!included).then_some(timing.now),
         // Pods must not lose the old name before they get the new one.
-        Some(delivery) if included && !account.names(&delivery.name) => None,
-        _ => surplus_from(&account.namespace, desired, owned, dates),
+        Some(wanted) if included && !account.names(&wanted.name) => None,
+        _ => removable_from(&account.namespace, desired, owned, timing),
     }
 }
 
 /// The pull secret that a service account is to name; none where a Secret of that name is
 /// somebody else's.
-fn wanted_in(account: &ServiceAccount, desired: &Desired, owned: &Owned) -> Option<String> {
+fn desired_secret_name(
+    account: &ServiceAccount,
+    desired: &Desired,
+    owned: &Owned,
+) -> Option<String> {
     if !desired.accounts.include(&account.name) {
         return None;
     }
-    let delivery = desired.delivery(&account.namespace)?;
-    let found = owned.secret(&delivery.namespace, &delivery.name);
-    found.is_none_or(|it| owned.may_write(it)).then(|| delivery.name.clone())
+    let wanted = desired.secret(&account.namespace)?;
+    let found = owned.secret(&wanted.namespace, &wanted.name);
+    found.is_none_or(|it| owned.may_write(it)).then(|| wanted.name.clone())
 }
 
 /// Whether all service accounts of that namespace name the pull secret that they are to name.
-pub(super) fn are_held(delivery: &Delivery, desired: &Desired, owned: &Owned) -> bool {
+pub(super) fn all_accounts_name(wanted: &DesiredSecret, desired: &Desired, owned: &Owned) -> bool {
     let Some(accounts) = &owned.accounts else { return false };
-    let mut here = accounts.within(&delivery.namespace);
-    here.all(|it| !desired.accounts.include(&it.name) || it.names(&delivery.name))
+    let mut here = accounts.within(&wanted.namespace);
+    here.all(|it| !desired.accounts.include(&it.name) || it.names(&wanted.name))
 }
 
 /// Whether the account names that pull secret, and no attachment that is gone has put it there:
 /// such an entry is taken over, or nobody would ever take it out.
-fn holds(account: &ServiceAccount, secret: &str, owned: &Owned) -> bool {
-    account.names(secret) && account.marks.get(secret).is_none_or(|it| !owned.gone.contains(it))
+fn has_entry(account: &ServiceAccount, secret: &str, owned: &Owned) -> bool {
+    account.names(secret)
+        && account.marks.get(secret).is_none_or(|it| !owned.gone_uids.contains(it))
 }
 
-fn has(account: &ServiceAccount, owned: &Owned) -> bool {
+fn has_marks(account: &ServiceAccount, owned: &Owned) -> bool {
     account.marks.values().any(|uid| *uid == owned.uid)
 }
 
 /// The object that an entry is.
 #[must_use]
-pub fn entry(account: &ServiceAccount, secret: &str) -> Kept {
+pub fn entry(account: &ServiceAccount, secret: &str) -> ManagedObject {
     let ServiceAccount { namespace, name, .. } = account.clone();
-    Kept::Entry { namespace, account: name, secret: secret.to_owned() }
+    ManagedObject::Entry { namespace, account: name, secret: secret.to_owned() }
 }
 
 /// Why an entry is not added: a tool that applies manifests would take it out at its next run.

@@ -18,11 +18,13 @@ use crate::problem::Problem;
 use crate::pull_secrets::{Accounts, Inputs};
 use crate::snapshot::cluster::{ServiceAccount, StoredSecret};
 
-pub use entries::{entry, first};
-pub use grants::{Amendment, Grant, Release, blocking, held_since, join, release};
-pub use owned::{Accepted, Assignments, Owned};
-use secrets::Dates;
-pub use secrets::{Origin, Target, in_the_way};
+pub use entries::{add_entries, entry};
+pub use grants::{
+    AssignmentUpdate, Grant, Release, blocking_assignment, held_since, release, share,
+};
+pub use owned::{AcceptedCredential, Assignments, Owned};
+use secrets::RemovalTiming;
+pub use secrets::{CredentialOrigin, SecretTarget, foreign_secret};
 
 /// What should hold, part by part. A part whose facts are missing is `None` and stays as it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,11 +33,11 @@ pub struct Desired {
     pub grants: Option<Vec<Grant>>,
     /// Whether nodes pull with these, so that they replace pull secrets; else they let the pull
     /// secrets pull.
-    pub of_nodes: bool,
+    pub grants_are_for_nodes: bool,
     /// Whether nothing uses what these replace any more.
     pub settled: bool,
     /// The pull secrets to hold.
-    pub deliveries: Option<Deliveries>,
+    pub secrets: Option<DesiredSecrets>,
     /// What they are made from.
     pub inputs: Option<Inputs>,
     /// The service accounts whose pods pull with them.
@@ -46,7 +48,7 @@ impl Desired {
     /// What a deleted attachment desires.
     #[must_use]
     pub fn nothing() -> Self {
-        Self { grants: Some(Vec::new()), deliveries: Some(Deliveries::new()), ..Self::unknown() }
+        Self { grants: Some(Vec::new()), secrets: Some(DesiredSecrets::new()), ..Self::unknown() }
     }
 
     /// What is desired before anything is known.
@@ -55,29 +57,29 @@ impl Desired {
         let accounts = Accounts::Named(BTreeSet::new());
         Self {
             grants: None,
-            of_nodes: false,
+            grants_are_for_nodes: false,
             settled: true,
-            deliveries: None,
+            secrets: None,
             inputs: None,
             accounts,
         }
     }
 
-    fn delivery(&self, namespace: &str) -> Option<&Delivery> {
-        self.deliveries.as_ref()?.get(namespace)
+    fn secret(&self, namespace: &str) -> Option<&DesiredSecret> {
+        self.secrets.as_ref()?.get(namespace)
     }
 
-    fn asks_for(&self, namespace: &str, name: &str) -> bool {
-        self.delivery(namespace).is_some_and(|it| it.name == name)
+    fn wants_secret(&self, namespace: &str, name: &str) -> bool {
+        self.secret(namespace).is_some_and(|it| it.name == name)
     }
 }
 
 /// The pull secrets to hold, by namespace.
-pub type Deliveries = BTreeMap<String, Delivery>;
+pub type DesiredSecrets = BTreeMap<String, DesiredSecret>;
 
 /// The pull secret of one namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
+pub struct DesiredSecret {
     /// The namespace.
     pub namespace: String,
     /// The name of the Secret.
@@ -118,15 +120,15 @@ pub enum Step {
     /// Let the object wait for us when it is deleted.
     AddFinalizer(Finalizer),
     /// Make an assignment with our claim.
-    Assign(Grant),
+    CreateAssignment(Grant),
     /// Add our claim to an assignment that others of us hold, or set its condition right.
-    Join(AssignmentId, Grant),
+    ShareAssignment(AssignmentId, Grant),
     /// Take our claim back, and delete the assignment if it was the last.
-    Release(AssignmentId),
+    ReleaseAssignment(AssignmentId),
     /// Write pull secrets.
-    Provide(Vec<Target>, Origin),
+    WriteSecrets(Vec<SecretTarget>, CredentialOrigin),
     /// Delete a Secret of ours.
-    Withdraw(StoredSecret),
+    DeleteSecret(StoredSecret),
     /// Let the pods of a service account pull with that Secret.
     AddEntry(ServiceAccount, String),
     /// Take that back, from all of them.
@@ -138,10 +140,10 @@ pub enum Step {
 impl Step {
     /// The role assignment that bears our claim when the step is taken.
     #[must_use]
-    pub fn assigned(&self) -> Option<AssignmentId> {
+    pub fn claimed_assignment(&self) -> Option<AssignmentId> {
         match self {
-            Self::Assign(grant) => Some(grant.assignment_id()),
-            Self::Join(id, _) => Some(id.clone()),
+            Self::CreateAssignment(grant) => Some(grant.assignment_id()),
+            Self::ShareAssignment(id, _) => Some(id.clone()),
             _ => None,
         }
     }
@@ -151,7 +153,7 @@ impl Step {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// What comes before all parts, and stops them if it fails.
-    pub lead: Option<Step>,
+    pub prerequisite: Option<Step>,
     /// The steps about roles, in the order in which they are taken. They come before the parts,
     /// whose credentials need the roles, and one that fails stops those after it alone.
     pub roles: Vec<Step>,
@@ -160,22 +162,22 @@ pub struct Plan {
     pub parts: Vec<Vec<Step>>,
     /// Assignments that are no longer desired, and when they will be removed; `None` while
     /// that depends on something that has no date.
-    pub waiting: BTreeMap<AssignmentId, Option<Timestamp>>,
+    pub pending_removals: BTreeMap<AssignmentId, Option<Timestamp>>,
     /// When the next thing that has a date is due: a removal, or a renewal.
     pub due: Option<Timestamp>,
     /// What stands in the way of a role.
     pub blocked: Option<Problem>,
     /// What stands in the way in single namespaces.
-    pub failing: Vec<Failing>,
+    pub failing: Vec<NamespaceProblem>,
     /// Why single Secrets are not written now. One that is there may serve on.
-    pub unwritten: Vec<Failing>,
+    pub unwritten: Vec<NamespaceProblem>,
     /// Why something in the cluster that is no longer desired is not removed now.
     pub unremoved: Option<Problem>,
 }
 
 /// Why a namespace is not served.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Failing {
+pub struct NamespaceProblem {
     /// The namespace.
     pub namespace: String,
     /// What is the matter.
@@ -183,7 +185,7 @@ pub struct Failing {
 }
 
 impl Plan {
-    fn is_due(&mut self, at: Option<Timestamp>) {
+    fn note_due(&mut self, at: Option<Timestamp>) {
         self.due = [self.due, at].into_iter().flatten().min();
     }
 
@@ -191,20 +193,20 @@ impl Plan {
     /// still gets.
     #[must_use]
     pub fn only_renewals(mut self, owned: &Owned) -> Self {
-        let is_there = |it: &Target| {
+        let is_there = |it: &SecretTarget| {
             let found = owned.secret(&it.namespace, &it.name);
             found.is_some_and(|it| it.is_of(&owned.uid))
         };
         for part in &mut self.parts {
             part.retain_mut(|step| match step {
-                Step::Provide(targets, _) => {
+                Step::WriteSecrets(targets, _) => {
                     targets.retain(is_there);
                     !targets.is_empty()
                 }
                 _ => false,
             });
         }
-        Self { lead: None, roles: Vec::new(), unremoved: None, ..self }
+        Self { prerequisite: None, roles: Vec::new(), unremoved: None, ..self }
     }
 }
 
@@ -213,11 +215,11 @@ impl Plan {
 #[must_use]
 pub fn plan(desired: &Desired, owned: &Owned, now: Timestamp, delay: SignedDuration) -> Plan {
     let mut plan = Plan::default();
-    let replaced = replaced_at(desired, owned, now, delay);
-    let dates = Dates { now, replaced, delay };
-    grants::plan(desired, owned, dates, &mut plan);
-    secrets::plan(desired, owned, dates, &mut plan);
-    entries::remove(desired, owned, dates, &mut plan);
+    let replaced_at = replaced_at(desired, owned, now, delay);
+    let timing = RemovalTiming { now, replaced_at, delay };
+    grants::plan(desired, owned, timing, &mut plan);
+    secrets::plan(desired, owned, timing, &mut plan);
+    entries::remove(desired, owned, timing, &mut plan);
     plan
 }
 
@@ -232,15 +234,15 @@ fn replaced_at(
     now: Timestamp,
     delay: SignedDuration,
 ) -> Option<Timestamp> {
-    let (grants, deliveries) = (desired.grants.as_ref()?, desired.deliveries.as_ref()?);
+    let (grants, secrets) = (desired.grants.as_ref()?, desired.secrets.as_ref()?);
     if !desired.settled {
         return None;
     }
-    if grants.is_empty() && deliveries.is_empty() {
+    if grants.is_empty() && secrets.is_empty() {
         return Some(now);
     }
     let mut since: Vec<_> = grants.iter().map(|it| grants::held_since(it, owned)).collect();
-    if !deliveries.is_empty() {
+    if !secrets.is_empty() {
         since.push(secrets::all_serving_since(desired, owned, now));
     }
     let latest = since.into_iter().collect::<Option<Vec<_>>>()?.into_iter().max()?;

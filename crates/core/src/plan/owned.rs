@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::{Desired, Finalizer};
-use crate::delivery::contest::{Contests, Kept, Standing};
+use crate::delivery::contest::{Contests, ManagedObject, ObjectState};
 use crate::ids::RegistryId;
 use crate::pull_secrets::Inputs;
 use crate::roles::claims::Claim;
@@ -25,22 +25,22 @@ pub struct Owned {
     /// The Secrets of the names that matter, ours and others'.
     pub secrets: Option<ByNamespace<StoredSecret>>,
     /// Uids of attachments that are gone, and whose Secrets nobody claims any more.
-    pub gone: BTreeSet<String>,
+    pub gone_uids: BTreeSet<String>,
     /// The credential that this process last had accepted, and still holds.
-    pub accepted: Option<Accepted>,
+    pub accepted: Option<AcceptedCredential>,
     /// The digests of credentials that the registry has refused.
-    pub refused: BTreeSet<String>,
+    pub refused_digests: BTreeSet<String>,
     /// The service accounts.
     pub accounts: Option<ByNamespace<ServiceAccount>>,
     /// Which writes to Secrets and service accounts others refuse or undo.
     pub contests: Contests,
     /// Whether there may be entries in service accounts that cannot be read.
-    pub hidden: bool,
+    pub unreadable_entries: bool,
 }
 
 /// A credential that Entra and the registry have accepted, without its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
+pub struct AcceptedCredential {
     /// The digest of the Secrets that hold it.
     pub digest: String,
     /// What it was made from.
@@ -51,7 +51,7 @@ pub struct Accepted {
     pub renew: Option<Timestamp>,
 }
 
-impl Accepted {
+impl AcceptedCredential {
     /// Whether it was made from exactly that, and is not to be renewed yet.
     #[must_use]
     pub fn is_fresh(&self, inputs: &Inputs, now: Timestamp) -> bool {
@@ -64,7 +64,7 @@ impl Accepted {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assignments {
     /// The registry that they were listed on, and what marks ours.
-    pub claimed: Option<(RegistryId, Claim)>,
+    pub registry_and_claim: Option<(RegistryId, Claim)>,
     /// All of them.
     pub found: Vec<RoleAssignment>,
 }
@@ -73,13 +73,13 @@ impl Assignments {
     /// Those on a registry.
     #[must_use]
     pub fn on(registry: &RegistryId, claim: Claim, found: Vec<RoleAssignment>) -> Self {
-        Self { claimed: Some((registry.clone(), claim)), found }
+        Self { registry_and_claim: Some((registry.clone(), claim)), found }
     }
 
     /// None: they are to stay as they are, whatever they are.
     #[must_use]
     pub fn none() -> Self {
-        Self { claimed: None, found: Vec::new() }
+        Self { registry_and_claim: None, found: Vec::new() }
     }
 }
 
@@ -98,14 +98,14 @@ impl Owned {
 
     /// Whether that Secret is ours, or may become ours: its owners are gone.
     pub(super) fn may_write(&self, secret: &StoredSecret) -> bool {
-        let free = |uid: &String| self.is_free(uid);
+        let free = |uid: &String| self.is_own_or_gone(uid);
         let labelled = secret.label.as_ref().is_some_and(free);
         secret.is_of(&self.uid) || labelled && secret.owners.iter().all(|it| free(&it.uid))
     }
 
     /// Whether what bears that uid may be ours: it is our own, or nobody's any more.
-    fn is_free(&self, uid: &String) -> bool {
-        *uid == self.uid || self.gone.contains(uid)
+    fn is_own_or_gone(&self, uid: &String) -> bool {
+        *uid == self.uid || self.gone_uids.contains(uid)
     }
 
     /// Whether a Secret is ours, and holds a credential for that which the registry takes.
@@ -113,7 +113,7 @@ impl Owned {
     pub fn serves(&self, secret: &StoredSecret, inputs: &Inputs, now: Timestamp) -> bool {
         secret.is_of(&self.uid)
             && secret.serves(inputs, now)
-            && !self.refused.contains(&secret.digest)
+            && !self.refused_digests.contains(&secret.digest)
     }
 
     /// The same, if it need not be renewed yet.
@@ -125,68 +125,73 @@ impl Owned {
     /// Compares what was written before with what the cluster shows now.
     pub fn observe_contests(&mut self, desired: &Desired, now: Timestamp) {
         let mut contests = std::mem::take(&mut self.contests);
-        let shown = Shown { owned: self, desired };
-        contests.observe(|it| shown.standing(it), now);
+        let shown = ClusterView { owned: self, desired };
+        contests.observe(|it| shown.state(it), now);
         self.contests = contests;
     }
 }
 
 /// What the cluster shows, compared with what is desired.
-struct Shown<'a> {
+struct ClusterView<'a> {
     owned: &'a Owned,
     desired: &'a Desired,
 }
 
-impl Shown<'_> {
-    fn standing(&self, object: &Kept) -> Standing {
-        if self.desired.deliveries.is_none() {
-            return Standing::Unknown;
+impl ClusterView<'_> {
+    fn state(&self, object: &ManagedObject) -> ObjectState {
+        if self.desired.secrets.is_none() {
+            return ObjectState::Unknown;
         }
         match object {
-            Kept::Secret { namespace, name } => self.secret(namespace, name),
-            Kept::Entry { namespace, account, secret } => self.entry(namespace, account, secret),
-            Kept::Removal(object) if self.is_left(object) => Standing::Undone(None),
-            Kept::Removal(_) => Standing::Unwanted,
+            ManagedObject::Secret { namespace, name } => self.secret(namespace, name),
+            ManagedObject::Entry { namespace, account, secret } => {
+                self.entry(namespace, account, secret)
+            }
+            ManagedObject::Removal(object) if self.is_left_over(object) => {
+                ObjectState::Undone(None)
+            }
+            ManagedObject::Removal(_) => ObjectState::NotDesired,
         }
     }
 
     /// Whether an object is there that the attachment made and does not ask for any more.
-    fn is_left(&self, object: &Kept) -> bool {
+    fn is_left_over(&self, object: &ManagedObject) -> bool {
         let uid = &self.owned.uid;
         match object {
-            Kept::Secret { namespace, name } => {
+            ManagedObject::Secret { namespace, name } => {
                 let found = self.owned.secret(namespace, name);
-                let asked = self.desired.delivery(namespace);
+                let asked = self.desired.secret(namespace);
                 found.is_some_and(|it| it.is_of(uid)) && asked.is_none_or(|it| it.name != *name)
             }
-            Kept::Entry { namespace, account, secret } => {
+            ManagedObject::Entry { namespace, account, secret } => {
                 let found = self.owned.account(namespace, account);
                 found.is_some_and(|it| it.is_marked(secret, uid))
-                    && self.entry(namespace, account, secret) == Standing::Unwanted
+                    && self.entry(namespace, account, secret) == ObjectState::NotDesired
             }
-            Kept::Removal(_) => false,
+            ManagedObject::Removal(_) => false,
         }
     }
 
-    fn secret(&self, namespace: &str, name: &str) -> Standing {
-        let Some(secrets) = &self.owned.secrets else { return Standing::Unknown };
-        let asked = self.desired.asks_for(namespace, name);
+    fn secret(&self, namespace: &str, name: &str) -> ObjectState {
+        let Some(secrets) = &self.owned.secrets else { return ObjectState::Unknown };
+        let asked = self.desired.wants_secret(namespace, name);
         match secrets.get(namespace, name) {
-            None if asked => Standing::Undone(None),
-            None => Standing::Unwanted,
-            Some(it) if !self.owned.may_write(it) => Standing::Unwanted,
-            Some(it) if it.is_of(&self.owned.uid) && it.intact => Standing::Stands,
-            Some(it) => Standing::Undone(it.written_by.clone()),
+            None if asked => ObjectState::Undone(None),
+            None => ObjectState::NotDesired,
+            Some(it) if !self.owned.may_write(it) => ObjectState::NotDesired,
+            Some(it) if it.is_of(&self.owned.uid) && it.intact => ObjectState::AsWritten,
+            Some(it) => ObjectState::Undone(it.written_by.clone()),
         }
     }
 
-    fn entry(&self, namespace: &str, name: &str, secret: &str) -> Standing {
-        let Some(accounts) = &self.owned.accounts else { return Standing::Unknown };
-        let asked = self.desired.accounts.include(name) && self.desired.asks_for(namespace, secret);
+    fn entry(&self, namespace: &str, name: &str, secret: &str) -> ObjectState {
+        let Some(accounts) = &self.owned.accounts else { return ObjectState::Unknown };
+        let asked =
+            self.desired.accounts.include(name) && self.desired.wants_secret(namespace, secret);
         match accounts.get(namespace, name) {
-            Some(it) if asked && it.names(secret) => Standing::Stands,
-            Some(it) if asked => Standing::Undone(it.written_by.clone()),
-            _ => Standing::Unwanted,
+            Some(it) if asked && it.names(secret) => ObjectState::AsWritten,
+            Some(it) if asked => ObjectState::Undone(it.written_by.clone()),
+            _ => ObjectState::NotDesired,
         }
     }
 }

@@ -90,12 +90,12 @@ fn owns(found: Vec<RoleAssignment>, finalizer: bool) -> Owned {
         finalizers: finalizer.then_some(Finalizer::RoleAssignments).into_iter().collect(),
         assignments: Some(Assignments::on(&registry(), claim("mine"), found)),
         secrets: Some(ByNamespace::default()),
-        gone: BTreeSet::new(),
+        gone_uids: BTreeSet::new(),
         accepted: None,
-        refused: BTreeSet::new(),
+        refused_digests: BTreeSet::new(),
         accounts: Some(ByNamespace::default()),
         contests: Contests::default(),
-        hidden: false,
+        unreadable_entries: false,
     }
 }
 
@@ -110,8 +110,10 @@ fn steps(desired: &Desired, owned: &Owned) -> Vec<Step> {
 #[test]
 fn a_missing_role_is_assigned_after_the_finalizer() {
     let wanted = grant(1, Role::AcrPull);
-    let expected =
-        vec![Step::AddFinalizer(Finalizer::RoleAssignments), Step::Assign(wanted.clone())];
+    let expected = vec![
+        Step::AddFinalizer(Finalizer::RoleAssignments),
+        Step::CreateAssignment(wanted.clone()),
+    ];
     assert_eq!(steps(&wants(&wanted), &owns(vec![], false)), expected);
 }
 
@@ -138,7 +140,7 @@ fn an_assignment_of_other_attachments_is_joined() {
     let shared = claimed(&wanted, &["other"]);
     let expected = vec![
         Step::AddFinalizer(Finalizer::RoleAssignments),
-        Step::Join(shared.id.clone(), wanted.clone()),
+        Step::ShareAssignment(shared.id.clone(), wanted.clone()),
     ];
     assert_eq!(steps(&wants(&wanted), &owns(vec![shared], false)), expected);
 }
@@ -180,8 +182,10 @@ fn a_strangers_condition_blocks_at_the_registry_and_not_above() {
     assert_eq!(blocked.roles, vec![]);
 
     stranger.id = above_the_registry();
-    let expected =
-        vec![Step::AddFinalizer(Finalizer::RoleAssignments), Step::Assign(wanted.clone())];
+    let expected = vec![
+        Step::AddFinalizer(Finalizer::RoleAssignments),
+        Step::CreateAssignment(wanted.clone()),
+    ];
     assert_eq!(steps(&wants(&wanted), &owns(vec![stranger], false)), expected);
 }
 
@@ -212,11 +216,11 @@ fn a_condition_that_somebody_put_on_our_assignment_is_taken_off_again() {
     let wanted = grant(1, Role::RepositoryReader);
     let mut ours = claimed(&wanted, &["mine", "other"]);
     ours.condition = Some("nothing".into());
-    let expected = vec![Step::Join(ours.id.clone(), wanted.clone())];
+    let expected = vec![Step::ShareAssignment(ours.id.clone(), wanted.clone())];
     assert_eq!(steps(&wants(&wanted), &owns(vec![ours.clone()], true)), expected);
-    let amended = join(&ours, &wanted, &claim("mine")).unwrap().unwrap();
+    let amended = share(&ours, &wanted, &claim("mine")).unwrap().unwrap();
     assert_eq!(amended.condition, None);
-    assert_eq!(join(&ours, &wanted, &claim("other")).unwrap_err().cause, Cause::NotOurs);
+    assert_eq!(share(&ours, &wanted, &claim("other")).unwrap_err().cause, Cause::NotOurs);
 }
 
 #[test]
@@ -226,27 +230,29 @@ fn a_former_role_waits_for_its_replacement() {
     let desired = wants(&wanted);
 
     let first = plan(&desired, &owns(vec![old.clone()], true), now(), DELAY);
-    assert_eq!(first.roles, vec![Step::Assign(wanted.clone())]);
-    assert_eq!(first.waiting, BTreeMap::from([(old.id.clone(), None)]));
+    assert_eq!(first.roles, vec![Step::CreateAssignment(wanted.clone())]);
+    assert_eq!(first.pending_removals, BTreeMap::from([(old.id.clone(), None)]));
 
     let mut new = claimed(&wanted, &["mine"]);
     new.updated_on = Some(now());
     let both = owns(vec![old.clone(), new], true);
     let second = plan(&desired, &both, now(), DELAY);
     assert_eq!(second.roles, vec![]);
-    assert_eq!(second.waiting, BTreeMap::from([(old.id.clone(), Some(now() + DELAY))]));
+    assert_eq!(second.pending_removals, BTreeMap::from([(old.id.clone(), Some(now() + DELAY))]));
 
     let unsettled = Desired { settled: false, ..desired.clone() };
     assert_eq!(plan(&unsettled, &both, now() + DELAY, DELAY).roles, vec![]);
     let third = plan(&desired, &both, now() + DELAY, DELAY);
-    assert_eq!(third.roles, vec![Step::Release(old.id)]);
+    assert_eq!(third.roles, vec![Step::ReleaseAssignment(old.id)]);
 }
 
 #[test]
 fn detaching_releases_at_once_and_then_lets_the_object_go() {
     let held = claimed(&grant(1, Role::AcrPull), &["mine", "other"]);
-    let expected =
-        vec![Step::Release(held.id.clone()), Step::RemoveFinalizer(Finalizer::RoleAssignments)];
+    let expected = vec![
+        Step::ReleaseAssignment(held.id.clone()),
+        Step::RemoveFinalizer(Finalizer::RoleAssignments),
+    ];
     assert_eq!(steps(&Desired::nothing(), &owns(vec![held], true)), expected);
 }
 
@@ -261,9 +267,12 @@ fn missing_facts_change_nothing() {
 #[test]
 fn the_last_one_deletes_and_nobody_else_does() {
     let of = grant(1, Role::AcrPull);
-    assert_eq!(release(&claimed(&of, &["mine"]), &claim("mine")), Release::Delete);
-    assert_eq!(release(&claimed(&of, &["other"]), &claim("mine")), Release::Nothing);
-    assert_eq!(release(&assignment(&of, "by hand", now()), &claim("mine")), Release::Nothing);
-    let left = Amendment { claims: Claims::of(claim("other")), condition: None };
-    assert_eq!(release(&claimed(&of, &["mine", "other"]), &claim("mine")), Release::Keep(left));
+    assert_eq!(release(&claimed(&of, &["mine"]), &claim("mine")), Release::DeleteAssignment);
+    assert_eq!(release(&claimed(&of, &["other"]), &claim("mine")), Release::NotClaimed);
+    assert_eq!(release(&assignment(&of, "by hand", now()), &claim("mine")), Release::NotClaimed);
+    let left = AssignmentUpdate { claims: Claims::of(claim("other")), condition: None };
+    assert_eq!(
+        release(&claimed(&of, &["mine", "other"]), &claim("mine")),
+        Release::RemoveClaim(left)
+    );
 }

@@ -2,7 +2,7 @@
 //! needs it.
 
 pub mod proof;
-mod served;
+mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -16,11 +16,11 @@ use sha2::{Digest as _, Sha256};
 
 pub use crate::api::{CredentialForm, SecretKeyRef};
 use crate::ids::{LoginServer, PrincipalId};
-use crate::plan::Delivery;
+use crate::plan::DesiredSecret;
 use crate::snapshot::azure::{Registry, RoleAssignmentMode};
 use crate::snapshot::cluster::Namespace;
 use crate::spec::repositories::Repositories;
-pub use served::{Delivered, Served};
+pub use state::{PullSecretState, SecretResults};
 
 /// The user name that goes with a token of a registry instead of a password (Azure/acr,
 /// docs/AAD-OAuth.md).
@@ -91,7 +91,7 @@ impl Accounts {
 
 /// What is known of the registry that the secret is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct Endpoints {
     /// The host that images are pulled from.
     pub login_server: LoginServer,
     /// The hosts of its regional endpoints, as far as they are known. The same credential is good at all of them
@@ -101,7 +101,7 @@ pub struct Source {
     pub mode: Option<RoleAssignmentMode>,
 }
 
-impl From<&Registry> for Source {
+impl From<&Registry> for Endpoints {
     fn from(registry: &Registry) -> Self {
         Self {
             login_server: registry.login_server.clone(),
@@ -128,7 +128,7 @@ impl Inputs {
     /// Those of a pull secret. `credential` is the keyed digest of the client secret; a federated
     /// service principal has none.
     #[must_use]
-    pub fn of(pull_secret: &PullSecret, source: &Source, credential: Option<&str>) -> Self {
+    pub fn of(pull_secret: &PullSecret, source: &Endpoints, credential: Option<&str>) -> Self {
         let ServicePrincipal { tenant, client, secret, .. } = &pull_secret.principal;
         let credential = if secret.is_some() { credential } else { Some("federated") };
         let form = pull_secret.form;
@@ -192,11 +192,11 @@ pub fn renewal(now: Timestamp, life: SignedDuration, jitter: f64) -> Timestamp {
 
 /// The namespaces that are to have the secret.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Wanted {
+pub struct DesiredPullSecrets {
     /// The name of the Secret.
     pub name: String,
     /// Those that can have it.
-    pub deliveries: Vec<Delivery>,
+    pub secrets: Vec<DesiredSecret>,
     /// Those that were named and cannot have it yet, with the reason.
     pub absent: BTreeMap<String, &'static str>,
     /// The service accounts whose pods are to pull with it.
@@ -206,22 +206,22 @@ pub struct Wanted {
 /// What the method asks for. A namespace that is named may be a system one; one that does not
 /// exist yet, or is being deleted, is only counted.
 #[must_use]
-pub fn wanted(secret: &PullSecret, namespaces: &[Namespace]) -> Wanted {
-    let delivery = |namespace: &Namespace, named| Delivery {
+pub fn desired_pull_secrets(secret: &PullSecret, namespaces: &[Namespace]) -> DesiredPullSecrets {
+    let delivery = |namespace: &Namespace, named| DesiredSecret {
         namespace: namespace.name.clone(),
         name: secret.name.clone(),
         since: namespace.created,
         named,
     };
     let (name, accounts) = (secret.name.clone(), secret.accounts.clone());
-    let mut wanted = Wanted { name, accounts, ..Wanted::default() };
+    let mut desired = DesiredPullSecrets { name, accounts, ..DesiredPullSecrets::default() };
     for name in &secret.namespaces {
         match namespaces.iter().find(|it| it.name == *name) {
-            None => drop(wanted.absent.insert(name.clone(), "does not exist yet")),
+            None => drop(desired.absent.insert(name.clone(), "does not exist yet")),
             Some(it) if it.terminating => {
-                wanted.absent.insert(name.clone(), "is being deleted");
+                desired.absent.insert(name.clone(), "is being deleted");
             }
-            Some(it) => wanted.deliveries.push(delivery(it, true)),
+            Some(it) => desired.secrets.push(delivery(it, true)),
         }
     }
     let by_label = namespaces.iter().filter(|it| {
@@ -230,8 +230,8 @@ pub fn wanted(secret: &PullSecret, namespaces: &[Namespace]) -> Wanted {
             && !secret.namespaces.contains(&it.name)
             && !SYSTEM_NAMESPACES.contains(&it.name.as_str())
     });
-    wanted.deliveries.extend(by_label.map(|it| delivery(it, false)));
-    wanted
+    desired.secrets.extend(by_label.map(|it| delivery(it, false)));
+    desired
 }
 
 #[cfg(test)]

@@ -34,12 +34,12 @@ pub enum Proof {
     /// It lets pull.
     Proven,
     /// It could not be found out.
-    Unproven(Doubt),
+    Unproven(UnprovenCredential),
 }
 
 /// Why it could not be found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Doubt {
+pub enum UnprovenCredential {
     /// The registry's firewall does not admit the operator.
     Firewall,
     /// The answer holds no right for the repository, which is invented.
@@ -52,9 +52,9 @@ impl fmt::Display for Proof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Proven => "proven",
-            Self::Unproven(Doubt::Firewall) => "unproven-firewall",
-            Self::Unproven(Doubt::Repository) => "unproven-repository",
-            Self::Unproven(Doubt::Anonymous) => "unproven-anonymous",
+            Self::Unproven(UnprovenCredential::Firewall) => "unproven-firewall",
+            Self::Unproven(UnprovenCredential::Repository) => "unproven-repository",
+            Self::Unproven(UnprovenCredential::Anonymous) => "unproven-anonymous",
         })
     }
 }
@@ -64,7 +64,12 @@ impl FromStr for Proof {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let doubts = [Doubt::Firewall, Doubt::Repository, Doubt::Anonymous].map(Self::Unproven);
+        let doubts = [
+            UnprovenCredential::Firewall,
+            UnprovenCredential::Repository,
+            UnprovenCredential::Anonymous,
+        ]
+        .map(Self::Unproven);
         let mut all = doubts.into_iter().chain([Self::Proven]);
         all.find(|it| it.to_string() == text).ok_or(())
     }
@@ -76,13 +81,15 @@ impl Proof {
     pub fn text(self) -> &'static str {
         match self {
             Self::Proven => "the registry accepts the credential",
-            Self::Unproven(Doubt::Firewall) => {
+            Self::Unproven(UnprovenCredential::Firewall) => {
                 "not proven from here: the registry's firewall does not admit the operator"
             }
-            Self::Unproven(Doubt::Repository) => {
+            Self::Unproven(UnprovenCredential::Repository) => {
                 "not proven: the registry accepts the credential, but it is not known which repositories it opens"
             }
-            Self::Unproven(Doubt::Anonymous) => "not proven: anybody may pull from the registry",
+            Self::Unproven(UnprovenCredential::Anonymous) => {
+                "not proven: anybody may pull from the registry"
+            }
         }
     }
 }
@@ -93,7 +100,11 @@ mod tests {
 
     #[test]
     fn a_proof_can_be_written_down() {
-        for doubt in [Doubt::Firewall, Doubt::Repository, Doubt::Anonymous] {
+        for doubt in [
+            UnprovenCredential::Firewall,
+            UnprovenCredential::Repository,
+            UnprovenCredential::Anonymous,
+        ] {
             let proof = Proof::Unproven(doubt);
             assert_eq!(proof.to_string().parse(), Ok(proof));
             assert!(proof.text().starts_with("not proven"));

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::delivery::contest::Contests;
-use crate::plan::{Failing, Owned};
+use crate::plan::{NamespaceProblem, Owned};
 use crate::problem::{Cause, Problem};
-use crate::pull_secrets::proof::{Doubt, Proof};
+use crate::pull_secrets::proof::{Proof, UnprovenCredential};
 use crate::snapshot::cluster::{Owner, StoredSecret};
 
 fn now() -> Timestamp {
@@ -33,8 +33,8 @@ fn namespace(name: &str, selected: bool, terminating: bool) -> Namespace {
     Namespace { name: name.into(), selected, terminating, created: now() }
 }
 
-fn source(server: &str, mode: Option<RoleAssignmentMode>) -> Source {
-    Source { login_server: server.parse().unwrap(), regional: Vec::new(), mode }
+fn source(server: &str, mode: Option<RoleAssignmentMode>) -> Endpoints {
+    Endpoints { login_server: server.parse().unwrap(), regional: Vec::new(), mode }
 }
 
 fn inputs() -> Inputs {
@@ -42,9 +42,9 @@ fn inputs() -> Inputs {
 }
 
 /// The names of the namespaces that get the secret, with `!` where the spec names them.
-fn reached(wanted: &Wanted) -> Vec<String> {
-    let mark = |it: &Delivery| if it.named { "!" } else { "" };
-    wanted.deliveries.iter().map(|it| format!("{}{}", it.namespace, mark(it))).collect()
+fn reached(desired: &DesiredPullSecrets) -> Vec<String> {
+    let mark = |it: &DesiredSecret| if it.named { "!" } else { "" };
+    desired.secrets.iter().map(|it| format!("{}{}", it.namespace, mark(it))).collect()
 }
 
 #[test]
@@ -56,19 +56,19 @@ fn labels_never_mean_system_namespaces_and_names_do() {
         namespace("kube-system", true, false),
         namespace("other", false, false),
     ];
-    assert_eq!(reached(&wanted(&secret(&[]), &all)), ["apps"]);
-    let named = wanted(&secret(&["apps", "kube-system"]), &all);
+    assert_eq!(reached(&desired_pull_secrets(&secret(&[]), &all)), ["apps"]);
+    let named = desired_pull_secrets(&secret(&["apps", "kube-system"]), &all);
     assert_eq!(reached(&named), ["apps!", "kube-system!"]);
 }
 
 #[test]
 fn what_is_terminating_or_missing_is_counted_only_where_it_is_named() {
     let all = [namespace("chosen", true, true), namespace("named", false, true)];
-    let wanted = wanted(&secret(&["missing", "named"]), &all);
-    assert!(wanted.deliveries.is_empty());
+    let desired = desired_pull_secrets(&secret(&["missing", "named"]), &all);
+    assert!(desired.secrets.is_empty());
     let expected = [("missing", "does not exist yet"), ("named", "is being deleted")];
     let expected = expected.map(|(name, why)| (name.to_owned(), why));
-    assert_eq!(wanted.absent, BTreeMap::from(expected));
+    assert_eq!(desired.absent, BTreeMap::from(expected));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn another_registry_principal_or_form_is_another_subject_and_a_newer_secret_anot
     assert_eq!(base.subject, switched.subject);
     assert_ne!(base.version, switched.version);
     let regional = vec!["contoso.westeurope.geo.azurecr.io".parse().unwrap()];
-    let regional = Source { regional, ..source("contoso.azurecr.io", None) };
+    let regional = Endpoints { regional, ..source("contoso.azurecr.io", None) };
     let regional = Inputs::of(&secret(&[]), &regional, Some("uid/1"));
     assert_eq!(base.subject, regional.subject, "the login server's entry still serves");
     assert_ne!(base.version, regional.version);
@@ -139,29 +139,36 @@ fn owned(refused: Option<&str>) -> Owned {
         finalizers: BTreeSet::new(),
         assignments: None,
         secrets: None,
-        gone: BTreeSet::new(),
+        gone_uids: BTreeSet::new(),
         accepted: None,
-        refused: refused.map(str::to_owned).into_iter().collect(),
+        refused_digests: refused.map(str::to_owned).into_iter().collect(),
         accounts: None,
         contests: Contests::default(),
-        hidden: false,
+        unreadable_entries: false,
     }
 }
 
 /// Judges Secrets in namespaces `a`, named, and `b`, chosen by its labels.
-fn judged(secrets: Vec<StoredSecret>, failing: Vec<Failing>, mint: Option<Problem>) -> Served {
+fn judged(
+    secrets: Vec<StoredSecret>,
+    failing: Vec<NamespaceProblem>,
+    credential_problem: Option<Problem>,
+) -> PullSecretState {
     let secrets = secrets.into_iter().collect();
-    of(Delivered { secrets, failing, unwritten: vec![], mint }, None)
+    of(SecretResults { secrets, failing, unwritten: vec![], credential_problem }, None)
 }
 
-fn of(delivered: Delivered, refused: Option<&str>) -> Served {
+fn of(results: SecretResults, refused: Option<&str>) -> PullSecretState {
     let all = [namespace("a", false, false), namespace("b", true, false)];
-    let wanted = wanted(&secret(&["a"]), &all);
-    Served::of(wanted, &inputs(), &owned(refused), delivered, now())
+    let desired = desired_pull_secrets(&secret(&["a"]), &all);
+    PullSecretState::of(desired, &inputs(), &owned(refused), results, now())
 }
 
-fn failing(namespace: &str, cause: Cause) -> Failing {
-    Failing { namespace: namespace.into(), problem: Problem::new(cause, format!("in {namespace}")) }
+fn failing(namespace: &str, cause: Cause) -> NamespaceProblem {
+    NamespaceProblem {
+        namespace: namespace.into(),
+        problem: Problem::new(cause, format!("in {namespace}")),
+    }
 }
 
 #[test]
@@ -179,7 +186,7 @@ fn ready_speaks_for_named_namespaces_and_for_one_at_least() {
     let b = || failing("b", Cause::NotOurs);
     let only_b_fails = judged(vec![stored("a")], vec![b()], None);
     assert!(only_b_fails.holds());
-    assert_eq!(only_b_fails.trouble().unwrap().message, "in b");
+    assert_eq!(only_b_fails.first_failure().unwrap().message, "in b");
     let a_fails = judged(vec![stored("b")], vec![failing("a", Cause::NotOurs)], None);
     assert_eq!(a_fails.problem().unwrap().message, "in a");
     let both = judged(vec![], vec![b(), failing("a", Cause::AccessDenied)], None);
@@ -191,13 +198,13 @@ fn where_nothing_serves_it_is_said_why_no_credential_could_be_had() {
     let refused = Problem::new(Cause::AuthenticationFailed, "signing in: AADSTS7000215");
     let served = judged(vec![], vec![], Some(refused.clone()));
     assert_eq!(served.problem().unwrap().cause, Cause::AuthenticationFailed);
-    assert_eq!((served.served(), served.asked_for()), (0, 2));
+    assert_eq!((served.served_count(), served.desired_count()), (0, 2));
     // While the old one serves, Ready stays, and the renewal is overdue.
     let mut old = stored("a");
     old.renew = Some(now());
-    let overdue = judged(vec![old, stored("b")], vec![], Some(refused.clone()));
-    assert!(overdue.holds());
-    assert_eq!(overdue.overdue, Some(refused));
+    let renewal_problem = judged(vec![old, stored("b")], vec![], Some(refused.clone()));
+    assert!(renewal_problem.holds());
+    assert_eq!(renewal_problem.renewal_problem, Some(refused));
 }
 
 #[test]
@@ -212,7 +219,8 @@ fn what_has_ended_was_changed_or_is_somebody_elses_does_not_serve() {
 
 #[test]
 fn a_doubt_about_the_credential_is_said() {
-    let doubted = StoredSecret { proof: Some(Proof::Unproven(Doubt::Firewall)), ..stored("a") };
+    let doubted =
+        StoredSecret { proof: Some(Proof::Unproven(UnprovenCredential::Firewall)), ..stored("a") };
     let served = judged(vec![doubted, stored("b")], vec![], None);
     assert!(served.text().ends_with("firewall does not admit the operator"), "{}", served.text());
 }
@@ -222,10 +230,11 @@ fn what_the_registry_refused_does_not_serve_until_another_is_written() {
     let gone = Problem::new(Cause::AccessDenied, "asking for access to registry: 401");
     let secrets = [stored("a"), StoredSecret { digest: "new".into(), ..stored("b") }];
     let secrets = secrets.into_iter().collect();
-    let delivered = Delivered { secrets, mint: Some(gone), ..Delivered::default() };
-    let served = of(delivered, Some("digest"));
+    let results =
+        SecretResults { secrets, credential_problem: Some(gone), ..SecretResults::default() };
+    let served = of(results, Some("digest"));
     assert_eq!(served.problem().unwrap().cause, Cause::AccessDenied);
-    assert_eq!(served.served(), 1);
+    assert_eq!(served.served_count(), 1);
 }
 
 #[test]
@@ -233,14 +242,14 @@ fn what_could_not_be_renewed_serves_on_and_is_overdue() {
     let mut old = stored("a");
     old.renew = Some(now());
     let unwritten = vec![failing("a", Cause::Unavailable)];
-    let delivered = Delivered {
+    let results = SecretResults {
         secrets: [old, stored("b")].into_iter().collect(),
         unwritten,
-        ..Delivered::default()
+        ..SecretResults::default()
     };
-    let served = of(delivered.clone(), None);
+    let served = of(results.clone(), None);
     assert!(served.holds());
-    assert_eq!(served.overdue.unwrap().message, "in a");
-    let none = Delivered { secrets: [stored("b")].into_iter().collect(), ..delivered };
+    assert_eq!(served.renewal_problem.unwrap().message, "in a");
+    let none = SecretResults { secrets: [stored("b")].into_iter().collect(), ..results };
     assert_eq!(of(none, None).problem().unwrap().message, "in a");
 }

@@ -65,7 +65,7 @@ impl Host {
 /// What speaks against nodes that pull from a registry by its host. The kubelet's version does not tell which
 /// release of its line the provider is.
 #[must_use]
-pub fn may_be_too_old(server: &LoginServer, oldest: &KubeletVersion) -> Option<String> {
+pub fn old_node_warning(server: &LoginServer, oldest: &KubeletVersion) -> Option<String> {
     let host = Host::of(server);
     if host != Host::Labelled || oldest.line >= FIRST_WITH_DASHES {
         return None;
@@ -113,7 +113,7 @@ mod tests {
         #[case] oldest: &str,
         #[case] is_said: bool,
     ) {
-        let said = may_be_too_old(&server.parse().unwrap(), &version(oldest));
+        let said = old_node_warning(&server.parse().unwrap(), &version(oldest));
         assert_eq!(said.is_some(), is_said, "{said:?}");
         assert!(said.is_none_or(|it| it.contains(oldest) && it.contains("v1.32.3")));
     }

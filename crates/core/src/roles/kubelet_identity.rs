@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use crate::ids::{PrincipalId, is_same};
-use crate::platform::Hint;
+use crate::ids::{PrincipalId, eq_ignore_case};
+use crate::platform::PlatformHint;
 use crate::problem::{Cause, Problem};
 use crate::snapshot::azure::Cluster;
 
@@ -37,19 +37,19 @@ pub fn principal(cluster: &Cluster) -> Result<PrincipalId, Problem> {
 /// What speaks against a cluster that a spec names: nodes here that are not that cluster's. It is said,
 /// and changes nothing.
 #[must_use]
-pub fn other_nodes(cluster: &Cluster, here: &Hint) -> Option<String> {
+pub fn other_nodes_warning(cluster: &Cluster, here: &PlatformHint) -> Option<String> {
     let theirs = cluster.node_resource_group.as_deref()?;
     let ours = match here {
-        Hint::Aks(it)
-            if it.subscription == cluster.id.subscription() && is_same(&it.name, theirs) =>
+        PlatformHint::Aks(it)
+            if it.subscription == cluster.id.subscription() && eq_ignore_case(&it.name, theirs) =>
         {
             return None;
         }
-        Hint::Aks(it) => {
+        PlatformHint::Aks(it) => {
             format!("in resource group {} of subscription {}", it.name, it.subscription)
         }
-        Hint::NotAks => "none of AKS".to_owned(),
-        Hint::Unsure(_) => return None,
+        PlatformHint::NotAks => "none of AKS".to_owned(),
+        PlatformHint::Unsure(_) => return None,
     };
     Some(format!(
         "check kubeletIdentity.clusterResourceId: the nodes here are {ours}, and that cluster keeps its own in {theirs}"
@@ -59,7 +59,7 @@ pub fn other_nodes(cluster: &Cluster, here: &Hint) -> Option<String> {
 /// What speaks against an identity that a spec gives: it is the client id of one that pulls here, as the
 /// cluster tells it or its nodes do. Azure takes it, since nothing there compares the two.
 #[must_use]
-pub fn is_client_id(
+pub fn client_id_warning(
     principal: PrincipalId,
     here: Option<&Cluster>,
     of_nodes: &BTreeSet<Uuid>,
@@ -84,13 +84,13 @@ pub fn unknown_service_principal(problem: &Problem, client: &str) -> Problem {
         "set kubeletIdentity.principalId to the service principal's object id (az ad sp show --id {client} --query id prints it), which needs no right in Graph"
     );
     Problem::advised(problem.cause, &advice, &[format!("or cure this: {}", problem.message)])
-        .with_reference_of(problem)
+        .with_correlation_id_of(problem)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform::NodeGroup;
+    use crate::platform::NodeResourceGroup;
 
     fn cluster() -> Cluster {
         let id = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/prod";
@@ -116,12 +116,12 @@ mod tests {
         let cluster = Cluster { node_resource_group: Some("MC_Øst".into()), ..cluster() };
         let aks = |subscription: &str, name: &str| {
             let subscription = subscription.parse().unwrap();
-            Hint::Aks(NodeGroup { subscription, name: name.into() })
+            PlatformHint::Aks(NodeResourceGroup { subscription, name: name.into() })
         };
-        assert_eq!(other_nodes(&cluster, &aks(SAME, "mc_øst")), None);
-        assert_eq!(other_nodes(&cluster, &Hint::Unsure("x".into())), None);
-        for here in [aks(SAME, "mc_vest"), aks(OTHER, "mc_øst"), Hint::NotAks] {
-            let text = other_nodes(&cluster, &here).unwrap();
+        assert_eq!(other_nodes_warning(&cluster, &aks(SAME, "mc_øst")), None);
+        assert_eq!(other_nodes_warning(&cluster, &PlatformHint::Unsure("x".into())), None);
+        for here in [aks(SAME, "mc_vest"), aks(OTHER, "mc_øst"), PlatformHint::NotAks] {
+            let text = other_nodes_warning(&cluster, &here).unwrap();
             assert!(text.contains("clusterResourceId") && text.ends_with("MC_Øst"), "{text}");
         }
     }
@@ -130,11 +130,11 @@ mod tests {
     fn a_client_id_in_place_of_an_object_id_is_said_whoever_knows_it() {
         let (here, nodes) = (cluster(), [Uuid::from_u128(7), Uuid::from_u128(8)].into());
         let client = |n| Uuid::from_u128(n).to_string().parse().unwrap();
-        assert_eq!(is_client_id(someone(), Some(&here), &nodes), None);
-        let text = is_client_id(client(7), Some(&here), &BTreeSet::new()).unwrap();
+        assert_eq!(client_id_warning(someone(), Some(&here), &nodes), None);
+        let text = client_id_warning(client(7), Some(&here), &BTreeSet::new()).unwrap();
         assert!(text.ends_with(&format!("here {}", someone())), "{text}");
         for (here, n) in [(None, 7), (Some(&here), 8)] {
-            let text = is_client_id(client(n), here, &nodes).unwrap();
+            let text = client_id_warning(client(n), here, &nodes).unwrap();
             let way = format!("(az ad sp show --id {} --query id prints it)", Uuid::from_u128(n));
             assert!(text.ends_with(&way), "{text}");
         }

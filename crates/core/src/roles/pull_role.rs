@@ -25,7 +25,7 @@ pub fn grant(
         );
         Problem::advised(Cause::Unsupported, "update acr-attach", &[account])
     })?;
-    repositories_fit(registry, repositories)?;
+    check_repositories(registry, repositories)?;
     let condition = repositories.condition();
     Ok(Grant { registry: registry.id.clone(), principal, role, condition })
 }
@@ -41,7 +41,7 @@ pub fn may_replace(registry: &Registry) -> bool {
 /// # Errors
 /// `InvalidSpec` where the registry knows no permissions for repositories; `Unsupported` where
 /// Azure does not tell.
-pub fn repositories_fit(registry: &Registry, repositories: &Repositories) -> Result<(), Problem> {
+pub fn check_repositories(registry: &Registry, repositories: &Repositories) -> Result<(), Problem> {
     let Registry { id, mode, .. } = registry;
     if repositories.are_all() || *mode == Some(RoleAssignmentMode::AbacRepositoryPermissions) {
         return Ok(());
@@ -77,7 +77,7 @@ mod tests {
             regional: None,
             mode,
             provisioning_state: "Succeeded".into(),
-            takes_arm_tokens: true,
+            accepts_arm_tokens: true,
         }
     }
 
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn what_may_not_be_narrowed_is_not_opened() {
         let some = Repositories::new(["team/*".to_owned()]).unwrap();
-        let cause = |mode| repositories_fit(&registry(mode), &some).unwrap_err().cause;
+        let cause = |mode| check_repositories(&registry(mode), &some).unwrap_err().cause;
         assert_eq!(cause(None), Cause::Unsupported);
         assert_eq!(cause(Some(RoleAssignmentMode::LegacyRegistryPermissions)), Cause::InvalidSpec);
         assert!(grant(&registry(None), someone(), &some).is_err());
@@ -115,7 +115,7 @@ mod tests {
     fn the_way_to_repositories_begins_with_all_others() {
         let some = Repositories::new(["team/*".to_owned()]).unwrap();
         let legacy = registry(Some(RoleAssignmentMode::LegacyRegistryPermissions));
-        let text = repositories_fit(&legacy, &some).unwrap_err().message;
+        let text = check_repositories(&legacy, &some).unwrap_err().message;
         let words = ["remove spec.repositories", "all who pull", "wait", "az acr update"];
         let places: Vec<_> = words.map(|it| text.find(it).unwrap()).into();
         assert!(places.is_sorted(), "{text}");

@@ -69,7 +69,7 @@ pub fn assignment_name(registry: &RegistryId, principal: PrincipalId, role: Role
 /// Another name where Azure cannot take that one. It follows from the first one, so that whoever
 /// needs it again finds it; number 0 is the name itself.
 #[must_use]
-pub fn salted(name: Uuid, n: u32) -> Uuid {
+pub fn alternative_name(name: Uuid, n: u32) -> Uuid {
     match n {
         0 => name,
         n => Uuid::new_v5(&name, n.to_string().as_bytes()),
@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn another_name_follows_from_the_first_one() {
         let first = uuid!("b8aca42d-f5a1-511f-8f55-2bf8850d7ddb");
-        let names: Vec<_> = (0..3).map(|n| salted(first, n).to_string()).collect();
+        let names: Vec<_> = (0..3).map(|n| alternative_name(first, n).to_string()).collect();
         expect_test::expect![[r#"
             [
                 "b8aca42d-f5a1-511f-8f55-2bf8850d7ddb",

@@ -23,20 +23,20 @@ pub struct Registry {
     pub provisioning_state: String,
     /// Whether tokens for Azure Resource Manager can be exchanged there for its own
     /// (`policies.azureADAuthenticationAsArmPolicy`); else only tokens for registries can.
-    pub takes_arm_tokens: bool,
+    pub accepts_arm_tokens: bool,
 }
 
 /// What Azure is doing to a registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provisioning {
     /// Nothing: it is as it was asked for. Or something that does not stop it from being used.
-    Done,
+    Usable,
     /// The last change failed or was given up. The registry stays as it was before.
-    Undone,
+    ChangeFailed,
     /// It is being made, or something that is not known here is done to it.
-    Unfinished,
+    NotReady,
     /// It is being deleted.
-    Going,
+    Deleting,
 }
 
 impl Registry {
@@ -52,10 +52,10 @@ impl Registry {
     #[must_use]
     pub fn provisioning(&self) -> Provisioning {
         match &*self.provisioning_state.to_ascii_lowercase() {
-            "" | "succeeded" | "updating" => Provisioning::Done,
-            "failed" | "canceled" => Provisioning::Undone,
-            "deleting" => Provisioning::Going,
-            _ => Provisioning::Unfinished,
+            "" | "succeeded" | "updating" => Provisioning::Usable,
+            "failed" | "canceled" => Provisioning::ChangeFailed,
+            "deleting" => Provisioning::Deleting,
+            _ => Provisioning::NotReady,
         }
     }
 }
@@ -120,14 +120,14 @@ mod tests {
     use super::*;
 
     #[rstest::rstest]
-    #[case("Succeeded", Provisioning::Done)]
-    #[case("UPDATING", Provisioning::Done)]
-    #[case("", Provisioning::Done)]
-    #[case("Failed", Provisioning::Undone)]
-    #[case("Canceled", Provisioning::Undone)]
-    #[case("Creating", Provisioning::Unfinished)]
-    #[case("Moving", Provisioning::Unfinished)]
-    #[case("Deleting", Provisioning::Going)]
+    #[case("Succeeded", Provisioning::Usable)]
+    #[case("UPDATING", Provisioning::Usable)]
+    #[case("", Provisioning::Usable)]
+    #[case("Failed", Provisioning::ChangeFailed)]
+    #[case("Canceled", Provisioning::ChangeFailed)]
+    #[case("Creating", Provisioning::NotReady)]
+    #[case("Moving", Provisioning::NotReady)]
+    #[case("Deleting", Provisioning::Deleting)]
     fn a_registry_is_used_unless_it_comes_or_goes(
         #[case] state: &str,
         #[case] provisioning: Provisioning,
@@ -139,7 +139,7 @@ mod tests {
             regional: None,
             mode: None,
             provisioning_state: state.into(),
-            takes_arm_tokens: true,
+            accepts_arm_tokens: true,
         };
         assert_eq!(registry.provisioning(), provisioning);
     }

@@ -34,12 +34,12 @@ pub enum Task {
     Attach(Box<Attachment>),
     /// That nothing of the attachment is left: in the cluster, and on that registry. Without a
     /// registry, role assignments stay as they are.
-    Detach(Option<Leaving>),
+    Detach(Option<DetachedRegistry>),
 }
 
 /// The registry that an attachment leaves.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Leaving {
+pub struct DetachedRegistry {
     /// How the spec names it.
     pub registry: RegistryName,
     /// Where the kubelet identity was known from, if one may have pulled: a name was looked up in
@@ -71,7 +71,7 @@ impl Task {
             (_, Ok(registry)) => {
                 let by_role = spec.method != MethodChoice::PullSecret;
                 let source = identity_source(spec.kubelet_identity.as_ref());
-                Some(Leaving { registry, source: source.ok().filter(|_| by_role) })
+                Some(DetachedRegistry { registry, source: source.ok().filter(|_| by_role) })
             }
         })
     }
@@ -171,7 +171,7 @@ impl Attachment {
         let repositories = repositories(spec)?;
         let by_secret = spec.pull_secret.as_ref().filter(|_| method == MethodInUse::PullSecret);
         if by_secret.is_none_or(|it| it.assign_role) {
-            repositories.fit_a_condition().map_err(|text| invalid(&text))?;
+            repositories.check_condition_length().map_err(|text| invalid(&text))?;
         }
         let method = match (method, &spec.pull_secret) {
             (MethodInUse::PullSecret, Some(spec))
@@ -327,8 +327,8 @@ mod tests {
     ) {
         let spec = json!({"registry": registry, "deletionPolicy": policy, "method": "Magic"});
         let spec: RegistryAttachmentSpec = serde_json::from_value(spec).unwrap();
-        let expected =
-            expected.map(|registry| Leaving { registry, source: Some(IdentitySource::Detected) });
+        let expected = expected
+            .map(|registry| DetachedRegistry { registry, source: Some(IdentitySource::Detected) });
         assert_eq!(Task::detach(&spec), Task::Detach(expected));
         assert!(method(&spec).is_err());
     }

@@ -55,7 +55,7 @@ impl Repositories {
     ///
     /// # Errors
     /// One sentence with its length, the limit, and what to do.
-    pub fn fit_a_condition(&self) -> Result<(), String> {
+    pub fn check_condition_length(&self) -> Result<(), String> {
         match self.condition().map_or(0, |it| it.len()) {
             ..=LONGEST_CONDITION => Ok(()),
             length => Err(format!(
@@ -116,17 +116,18 @@ mod tests {
                 (0..count).map(|n| format!("{n:02}{}", "a".repeat(length - 2))).collect()
             };
             let of = |length: usize| Repositories::new(entries(length)).unwrap();
-            let longest = (2..=256).rev().find(|it| of(*it).fit_a_condition().is_ok()).unwrap();
+            let longest =
+                (2..=256).rev().find(|it| of(*it).check_condition_length().is_ok()).unwrap();
             assert!(of(longest).condition().unwrap().len() <= LONGEST_CONDITION, "{count}");
             if longest < 256 {
                 let length = of(longest + 1).condition().unwrap().len();
                 assert!(length > LONGEST_CONDITION, "{count}");
-                let text = of(longest + 1).fit_a_condition().unwrap_err();
+                let text = of(longest + 1).check_condition_length().unwrap_err();
                 assert!(text.contains(&format!("these {count} has {length} bytes")), "{text}");
             }
             assert!(count > 21 || longest == 256, "{count} entries of any length fit");
         }
-        assert_eq!(of(&[]).fit_a_condition(), Ok(()));
+        assert_eq!(of(&[]).check_condition_length(), Ok(()));
     }
 
     #[rstest::rstest]

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn entry() -> Kept {
+fn entry() -> ManagedObject {
     let [namespace, account, secret] = ["apps", "default", "acr-pull"].map(str::to_owned);
-    Kept::Entry { namespace, account, secret }
+    ManagedObject::Entry { namespace, account, secret }
 }
 
 fn at(seconds: i64) -> Timestamp {
@@ -17,7 +17,7 @@ const INTERVALS: Intervals = Intervals {
     resync: SignedDuration::from_mins(30),
     patience: SignedDuration::from_mins(10),
     removal_delay: SignedDuration::from_hours(1),
-    in_the_way: Intervals::IN_THE_WAY,
+    conflict_retry: Intervals::CONFLICT_RETRY,
     reread: Intervals::REREAD,
 };
 
@@ -25,8 +25,8 @@ fn denied() -> Problem {
     Problem::new(Cause::AdmissionDenied, "x")
 }
 
-fn undone_by(manager: &str) -> Standing {
-    Standing::Undone(Some(manager.to_owned()))
+fn undone_by(manager: &str) -> ObjectState {
+    ObjectState::Undone(Some(manager.to_owned()))
 }
 
 /// Writes whenever that is allowed, against somebody who undoes it after `stands` seconds.
@@ -36,7 +36,7 @@ fn writes(stands: i64, days: i64) -> Vec<i64> {
     let mut now = 0;
     while now < days * 86_400 {
         if contests.blocks(&entry(), at(now)).is_none() {
-            contests.wrote(entry(), at(now));
+            contests.record_write(entry(), at(now));
             written.push(now);
             now += stands;
             contests.observe(|_| undone_by("patcher"), at(now));
@@ -65,39 +65,39 @@ fn a_writer_that_comes_minutes_apart_costs_few_writes() {
 fn a_writer_that_comes_once_a_day_is_recognised() {
     let mut contests = Contests::default();
     for day in 0..4 {
-        contests.wrote(entry(), at(day * 86_400));
+        contests.record_write(entry(), at(day * 86_400));
         contests.observe(|_| undone_by("terraform"), at(day * 86_400 + 86_000));
     }
-    contests.wrote(entry(), at(4 * 86_400));
-    assert!(contests.unsettled(&entry()).unwrap().message.contains("terraform"));
+    contests.record_write(entry(), at(4 * 86_400));
+    assert!(contests.still_contested(&entry()).unwrap().message.contains("terraform"));
 }
 
 #[test]
 fn a_contested_object_stays_contested_until_it_has_stood_for_long() {
     let mut contests = Contests::default();
     for n in 0..4 {
-        contests.wrote(entry(), at(n * 600));
-        assert_eq!(contests.unsettled(&entry()), None);
+        contests.record_write(entry(), at(n * 600));
+        assert_eq!(contests.still_contested(&entry()), None);
         contests.observe(|_| undone_by("kyverno"), at(n * 600 + 599));
     }
     assert!(contests.blocks(&entry(), at(2_399)).unwrap().message.contains("kyverno"));
-    contests.wrote(entry(), at(2_500));
-    let told = contests.unsettled(&entry()).unwrap();
+    contests.record_write(entry(), at(2_500));
+    let told = contests.still_contested(&entry()).unwrap();
     assert_eq!(told.cause, Cause::ExternallyManaged);
     assert!(told.message.contains("4 times"), "{told}");
-    contests.observe(|_| Standing::Stands, at(2_500 + 3_599));
-    assert!(contests.unsettled(&entry()).is_some());
-    contests.observe(|_| Standing::Stands, at(2_500 + 3_600));
+    contests.observe(|_| ObjectState::AsWritten, at(2_500 + 3_599));
+    assert!(contests.still_contested(&entry()).is_some());
+    contests.observe(|_| ObjectState::AsWritten, at(2_500 + 3_600));
     assert_eq!(contests, Contests::default());
 }
 
 #[test]
 fn what_others_put_right_is_no_contest() {
     let mut contests = Contests::default();
-    contests.refused(entry(), denied(), &INTERVALS, at(0));
+    contests.record_refusal(entry(), denied(), &INTERVALS, at(0));
     assert!(contests.blocks(&entry(), at(9)).is_some());
     assert!(contests.blocks(&entry(), at(10)).is_none());
-    contests.observe(|_| Standing::Stands, at(5));
+    contests.observe(|_| ObjectState::AsWritten, at(5));
     assert_eq!(contests, Contests::default());
 }
 
@@ -106,12 +106,12 @@ fn a_refusal_is_tried_again_after_ten_seconds_and_every_ten_minutes_in_the_end()
     let mut contests = Contests::default();
     let waits: Vec<_> = (0..9)
         .map(|_| {
-            contests.refused(entry(), denied(), &INTERVALS, at(0));
+            contests.record_refusal(entry(), denied(), &INTERVALS, at(0));
             contests.due().unwrap().duration_since(at(0)).as_secs()
         })
         .collect();
     assert_eq!(waits, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
-    contests.retry();
+    contests.forget_losses();
     assert_eq!(contests.blocks(&entry(), at(0)), None);
 }
 
@@ -119,7 +119,7 @@ fn a_refusal_is_tried_again_after_ten_seconds_and_every_ten_minutes_in_the_end()
 fn what_is_in_the_way_is_tried_again_every_two_minutes() {
     let mut contests = Contests::default();
     for _ in 0..9 {
-        contests.refused(entry(), Problem::new(Cause::NotOurs, "x"), &INTERVALS, at(0));
+        contests.record_refusal(entry(), Problem::new(Cause::NotOurs, "x"), &INTERVALS, at(0));
         assert_eq!(contests.due(), Some(at(120)));
     }
 }
@@ -138,17 +138,17 @@ proptest! {
     "take acr-pull out of imagePullSecrets of service account default in namespace apps"
 )]
 #[case(
-    Kept::Secret { namespace: "apps".into(), name: "acr-pull".into() },
+    ManagedObject::Secret { namespace: "apps".into(), name: "acr-pull".into() },
     "stop what keeps Secret acr-pull in namespace apps or makes it anew"
 )]
 fn what_comes_back_after_it_was_removed_is_told_as_that(
-    #[case] object: Kept,
+    #[case] object: ManagedObject,
     #[case] advice: &str,
 ) {
-    let (mut contests, removal) = (Contests::default(), Kept::Removal(Box::new(object)));
+    let (mut contests, removal) = (Contests::default(), ManagedObject::Removal(Box::new(object)));
     for n in 0..4 {
-        contests.wrote(removal.clone(), at(n));
-        contests.observe(|_| Standing::Undone(None), at(n));
+        contests.record_write(removal.clone(), at(n));
+        contests.observe(|_| ObjectState::Undone(None), at(n));
     }
     let told = &contests.blocks(&removal, at(3)).unwrap().message;
     assert!(told.starts_with(advice) && told.contains("4 times"), "{told}");

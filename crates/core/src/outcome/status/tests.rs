@@ -44,11 +44,11 @@ fn observed(held: bool) -> Observed {
             regional: None,
             mode: Some(RoleAssignmentMode::LegacyRegistryPermissions),
             provisioning_state: "Succeeded".into(),
-            takes_arm_tokens: true,
+            accepts_arm_tokens: true,
         }),
         cluster: None,
         principal: Some(principal),
-        holdings: Some(Holdings {
+        roles: Some(RoleState {
             grants: vec![grant],
             found: if held { vec![found] } else { vec![] },
             waiting: BTreeMap::new(),
@@ -69,8 +69,8 @@ fn told(
         requested_at: None,
         deleting: false,
         finalizers,
-        looked: true,
-        knows_left: observed.holdings.is_some(),
+        read_azure: true,
+        knows_obsolete: observed.roles.is_some(),
         observed,
         verdict,
     };
@@ -102,8 +102,8 @@ fn the_same_pass_again_changes_nothing() {
         Verdict::Attached,
         Verdict::Retrying(Problem::new(Cause::AccessDenied, "x")),
         Verdict::Stalled(Problem::new(Cause::NotFound, "x")),
-        Verdict::Missed,
-        Verdict::Lost(Problem::new(Cause::Unavailable, "x")),
+        Verdict::Unchanged,
+        Verdict::Unknown(Problem::new(Cause::Unavailable, "x")),
         Verdict::Suspended,
     ];
     for verdict in verdicts {
@@ -184,11 +184,12 @@ fn every_cause_is_told_and_is_either_retried_or_waits_for_somebody() {
 #[test]
 fn a_missed_look_leaves_the_conditions_and_a_lost_one_does_not() {
     let held = told(None, &observed(true), &Verdict::Attached, "2026-11-22T12:00:00Z");
-    let missed = told(Some(&held), &Observed::default(), &Verdict::Missed, "2026-11-22T12:30:00Z");
+    let missed =
+        told(Some(&held), &Observed::default(), &Verdict::Unchanged, "2026-11-22T12:30:00Z");
     assert_eq!(held, missed);
     let problem = Problem::new(Cause::Unavailable, "no answer");
     let lost =
-        told(Some(&held), &Observed::default(), &Verdict::Lost(problem), "2026-11-22T13:30:00Z");
+        told(Some(&held), &Observed::default(), &Verdict::Unknown(problem), "2026-11-22T13:30:00Z");
     expect_test::expect![[r"
         Ready=Unknown Unavailable: not known at the moment: no answer
         Reconciling=True Unavailable: not known at the moment: no answer
@@ -231,8 +232,8 @@ fn a_stuck_deletion_names_the_way_out() {
             requested_at: Some("now"),
             deleting: true,
             finalizers: &finalizers,
-            looked: true,
-            knows_left: false,
+            read_azure: true,
+            knows_obsolete: false,
             observed: &observed,
             verdict: &verdict,
         };

@@ -4,7 +4,7 @@ mod accounts;
 mod replacing;
 
 use super::super::*;
-use crate::delivery::contest::{Contests, Kept};
+use crate::delivery::contest::{Contests, ManagedObject};
 use crate::problem::Cause;
 use crate::snapshot::cluster::Owner;
 
@@ -18,14 +18,14 @@ fn inputs() -> Inputs {
     Inputs { subject: "subject".into(), version: Some("1".into()) }
 }
 
-fn delivery(namespace: &str) -> Delivery {
+fn desired_secret(namespace: &str) -> DesiredSecret {
     let (namespace, name) = (namespace.to_owned(), "acr-pull".to_owned());
-    Delivery { namespace, name, since: now() - DELAY * 2, named: true }
+    DesiredSecret { namespace, name, since: now() - DELAY * 2, named: true }
 }
 
 fn wants(namespaces: &[&str]) -> Desired {
     Desired {
-        deliveries: Some(namespaces.iter().map(|it| ((*it).to_owned(), delivery(it))).collect()),
+        secrets: Some(namespaces.iter().map(|it| ((*it).to_owned(), desired_secret(it))).collect()),
         inputs: Some(inputs()),
         accounts: Accounts::Named(["default".to_owned()].into()),
         ..Desired::nothing()
@@ -54,9 +54,9 @@ fn stored(namespace: &str) -> StoredSecret {
 }
 
 /// The credential that those Secrets hold.
-fn accepted() -> Accepted {
+fn accepted() -> AcceptedCredential {
     let StoredSecret { digest, expires, renew, .. } = stored("a");
-    Accepted { digest, inputs: inputs(), expires, renew }
+    AcceptedCredential { digest, inputs: inputs(), expires, renew }
 }
 
 fn account(namespace: &str, list: &[&str], mark: Option<&str>) -> ServiceAccount {
@@ -77,12 +77,12 @@ fn owns(secrets: Vec<StoredSecret>, accounts: Vec<ServiceAccount>) -> Owned {
         finalizers: [Finalizer::ServiceAccounts].into(),
         assignments: None,
         secrets: Some(secrets.into_iter().collect()),
-        gone: BTreeSet::new(),
+        gone_uids: BTreeSet::new(),
         accepted: Some(accepted()),
-        refused: BTreeSet::new(),
+        refused_digests: BTreeSet::new(),
         accounts: Some(accounts.into_iter().collect()),
         contests: Contests::default(),
-        hidden: false,
+        unreadable_entries: false,
     }
 }
 
@@ -94,9 +94,9 @@ fn steps(desired: &Desired, owned: &Owned) -> Vec<Step> {
 /// The namespaces that are written, and whether a new credential is made.
 fn provided(desired: &Desired, owned: &Owned) -> Option<(Vec<String>, bool)> {
     steps(desired, owned).into_iter().find_map(|it| match it {
-        Step::Provide(targets, origin) => {
+        Step::WriteSecrets(targets, origin) => {
             let namespaces = targets.into_iter().map(|it| it.namespace).collect();
-            Some((namespaces, origin == Origin::Mint))
+            Some((namespaces, origin == CredentialOrigin::New))
         }
         _ => None,
     })
@@ -131,7 +131,7 @@ fn one_that_is_due_renews_all_unless_another_has_been_renewed() {
     owned.accepted = None;
     assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["a".to_owned()], true)));
     let mut both = owns(vec![due.clone(), StoredSecret { namespace: "b".into(), ..due }], vec![]);
-    both.accepted = Some(Accepted { renew: Some(now()), ..accepted() });
+    both.accepted = Some(AcceptedCredential { renew: Some(now()), ..accepted() });
     let all = vec!["a".to_owned(), "b".to_owned()];
     assert_eq!(provided(&wants(&["a", "b"]), &both), Some((all, true)));
 }
@@ -145,7 +145,7 @@ fn another_version_of_the_client_secret_or_a_refusal_renews() {
     owned.accepted.as_mut().unwrap().inputs = older.inputs.unwrap();
     assert_eq!(provided(&wants(&["a"]), &owned), all);
     let refused =
-        Owned { refused: ["digest".to_owned()].into(), ..owns(vec![stored("a")], vec![]) };
+        Owned { refused_digests: ["digest".to_owned()].into(), ..owns(vec![stored("a")], vec![]) };
     assert_eq!(provided(&wants(&["a"]), &refused), all);
     // It is not spread either.
     let both = vec!["a".to_owned(), "b".to_owned()];
@@ -175,24 +175,24 @@ fn a_strangers_secret_fails_its_namespace_and_no_other() {
     let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);
     assert_eq!(planned.failing[0].problem.cause, Cause::NotOurs);
     assert_eq!(provided(&wants(&["a", "b"]), &owned).unwrap().0, ["b"]);
-    assert_eq!(first(&wants(&["a", "b"]), &owned, now()).parts, Vec::<Vec<Step>>::new());
+    assert_eq!(add_entries(&wants(&["a", "b"]), &owned, now()).parts, Vec::<Vec<Step>>::new());
     // One whose owner is gone is adopted, also while garbage collection has yet to see that.
     stranger.label = Some("dead".into());
     stranger.owners = vec![Owner { uid: "dead".into(), name: "a".into() }];
     let mut owned = owns(vec![stranger], vec![]);
     assert_eq!(provided(&wants(&["a"]), &owned), None);
-    owned.gone.insert("dead".to_owned());
+    owned.gone_uids.insert("dead".to_owned());
     assert_eq!(provided(&wants(&["a"]), &owned).unwrap().0, ["a"]);
 }
 
 #[test]
 fn without_a_namespace_a_credential_is_proven_once_and_written_nowhere() {
     let nothing = Owned { accepted: None, ..owns(vec![], vec![]) };
-    let proof = Step::Provide(vec![], Origin::Mint);
+    let proof = Step::WriteSecrets(vec![], CredentialOrigin::New);
     assert_eq!(steps(&wants(&[]), &nothing), vec![proof]);
     assert_eq!(steps(&wants(&[]), &owns(vec![], vec![])), vec![], "it was tried");
-    let of_nodes = Desired { of_nodes: true, ..wants(&[]) };
-    assert_eq!(steps(&of_nodes, &nothing), vec![], "nodes need none");
+    let grants_are_for_nodes = Desired { grants_are_for_nodes: true, ..wants(&[]) };
+    assert_eq!(steps(&grants_are_for_nodes, &nothing), vec![], "nodes need none");
     let unknown = Desired { inputs: None, ..wants(&[]) };
     assert_eq!(steps(&unknown, &nothing), vec![]);
     let suspended = plan(&wants(&[]), &nothing, now(), DELAY).only_renewals(&nothing);
@@ -213,23 +213,25 @@ fn suspended_it_renews_and_does_nothing_else() {
     let owned = owns(vec![due, stored("c")], vec![]);
     let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY).only_renewals(&owned);
     let left: Vec<_> = planned.parts.concat();
-    let [Step::Provide(targets, Origin::Accepted)] = left.as_slice() else { panic!("{left:?}") };
+    let [Step::WriteSecrets(targets, CredentialOrigin::Current)] = left.as_slice() else {
+        panic!("{left:?}")
+    };
     assert_eq!(targets.iter().map(|it| it.namespace.as_str()).collect::<Vec<_>>(), ["a"]);
 }
 
 #[test]
 fn one_that_others_change_again_and_again_waits_and_fails_its_namespace() {
     let mut owned = owns(vec![stored("a")], vec![]);
-    let object = || Kept::Secret { namespace: "b".into(), name: "acr-pull".into() };
+    let object = || ManagedObject::Secret { namespace: "b".into(), name: "acr-pull".into() };
     for _ in 0..4 {
-        owned.contests.wrote(object(), now());
+        owned.contests.record_write(object(), now());
         owned.observe_contests(&wants(&["a", "b"]), now());
     }
     let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);
     assert_eq!(planned.unwritten[0].problem.cause, Cause::ExternallyManaged);
     assert_eq!(provided(&wants(&["a", "b"]), &owned), None);
     // It has come back, and yet it is not settled.
-    owned.contests.wrote(object(), now());
+    owned.contests.record_write(object(), now());
     owned.secrets.as_mut().unwrap().insert(stored("b"));
     owned.observe_contests(&wants(&["a", "b"]), now());
     let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);

@@ -13,20 +13,20 @@ fn apply(owned: &Owned, steps: &[Step]) -> Owned {
         match step {
             Step::AddFinalizer(it) => drop(after.finalizers.insert(*it)),
             Step::RemoveFinalizer(it) => drop(after.finalizers.remove(it)),
-            Step::Assign(grant) => found.push(claimed(grant, &["mine"])),
-            Step::Join(id, grant) => {
+            Step::CreateAssignment(grant) => found.push(claimed(grant, &["mine"])),
+            Step::ShareAssignment(id, grant) => {
                 let it = found.iter_mut().find(|it| it.id == *id).unwrap();
-                if let Some(to) = join(it, grant, &ours).unwrap() {
+                if let Some(to) = share(it, grant, &ours).unwrap() {
                     it.description = Some(to.claims.to_string());
                     it.condition = to.condition;
                 }
             }
-            Step::Release(id) => {
+            Step::ReleaseAssignment(id) => {
                 let at = found.iter().position(|it| it.id == *id).unwrap();
                 match release(&found[at], &ours) {
-                    Release::Delete => drop(found.remove(at)),
-                    Release::Keep(to) => found[at].description = Some(to.claims.to_string()),
-                    Release::Nothing => {}
+                    Release::DeleteAssignment => drop(found.remove(at)),
+                    Release::RemoveClaim(to) => found[at].description = Some(to.claims.to_string()),
+                    Release::NotClaimed => {}
                 }
             }
             _ => panic!("{step:?} is not about roles"),
@@ -100,8 +100,8 @@ proptest! {
         let owned = owns(found, true);
         let plan = plan(&wants(&wanted), &owned, now(), DELAY);
         // Before it is joined, the assignment may be gone as soon as its last claim goes.
-        let makes = plan.roles.iter().any(|it| matches!(it, Step::Assign(_) | Step::Join(..)));
-        let releases = plan.roles.iter().any(|it| matches!(it, Step::Release(_)));
+        let makes = plan.roles.iter().any(|it| matches!(it, Step::CreateAssignment(_) | Step::ShareAssignment(..)));
+        let releases = plan.roles.iter().any(|it| matches!(it, Step::ReleaseAssignment(_)));
         prop_assert!(!(makes && releases));
         prop_assert!(!(plan.blocked.is_some() && releases));
     }

@@ -82,30 +82,30 @@ impl World {
         match step {
             Step::AddFinalizer(_) => self.finalizers[attachment] = true,
             Step::RemoveFinalizer(_) => self.finalizers[attachment] = false,
-            Step::Assign(grant) => {
+            Step::CreateAssignment(grant) => {
                 let id = grant.assignment_id();
                 if !self.azure.iter().any(|it| it.id == id) {
                     let text = Claims::of(claim).to_string();
                     self.azure.push(assignment(grant, &text, now));
                 }
             }
-            Step::Join(id, grant) => {
+            Step::ShareAssignment(id, grant) => {
                 let Some(found) = self.azure.iter_mut().find(|it| it.id == *id) else { return };
-                if let Ok(Some(to)) = join(found, grant, &claim) {
+                if let Ok(Some(to)) = share(found, grant, &claim) {
                     found.description = Some(to.claims.to_string());
                     found.condition = to.condition;
                     found.updated_on = Some(now);
                 }
             }
-            Step::Release(id) => {
+            Step::ReleaseAssignment(id) => {
                 let Some(at) = self.azure.iter().position(|it| it.id == *id) else { return };
                 match release(&self.azure[at], &claim) {
-                    Release::Delete => drop(self.azure.remove(at)),
-                    Release::Keep(to) => {
+                    Release::DeleteAssignment => drop(self.azure.remove(at)),
+                    Release::RemoveClaim(to) => {
                         self.azure[at].description = Some(to.claims.to_string());
                         self.azure[at].updated_on = Some(now);
                     }
-                    Release::Nothing => {}
+                    Release::NotClaimed => {}
                 }
             }
             _ => panic!("{step:?} is not about roles"),

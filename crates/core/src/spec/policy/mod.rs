@@ -13,7 +13,7 @@ use crate::problem::{Cause, Problem};
 use crate::pull_secrets::{Accounts, PullSecret};
 use crate::spec::{Attachment, Method, RegistryName};
 
-pub use names::{AllowedNames, Names};
+pub use names::{AllowedNames, UsedNames};
 pub use registries::AllowedRegistries;
 
 /// The operator's settings, as far as they allow and forbid.
@@ -40,8 +40,8 @@ impl Default for Policy {
             registries: AllowedRegistries::default(),
             login_server_suffixes: Domains::default().or("azurecr.io"),
             pull_secrets: true,
-            secret_names: AllowedNames::These(["acr-pull".to_owned()].into()),
-            account_names: AllowedNames::These(["default".to_owned()].into()),
+            secret_names: AllowedNames::Listed(["acr-pull".to_owned()].into()),
+            account_names: AllowedNames::Listed(["default".to_owned()].into()),
             own_client: None,
         }
     }
@@ -124,11 +124,11 @@ impl Policy {
 
     /// Those of the names that the settings do not allow, or do not allow any more.
     #[must_use]
-    pub fn forbidden_of(&self, names: &Names) -> Names {
+    pub fn forbidden_names(&self, names: &UsedNames) -> UsedNames {
         let beyond = |names: &BTreeSet<String>, allowed: &AllowedNames| {
             names.iter().filter(|it| !allowed.allow(it)).cloned().collect()
         };
-        Names {
+        UsedNames {
             secrets: beyond(&names.secrets, &self.secret_names),
             accounts: beyond(&names.accounts, &self.account_names),
         }
@@ -136,7 +136,7 @@ impl Policy {
 
     fn permit_accounts(&self, accounts: &Accounts) -> Result<(), Problem> {
         let refused = match (accounts, &self.account_names) {
-            (Accounts::All, AllowedNames::These(_)) => {
+            (Accounts::All, AllowedNames::Listed(_)) => {
                 Some(("*", "all service accounts".to_owned()))
             }
             (Accounts::All, AllowedNames::Any) => None,

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 /// Names under which an attachment has made something in the cluster; `*` for any.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct UsedNames {
     /// Of its Secrets.
     pub secrets: BTreeSet<String>,
     /// Of the service accounts with an entry that it added.
@@ -20,7 +20,7 @@ pub enum AllowedNames {
     /// Any.
     Any,
     /// These.
-    These(BTreeSet<String>),
+    Listed(BTreeSet<String>),
 }
 
 impl AllowedNames {
@@ -29,7 +29,7 @@ impl AllowedNames {
     pub fn listed(&self) -> Option<&BTreeSet<String>> {
         match self {
             Self::Any => None,
-            Self::These(names) => Some(names),
+            Self::Listed(names) => Some(names),
         }
     }
 
@@ -38,7 +38,7 @@ impl AllowedNames {
     pub fn allow(&self, name: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::These(names) => names.contains(name),
+            Self::Listed(names) => names.contains(name),
         }
     }
 }
@@ -50,7 +50,7 @@ impl FromStr for AllowedNames {
     fn from_str(text: &str) -> Result<Self, Infallible> {
         let names = text.split(',').map(str::trim).filter(|it| !it.is_empty());
         let names: BTreeSet<String> = names.map(str::to_owned).collect();
-        Ok(if names.contains("*") { Self::Any } else { Self::These(names) })
+        Ok(if names.contains("*") { Self::Any } else { Self::Listed(names) })
     }
 }
 
@@ -58,8 +58,8 @@ impl fmt::Display for AllowedNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Any => f.write_str("*"),
-            Self::These(names) if names.is_empty() => f.write_str("no name"),
-            Self::These(names) => {
+            Self::Listed(names) if names.is_empty() => f.write_str("no name"),
+            Self::Listed(names) => {
                 f.write_str(&names.iter().map(String::as_str).collect::<Vec<_>>().join(","))
             }
         }

@@ -75,7 +75,7 @@ impl fmt::Display for AllowedRegistries {
 impl Allowed {
     fn means(&self, registry: &RegistryName) -> bool {
         match (self, registry) {
-            (Self::Prefix(prefix), RegistryName::Id(id)) => prefix.is_start_of(id),
+            (Self::Prefix(prefix), RegistryName::Id(id)) => prefix.is_prefix_of(id),
             (Self::LoginServer(allowed), RegistryName::LoginServer(server)) => allowed == server,
             _ => false,
         }

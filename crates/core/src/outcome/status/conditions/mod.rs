@@ -6,16 +6,16 @@ mod suspended;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{Holdings, Observed, Report};
+use super::{Observed, Report, RoleState};
 use crate::api::{ConditionType, MethodInUse, Reason};
 use crate::message;
 use crate::outcome::verdict::Verdict;
 use crate::plan::Finalizer;
-use crate::problem::{Cause, Problem, without_reference};
+use crate::problem::{Cause, Problem, without_correlation_id};
 use crate::snapshot::azure::{Provisioning, Registry};
 
 /// One condition without its age.
-struct Fact {
+struct NewCondition {
     type_: ConditionType,
     status: &'static str,
     reason: Reason,
@@ -29,7 +29,7 @@ pub(super) fn conditions(
     now: Timestamp,
 ) -> Vec<Condition> {
     let facts = match report.verdict {
-        Verdict::Missed => return before,
+        Verdict::Unchanged => return before,
         Verdict::Suspended => vec![suspended::ready(report, &before)],
         Verdict::Attached if report.deleting => vec![fact(
             ConditionType::Ready,
@@ -43,10 +43,10 @@ pub(super) fn conditions(
         }
         Verdict::Retrying(problem) => failed(problem, ConditionType::Reconciling, report),
         Verdict::Stalled(problem) => failed(problem, ConditionType::Stalled, report),
-        Verdict::Lost(problem) => {
+        Verdict::Unknown(problem) => {
             let reason = problem.cause.reason();
             let text = format!("not known at the moment: {}", problem.message);
-            let text = message::with_room(&text, &problem.reference());
+            let text = message::with_room(&text, &problem.correlation_suffix());
             vec![
                 fact(ConditionType::Ready, "Unknown", reason, &text),
                 fact(ConditionType::Reconciling, "True", reason, &text),
@@ -59,19 +59,19 @@ pub(super) fn conditions(
         (ConditionType::CredentialFresh, parts::credential_fresh(report)),
         (ConditionType::Obsolete, parts::obsolete(report)),
     ];
-    let told = |it: Fact| stamp(&it, &before, report.generation, now);
+    let told = |it: NewCondition| into_condition(&it, &before, report.generation, now);
     let parts = parts
         .into_iter()
         .filter_map(|(type_, fact)| fact.map(told).or_else(|| known(type_, report, &before)));
     facts.into_iter().map(told).chain(parts).collect()
 }
 
-fn fact(type_: ConditionType, status: &'static str, reason: Reason, message: &str) -> Fact {
-    Fact { type_, status, reason, message: message::bounded(message) }
+fn fact(type_: ConditionType, status: &'static str, reason: Reason, message: &str) -> NewCondition {
+    NewCondition { type_, status, reason, message: message::bounded(message) }
 }
 
 /// What a problem says: not Ready, and either being retried or waiting for somebody.
-fn failed(problem: &Problem, kind: ConditionType, report: &Report<'_>) -> Vec<Fact> {
+fn failed(problem: &Problem, kind: ConditionType, report: &Report<'_>) -> Vec<NewCondition> {
     let reason = match problem.cause {
         cause if cause.is_waiting() && report.deleting => Reason::Detaching,
         cause => cause.reason(),
@@ -84,16 +84,17 @@ fn failed(problem: &Problem, kind: ConditionType, report: &Report<'_>) -> Vec<Fa
         _ => "False",
     };
     let message = if report.deleting {
-        let text = message::joined(&problem.message, &format!("; {}", way_out(report)));
-        message::with_room(&text, &problem.reference())
+        let text =
+            message::joined(&problem.message, &format!("; {}", force_release_advice(report)));
+        message::with_room(&text, &problem.correlation_suffix())
     } else {
-        problem.told()
+        problem.message_with_correlation_id()
     };
     vec![fact(ConditionType::Ready, ready, reason, &message), fact(kind, "True", reason, &message)]
 }
 
 /// How to let an object go that cannot be detached.
-fn way_out(report: &Report<'_>) -> String {
+fn force_release_advice(report: &Report<'_>) -> String {
     if report.finalizers.contains(&Finalizer::RoleAssignments) {
         return "to let it go without that, set spec.deletionPolicy to Orphan, and role assignments stay".to_owned();
     }
@@ -111,11 +112,11 @@ fn known(type_: ConditionType, report: &Report<'_>, before: &[Condition]) -> Opt
         // It is known that nothing is left. Whether a role waits, only a look tells.
         _ if type_ == ConditionType::Obsolete => {
             let waits = known.reason == Reason::Progressing.as_str();
-            report.knows_left && (report.looked || !waits)
+            report.knows_obsolete && (report.read_azure || !waits)
         }
         Some(MethodInUse::KubeletIdentity) => type_ != ConditionType::AccessGranted,
         Some(MethodInUse::PullSecret) => {
-            type_ == ConditionType::AccessGranted && report.observed.holdings.is_some()
+            type_ == ConditionType::AccessGranted && report.observed.roles.is_some()
         }
         _ => report.deleting,
     };
@@ -131,63 +132,65 @@ const NO_ARM_TOKENS: &str = "; the registry takes no tokens for Azure Resource M
 /// What holds, and what people should know beside it: what could not be done comes last.
 fn attached(observed: &Observed) -> String {
     let remark = observed.remark.as_ref().map(|it| format!("; {it}"));
-    let served = observed.served.as_ref();
-    let overdue = served.and_then(|it| Some((it, it.overdue.as_ref()?)));
-    let overdue = overdue.map(|(served, why)| format!("; {}", parts::not_renewed(served, why)));
-    let more = remark.into_iter().chain(overdue);
+    let served = observed.pull_secrets.as_ref();
+    let renewal_problem = served.and_then(|it| Some((it, it.renewal_problem.as_ref()?)));
+    let renewal_problem =
+        renewal_problem.map(|(served, why)| format!("; {}", parts::not_renewed(served, why)));
+    let more = remark.into_iter().chain(renewal_problem);
     holds(observed) + &more.collect::<String>()
 }
 
 /// The host that images are pulled from, as far as it is known.
 fn server(observed: &Observed) -> &str {
     let by_arm = observed.registry.as_ref().map(|it| it.login_server.as_str());
-    let by_name = observed.source.as_ref().map(|it| it.login_server.as_str());
+    let by_name = observed.endpoints.as_ref().map(|it| it.login_server.as_str());
     by_arm.or(by_name).unwrap_or("the registry")
 }
 
 fn holds(observed: &Observed) -> String {
     let server = server(observed);
-    if let Some(served) = &observed.served {
-        if served.served() > 0 {
+    if let Some(served) = &observed.pull_secrets {
+        if served.served_count() > 0 {
             return format!("{server} can be pulled from: {}", served.text());
         }
-        let why = match served.asked_for() {
+        let why = match served.desired_count() {
             0 => parts::NO_NAMESPACE.to_owned(),
             _ => served.text(),
         };
         return format!("{server} accepts the credential, and nothing is served yet: {why}");
     }
-    match &observed.holdings {
-        Some(holdings) => {
-            let doubts = observed.registry.as_ref().map_or_else(String::new, doubts);
-            format!("{}{doubts}", granted(server, holdings))
+    match &observed.roles {
+        Some(roles) => {
+            let registry_warnings =
+                observed.registry.as_ref().map_or_else(String::new, registry_warnings);
+            format!("{}{registry_warnings}", granted_text(server, roles))
         }
         None => format!("{server} can be pulled from"),
     }
 }
 
 /// What Azure says about a registry, or does not, that people should know.
-fn doubts(registry: &Registry) -> String {
+fn registry_warnings(registry: &Registry) -> String {
     let hidden = if registry.mode.is_none() { MODE_IS_HIDDEN } else { "" };
-    let refused = if registry.takes_arm_tokens { "" } else { NO_ARM_TOKENS };
-    let doubts = format!("{hidden}{refused}");
-    if registry.provisioning() != Provisioning::Undone {
-        return doubts;
+    let refused = if registry.accepts_arm_tokens { "" } else { NO_ARM_TOKENS };
+    let registry_warnings = format!("{hidden}{refused}");
+    if registry.provisioning() != Provisioning::ChangeFailed {
+        return registry_warnings;
     }
     let Registry { id, provisioning_state, .. } = registry;
     format!(
-        "{doubts}; the registry's provisioningState is {provisioning_state}: its last change did not succeed, and what worked before should still work; to make it Succeeded, change it again (az acr update --name {})",
+        "{registry_warnings}; the registry's provisioningState is {provisioning_state}: its last change did not succeed, and what worked before should still work; to make it Succeeded, change it again (az acr update --name {})",
         id.name()
     )
 }
 
 /// Says of each role who holds it since when, and that Azure may not honour it at once. That it is
 /// assigned is known, and not what a node makes of it.
-fn granted(server: &str, holdings: &Holdings) -> String {
-    let parts: Vec<String> = holdings
+fn granted_text(server: &str, roles: &RoleState) -> String {
+    let parts: Vec<String> = roles
         .grants
         .iter()
-        .filter_map(|grant| Some((grant, holdings.giving(grant)?)))
+        .filter_map(|grant| Some((grant, roles.assignment_for(grant)?)))
         .map(|(grant, found)| {
             let since = found
                 .created_on
@@ -204,11 +207,17 @@ fn granted(server: &str, holdings: &Holdings) -> String {
 
 /// A condition keeps its age unless its truth changed, and its correlation id unless it says
 /// something else: the id differs at each try, and would make each a write.
-fn stamp(it: &Fact, before: &[Condition], generation: i64, now: Timestamp) -> Condition {
+fn into_condition(
+    it: &NewCondition,
+    before: &[Condition],
+    generation: i64,
+    now: Timestamp,
+) -> Condition {
     let (type_, status) = (it.type_.as_str(), it.status);
     let same = before.iter().find(|old| old.type_ == type_ && old.status == status);
-    let says_the_same =
-        |old: &&Condition| without_reference(&old.message) == without_reference(&it.message);
+    let says_the_same = |old: &&Condition| {
+        without_correlation_id(&old.message) == without_correlation_id(&it.message)
+    };
     let message = same.filter(says_the_same).map_or(&it.message, |old| &old.message).clone();
     Condition {
         type_: type_.to_owned(),

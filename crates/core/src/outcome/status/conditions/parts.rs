@@ -1,19 +1,19 @@
 //! The conditions beside Ready: one for each part of what is kept.
 
-use super::{Fact, fact};
+use super::{NewCondition, fact};
 use crate::api::{ConditionType, Reason};
 use crate::message;
 use crate::outcome::status::{Report, seconds};
 use crate::outcome::verdict::Verdict;
 use crate::problem::Problem;
-use crate::pull_secrets::Served;
+use crate::pull_secrets::PullSecretState;
 
-use super::{granted, server};
+use super::{granted_text, server};
 
 /// Whether every namespace that is to have the pull secret has it, and there is one.
-pub(super) fn pull_secrets_ready(report: &Report<'_>) -> Option<Fact> {
+pub(super) fn pull_secrets_ready(report: &Report<'_>) -> Option<NewCondition> {
     let type_ = ConditionType::PullSecretsReady;
-    let served = report.observed.served.as_ref()?;
+    let served = report.observed.pull_secrets.as_ref()?;
     let Some(first) = served.failing.first() else {
         return Some(match without_namespaces(served) {
             None => fact(type_, "True", Reason::Attached, &served.text()),
@@ -25,25 +25,25 @@ pub(super) fn pull_secrets_ready(report: &Report<'_>) -> Option<Fact> {
         let text = format!("{}, and none is written while spec.suspend is true", served.text());
         return Some(fact(type_, "False", Reason::Suspended, &text));
     }
-    let problem = served.problem().or_else(|| served.trouble());
-    let message = problem.map_or_else(String::new, |it| it.told());
+    let problem = served.problem().or_else(|| served.first_failure());
+    let message = problem.map_or_else(String::new, |it| it.message_with_correlation_id());
     Some(fact(type_, "False", first.problem.cause.reason(), &message))
 }
 
 /// What is to be said of namespaces that are not there; `None` where all are.
-fn without_namespaces(served: &Served) -> Option<(Reason, String)> {
-    let wanted = &served.wanted;
-    if let Some((name, _)) = wanted.absent.first_key_value() {
+fn without_namespaces(served: &PullSecretState) -> Option<(Reason, String)> {
+    let desired = &served.desired;
+    if let Some((name, _)) = desired.absent.first_key_value() {
         let text = format!(
             "create what is missing (kubectl create namespace {name}), or correct pullSecret.namespaces.names; it is served as soon as it is there: {}",
             served.text()
         );
         return Some((Reason::NamespaceMissing, text));
     }
-    wanted.deliveries.is_empty().then(|| {
+    desired.secrets.is_empty().then(|| {
         let text = format!(
             "label the namespaces that are to have Secret {}, or correct pullSecret.namespaces: {}",
-            wanted.name, NO_NAMESPACE
+            desired.name, NO_NAMESPACE
         );
         (Reason::NoNamespaces, text)
     })
@@ -54,12 +54,13 @@ pub(super) const NO_NAMESPACE: &str =
     "no namespace beside the system's has the labels of pullSecret.namespaces.selector";
 
 /// Whether the credential in use can be renewed. Before there is one, it says nothing.
-pub(super) fn credential_fresh(report: &Report<'_>) -> Option<Fact> {
+pub(super) fn credential_fresh(report: &Report<'_>) -> Option<NewCondition> {
     let type_ = ConditionType::CredentialFresh;
-    let served = report.observed.served.as_ref().filter(|it| !it.secrets.is_empty())?;
-    Some(match &served.overdue {
+    let served = report.observed.pull_secrets.as_ref().filter(|it| !it.secrets.is_empty())?;
+    Some(match &served.renewal_problem {
         Some(problem) => {
-            let text = message::with_room(&not_renewed(served, problem), &problem.reference());
+            let text =
+                message::with_room(&not_renewed(served, problem), &problem.correlation_suffix());
             fact(type_, "False", problem.cause.reason(), &text)
         }
         None => fact(type_, "True", Reason::Attached, "the credential in use is renewed in time"),
@@ -67,7 +68,7 @@ pub(super) fn credential_fresh(report: &Report<'_>) -> Option<Fact> {
 }
 
 /// Says how long the credential in use holds, and what keeps it from being renewed.
-pub(super) fn not_renewed(served: &Served, problem: &Problem) -> String {
+pub(super) fn not_renewed(served: &PullSecretState, problem: &Problem) -> String {
     let holds = match served.expires() {
         Some(end) => format!("is good until {}", seconds(end)),
         None => "is good as long as Entra accepts it".to_owned(),
@@ -79,25 +80,25 @@ pub(super) fn not_renewed(served: &Served, problem: &Problem) -> String {
 }
 
 /// Whether the role is held, if that could be read.
-pub(super) fn access_granted(report: &Report<'_>) -> Option<Fact> {
+pub(super) fn access_granted(report: &Report<'_>) -> Option<NewCondition> {
     let type_ = ConditionType::AccessGranted;
-    let holdings = report.observed.holdings.as_ref().filter(|it| !it.grants.is_empty())?;
-    if holdings.are_complete() {
+    let roles = report.observed.roles.as_ref().filter(|it| !it.grants.is_empty())?;
+    if roles.all_assigned() {
         return Some(fact(
             type_,
             "True",
             Reason::Attached,
-            &granted(server(report.observed), holdings),
+            &granted_text(server(report.observed), roles),
         ));
     }
     let reason = match report.verdict {
-        Verdict::Retrying(problem) | Verdict::Stalled(problem) | Verdict::Lost(problem) => {
+        Verdict::Retrying(problem) | Verdict::Stalled(problem) | Verdict::Unknown(problem) => {
             problem.cause.reason()
         }
         Verdict::Suspended => Reason::Suspended,
         _ => Reason::Progressing,
     };
-    let missing = holdings.grants.iter().filter(|it| holdings.giving(it).is_none());
+    let missing = roles.grants.iter().filter(|it| roles.assignment_for(it).is_none());
     let missing =
         missing.map(|it| format!("{} is not assigned to {}", it.role.name(), it.principal));
     let text = format!("{}; Ready tells why", missing.collect::<Vec<_>>().join("; "));
@@ -105,13 +106,18 @@ pub(super) fn access_granted(report: &Report<'_>) -> Option<Fact> {
 }
 
 /// Whether something that the attachment made, and that nothing needs any more, is still there.
-pub(super) fn obsolete(report: &Report<'_>) -> Option<Fact> {
+pub(super) fn obsolete(report: &Report<'_>) -> Option<NewCondition> {
     let type_ = ConditionType::Obsolete;
     if let Some(problem) = &report.observed.obsolete {
-        return Some(fact(type_, "True", problem.cause.reason(), &problem.told()));
+        return Some(fact(
+            type_,
+            "True",
+            problem.cause.reason(),
+            &problem.message_with_correlation_id(),
+        ));
     }
-    let holdings = report.observed.holdings.as_ref().filter(|_| !report.deleting)?;
-    let (id, due) = holdings.waiting.first_key_value()?;
+    let roles = report.observed.roles.as_ref().filter(|_| !report.deleting)?;
+    let (id, due) = roles.waiting.first_key_value()?;
     let when = match due {
         Some(due) => format!("after {}", seconds(*due)),
         None => "when what replaces it holds".to_owned(),

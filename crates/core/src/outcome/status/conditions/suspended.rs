@@ -3,26 +3,26 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{Fact, attached, fact, server};
+use super::{NewCondition, attached, fact, server};
 use crate::api::{ConditionType, Reason};
-use crate::outcome::status::{Holdings, Report};
-use crate::pull_secrets::Served;
+use crate::outcome::status::{Report, RoleState};
+use crate::pull_secrets::PullSecretState;
 
 const NOW: &str =
     "suspended: nothing is granted, removed or attached until spec.suspend is false; ";
 const BEFORE: &str = "what held before was not checked since: ";
 const NEVER: &str = "it was never attached";
 
-pub(super) fn ready(report: &Report<'_>, before: &[Condition]) -> Fact {
+pub(super) fn ready(report: &Report<'_>, before: &[Condition]) -> NewCondition {
     let before = before.iter().find(|it| it.type_ == ConditionType::Ready.as_str());
     let reason = |status, text: &str| {
         fact(ConditionType::Ready, status, Reason::Suspended, &format!("{NOW}{text}"))
     };
-    match (&report.observed.served, before) {
-        (Some(served), _) if served.served() > 0 && holds(report, served) => {
+    match (&report.observed.pull_secrets, before) {
+        (Some(served), _) if served.served_count() > 0 && holds(report, served) => {
             reason("True", &attached(report.observed))
         }
-        (Some(served), _) if served.asked_for() > 0 => {
+        (Some(served), _) if served.desired_count() > 0 => {
             reason("False", &format!("{}: {}", server(report.observed), served.text()))
         }
         (_, Some(before)) => {
@@ -37,8 +37,8 @@ pub(super) fn ready(report: &Report<'_>, before: &[Condition]) -> Fact {
     }
 }
 
-fn holds(report: &Report<'_>, served: &Served) -> bool {
-    served.holds() && report.observed.holdings.as_ref().is_none_or(Holdings::are_complete)
+fn holds(report: &Report<'_>, served: &PullSecretState) -> bool {
+    served.holds() && report.observed.roles.as_ref().is_none_or(RoleState::all_assigned)
 }
 
 fn known(status: &str) -> &'static str {

@@ -4,9 +4,9 @@ use super::*;
 
 /// Pull secrets in namespace `apps`, with a token that is renewed at 13:30.
 fn by_secret(failing: Option<Problem>, overdue: Option<Problem>) -> Observed {
-    use crate::plan::{Delivery, Failing};
-    use crate::pull_secrets::Wanted;
-    let delivery = Delivery {
+    use crate::plan::{DesiredSecret, NamespaceProblem};
+    use crate::pull_secrets::DesiredPullSecrets;
+    let delivery = DesiredSecret {
         namespace: "apps".into(),
         name: "acr-pull".into(),
         since: at("2026-11-22T11:00:00Z"),
@@ -30,27 +30,27 @@ fn by_secret(failing: Option<Problem>, overdue: Option<Problem>) -> Observed {
         by_arm_audience: false,
     };
     let namespace = delivery.namespace.clone();
-    let failing = failing.map(|problem| Failing { namespace, problem });
+    let failing = failing.map(|problem| NamespaceProblem { namespace, problem });
     Observed {
         method: Some(MethodInUse::PullSecret),
-        source: Some(Source {
+        endpoints: Some(Endpoints {
             login_server: "contoso.azurecr.io".parse().unwrap(),
             regional: Vec::new(),
             mode: None,
         }),
-        served: Some(Served {
-            wanted: Wanted {
+        pull_secrets: Some(PullSecretState {
+            desired: DesiredPullSecrets {
                 name: "acr-pull".into(),
-                deliveries: vec![delivery],
+                secrets: vec![delivery],
                 absent: [("later".to_owned(), "does not exist yet")].into(),
-                ..Wanted::default()
+                ..DesiredPullSecrets::default()
             },
             secrets: if failing.is_some() { vec![] } else { vec![stored] },
             failing: failing.into_iter().collect(),
-            overdue,
-            accountless: std::collections::BTreeMap::new(),
+            renewal_problem: overdue,
+            missing_accounts: std::collections::BTreeMap::new(),
             proof: None,
-            doubt: None,
+            recheck_problem: None,
         }),
         ..Observed::default()
     }
@@ -72,13 +72,14 @@ fn pull_secrets_say_where_they_are_and_whether_they_are_fresh() {
     assert_eq!(shown.renew_at.as_deref(), Some("2026-11-22T13:30:00Z"));
 
     let refused = Problem::new(Cause::AuthenticationFailed, "signing in: AADSTS7000215");
-    let overdue = told(Some(&held), &by_secret(None, Some(refused)), &Verdict::Attached, now);
+    let renewal_problem =
+        told(Some(&held), &by_secret(None, Some(refused)), &Verdict::Attached, now);
     expect_test::expect![[r"
         Ready=True Attached: contoso.azurecr.io can be pulled from: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet; the credential in use is good until 2026-11-22T15:00:00Z and is not renewed: signing in: AADSTS7000215
         PullSecretsReady=False NamespaceMissing: create what is missing (kubectl create namespace later), or correct pullSecret.namespaces.names; it is served as soon as it is there: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet
         CredentialFresh=False AuthenticationFailed: the credential in use is good until 2026-11-22T15:00:00Z and is not renewed: signing in: AADSTS7000215
     "]]
-    .assert_eq(&lines(&overdue));
+    .assert_eq(&lines(&renewal_problem));
 
     let stranger = Problem::new(Cause::NotOurs, "writing Secret acr-pull in namespace apps");
     let seen = by_secret(Some(stranger.clone()), None);

@@ -6,13 +6,13 @@ use super::*;
 fn service_accounts_come_first_and_after_their_finalizer() {
     let mut owned = owns(vec![], vec![account("a", &["x"], None)]);
     owned.finalizers.clear();
-    let planned = first(&wants(&["a"]), &owned, now());
-    assert_eq!(planned.lead, Some(Step::AddFinalizer(Finalizer::ServiceAccounts)));
+    let planned = add_entries(&wants(&["a"]), &owned, now());
+    assert_eq!(planned.prerequisite, Some(Step::AddFinalizer(Finalizer::ServiceAccounts)));
     let add = Step::AddEntry(account("a", &["x"], None), "acr-pull".into());
     assert_eq!(planned.parts, vec![vec![add]]);
     // An entry that is there already is left as it is, whoever made it.
     let owned = owns(vec![], vec![account("a", &["acr-pull"], None)]);
-    assert_eq!(first(&wants(&["a"]), &owned, now()), Plan::default());
+    assert_eq!(add_entries(&wants(&["a"]), &owned, now()), Plan::default());
 }
 
 #[test]
@@ -20,13 +20,13 @@ fn a_list_that_others_keep_is_not_fought_over() {
     let mut applied = account("a", &[], None);
     applied.applied_by = Some("kustomize-controller".into());
     let mut owned = owns(vec![], vec![applied]);
-    let cause = |owned: &Owned| first(&wants(&["a"]), owned, now()).failing[0].problem.cause;
+    let cause = |owned: &Owned| add_entries(&wants(&["a"]), owned, now()).failing[0].problem.cause;
     assert_eq!(cause(&owned), Cause::ExternallyManaged);
     owned.accounts = Some([account("a", &[], Some("mine"))].into_iter().collect());
     let object = entry(&account("a", &[], None), "acr-pull");
     for _ in 0..4 {
-        assert!(first(&wants(&["a"]), &owned, now()).failing.is_empty());
-        owned.contests.wrote(object.clone(), now());
+        assert!(add_entries(&wants(&["a"]), &owned, now()).failing.is_empty());
+        owned.contests.record_write(object.clone(), now());
         owned.observe_contests(&wants(&["a"]), now());
     }
     assert_eq!(cause(&owned), Cause::ExternallyManaged);
@@ -48,10 +48,10 @@ fn detaching_takes_entries_of_ours_alone_and_then_lets_go() {
 fn an_entry_of_an_attachment_that_is_gone_is_taken_over() {
     let entry = account("a", &["acr-pull"], Some("dead"));
     let mut owned = owns(vec![stored("a")], vec![entry.clone()]);
-    assert!(first(&wants(&["a"]), &owned, now()).parts.is_empty());
-    owned.gone.insert("dead".into());
+    assert!(add_entries(&wants(&["a"]), &owned, now()).parts.is_empty());
+    owned.gone_uids.insert("dead".into());
     let expected = vec![vec![Step::AddEntry(entry, "acr-pull".into())]];
-    assert_eq!(first(&wants(&["a"]), &owned, now()).parts, expected);
+    assert_eq!(add_entries(&wants(&["a"]), &owned, now()).parts, expected);
 }
 
 #[test]

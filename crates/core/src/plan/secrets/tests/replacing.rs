@@ -7,7 +7,7 @@ fn a_namespace_that_left_loses_its_secret_at_once() {
     let owned =
         owns(vec![stored("a"), stored("b")], vec![account("b", &["acr-pull"], Some("mine"))]);
     let expected = vec![
-        Step::Withdraw(stored("b")),
+        Step::DeleteSecret(stored("b")),
         Step::RemoveEntries(vec![(account("b", &["acr-pull"], Some("mine")), "acr-pull".into())]),
     ];
     assert_eq!(steps(&wants(&["a"]), &owned), expected);
@@ -21,7 +21,7 @@ fn another_name_waits_until_it_has_served_long_enough() {
     old.name = "old".into();
     let mut new = stored("a");
     let owned = |new: &StoredSecret| owns(vec![old.clone(), new.clone()], vec![]);
-    assert_eq!(steps(&wants(&["a"]), &owned(&new)), vec![Step::Withdraw(old.clone())]);
+    assert_eq!(steps(&wants(&["a"]), &owned(&new)), vec![Step::DeleteSecret(old.clone())]);
     new.created = now();
     assert_eq!(steps(&wants(&["a"]), &owned(&new)), vec![]);
     assert_eq!(steps(&wants(&["a"]), &owns(vec![old.clone()], vec![])).len(), 1, "only provides");
@@ -30,7 +30,7 @@ fn another_name_waits_until_it_has_served_long_enough() {
 #[test]
 fn what_a_role_replaces_waits_for_facts_about_the_role() {
     let owned = owns(vec![stored("a")], vec![]);
-    let unknown = Desired { grants: None, of_nodes: true, ..wants(&[]) };
+    let unknown = Desired { grants: None, grants_are_for_nodes: true, ..wants(&[]) };
     assert_eq!(steps(&unknown, &owned), vec![]);
 }
 
@@ -38,7 +38,7 @@ fn what_a_role_replaces_waits_for_facts_about_the_role() {
 fn a_role_that_lets_secrets_pull_replaces_none() {
     let owned = owns(vec![stored("a")], vec![]);
     let unknown = Desired { grants: None, ..wants(&[]) };
-    assert_eq!(steps(&unknown, &owned), vec![Step::Withdraw(stored("a"))]);
+    assert_eq!(steps(&unknown, &owned), vec![Step::DeleteSecret(stored("a"))]);
 }
 
 #[test]
@@ -51,14 +51,14 @@ fn an_old_name_is_renewed_while_it_waits_and_stays_while_no_account_names_the_ne
     };
     let owned = owns(vec![old.clone(), stored("a")], vec![marked(&["old"])]);
     let planned = steps(&wants(&["a"]), &owned);
-    let [Step::Provide(targets, Origin::Accepted)] = planned.as_slice() else {
+    let [Step::WriteSecrets(targets, CredentialOrigin::Current)] = planned.as_slice() else {
         panic!("{planned:?}")
     };
     assert_eq!(targets[0].name, "old");
 
     let both = owns(vec![old.clone(), stored("a")], vec![marked(&["old", "acr-pull"])]);
     let planned = steps(&wants(&["a"]), &both);
-    assert!(planned.contains(&Step::Withdraw(old)), "{planned:?}");
+    assert!(planned.contains(&Step::DeleteSecret(old)), "{planned:?}");
 }
 
 #[test]
@@ -69,13 +69,13 @@ fn new_namespaces_do_not_put_off_what_the_first_pull_secrets_replace() {
     let mut desired = wants(&["a", "b"]);
     let replaced = |it: &Desired| replaced_at(it, &owned, now(), DELAY);
     let came_now = |it: &mut Desired, namespace: &str| {
-        it.deliveries.as_mut().unwrap().get_mut(namespace).unwrap().since = now();
+        it.secrets.as_mut().unwrap().get_mut(namespace).unwrap().since = now();
     };
     // As long as it was there before, it depended on what is replaced.
     assert_eq!(replaced(&desired), Some(now() + DELAY));
     came_now(&mut desired, "b");
     assert_eq!(replaced(&desired), Some(now()));
-    desired.deliveries.as_mut().unwrap().insert("c".to_owned(), delivery("c"));
+    desired.secrets.as_mut().unwrap().insert("c".to_owned(), desired_secret("c"));
     assert_eq!(replaced(&desired), None, "one is not served");
     came_now(&mut desired, "c");
     assert_eq!(replaced(&desired), Some(now()), "it came later and never depended on a role");
