@@ -1,34 +1,34 @@
-//! Leader election: when a candidate may take the lease. The rules are client-go's, whose candidates
-//! share leases with ours (`k8s.io/client-go/tools/leaderelection`).
+//! Leader election: when a candidate may take the Lease. The rules are those of client-go
+//! (`k8s.io/client-go/tools/leaderelection`), whose candidates may compete for the same Lease.
 
 use std::time::Duration;
 
 use thiserror::Error;
 
-/// Nothing was written, since this replica does not lead.
+/// The error of a write that was not sent, since this replica does not lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("nothing was written, since this replica does not lead (any more)")]
 pub struct NotLeading;
 
-/// How an election goes.
+/// The parameters of a leader election.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Election {
     /// The name of the Lease, in the operator's namespace.
     pub lease: String,
-    /// How long the others wait for a leader that says nothing more.
+    /// How long candidates wait for a leader that does not renew.
     pub duration: Duration,
-    /// How long after its last renewal a leader still leads. Shorter than `duration`, so that it has
-    /// stopped before another begins.
+    /// How long after its last renewal a leader still leads. Shorter than `duration`, so that a leader
+    /// stops before another begins.
     pub renew_deadline: Duration,
-    /// How long to wait between two attempts.
+    /// The wait between two attempts to take or renew the Lease.
     pub retry_period: Duration,
 }
 
 impl Election {
-    /// Checks that a leader stops before another begins, and tries more than once before.
+    /// Checks that a leader stops before another begins, and that it can try to renew more than once.
     ///
     /// # Errors
-    /// One sentence when it would not.
+    /// One sentence that names the wrong flag.
     pub fn checked(self) -> Result<Self, String> {
         if self.renew_deadline >= self.duration {
             return Err("--renew-deadline must be shorter than --lease-duration, so that a leader has stopped before another begins".to_owned());
@@ -39,7 +39,7 @@ impl Election {
         Ok(self)
     }
 
-    /// The duration in whole seconds, as a Lease holds it, and never shorter.
+    /// The duration in whole seconds, rounded up, as a Lease holds it.
     #[must_use]
     pub fn duration_seconds(&self) -> i32 {
         let seconds = self.duration.as_secs() + u64::from(self.duration.subsec_nanos() > 0);
@@ -47,32 +47,32 @@ impl Election {
     }
 }
 
-/// What a Lease says.
+/// The fields of a Lease that decide an election.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaseRecord {
-    /// Who holds it. Nobody, if it is empty.
+    /// The identity of the holder; empty if the Lease is free.
     pub holder: String,
-    /// How long the others must have seen it unchanged before one of them takes it.
+    /// How long a candidate must have seen the Lease unchanged before it takes the Lease.
     pub duration: Duration,
     /// How often the holder has changed.
     pub transitions: i32,
 }
 
-/// What a candidate does about it.
+/// What a candidate does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Take it from nobody, or from a holder that said nothing for too long.
+    /// Take the Lease: it is free, or its holder did not renew in time.
     Take,
-    /// Go on holding it.
+    /// Renew the Lease that the candidate holds.
     Renew,
-    /// Somebody else holds it.
+    /// Wait: another candidate holds the Lease.
     Wait,
 }
 
-/// What `me` does about a record that `me` has seen unchanged for so long.
+/// Decides what candidate `me` does about a record that it has seen unchanged for that long.
 ///
-/// The time is measured by the candidate's own clock from when it first saw the record: clocks of
-/// other machines are never compared.
+/// The candidate measures the time on its own clock, from when it first saw the record: clocks of
+/// different machines are never compared.
 #[must_use]
 pub fn decide(record: &LeaseRecord, me: &str, unchanged: Duration) -> Decision {
     match record.holder.as_str() {
@@ -144,15 +144,15 @@ mod tests {
     const DURATION: u64 = 1500;
     const RENEW_DEADLINE: u64 = 1000;
 
-    /// A candidate with a clock of its own, whose reads and writes take their time.
+    /// A candidate whose writes arrive late, and whose answers arrive later.
     #[derive(Clone, Default)]
     struct Candidate {
-        /// What it read, its version, and when it first saw it so.
+        /// The record that the candidate read last, its version, and when it first saw that version.
         seen: Option<(LeaseRecord, u64, u64)>,
-        /// A write that is on its way: what, over which version, sent when, arriving when, and when
-        /// its answer is there.
+        /// A write in flight: the record, the version it replaces, and when it is sent, arrives and is
+        /// answered.
         writing: Option<(LeaseRecord, u64, u64, u64, u64)>,
-        /// Whether the write arrived, and was taken.
+        /// Whether the API server accepted the write.
         taken: bool,
         leads_until: u64,
     }
@@ -198,7 +198,7 @@ mod tests {
     }
 
     proptest! {
-        /// However long writes and their answers take, and however long a candidate is stopped.
+        /// With any delays of writes and answers, and with candidates that are suspended for any time.
         #[test]
         fn never_do_two_lead_at_once(
             delays in prop::collection::vec((0_u64..2500, 0_u64..2500), 60),

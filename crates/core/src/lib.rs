@@ -1,8 +1,7 @@
-//! The custom resource, and all decisions: what an attachment means, and what to do about it.
+//! The custom resource `RegistryAttachment`, and all decisions about it.
 //!
-//! Plain functions over plain data. Nothing here is async or holds a client, and nothing reads the
-//! clock or the environment or writes a log line: `now` is an argument. The dependencies of the crate
-//! keep it so.
+//! The crate holds plain functions over plain data: no async code, no client, no log. The current
+//! time is an argument, and the environment is not read. The dependencies of the crate enforce this.
 
 pub mod api;
 pub mod delivery;

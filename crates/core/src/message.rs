@@ -1,23 +1,22 @@
-//! Messages for people: one line, no longer than people read, and never cut inside a command.
+//! Messages for users: one line of bounded length, never cut inside a command.
 
 use std::ops::Range;
 
-/// As many characters as a message has.
+/// The most characters of a message.
 pub const LIMIT: usize = 600;
-/// As many bytes as the note of an event may have (k8s.io/api, events/v1), so that an event tells
-/// a message as a whole.
+/// The most bytes of a message: an event's note may have no more (k8s.io/api, events/v1).
 pub const NOTE_LIMIT: usize = 1024;
 
-/// Stands where a message was cut.
+/// Marks where a message was cut.
 const CUT: &str = "…";
 
-/// A text on one line, cut where it is too long.
+/// The text on one line, cut to the limits.
 #[must_use]
 pub fn bounded(text: &str) -> String {
     joined(text, "")
 }
 
-/// A text on one line with an ending that is kept whole.
+/// The text on one line, cut so that it fits together with the whole ending.
 #[must_use]
 pub fn joined(text: &str, ending: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -26,14 +25,14 @@ pub fn joined(text: &str, ending: &str) -> String {
     format!("{}{ending}", cut(line, chars, bytes))
 }
 
-/// Adds an ending where there is room for it.
+/// The text with the ending, or the bounded text alone where both do not fit.
 #[must_use]
 pub fn with_room(text: &str, ending: &str) -> String {
     let whole = format!("{text}{ending}");
     if fits(&whole, LIMIT, NOTE_LIMIT) { whole } else { bounded(text) }
 }
 
-/// Whether a text is no longer than a message may be.
+/// Whether a text is within the limits of a message.
 #[must_use]
 pub fn is_bounded(text: &str) -> bool {
     fits(text, LIMIT, NOTE_LIMIT)
@@ -57,7 +56,7 @@ fn cut(line: String, chars: usize, bytes: usize) -> String {
     format!("{}{CUT}", kept.trim_end_matches([' ', '(', ';', ':', ',', '.']))
 }
 
-/// The text without its last word, unless that word is most of it.
+/// The text without its last word, unless that word is more than half of the text.
 fn whole_words(text: &str) -> &str {
     match text.rfind(' ') {
         Some(at) if at > text.len() / 2 => &text[..at],
@@ -65,8 +64,8 @@ fn whole_words(text: &str) -> &str {
     }
 }
 
-/// Where the commands of a text are: from the program's name to the parenthesis that closes around
-/// it, or to the end of its clause.
+/// The ranges of commands in a text: from the program's name to the closing parenthesis around the
+/// command, or to the end of its clause.
 fn commands(text: &str) -> Vec<Range<usize>> {
     const PROGRAMS: [&str; 3] = ["az ", "kubectl ", "helm "];
     let starts = PROGRAMS.iter().flat_map(|it| text.match_indices(it)).map(|(at, _)| at);
@@ -74,7 +73,7 @@ fn commands(text: &str) -> Vec<Range<usize>> {
     starts.filter(is_word).map(|start| start..start + length(&text[start..])).collect()
 }
 
-/// How long the command is that a text begins with.
+/// The length in bytes of the command at the start of a text.
 fn length(text: &str) -> usize {
     let (mut depth, mut quote) = (0_usize, None);
     for (at, it) in text.char_indices() {

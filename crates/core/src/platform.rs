@@ -1,4 +1,4 @@
-//! Whether the cluster is AKS, as its nodes tell it.
+//! Detects from its nodes whether the cluster is AKS.
 
 use std::collections::BTreeSet;
 
@@ -8,34 +8,35 @@ use crate::ids::{ClusterId, lower};
 use crate::problem::{Cause, Problem};
 use crate::roles::credential_provider::KubeletVersion;
 
-/// A node, as far as it tells.
+/// A node, reduced to what the detection needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Its name.
     pub name: String,
-    /// Whether it bears a label of AKS, `kubernetes.azure.com/…`.
+    /// Whether the node bears a label of AKS, `kubernetes.azure.com/…`.
     pub is_labelled: bool,
-    /// The machine behind it, as the cloud's controller wrote it.
+    /// `spec.providerID`: the id of the machine, written by the cloud controller manager.
     pub provider_id: Option<String>,
-    /// Whether it is no machine but another service that runs pods, such as container instances.
+    /// Whether the node is a virtual one: a service that runs pods, such as container instances.
     pub is_virtual: bool,
-    /// The client id of the kubelet identity, as AKS writes it in label [`KUBELET_CLIENT`].
+    /// The client id of the kubelet identity, from label [`KUBELET_CLIENT`].
     pub kubelet_client: Option<Uuid>,
     /// The version of its kubelet.
     pub kubelet: Option<KubeletVersion>,
 }
 
-/// The oldest kubelet of all machines.
+/// The oldest kubelet version of the nodes that are machines.
 #[must_use]
 pub fn oldest_kubelet(nodes: &[Node]) -> Option<KubeletVersion> {
     let machines = nodes.iter().filter(|it| !it.is_virtual);
     machines.filter_map(|it| it.kubelet.clone()).min()
 }
 
-/// A label of nodes of AKS. It is empty, or not there, on some.
+/// The label in which AKS writes the kubelet identity's client id. It is empty or missing on some
+/// nodes.
 pub const KUBELET_CLIENT: &str = "kubernetes.azure.com/kubelet-identity-client-id";
 
-/// The group of resources that AKS keeps the nodes of one cluster in.
+/// The resource group that holds the nodes of one AKS cluster.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeResourceGroup {
     /// Its subscription.
@@ -44,35 +45,35 @@ pub struct NodeResourceGroup {
     pub name: String,
 }
 
-/// What nodes tell.
+/// What the nodes tell about the platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PlatformHint {
-    /// They look like nodes of AKS, in that group.
+    /// All nodes look like nodes of AKS, in that resource group.
     Aks(NodeResourceGroup),
-    /// They are certainly not of AKS.
+    /// The nodes are certainly not of AKS.
     NotAks,
-    /// They tell neither, and why.
+    /// The nodes do not tell, for that reason.
     Unsure(String),
 }
 
-/// What is known of the cluster.
+/// The platform of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Platform {
-    /// It is that cluster of AKS.
+    /// AKS, with the id of the managed cluster.
     Aks(ClusterId),
-    /// It is certainly not AKS.
+    /// Certainly not AKS.
     NotAks,
-    /// Nobody can tell, and why.
+    /// Unknown, for that reason.
     Unsure(String),
 }
 
-/// Reads what nodes tell. Self-managed clusters in Azure have machines of Azure too, so these
-/// alone say nothing.
+/// Reads the platform from nodes. Machines in Azure alone prove nothing, since self-managed clusters
+/// have them too.
 #[must_use]
 pub fn hint(nodes: &[Node]) -> PlatformHint {
     let nodes: Vec<_> = nodes.iter().filter(|it| !it.is_virtual).collect();
-    // The cloud's controller writes the providerID a moment after a node has joined. Until then the
-    // other nodes tell.
+    // The cloud controller manager writes the providerID shortly after a node joins. Until then only
+    // the other nodes count.
     let telling: Vec<_> = nodes.iter().copied().filter(|it| it.provider_id.is_some()).collect();
     let nodes = if telling.is_empty() { nodes } else { telling };
     let groups: BTreeSet<_> = nodes.iter().map(|it| node_group(it)).collect();
@@ -105,7 +106,7 @@ pub fn hint(nodes: &[Node]) -> PlatformHint {
 
 const AZURE: &str = "azure://";
 
-/// `azure:///subscriptions/S/resourceGroups/G/providers/Microsoft.Compute/…`, in any case.
+/// Parses `azure:///subscriptions/S/resourceGroups/G/providers/Microsoft.Compute/…`, in any case.
 fn node_group(node: &Node) -> Option<NodeResourceGroup> {
     let path = lower(node.provider_id.as_ref()?.strip_prefix(AZURE)?);
     let segments: Vec<&str> = path.split('/').collect();
@@ -116,7 +117,7 @@ fn node_group(node: &Node) -> Option<NodeResourceGroup> {
     Some(NodeResourceGroup { subscription: subscription.parse().ok()?, name: name.to_owned() })
 }
 
-/// What to do where nobody can tell.
+/// The problem that the platform is unknown, with advice.
 #[must_use]
 pub fn undetermined(why: &str) -> Problem {
     let advice = "set method to KubeletIdentity with kubeletIdentity.clusterResourceId (az aks show --query id prints it), or to PullSecret";

@@ -1,4 +1,4 @@
-//! What can go wrong, by who can help. The cause decides condition, event, metric and retry.
+//! Problems and their causes. The cause decides condition, event, metric and retry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +8,17 @@ use thiserror::Error;
 use crate::api::{REQUESTED_AT, Reason};
 use crate::message;
 
-/// A failure, told to the user.
+/// A failure, as a user reads it.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[error("{message}{}", self.correlation_suffix())]
 pub struct Problem {
-    /// Who can help, and when to look again.
+    /// The kind of the failure: it tells who can help, and when to retry.
     pub cause: Cause,
-    /// One line: what to do, what was tried, on what, and what came back. Never a secret.
+    /// One line: what to do, what was tried, on what, and the answer. Never a secret.
     pub message: String,
-    /// Under which Azure knows the answer. Another one each time, unlike the message.
+    /// The id by which Azure finds the answer in its logs. It differs at each try, unlike the message.
     pub correlation_id: Option<String>,
-    /// What the message is made of, where it begins with advice.
+    /// The parts of the message, where it begins with advice.
     advised: Option<Arc<Advised>>,
 }
 
@@ -30,8 +30,8 @@ impl Problem {
         Self { cause, message, correlation_id: None, advised: None }
     }
 
-    /// A problem whose message begins with what to do and goes on with what happened, as briefly
-    /// as it takes to fit: `accounts` are from the longest to the shortest.
+    /// A problem whose message is the advice and the first description that fits. `descriptions` tell
+    /// what happened, from the longest to the shortest.
     #[must_use]
     pub fn advised(cause: Cause, advice: &str, descriptions: &[String]) -> Self {
         let texts: Vec<_> = descriptions.iter().map(|it| format!("{advice}; {it}")).collect();
@@ -41,8 +41,8 @@ impl Problem {
         Self { advised: Some(Arc::new(advised)), ..problem }
     }
 
-    /// The same problem with one more step at the end of its advice. What happened is told more
-    /// briefly for that, and the step is left out where both would not fit.
+    /// Adds a last step to the advice, and takes a shorter description if the message gets too long. The
+    /// step is left out where it fits with no description, or where the problem has no advice.
     #[must_use]
     pub fn with_last_step(self, step: &str) -> Self {
         let Some(Advised { advice, descriptions }) = self.advised.as_deref() else { return self };
@@ -51,35 +51,35 @@ impl Problem {
         if fits { longer.with_correlation_id_of(&self) } else { self }
     }
 
-    /// The same problem with the correlation id of another one, of which it tells.
+    /// The same problem with the correlation id of the problem that caused it.
     #[must_use]
     pub fn with_correlation_id_of(self, other: &Self) -> Self {
         Self { correlation_id: other.correlation_id.clone(), ..self }
     }
 
-    /// The correlation id, as it is shown at the end of a message.
+    /// The correlation id as the end of a message; empty without an id.
     #[must_use]
     pub fn correlation_suffix(&self) -> String {
         let id = self.correlation_id.as_ref();
         id.map_or_else(String::new, |it| format!("{REFERENCE}{})", message::bounded(it)))
     }
 
-    /// The message as status tells it: with the correlation id, where there is room for that.
+    /// The message for status: with the correlation id, where it fits.
     #[must_use]
     pub fn message_with_correlation_id(&self) -> String {
         message::with_room(&self.message, &self.correlation_suffix())
     }
 }
 
-/// What a message is made of.
+/// The parts of a message with advice.
 #[derive(Debug, PartialEq)]
 struct Advised {
     advice: String,
-    /// What happened, from the longest to the shortest.
+    /// Descriptions of what happened, from the longest to the shortest.
     descriptions: Vec<String>,
 }
 
-/// What to do when the cause is gone, so that nobody waits for the next look.
+/// The last step of an advice: how to request a reconcile once the cause is removed.
 #[must_use]
 pub fn check_again_step(attachment: &str) -> String {
     format!(
@@ -87,32 +87,32 @@ pub fn check_again_step(attachment: &str) -> String {
     )
 }
 
-/// What stands before a correlation id.
+/// The text before a correlation id.
 const REFERENCE: &str = " (correlation id ";
 
-/// A message without its correlation id. Two that are equal without it say the same.
+/// A message without its correlation id. The id differs at each try, so messages are compared
+/// without it.
 #[must_use]
 pub fn without_correlation_id(message: &str) -> &str {
     message.rsplit_once(REFERENCE).map_or(message, |(text, _)| text)
 }
 
-/// Why something failed, by who can help.
+/// Why something failed. Each cause stands for one kind of help or wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// What the schema cannot see is wrong in the spec.
+    /// The spec is wrong in a way that the schema does not detect.
     InvalidSpec,
-    /// Azure or the cluster is set up in a way that this method cannot serve.
+    /// The configuration of Azure or of the cluster does not work with this method.
     Unsupported,
-    /// The operator's settings do not allow it.
+    /// The operator's settings do not allow what the spec asks for.
     NotAllowed,
-    /// Something of somebody else's is in the way.
+    /// An object that acr-attach did not make blocks the change.
     NotOurs,
-    /// Another tool keeps what would have to be changed.
+    /// Another tool manages what would have to be changed.
     ExternallyManaged,
-    /// Admission in the cluster refuses a write: a quota, a policy or a webhook.
+    /// A quota, a policy or a webhook of the cluster refuses a write.
     AdmissionDenied,
-    /// Auto cannot tell whether the cluster is AKS; or Azure refuses for a reason that is not
-    /// known here.
+    /// Method Auto cannot tell whether the cluster is AKS; or Azure refuses for an unknown reason.
     Undetermined,
     /// Entra does not accept the identity.
     AuthenticationFailed,
@@ -120,11 +120,11 @@ pub enum Cause {
     AccessDenied,
     /// The registry, the cluster or a credential does not exist.
     NotFound,
-    /// Azure does not yet know what was just made.
+    /// Azure does not show yet what was just created.
     Propagating,
-    /// Azure asks to wait that long.
+    /// Azure asks to wait.
     Throttled {
-        /// Retry-After, as it came.
+        /// The value of Retry-After, unchanged.
         retry_after: Duration,
     },
     /// No answer, or a failure of Azure or of the API server.
@@ -133,30 +133,30 @@ pub enum Cause {
     QuotaExceeded,
     /// A lock in Azure forbids the change.
     Locked,
-    /// A fault of the operator itself.
+    /// A defect of the operator itself.
     Internal,
-    /// All calls to a host that may run at once are running. Nothing is wrong.
+    /// The limit of concurrent calls or reconciles is reached. Nothing is wrong.
     Busy,
-    /// Calls to Azure are paced, and others come before. Nothing is wrong.
+    /// The rate limit for Azure is reached, and other reconciles come first. Nothing is wrong.
     Queued {
-        /// How long until its turn.
+        /// How long to wait until the next try.
         wait: Duration,
     },
 }
 
-/// When a problem turns from "being retried" into "somebody has to act".
+/// When condition Stalled turns True: a user has to act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stalls {
     /// At the first failure.
     AtOnce,
-    /// After that many times the patience, of the same cause and generation.
+    /// Once failures with the same cause and generation have lasted for that many times the patience.
     After(u32),
-    /// Never: it passes by itself.
+    /// Never: the cause ends without a user.
     Never,
 }
 
 impl Cause {
-    /// The reason shown in conditions.
+    /// The reason in conditions.
     #[must_use]
     pub fn reason(self) -> Reason {
         match self {
@@ -180,7 +180,7 @@ impl Cause {
         }
     }
 
-    /// When it stalls.
+    /// When a problem of this cause stalls.
     #[must_use]
     pub fn stalls(self) -> Stalls {
         match self {
@@ -205,27 +205,26 @@ impl Cause {
         }
     }
 
-    /// Whether somebody else decides what becomes of a write, so that repeating it at once changes
-    /// nothing.
+    /// Whether another writer or policy decides about the write, so that an immediate retry is useless.
     #[must_use]
     pub fn is_decided_by_others(self) -> bool {
         matches!(self, Self::NotOurs | Self::ExternallyManaged | Self::AdmissionDenied)
     }
 
-    /// Whether nothing is wrong: others are at it, or come before.
+    /// Whether nothing is wrong: the reconcile only waits for others.
     #[must_use]
     pub fn is_waiting(self) -> bool {
         matches!(self, Self::Busy | Self::Queued { .. })
     }
 
-    /// Whether it says nothing about the attachment itself, only about this attempt.
+    /// Whether the cause tells only about this attempt, and nothing about the attachment.
     #[must_use]
     pub fn is_transient(self) -> bool {
         self.stalls() == Stalls::Never
     }
 }
 
-/// One of each, for tests that go through all of them.
+/// One cause of each kind, for tests.
 #[cfg(test)]
 pub(crate) const ALL: [Cause; 18] = [
     Cause::InvalidSpec,

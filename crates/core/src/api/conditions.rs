@@ -1,4 +1,4 @@
-//! The words of conditions: their types and their reasons, two closed sets.
+//! The types and the reasons of conditions: two closed sets.
 
 /// The types of conditions. Ready is always present; the others only where they say something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,4 +1,5 @@
-//! The `CustomResourceDefinition`: what the derive makes of the types, and what it cannot say.
+//! The `CustomResourceDefinition`, derived from the types, with corrections that the derive macro
+//! cannot express.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSON, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,

@@ -1,4 +1,4 @@
-//! The custom resource `RegistryAttachment`, as users write and read it. Plain data: no decisions.
+//! The custom resource `RegistryAttachment`, as users write and read it. Data without decisions.
 
 mod conditions;
 mod crd;

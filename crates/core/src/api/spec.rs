@@ -1,4 +1,4 @@
-//! The desired state: `spec` with its schema and the rules that the API server checks.
+//! The desired state: `spec`, with its schema and the rules that the API server checks.
 
 use kube_derive::{CustomResource, KubeSchema};
 use schemars::JsonSchema;

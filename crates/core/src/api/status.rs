@@ -1,6 +1,6 @@
-//! The observed state: `status`, and the closed sets of words it uses.
+//! The observed state: `status`, and the closed sets of words in it.
 //!
-//! Status is never a database. Lose it, and the next pass rebuilds it from Azure and the cluster.
+//! Status is no database. If status is lost, the next reconcile rebuilds it from Azure and the cluster.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube_derive::KubeSchema;

@@ -1,7 +1,7 @@
-//! Contests: what becomes of writes that others refuse, change or undo.
+//! Contests: records of writes that others refuse, change or undo.
 //!
-//! One record for each object that an attachment keeps in the cluster. A record bounds the writes
-//! to that object, says when the next one is due, and holds the problem to tell meanwhile.
+//! Each object that an attachment manages in the cluster has one record. The record limits the
+//! writes to that object, tells when the next write is due, and holds the problem for status.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::outcome::schedule::Intervals;
 use crate::problem::{Cause, Problem};
 
-/// An object in the cluster that an attachment keeps.
+/// An object in the cluster that an attachment manages.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ManagedObject {
     /// A pull secret.
@@ -29,66 +29,66 @@ pub enum ManagedObject {
         /// The name of the pull secret.
         secret: String,
     },
-    /// That such an object, which is not asked for any more, goes.
+    /// The removal of such an object, which is not desired any more.
     Removal(Box<ManagedObject>),
 }
 
-/// How the cluster shows an object that was written before.
+/// The state of an object that was written before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ObjectState {
-    /// As it was written.
+    /// The object is as it was written.
     AsWritten,
-    /// Changed or gone. Holds the field manager that wrote last, where the object names one.
+    /// The object was changed or deleted. Holds the field manager that wrote last, if the object names
+    /// one.
     Undone(Option<String>),
-    /// The attachment does not ask for it any more.
+    /// The attachment does not desire the object any more.
     NotDesired,
     /// The cluster could not be read.
     Unknown,
 }
 
-/// The contests of one attachment. They are kept in memory: after a restart each begins anew.
+/// The contests of one attachment. They are kept in memory only, and start again after a restart.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Contests(BTreeMap<ManagedObject, Contest>);
 
 #[derive(Clone, Debug, PartialEq)]
 struct Contest {
-    /// Since when the last write stands; absent after it was refused or undone.
+    /// Since when the object is as it was written; `None` after a loss.
     unchanged_since: Option<Timestamp>,
-    /// How many writes were refused or undone.
+    /// How many writes were refused or undone: the losses.
     losses: u32,
-    /// When the last one was.
+    /// The time of the last loss.
     lost_at: Timestamp,
-    /// When a lost object is written again.
+    /// When the object is written again after a loss.
     due: Timestamp,
-    /// The longest time for which a write stood before it was undone.
+    /// The longest time from a write to its loss.
     longest_unchanged: SignedDuration,
-    /// What to tell; absent before the first loss.
+    /// The problem for status; `None` before the first loss.
     problem: Option<Problem>,
 }
 
-/// So many writes are undone before others count as the ones to decide. Each is repeated at once:
-/// a slip by hand looks the same.
+/// After more losses than these an object is contested. Each of these writes is repeated at once,
+/// since a mistake of a user looks the same.
 const FREE_LOSSES: u32 = 3;
-/// After that long without a loss a record is dropped. Tools that run once a day or more often are
-/// recognised.
+/// A record ends after that time without a loss. So tools that run once a day are recognised.
 const RECORD_LIFETIME: SignedDuration = SignedDuration::from_hours(48);
-/// A contested object must stand for that long at least, and four times as long as ever before,
-/// to count as settled.
+/// A contest ends when its object was unchanged for at least that time, and for four times its
+/// longest time between a write and a loss.
 const MIN_UNCHANGED: SignedDuration = SignedDuration::from_hours(1);
-/// The longest wait between two tries against a writer that always wins.
+/// The longest wait between two writes against a writer that undoes each.
 const MAX_WAIT: SignedDuration = SignedDuration::from_hours(12);
-/// The longest wait after a refusal by admission, which somebody may lift at any time.
+/// The longest wait after a refusal by admission: a quota or a policy may change at any time.
 const MAX_REFUSAL_WAIT: SignedDuration = SignedDuration::from_mins(10);
 
 impl Contests {
-    /// Takes that an object was written as intended.
+    /// Records a write that the API server stored as intended.
     pub fn record_write(&mut self, object: ManagedObject, now: Timestamp) {
         let record = self.0.entry(object).or_insert_with(|| Contest::new(now));
         record.unchanged_since = Some(now);
     }
 
-    /// Takes that a write was refused, or that the object came back changed. A refusal is tried
-    /// again at the resync at the latest.
+    /// Records a write that was refused, or stored with changes. A refused write is repeated at the
+    /// resync at the latest.
     pub fn record_refusal(
         &mut self,
         object: ManagedObject,
@@ -100,7 +100,7 @@ impl Contests {
         let record = self.0.entry(object).or_insert_with(|| Contest::new(now));
         let losses = record.losses;
         let wait = match problem.cause {
-            // Where any name is allowed, no watch shows when that object goes.
+            // Where any name is allowed, no watch shows when the other object is deleted.
             Cause::NotOurs => intervals.conflict_retry.min(resync),
             Cause::AdmissionDenied => {
                 doubled(SignedDuration::from_secs(10), losses, MAX_REFUSAL_WAIT).min(resync)
@@ -110,8 +110,8 @@ impl Contests {
         record.lose(problem, wait, now);
     }
 
-    /// Compares all records with what the cluster shows. A write that does not stand any more is a
-    /// loss. An object that others have put right, or that nothing asks for, is no contest.
+    /// Compares all records with the cluster. A write that was undone is a loss. The record of an
+    /// object that others have corrected, or that is not desired any more, ends.
     pub fn observe(&mut self, state: impl Fn(&ManagedObject) -> ObjectState, now: Timestamp) {
         self.0.retain(|object, record| match (state(object), record.unchanged_since) {
             (ObjectState::NotDesired, _) | (ObjectState::AsWritten, None) => false,
@@ -130,7 +130,7 @@ impl Contests {
         });
     }
 
-    /// Why an object is not to be written now; `None` if it may be.
+    /// Why an object must not be written now; `None` if it may be written.
     #[must_use]
     pub fn blocks(&self, object: &ManagedObject, now: Timestamp) -> Option<&Problem> {
         let record = self.0.get(object)?;
@@ -138,7 +138,7 @@ impl Contests {
         record.problem.as_ref().filter(|_| waits)
     }
 
-    /// Why an object counts as contested although it stands at the moment; `None` if it does not.
+    /// Why an object still counts as contested although it is as it was written; `None` if it does not.
     #[must_use]
     pub fn still_contested(&self, object: &ManagedObject) -> Option<&Problem> {
         let record = self.0.get(object)?;
@@ -148,14 +148,14 @@ impl Contests {
             .filter(|_| record.is_contested() && record.unchanged_since.is_some())
     }
 
-    /// When the next wait ends, or the next contest.
+    /// When the next wait or the next contest ends (UTC).
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
         let lost = self.0.values().filter(|it| it.losses > 0);
         lost.map(|it| if it.unchanged_since.is_some() { it.settled_at() } else { it.due }).min()
     }
 
-    /// Forgets all losses: somebody has changed the spec, or asks to try again.
+    /// Drops all records with losses, after a user changed the spec or requested a reconcile.
     pub fn forget_losses(&mut self) {
         self.0.retain(|_, record| record.losses == 0);
     }
@@ -186,7 +186,7 @@ impl Contest {
         self.losses > FREE_LOSSES
     }
 
-    /// When an object that stands counts as settled.
+    /// When the contest of an unchanged object ends.
     fn settled_at(&self) -> Timestamp {
         let since = self.unchanged_since.unwrap_or(self.lost_at);
         if self.is_contested() {
@@ -209,8 +209,8 @@ fn after(from: Timestamp, wait: SignedDuration) -> Timestamp {
     from.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
-/// What to tell of an object that others have changed or taken away `times` times, or brought back
-/// after it was removed.
+/// The problem of an object that others changed or deleted `times` times, or created again after
+/// its removal.
 fn undone(object: &ManagedObject, by: Option<&str>, times: u32, now: Timestamp) -> Problem {
     let by = by.map_or_else(|| "another writer".to_owned(), |it| format!("field manager {it}"));
     let when = now.strftime("%FT%TZ");

@@ -1,3 +1,3 @@
-//! What is kept in a namespace: pull secrets, and their names in service accounts.
+//! Delivery into namespaces: pull secrets, and their names in service accounts.
 
 pub mod contest;

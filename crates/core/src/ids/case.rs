@@ -1,16 +1,16 @@
-//! The case of letters, as Azure sees it in resource ids.
+//! Compares resource ids without regard to case, as Azure does.
 //!
 //! Names of resource groups may have any letters and digits of Unicode (learn.microsoft.com, "Naming
-//! rules and restrictions for Azure resources"), and Azure compares ids without regard to case: .NET's
-//! ordinal comparison, one character against one. So `ß` is not `SS` here. No letter beyond ASCII equals
-//! one within it: a setting that allows a group must not allow one that only looks like it.
+//! rules and restrictions for Azure resources"). Azure compares ids by .NET's ordinal comparison
+//! without regard to case, character by character, so `ß` is not `SS`. Here a letter beyond ASCII never
+//! equals one of ASCII: a setting that allows a group must not allow another that only looks like it.
 
-/// What is the same for two texts that differ in case alone.
+/// A form of the text that is the same for texts that differ only in case.
 pub(super) fn folded(text: &str) -> String {
     text.chars().map(|it| one(it, it.to_uppercase())).collect()
 }
 
-/// Whether two texts differ in case alone.
+/// Whether two texts are equal without regard to case.
 #[must_use]
 pub fn eq_ignore_case(left: &str, right: &str) -> bool {
     left.eq_ignore_ascii_case(right) || !left.is_ascii() && folded(left) == folded(right)
@@ -21,7 +21,7 @@ pub(crate) fn lower(text: &str) -> String {
     text.chars().map(|it| one(it, it.to_lowercase())).collect()
 }
 
-/// That character in another case, if it is one, and stays within or beyond ASCII.
+/// The character in the other case, if that is one character and both or neither are ASCII.
 fn one(from: char, mut to: impl Iterator<Item = char>) -> char {
     match (to.next(), to.next()) {
         (Some(it), None) if it.is_ascii() == from.is_ascii() => it,

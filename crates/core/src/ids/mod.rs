@@ -1,4 +1,4 @@
-//! Names that are parsed once and valid from then on.
+//! Ids and names of Azure, validated when they are parsed.
 
 mod case;
 mod resource;
@@ -16,7 +16,7 @@ pub use case::eq_ignore_case;
 pub(crate) use case::lower;
 pub use resource::ResourceId;
 
-/// A text that is not the name it should be.
+/// The error of a text that is not the expected id or name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("`{text}` is not {expected}")]
 pub struct InvalidName {
@@ -60,20 +60,20 @@ macro_rules! resource_id {
     };
 }
 
-/// The start of resource ids of registries, in whole segments: a subscription, a resource group, or a
+/// The start of a registry's resource id, in whole segments: a subscription, a resource group, or the
 /// whole id.
 #[derive(Clone, Debug)]
 pub struct RegistryIdPrefix(String);
 
 impl RegistryIdPrefix {
-    /// Whether that registry's id begins so.
+    /// Whether a registry's id begins with this prefix.
     #[must_use]
     pub fn is_prefix_of(&self, id: &RegistryId) -> bool {
         let (start, id) = (case::folded(&self.0), case::folded(id.as_str()));
         id.strip_prefix(&start).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
-    /// As it was written, without slashes at the end.
+    /// The prefix as it was written, without slashes at the end.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -89,7 +89,7 @@ impl PartialEq for RegistryIdPrefix {
 impl Eq for RegistryIdPrefix {}
 
 /// # Errors
-/// When no registry's id begins so.
+/// When the text cannot be the start of a registry's id.
 impl FromStr for RegistryIdPrefix {
     type Err = InvalidName;
 
@@ -119,36 +119,36 @@ resource_id!(
     "the resource id of a managed cluster"
 );
 
-/// The id of a role assignment at some scope:
-/// `SCOPE/providers/Microsoft.Authorization/roleAssignments/GUID`. Like other ids it is compared
-/// without regard to case.
+/// The id of a role assignment: `SCOPE/providers/Microsoft.Authorization/roleAssignments/GUID`. Ids
+/// are compared without regard to case.
 #[derive(Clone, Debug)]
 pub struct AssignmentId {
-    /// What the role is assigned on, as Azure wrote it.
+    /// The scope, as Azure wrote it.
     scope: String,
     name: Uuid,
 }
 
 impl AssignmentId {
-    /// The id of the assignment of that name on a registry.
+    /// The id of an assignment on a registry.
     #[must_use]
     pub fn on(registry: &RegistryId, name: Uuid) -> Self {
         Self { scope: registry.as_str().to_owned(), name }
     }
 
-    /// Whether the assignment is on that registry itself, not on something above it.
+    /// Whether the scope of the assignment is the registry itself, not its resource group or
+    /// subscription.
     #[must_use]
     pub fn is_at(&self, registry: &RegistryId) -> bool {
         eq_ignore_case(&self.scope, registry.as_str())
     }
 
-    /// What the role is assigned on.
+    /// The scope of the assignment.
     #[must_use]
     pub fn scope(&self) -> &str {
         &self.scope
     }
 
-    /// The name of the assignment.
+    /// The name of the assignment, a GUID.
     #[must_use]
     pub fn name(&self) -> Uuid {
         self.name
@@ -194,7 +194,7 @@ impl fmt::Display for AssignmentId {
     }
 }
 
-/// The object id of an identity in its tenant.
+/// The object id of an identity in its tenant, a GUID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PrincipalId(Uuid);
 
@@ -208,7 +208,7 @@ impl FromStr for PrincipalId {
 }
 
 impl PrincipalId {
-    /// Whether it is that GUID.
+    /// Whether the object id is that GUID.
     #[must_use]
     pub fn is(self, id: Uuid) -> bool {
         self.0 == id

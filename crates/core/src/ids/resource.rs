@@ -8,11 +8,11 @@ use uuid::Uuid;
 use super::InvalidName;
 use super::case::{eq_ignore_case, folded};
 
-/// The Azure resource id of something in a resource group:
+/// The id of a resource in a resource group:
 /// `/subscriptions/S/resourceGroups/G/providers/NAMESPACE/TYPE/NAME`.
 ///
-/// Azure writes the same id in different letter case in different answers, so ids are compared
-/// without regard to case and shown as they were read.
+/// Azure writes the same id in different case in different answers. So ids are compared without
+/// regard to case, and shown as they were read.
 #[derive(Clone, Debug)]
 pub struct ResourceId {
     text: String,
@@ -60,7 +60,7 @@ impl ResourceId {
         &self.text[self.name_at..]
     }
 
-    /// Whether that is its name. Azure compares names without regard to case.
+    /// Whether the resource has that name. Azure compares names without regard to case.
     #[must_use]
     pub fn is_named(&self, name: &str) -> bool {
         self.name().eq_ignore_ascii_case(name)
@@ -73,14 +73,14 @@ impl ResourceId {
     }
 }
 
-/// Whether it can be the name of a resource group: letters and digits of any script, and `-_.()`, at
-/// most 90 characters (learn.microsoft.com, "Naming rules and restrictions for Azure resources").
-/// The schema knows the classes of Unicode more exactly; what Azure itself writes is not judged anew.
+/// Whether the text can be the name of a resource group: letters and digits of any script, and
+/// `-_.()`, at most 90 characters (learn.microsoft.com, "Naming rules and restrictions for Azure
+/// resources"). The CRD's schema checks the classes of Unicode more exactly.
 fn is_group(text: &str) -> bool {
     is_made_of(text, char::is_alphanumeric)
 }
 
-/// What Azure allows in names of resources, so that no id can leave its place in a URL.
+/// Whether Azure allows the text as the name of a resource. So no id can leave its place in a URL.
 fn is_segment(text: &str) -> bool {
     is_made_of(text, |it| it.is_ascii_alphanumeric())
 }

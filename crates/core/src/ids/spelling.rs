@@ -1,11 +1,11 @@
-//! Names that somebody may have meant.
+//! Suggests names that a user may have meant.
 
-/// As many names as a hint holds.
+/// The most names of a suggestion.
 const MOST: usize = 3;
-/// As many letters may be wrong, missing, too many or swapped.
+/// The most letters that are wrong, missing, added or swapped.
 const MISTAKES: usize = 2;
 
-/// Those of the names that differ from `name` by a slip of the pen, the nearest first.
+/// The names that differ from `name` by few letters, the most similar first.
 #[must_use]
 pub fn near<'a>(name: &str, all: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let name = name.to_ascii_lowercase();

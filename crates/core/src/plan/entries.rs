@@ -1,4 +1,4 @@
-//! The part of the plan that is about service accounts: which of them name the pull secret.
+//! The steps of the plan for entries: names of pull secrets in `imagePullSecrets` of service accounts.
 
 use jiff::Timestamp;
 
@@ -11,8 +11,8 @@ use crate::snapshot::cluster::ServiceAccount;
 
 const FINALIZER: Finalizer = Finalizer::ServiceAccounts;
 
-/// Lists what comes before everything else: entries in service accounts. A pod copies the names
-/// when it is admitted, and never again, while a Secret that is missing then is only waited for.
+/// Plans the entries to add. They come before all other steps: a pod gets the names once, when it
+/// is admitted, while the kubelet waits for a Secret that does not exist yet.
 #[must_use]
 pub fn add_entries(desired: &Desired, owned: &Owned, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
@@ -37,13 +37,13 @@ pub fn add_entries(desired: &Desired, owned: &Owned, now: Timestamp) -> Plan {
     if makes_or_has && !owned.finalizers.contains(&FINALIZER) {
         plan.prerequisite = Some(Step::AddFinalizer(FINALIZER));
     }
-    // One account that cannot be patched must not keep the others.
+    // A part for each account: one failed patch must not stop the others.
     plan.parts.extend(steps.into_iter().map(|it| vec![it]));
     plan
 }
 
-/// Lists the entries of ours that are not desired any more, and lets go of the object after the
-/// last.
+/// Adds the steps that remove entries of this attachment that are not desired any more, and the
+/// finalizer after the last entry.
 pub(super) fn remove(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan: &mut Plan) {
     let (Some(accounts), Some(_)) = (&owned.accounts, &desired.secrets) else { return };
     let (mut due_now, mut remains) = (Vec::new(), owned.unreadable_entries);
@@ -73,13 +73,14 @@ pub(super) fn remove(desired: &Desired, owned: &Owned, timing: RemovalTiming, pl
         steps.push(Step::RemoveEntries(due_now));
     }
     if !remains && !accounts.iter().any(adds) && owned.finalizers.contains(&FINALIZER) {
-        // Only after all of them: the object must not go while one is left.
+        // In the same part: the finalizer must stay while an entry is left.
         steps.push(Step::RemoveFinalizer(FINALIZER));
     }
     plan.parts.push(steps);
 }
 
-/// From when on an entry of ours may go; `None` while that is not known, or while it is to stay.
+/// From when an entry of this attachment may be removed; `None` while that is unknown, or while the
+/// entry has to stay.
 pub(super) fn removal_date(
     account: &ServiceAccount,
     secret: &str,
@@ -90,14 +91,14 @@ pub(super) fn removal_date(
     let included = desired.accounts.include(&account.name);
     match desired.secret(&account.namespace) {
         Some(wanted) if wanted.name == secret => (!included).then_some(timing.now),
-        // Pods must not lose the old name before they get the new one.
+        // New pods need the old name until the account has the new one.
         Some(wanted) if included && !account.names(&wanted.name) => None,
         _ => removable_from(&account.namespace, desired, owned, timing),
     }
 }
 
-/// The pull secret that a service account is to name; none where a Secret of that name is
-/// somebody else's.
+/// The pull secret that a service account should name; `None` where a Secret of another owner has
+/// that name.
 fn desired_secret_name(
     account: &ServiceAccount,
     desired: &Desired,
@@ -111,15 +112,15 @@ fn desired_secret_name(
     found.is_none_or(|it| owned.may_write(it)).then(|| wanted.name.clone())
 }
 
-/// Whether all service accounts of that namespace name the pull secret that they are to name.
+/// Whether all chosen service accounts of that namespace name the pull secret.
 pub(super) fn all_accounts_name(wanted: &DesiredSecret, desired: &Desired, owned: &Owned) -> bool {
     let Some(accounts) = &owned.accounts else { return false };
     let mut here = accounts.within(&wanted.namespace);
     here.all(|it| !desired.accounts.include(&it.name) || it.names(&wanted.name))
 }
 
-/// Whether the account names that pull secret, and no attachment that is gone has put it there:
-/// such an entry is taken over, or nobody would ever take it out.
+/// Whether the account names that pull secret, and the entry is not that of a deleted attachment.
+/// Such an entry is taken over, since otherwise it would never be removed.
 fn has_entry(account: &ServiceAccount, secret: &str, owned: &Owned) -> bool {
     account.names(secret)
         && account.marks.get(secret).is_none_or(|it| !owned.gone_uids.contains(it))
@@ -129,14 +130,15 @@ fn has_marks(account: &ServiceAccount, owned: &Owned) -> bool {
     account.marks.values().any(|uid| *uid == owned.uid)
 }
 
-/// The object that an entry is.
+/// An entry, as the key of its contest.
 #[must_use]
 pub fn entry(account: &ServiceAccount, secret: &str) -> ManagedObject {
     let ServiceAccount { namespace, name, .. } = account.clone();
     ManagedObject::Entry { namespace, account: name, secret: secret.to_owned() }
 }
 
-/// Why an entry is not added: a tool that applies manifests would take it out at its next run.
+/// The problem that a tool applies the list from a manifest, and would remove an entry at its next
+/// run.
 fn applied_by_a_tool(account: &ServiceAccount, secret: &str) -> Option<Problem> {
     let ServiceAccount { namespace, name, applied_by, .. } = account;
     let tool = applied_by.as_ref().filter(|_| !account.names(secret))?;

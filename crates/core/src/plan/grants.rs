@@ -1,4 +1,4 @@
-//! The part of the plan that is about role assignments.
+//! The steps of the plan for role assignments.
 
 use jiff::Timestamp;
 
@@ -15,23 +15,23 @@ use crate::snapshot::azure::RoleAssignment;
 pub struct Grant {
     /// The registry.
     pub registry: RegistryId,
-    /// Who gets the role.
+    /// The identity that gets the role.
     pub principal: PrincipalId,
     /// The role.
     pub role: Role,
-    /// What narrows it; absent: the whole registry.
+    /// The condition that narrows the role; `None` for the whole registry.
     pub condition: Option<String>,
 }
 
 impl Grant {
-    /// The id that its assignment gets when we make it.
+    /// The id of the assignment, if acr-attach creates it.
     #[must_use]
     pub fn assignment_id(&self) -> AssignmentId {
         let name = assignment_name(&self.registry, self.principal, self.role);
         AssignmentId::on(&self.registry, name)
     }
 
-    /// Whether that assignment gives what is asked for, at the registry or from above it.
+    /// Whether an assignment, on the registry or on a scope above it, gives this grant.
     #[must_use]
     pub fn is_given_by(&self, found: &RoleAssignment) -> bool {
         self.is_of(found) && (found.condition.is_none() || found.condition == self.condition)
@@ -42,19 +42,21 @@ impl Grant {
     }
 }
 
-/// Lists the steps from the roles that are held to those that should be.
+/// Adds the steps from the existing role assignments to the desired grants.
 ///
-/// | desired | found at the registry | step |
+/// "Foreign" is an assignment without claims: acr-attach did not make it.
+///
+/// | desired | found | step |
 /// |---|---|---|
-/// | yes | nothing that gives the role | `AddFinalizer`, `CreateAssignment` |
-/// | yes | one with our claim | – |
-/// | yes | one with claims of other attachments | `AddFinalizer`, `ShareAssignment` |
-/// | yes | somebody else's, here or above, as wide as ours | – (it is used) |
-/// | yes | one here that cannot be used or shared, and one above as wide as ours | – (the latter is used) |
-/// | yes | somebody else's, here, with another condition, and nothing above that suffices | blocked, `NotOurs` |
-/// | no, something else is | one with our claim | `ReleaseAssignment` when its replacement has counted long enough |
-/// | nothing is | one with our claim | `ReleaseAssignment`, `RemoveFinalizer` |
-/// | no | somebody else's | – |
+/// | yes | no assignment that gives the role | `AddFinalizer`, `CreateAssignment` |
+/// | yes | on the registry, with the claim of this attachment | – |
+/// | yes | on the registry, with claims of other attachments only | `AddFinalizer`, `ShareAssignment` |
+/// | yes | foreign, on the registry or above, that gives the grant | – (it is used) |
+/// | yes | on the registry, unusable; and above, that gives the grant | – (the one above is used) |
+/// | yes | foreign, on the registry, with another condition; and none above that gives the grant | blocked, `NotOurs` |
+/// | no, another grant is | with the claim of this attachment | `ReleaseAssignment` once the replacement was in force for the delay |
+/// | no grant is | with the claim of this attachment | `ReleaseAssignment`, `RemoveFinalizer` |
+/// | no | foreign | – |
 pub(super) fn plan(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan: &mut Plan) {
     let (Some(grants), Some(assignments)) = (&desired.grants, &owned.assignments) else { return };
     let mut steps = Vec::new();
@@ -72,7 +74,7 @@ pub(super) fn plan(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan
     for assignment in surplus {
         match timing.replaced_at {
             Some(due) if due <= timing.now => {
-                steps.push(Step::ReleaseAssignment(assignment.id.clone()))
+                steps.push(Step::ReleaseAssignment(assignment.id.clone()));
             }
             due => {
                 plan.pending_removals.insert(assignment.id.clone(), due);
@@ -84,7 +86,7 @@ pub(super) fn plan(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan
     plan.roles = with_finalizer(steps, remains, owned);
 }
 
-/// The finalizer is there while there is something to undo, and before there is.
+/// Adds the finalizer before the first claim, and removes it after the last one.
 fn with_finalizer(mut steps: Vec<Step>, remains: bool, owned: &Owned) -> Vec<Step> {
     const OURS: Finalizer = Finalizer::RoleAssignments;
     let makes_some =
@@ -98,7 +100,7 @@ fn with_finalizer(mut steps: Vec<Step>, remains: bool, owned: &Owned) -> Vec<Ste
     steps
 }
 
-/// Since when a role is held; `None` if it is not, or if that is not known.
+/// Since when a grant is in force (UTC); `None` if it is not, or if the time is unknown.
 #[must_use]
 pub fn held_since(grant: &Grant, owned: &Owned) -> Option<Timestamp> {
     match grant_state(grant, owned.assignments.as_ref()?) {
@@ -107,16 +109,16 @@ pub fn held_since(grant: &Grant, owned: &Owned) -> Option<Timestamp> {
     }
 }
 
-/// How a desired grant stands.
+/// The state of a desired grant.
 enum GrantState {
-    /// It is in force since then, as far as known.
+    /// In force since that time, if Azure tells the time.
     Held(Option<Timestamp>),
-    /// An assignment of other attachments gives it.
+    /// An assignment of other attachments can be shared.
     Shareable(AssignmentId),
     Missing,
 }
 
-/// What keeps a desired role from being assigned or shared; `None` if nothing does.
+/// The assignment that keeps a desired grant from being created or shared, if there is one.
 #[must_use]
 pub fn blocking_assignment<'a>(
     grant: &Grant,
@@ -126,8 +128,8 @@ pub fn blocking_assignment<'a>(
     assignment_at_registry(grant, assignments).map(|it| &it.id)
 }
 
-/// The assignment of the role at the registry itself. Azure keeps one per scope, principal and role; a
-/// list that lags behind may show two.
+/// The assignment of the role on the registry itself. Azure keeps one per scope, principal and role.
+/// A list that lags behind may show two; the claimed one comes first.
 fn assignment_at_registry<'a>(
     grant: &Grant,
     assignments: &'a Assignments,
@@ -148,7 +150,7 @@ fn grant_state(grant: &Grant, assignments: &Assignments) -> Result<GrantState, P
     }
 }
 
-/// What the assignment of the role at the registry itself means for a grant.
+/// The state of a grant by the assignment on the registry itself.
 fn state_at_registry(
     here: &RoleAssignment,
     grant: &Grant,
@@ -190,28 +192,28 @@ fn foreign_assignment(found: &RoleAssignment, grant: &Grant) -> Problem {
     Problem::advised(Cause::NotOurs, &advice, &accounts)
 }
 
-/// Whether the assignment bears our claim, at the registry itself.
+/// Whether an assignment on the registry itself bears the claim of this attachment.
 fn bears_claim(found: &RoleAssignment, assignments: &Assignments) -> bool {
     assignments.registry_and_claim.as_ref().is_some_and(|(registry, claim)| {
         found.id.is_at(registry) && found.claims().is_some_and(|it| it.contains(claim))
     })
 }
 
-/// What changes on an assignment of ours that others may share.
+/// New contents for an assignment that acr-attach made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AssignmentUpdate {
-    /// The claims to bear.
+    /// The new claims.
     pub claims: Claims,
-    /// The condition to have.
+    /// The new condition.
     pub condition: Option<String>,
 }
 
-/// What an assignment that bears claims becomes when this attachment holds it too; `None` when
-/// nothing changes. The oldest claim decides the condition.
+/// Adds a claim to an assignment that bears claims; `None` when nothing changes. The attachment
+/// with the oldest claim decides the condition.
 ///
 /// # Errors
-/// `NotOurs` when it is not of ours, or its condition is another and the oldest claim is not
-/// ours; `QuotaExceeded` when there is no room for one more claim.
+/// `NotOurs` when the assignment bears no claims, or when its condition differs and the oldest
+/// claim is another attachment's; `QuotaExceeded` when there is no room for one more claim.
 pub fn share(
     found: &RoleAssignment,
     grant: &Grant,
@@ -240,18 +242,18 @@ pub fn share(
     Ok(changes.then_some(AssignmentUpdate { claims, condition }))
 }
 
-/// What letting go of an assignment means, judged by how it stands at that moment.
+/// How to release an assignment, by its contents at that moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Release {
-    /// Others hold it: only our claim goes.
+    /// Other attachments use the assignment: remove only the claim of this one.
     RemoveClaim(AssignmentUpdate),
-    /// Ours was the last claim.
+    /// The claim of this attachment is the last one: delete the assignment.
     DeleteAssignment,
-    /// It does not bear our claim any more, and so is not ours to touch.
+    /// The assignment does not bear the claim any more: change nothing.
     NotClaimed,
 }
 
-/// How to let go of an assignment.
+/// Decides how to release an assignment.
 #[must_use]
 pub fn release(found: &RoleAssignment, claim: &Claim) -> Release {
     let Some(claims) = found.claims().filter(|it| it.contains(claim)) else {

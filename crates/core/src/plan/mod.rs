@@ -1,7 +1,7 @@
-//! The decision: from what is desired and what is owned to the steps between them.
+//! The plan: compares what is desired with what is owned, and lists the steps between them.
 //!
-//! It does not know which method an attachment uses. Deleting desires nothing; changing the
-//! method, the role, the identity or the secret is an ordinary difference.
+//! The plan does not depend on the method of an attachment. A deleted attachment desires nothing.
+//! A changed method, role, identity or secret is an ordinary difference.
 
 mod entries;
 mod grants;
@@ -26,32 +26,33 @@ pub use owned::{AcceptedCredential, Assignments, Owned};
 use secrets::RemovalTiming;
 pub use secrets::{CredentialOrigin, SecretTarget, foreign_secret};
 
-/// What should hold, part by part. A part whose facts are missing is `None` and stays as it is.
+/// The desired state of an attachment. A field is `None` while its facts are unknown, and the plan
+/// then leaves that part unchanged.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
-    /// The roles to hold.
+    /// The roles to keep assigned.
     pub grants: Option<Vec<Grant>>,
-    /// Whether nodes pull with these, so that they replace pull secrets; else they let the pull
-    /// secrets pull.
+    /// Whether nodes pull with `grants`, so that the roles replace pull secrets. Otherwise the roles
+    /// belong to the service principal of the pull secrets.
     pub grants_are_for_nodes: bool,
-    /// Whether nothing uses what these replace any more.
+    /// Whether nothing uses the replaced roles and Secrets any more.
     pub settled: bool,
-    /// The pull secrets to hold.
+    /// The pull secrets to keep, by namespace.
     pub secrets: Option<DesiredSecrets>,
-    /// What they are made from.
+    /// The inputs of the credential in the pull secrets.
     pub inputs: Option<Inputs>,
-    /// The service accounts whose pods pull with them.
+    /// The service accounts whose pods pull with the pull secrets.
     pub accounts: Accounts,
 }
 
 impl Desired {
-    /// What a deleted attachment desires.
+    /// The desired state of a deleted attachment.
     #[must_use]
     pub fn nothing() -> Self {
         Self { grants: Some(Vec::new()), secrets: Some(DesiredSecrets::new()), ..Self::unknown() }
     }
 
-    /// What is desired before anything is known.
+    /// The desired state before anything was read.
     #[must_use]
     pub fn unknown() -> Self {
         let accounts = Accounts::Named(BTreeSet::new());
@@ -74,37 +75,37 @@ impl Desired {
     }
 }
 
-/// The pull secrets to hold, by namespace.
+/// Pull secrets to keep, by namespace.
 pub type DesiredSecrets = BTreeMap<String, DesiredSecret>;
 
-/// The pull secret of one namespace.
+/// The pull secret that one namespace should have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredSecret {
     /// The namespace.
     pub namespace: String,
     /// The name of the Secret.
     pub name: String,
-    /// Since when the namespace is there.
+    /// When the namespace was created.
     pub since: Timestamp,
-    /// Whether the spec names the namespace; else its labels chose it.
+    /// Whether the spec names the namespace. Otherwise the selector matches its labels.
     pub named: bool,
 }
 
-/// What lets the object wait for us when it is deleted. Each is there only while something is
-/// that garbage collection cannot undo, and before it is.
+/// A finalizer of acr-attach. The object bears it before the first change of its kind is written,
+/// and as long as such a change is left: garbage collection cannot undo them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Finalizer {
-    /// A claim on a role assignment.
+    /// For claims on role assignments.
     RoleAssignments,
-    /// An entry in a service account.
+    /// For entries in service accounts.
     ServiceAccounts,
 }
 
 impl Finalizer {
-    /// Both.
+    /// Both finalizers.
     pub const ALL: [Self; 2] = [Self::RoleAssignments, Self::ServiceAccounts];
 
-    /// As it stands in `metadata.finalizers`.
+    /// The name in `metadata.finalizers`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -114,31 +115,33 @@ impl Finalizer {
     }
 }
 
-/// One thing to do. Each can be repeated, and each survives being killed half-way.
+/// One change to make. Each step can be repeated, also after the process was killed during it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {
-    /// Let the object wait for us when it is deleted.
+    /// Add a finalizer to the attachment.
     AddFinalizer(Finalizer),
-    /// Make an assignment with our claim.
+    /// Create a role assignment with the claim of this attachment.
     CreateAssignment(Grant),
-    /// Add our claim to an assignment that others of us hold, or set its condition right.
+    /// Add the claim of this attachment to an assignment of other attachments, or correct the
+    /// assignment's condition.
     ShareAssignment(AssignmentId, Grant),
-    /// Take our claim back, and delete the assignment if it was the last.
+    /// Remove the claim of this attachment, and delete the assignment if no claim is left.
     ReleaseAssignment(AssignmentId),
-    /// Write pull secrets.
+    /// Create or update pull secrets, all with the same credential.
     WriteSecrets(Vec<SecretTarget>, CredentialOrigin),
-    /// Delete a Secret of ours.
+    /// Delete a pull secret of this attachment.
     DeleteSecret(StoredSecret),
-    /// Let the pods of a service account pull with that Secret.
+    /// Add the pull secret of that name to `imagePullSecrets` of a service account.
     AddEntry(ServiceAccount, String),
-    /// Take that back, from all of them.
+    /// Remove the pull secrets of those names from `imagePullSecrets` of service accounts.
     RemoveEntries(Vec<(ServiceAccount, String)>),
-    /// Let the object go.
+    /// Remove a finalizer from the attachment.
     RemoveFinalizer(Finalizer),
 }
 
 impl Step {
-    /// The role assignment that bears our claim when the step is taken.
+    /// The role assignment that bears the claim of this attachment after the step, where the step
+    /// adds that claim.
     #[must_use]
     pub fn claimed_assignment(&self) -> Option<AssignmentId> {
         match self {
@@ -149,38 +152,38 @@ impl Step {
     }
 }
 
-/// The steps, what is not due yet, and what cannot be done.
+/// The steps to take now, the removals that are not due yet, and the problems.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
-    /// What comes before all parts, and stops them if it fails.
+    /// The step before `roles` and `parts`. If the step fails, nothing else is done.
     pub prerequisite: Option<Step>,
-    /// The steps about roles, in the order in which they are taken. They come before the parts,
-    /// whose credentials need the roles, and one that fails stops those after it alone.
+    /// The steps for roles, in their order, before `parts`: credentials need the roles. A step that
+    /// fails stops only the role steps after it.
     pub roles: Vec<Step>,
-    /// In each part, in the order in which they are taken. A step that fails stops those of its
-    /// part alone.
+    /// Independent lists of steps, each in its order. A step that fails stops only the steps after it
+    /// in the same list.
     pub parts: Vec<Vec<Step>>,
-    /// Assignments that are no longer desired, and when they will be removed; `None` while
-    /// that depends on something that has no date.
+    /// Assignments that are no longer desired, with the time (UTC) of their removal. The time is
+    /// `None` while the replacement is not in force.
     pub pending_removals: BTreeMap<AssignmentId, Option<Timestamp>>,
-    /// When the next thing that has a date is due: a removal, or a renewal.
+    /// The time (UTC) of the next removal or renewal.
     pub due: Option<Timestamp>,
-    /// What stands in the way of a role.
+    /// Why a desired role cannot be assigned.
     pub blocked: Option<Problem>,
-    /// What stands in the way in single namespaces.
+    /// Why single namespaces are not served.
     pub failing: Vec<NamespaceProblem>,
-    /// Why single Secrets are not written now. One that is there may serve on.
+    /// Why single Secrets are not written now. An existing Secret may still serve.
     pub unwritten: Vec<NamespaceProblem>,
-    /// Why something in the cluster that is no longer desired is not removed now.
+    /// Why a Secret or an entry that is no longer desired is not removed now.
     pub unremoved: Option<Problem>,
 }
 
-/// Why a namespace is not served.
+/// A problem in one namespace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NamespaceProblem {
     /// The namespace.
     pub namespace: String,
-    /// What is the matter.
+    /// The problem.
     pub problem: Problem,
 }
 
@@ -189,8 +192,7 @@ impl Plan {
         self.due = [self.due, at].into_iter().flatten().min();
     }
 
-    /// The same without anything but renewals of what is there: what a suspended attachment
-    /// still gets.
+    /// Reduces the plan to renewals of existing Secrets, for a suspended attachment.
     #[must_use]
     pub fn only_renewals(mut self, owned: &Owned) -> Self {
         let is_there = |it: &SecretTarget| {
@@ -210,8 +212,8 @@ impl Plan {
     }
 }
 
-/// Lists the steps from what is owned to what is desired. Parts do not wait for each other, but
-/// a removal waits for what replaces it.
+/// Lists the steps from `owned` to `desired`. `delay` is the time for which a replacement must
+/// have been in force before the replaced part is removed.
 #[must_use]
 pub fn plan(desired: &Desired, owned: &Owned, now: Timestamp, delay: SignedDuration) -> Plan {
     let mut plan = Plan::default();
@@ -223,8 +225,8 @@ pub fn plan(desired: &Desired, owned: &Owned, now: Timestamp, delay: SignedDurat
     plan
 }
 
-/// From when on what is desired counts, so that what it replaces may go: `None` while that is
-/// not known. What nothing replaces goes at once.
+/// The time from which the desired state counts, so that replaced parts may be removed; `None`
+/// while that is unknown. Without a desired replacement that is now.
 ///
 /// Azure takes up to 10 minutes to honour a role (learn.microsoft.com, "Troubleshoot Azure
 /// RBAC"), and nodes use a former identity until they are reimaged.

@@ -1,4 +1,4 @@
-//! What there is before a plan is made.
+//! What exists before a plan is made.
 
 use std::collections::BTreeSet;
 
@@ -13,28 +13,28 @@ use crate::snapshot::azure::RoleAssignment;
 use crate::snapshot::by_namespace::ByNamespace;
 use crate::snapshot::cluster::{ServiceAccount, StoredSecret};
 
-/// What there is, part by part. A part that could not be read is `None`.
+/// What exists, part by part. A part that could not be read is `None`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Owned {
     /// The uid of the attachment.
     pub uid: String,
-    /// Which of our finalizers the object bears.
+    /// The finalizers of acr-attach that the attachment bears.
     pub finalizers: BTreeSet<Finalizer>,
     /// The role assignments.
     pub assignments: Option<Assignments>,
-    /// The Secrets of the names that matter, ours and others'.
+    /// The Secrets of the attachment, and Secrets of other owners that bear the desired name.
     pub secrets: Option<ByNamespace<StoredSecret>>,
-    /// Uids of attachments that are gone, and whose Secrets nobody claims any more.
+    /// Uids of deleted attachments, whose Secrets and entries may be taken over.
     pub gone_uids: BTreeSet<String>,
-    /// The credential that this process last had accepted, and still holds.
+    /// The last accepted credential, if this process still holds it.
     pub accepted: Option<AcceptedCredential>,
     /// The digests of credentials that the registry has refused.
     pub refused_digests: BTreeSet<String>,
     /// The service accounts.
     pub accounts: Option<ByNamespace<ServiceAccount>>,
-    /// Which writes to Secrets and service accounts others refuse or undo.
+    /// The writes to Secrets and service accounts that others refuse or undo.
     pub contests: Contests,
-    /// Whether there may be entries in service accounts that cannot be read.
+    /// Whether service accounts that cannot be read may hold entries of this attachment.
     pub unreadable_entries: bool,
 }
 
@@ -43,16 +43,16 @@ pub struct Owned {
 pub struct AcceptedCredential {
     /// The digest of the Secrets that hold it.
     pub digest: String,
-    /// What it was made from.
+    /// The inputs that it was made from.
     pub inputs: Inputs,
-    /// When it ends; absent: it does not tell.
+    /// When it expires (UTC); `None` if the credential does not tell.
     pub expires: Option<Timestamp>,
-    /// When it is to be renewed.
+    /// When it is to be renewed (UTC).
     pub renew: Option<Timestamp>,
 }
 
 impl AcceptedCredential {
-    /// Whether it was made from exactly that, and is not to be renewed yet.
+    /// Whether the credential was made from exactly these inputs, and is not due for renewal.
     #[must_use]
     pub fn is_fresh(&self, inputs: &Inputs, now: Timestamp) -> bool {
         let later = |it: Option<Timestamp>| it.is_none_or(|it| now < it);
@@ -60,23 +60,23 @@ impl AcceptedCredential {
     }
 }
 
-/// The role assignments on a registry and above it, ours and others'.
+/// The role assignments on a registry and above it, with any or no claims.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assignments {
-    /// The registry that they were listed on, and what marks ours.
+    /// The registry that was listed, and the claim of this attachment.
     pub registry_and_claim: Option<(RegistryId, Claim)>,
-    /// All of them.
+    /// All assignments that were found.
     pub found: Vec<RoleAssignment>,
 }
 
 impl Assignments {
-    /// Those on a registry.
+    /// The assignments that were listed for a registry.
     #[must_use]
     pub fn on(registry: &RegistryId, claim: Claim, found: Vec<RoleAssignment>) -> Self {
         Self { registry_and_claim: Some((registry.clone(), claim)), found }
     }
 
-    /// None: they are to stay as they are, whatever they are.
+    /// No assignments, so that the plan changes none.
     #[must_use]
     pub fn none() -> Self {
         Self { registry_and_claim: None, found: Vec::new() }
@@ -84,31 +84,32 @@ impl Assignments {
 }
 
 impl Owned {
-    /// The Secret of that namespace and name, if it is there.
+    /// The Secret of that namespace and name, if it exists.
     #[must_use]
     pub fn secret(&self, namespace: &str, name: &str) -> Option<&StoredSecret> {
         self.secrets.as_ref()?.get(namespace, name)
     }
 
-    /// The service account of that namespace and name, if it is there.
+    /// The service account of that namespace and name, if it exists.
     #[must_use]
     pub fn account(&self, namespace: &str, name: &str) -> Option<&ServiceAccount> {
         self.accounts.as_ref()?.get(namespace, name)
     }
 
-    /// Whether that Secret is ours, or may become ours: its owners are gone.
+    /// Whether this attachment owns a Secret, or may take it over because its owners are deleted.
     pub(super) fn may_write(&self, secret: &StoredSecret) -> bool {
         let free = |uid: &String| self.is_own_or_gone(uid);
         let labelled = secret.label.as_ref().is_some_and(free);
         secret.is_of(&self.uid) || labelled && secret.owners.iter().all(|it| free(&it.uid))
     }
 
-    /// Whether what bears that uid may be ours: it is our own, or nobody's any more.
+    /// Whether a uid is that of this attachment or of a deleted one.
     fn is_own_or_gone(&self, uid: &String) -> bool {
         *uid == self.uid || self.gone_uids.contains(uid)
     }
 
-    /// Whether a Secret is ours, and holds a credential for that which the registry takes.
+    /// Whether this attachment owns a Secret with a valid credential for the inputs' subject, which
+    /// the registry has not refused.
     #[must_use]
     pub fn serves(&self, secret: &StoredSecret, inputs: &Inputs, now: Timestamp) -> bool {
         secret.is_of(&self.uid)
@@ -116,13 +117,13 @@ impl Owned {
             && !self.refused_digests.contains(&secret.digest)
     }
 
-    /// The same, if it need not be renewed yet.
+    /// Like [`serves`](Self::serves), and the Secret is not due for renewal.
     #[must_use]
     pub fn is_fresh(&self, secret: &StoredSecret, inputs: &Inputs, now: Timestamp) -> bool {
         self.serves(secret, inputs, now) && secret.is_fresh(inputs, now)
     }
 
-    /// Compares what was written before with what the cluster shows now.
+    /// Updates the contests by what the cluster shows now.
     pub fn observe_contests(&mut self, desired: &Desired, now: Timestamp) {
         let mut contests = std::mem::take(&mut self.contests);
         let shown = ClusterView { owned: self, desired };
@@ -131,7 +132,7 @@ impl Owned {
     }
 }
 
-/// What the cluster shows, compared with what is desired.
+/// The state of objects in the cluster, compared with what is desired.
 struct ClusterView<'a> {
     owned: &'a Owned,
     desired: &'a Desired,
@@ -154,7 +155,7 @@ impl ClusterView<'_> {
         }
     }
 
-    /// Whether an object is there that the attachment made and does not ask for any more.
+    /// Whether an object exists that the attachment made and does not desire any more.
     fn is_left_over(&self, object: &ManagedObject) -> bool {
         let uid = &self.owned.uid;
         match object {

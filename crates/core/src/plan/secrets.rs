@@ -1,4 +1,4 @@
-//! The part of the plan that is about pull secrets.
+//! The steps of the plan for pull secrets.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,58 +15,57 @@ pub struct SecretTarget {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// The uid of the Secret that is there; it is changed in place.
+    /// The uid of the existing Secret, which is updated in place; `None` to create one.
     pub uid: Option<String>,
-    /// Whether somebody has changed what is there.
+    /// Whether another writer has changed the existing Secret.
     pub edited: bool,
-    /// Whether the API server refuses each change of what is there, so that it has to be deleted
-    /// and made anew.
+    /// Whether the existing Secret is immutable, so that it has to be deleted and created again.
     pub immutable: bool,
 }
 
 impl SecretTarget {
-    /// The object that the write is about.
+    /// The Secret, as the key of its contest.
     #[must_use]
     pub fn object(&self) -> ManagedObject {
         ManagedObject::Secret { namespace: self.namespace.clone(), name: self.name.clone() }
     }
 }
 
-/// Where its credential comes from.
+/// Which credential to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CredentialOrigin {
-    /// A new one, made and proven for all targets together.
+    /// A new credential, requested and proven once for all targets.
     New,
-    /// The one that this process had accepted before, and still holds.
+    /// The accepted credential that this process holds.
     Current,
 }
 
-/// What removals depend on.
+/// The times that removals depend on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RemovalTiming {
     /// When the plan is made.
     pub now: Timestamp,
-    /// From when on what is desired counts; `None` while that is not known.
+    /// From when the desired state counts; `None` while that is unknown.
     pub replaced_at: Option<Timestamp>,
     /// How long a replacement must have been in force.
     pub delay: SignedDuration,
 }
 
-/// Lists the steps from the pull secrets that are there to those that should be.
+/// Adds the steps from the existing pull secrets to the desired ones.
 ///
 /// | desired | found | step |
 /// |---|---|---|
-/// | yes | one of ours, fresh | – |
-/// | yes | nothing, or one of ours that was changed or is due | `WriteSecrets`: the credential that was accepted last, if it is fresh |
-/// | yes | the same, and the last one is not fresh | `WriteSecrets` a new one, to all that need it |
-/// | yes | the same, and others refused or undid the last writes | nothing until the contest allows the next try |
-/// | yes | somebody else's | failing, `NotOurs` |
-/// | no, another in that namespace | one of ours | `DeleteSecret` when the other has served long enough, and service accounts name it |
-/// | no, a role is | one of ours | `DeleteSecret` when the role has counted long enough |
-/// | no | one of ours | `DeleteSecret` |
-/// | none in any namespace | none | `WriteSecrets` to nothing, unless one that was accepted is fresh: the credential is proven |
+/// | yes | own Secret, fresh | – |
+/// | yes | none, or own Secret that was changed or is due | `WriteSecrets` with the accepted credential, if that is fresh |
+/// | yes | the same, without a fresh accepted credential | `WriteSecrets` with a new credential, to all Secrets that need one |
+/// | yes | the same, and others refused or undid the last writes | none until the contest allows the next try |
+/// | yes | Secret of another owner | failing, `NotOurs` |
+/// | no, another name in that namespace | own Secret | `DeleteSecret` once the other Secret has served for the delay and service accounts name it |
+/// | no, a role is | own Secret | `DeleteSecret` once the role was in force for the delay |
+/// | no | own Secret | `DeleteSecret` |
+/// | in no namespace | none | `WriteSecrets` without targets, to prove the credential, unless the accepted one is fresh |
 ///
-/// What waits to be withdrawn is renewed like the rest while it is made from the same.
+/// A Secret that waits for its removal is renewed while its credential has the same subject.
 pub(super) fn plan(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan: &mut Plan) {
     let (Some(secrets), Some(stored)) = (&desired.secrets, &owned.secrets) else { return };
     let mut kept: Vec<_> = secrets.values().cloned().collect();
@@ -75,7 +74,7 @@ pub(super) fn plan(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan
             continue;
         }
         match removal_date(secret, desired, owned, timing) {
-            // Each on its own: that one cannot be deleted must not keep the others.
+            // A part for each Secret: one failed deletion must not stop the others.
             Some(due) if due <= timing.now => delete_secret(secret, owned, timing.now, plan),
             due => {
                 plan.note_due(due);
@@ -92,14 +91,14 @@ pub(super) fn plan(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan
     plan.parts.push(step.into_iter().collect());
 }
 
-/// Where no namespace is there to be served: a credential that is made, proven and written
-/// nowhere, so that one which cannot be had is told before the first namespace needs it.
+/// Requests and proves a credential without writing it. So status tells of a credential that
+/// cannot be had before the first namespace needs it.
 fn prove_only(inputs: &Inputs, owned: &Owned, now: Timestamp) -> Option<Step> {
     let origin = origin(inputs, owned, now);
     (origin == CredentialOrigin::New).then(|| Step::WriteSecrets(Vec::new(), origin))
 }
 
-/// A Secret that serves until its successor does, if the same credential is good for both.
+/// A Secret that is kept until its successor serves, if both can hold the same credential.
 fn still_renewed(secret: &StoredSecret, desired: &Desired) -> Option<DesiredSecret> {
     let (held, wanted) = (secret.inputs.as_ref()?, desired.inputs.as_ref()?);
     (held.subject == wanted.subject).then(|| DesiredSecret {
@@ -139,7 +138,7 @@ fn write_secrets(
     (!stale.is_empty()).then(|| Step::WriteSecrets(stale, origin(inputs, owned, now)))
 }
 
-/// Whether a Secret may be written now. Where others refused or undid the last writes, it waits.
+/// Whether the contest of a Secret allows a write now.
 fn may_write_now(target: &SecretTarget, owned: &Owned, now: Timestamp, plan: &mut Plan) -> bool {
     let Some(problem) = owned.contests.blocks(&target.object(), now) else { return true };
     let (namespace, problem) = (target.namespace.clone(), problem.clone());
@@ -151,14 +150,14 @@ fn delete_secret(secret: &StoredSecret, owned: &Owned, now: Timestamp, plan: &mu
     let (namespace, name) = (secret.namespace.clone(), secret.name.clone());
     let removal = ManagedObject::Removal(Box::new(ManagedObject::Secret { namespace, name }));
     match owned.contests.blocks(&removal, now) {
-        // Each on its own: that one cannot be deleted must not keep the others.
+        // A part for each Secret: one failed deletion must not stop the others.
         None => plan.parts.push(vec![Step::DeleteSecret(secret.clone())]),
         Some(problem) => plan.unremoved = plan.unremoved.take().or(Some(problem.clone())),
     }
 }
 
-/// The credential to write: the one that was accepted last while it is fresh. It never comes out of
-/// a Secret: what a namespace's owner writes there must not reach other namespaces.
+/// Chooses the accepted credential while it is fresh. No credential is ever read from a Secret: the
+/// owner of one namespace must not write into others through the operator.
 fn origin(inputs: &Inputs, owned: &Owned, now: Timestamp) -> CredentialOrigin {
     let accepted = owned.accepted.as_ref();
     let fresh = accepted.filter(|it| it.is_fresh(inputs, now));
@@ -178,8 +177,8 @@ fn target(wanted: &DesiredSecret, found: Option<&StoredSecret>) -> SecretTarget 
     }
 }
 
-/// From when on a Secret of ours that is not desired any more may go; `None` while that is not
-/// known. An entry that is to stay keeps it.
+/// From when a Secret that is not desired any more may be deleted; `None` while that is unknown. An
+/// entry that has to stay keeps the Secret.
 fn removal_date(
     secret: &StoredSecret,
     desired: &Desired,
@@ -194,8 +193,8 @@ fn removal_date(
     Some(last.map_or(due, |it| it.max(due)))
 }
 
-/// From when on what is ours in a namespace may go, although nothing of that name is desired
-/// there any more.
+/// From when Secrets and entries of a name that is not desired any more may be removed from a
+/// namespace; `None` while that is unknown.
 pub(super) fn removable_from(
     namespace: &str,
     desired: &Desired,
@@ -210,7 +209,7 @@ pub(super) fn removable_from(
     if desired.grants_are_for_nodes { timing.replaced_at } else { Some(timing.now) }
 }
 
-/// Since when a pull secret serves; `None` if it does not.
+/// Since when a pull secret serves (UTC); `None` if it does not.
 fn serving_since(
     wanted: &DesiredSecret,
     desired: &Desired,
@@ -222,8 +221,9 @@ fn serving_since(
     serves.then_some(found.created)
 }
 
-/// Since when all pull secrets serve instead of a role; `None` while one does not, or no service
-/// account names it. A namespace that came after the first pull secret never depended on the role.
+/// Since when all pull secrets serve in place of a role; `None` while one does not, or a service
+/// account does not name it. A namespace that is younger than the first pull secret never depended
+/// on the role.
 pub(super) fn all_serving_since(
     desired: &Desired,
     owned: &Owned,
@@ -242,7 +242,7 @@ pub(super) fn all_serving_since(
     depended.map(|(_, since)| *since).collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
-/// Says that a Secret of that name is somebody else's.
+/// The problem that a Secret of another owner has the desired name.
 #[must_use]
 pub fn foreign_secret(found: &StoredSecret) -> NamespaceProblem {
     const RENAME: &str = "set pullSecret.secretName to another name and add that to chart value pullSecrets.names (flag --pull-secret-names)";

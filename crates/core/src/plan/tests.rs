@@ -30,8 +30,7 @@ fn grant(n: u128, role: Role) -> Grant {
     Grant { registry: registry(), principal: principal(n), role, condition: None }
 }
 
-/// Any role that one of these identities may want: on a registry with repository permissions
-/// perhaps on some repositories alone.
+/// Any role for one of these identities, with or without a condition where the role may have one.
 fn any_grant_of(identities: std::ops::Range<u128>) -> impl Strategy<Value = Grant> {
     let role = prop_oneof![
         Just((Role::AcrPull, None)),
@@ -76,7 +75,7 @@ fn assignment(of: &Grant, description: &str, updated_on: Timestamp) -> RoleAssig
     }
 }
 
-/// One that bears the claims of these attachments.
+/// An assignment with the claims of these attachments.
 fn claimed(of: &Grant, names: &[&str]) -> RoleAssignment {
     let claims = names[1..]
         .iter()
@@ -189,7 +188,7 @@ fn a_strangers_condition_blocks_at_the_registry_and_not_above() {
     assert_eq!(steps(&wants(&wanted), &owns(vec![stranger], false)), expected);
 }
 
-/// Whoever made what stands at the registry: a stranger, or attachments that want other repositories.
+/// With an assignment on the registry that a user made, or other attachments with other repositories.
 #[test]
 fn what_suffices_from_above_is_used_whatever_stands_at_the_registry() {
     let wanted = grant(1, Role::RepositoryReader);

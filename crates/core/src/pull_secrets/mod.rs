@@ -1,5 +1,5 @@
-//! The method for other clusters: a pull secret for a service principal, in each namespace that
-//! needs it.
+//! Method PullSecret, for clusters other than AKS: a pull secret for a service principal in each
+//! chosen namespace.
 
 pub mod proof;
 mod state;
@@ -22,53 +22,52 @@ use crate::snapshot::cluster::Namespace;
 use crate::spec::repositories::Repositories;
 pub use state::{PullSecretState, SecretResults};
 
-/// The user name that goes with a token of a registry instead of a password (Azure/acr,
-/// docs/AAD-OAuth.md).
+/// The user name of a login with a registry's token as the password (Azure/acr, docs/AAD-OAuth.md).
 pub const TOKEN_USER: &str = "00000000-0000-0000-0000-000000000000";
-/// Namespaces that the empty selector does not mean.
+/// Namespaces that a selector never chooses.
 const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
-/// What an attachment by pull secret asks for.
+/// The settings of method PullSecret.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PullSecret {
-    /// Whose credential it holds.
+    /// The service principal that pods pull as.
     pub principal: ServicePrincipal,
-    /// Whether the pull role is kept assigned to that service principal.
+    /// Whether the operator keeps the pull role assigned to the service principal.
     pub assigns_role: bool,
-    /// What of it.
+    /// The form of the credential in the Secret.
     pub form: CredentialForm,
-    /// What may be pulled with it.
+    /// The repositories that may be pulled.
     pub repositories: Repositories,
     /// The name of the Secret in each namespace.
     pub name: String,
-    /// The namespaces by name.
+    /// The namespaces that the spec names.
     pub namespaces: BTreeSet<String>,
-    /// The namespaces by label.
+    /// The selector of further namespaces, by their labels.
     pub selector: Option<LabelSelector>,
-    /// The service accounts whose pods pull with it.
+    /// The service accounts that get an entry for the Secret.
     pub accounts: Accounts,
 }
 
-/// A service principal, and how it signs in.
+/// A service principal, and how the operator signs in as it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServicePrincipal {
     /// The tenant id, a GUID in lower case.
     pub tenant: String,
     /// The client id, a GUID in lower case.
     pub client: String,
-    /// Its object id, if that is given.
+    /// The object id, if the spec gives it.
     pub object: Option<PrincipalId>,
-    /// Where its client secret is, in the operator's namespace. Absent: it is federated, and signs
-    /// in with the operator's own token of the cluster.
+    /// The Secret with the client secret, in the operator's namespace. `None` for a federated service
+    /// principal: the operator signs in with its own service account token.
     pub secret: Option<SecretKeyRef>,
 }
 
-/// Service accounts by name.
+/// A choice of service accounts in each namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Accounts {
-    /// These.
+    /// The service accounts of those names.
     Named(BTreeSet<String>),
-    /// All of a namespace.
+    /// All service accounts.
     All,
 }
 
@@ -79,7 +78,7 @@ impl Default for Accounts {
 }
 
 impl Accounts {
-    /// Whether it means the account of that name.
+    /// Whether the account of that name is chosen.
     #[must_use]
     pub fn include(&self, name: &str) -> bool {
         match self {
@@ -89,15 +88,15 @@ impl Accounts {
     }
 }
 
-/// What is known of the registry that the secret is for.
+/// The hosts of the registry that a pull secret is for, and the registry's mode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoints {
     /// The host that images are pulled from.
     pub login_server: LoginServer,
-    /// The hosts of its regional endpoints, as far as they are known. The same credential is good at all of them
-    /// (azure-docs, container-registry-endpoint-reference.md), and the kubelet looks for each by its own name.
+    /// The hosts of its regional endpoints, as far as they are known. All accept the same credential
+    /// (azure-docs, container-registry-endpoint-reference.md), and the kubelet looks for each by its host.
     pub regional: Vec<LoginServer>,
-    /// Which roles it honours; absent where Azure Resource Manager was not asked.
+    /// Which roles the registry honours; `None` where Azure Resource Manager was not asked.
     pub mode: Option<RoleAssignmentMode>,
 }
 
@@ -111,22 +110,21 @@ impl From<&Registry> for Endpoints {
     }
 }
 
-/// What a pull secret was made from, as digests.
+/// Digests of what a pull secret was made from.
 ///
-/// Two parts: a credential for the same subject still serves while a newer version of it cannot
-/// be had.
+/// A credential of the same subject and another version still serves until a newer one can be had.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inputs {
-    /// Registry, tenant, client and form of the credential: 12 hex digits.
+    /// The digest of registry, tenant, client and form of the credential: 12 hex digits.
     pub subject: String,
-    /// The registry's mode and regional hosts, and the client secret, if there is to be one: 12 hex
-    /// digits. Absent while there is no client secret.
+    /// The digest of the registry's mode and regional hosts, and of the client secret: 12 hex digits.
+    /// `None` while a client secret is needed and missing.
     pub version: Option<String>,
 }
 
 impl Inputs {
-    /// Those of a pull secret. `credential` is the keyed digest of the client secret; a federated
-    /// service principal has none.
+    /// The inputs of a pull secret. `credential` is the keyed digest of the client secret; it is ignored
+    /// for a federated service principal.
     #[must_use]
     pub fn of(pull_secret: &PullSecret, source: &Endpoints, credential: Option<&str>) -> Self {
         let ServicePrincipal { tenant, client, secret, .. } = &pull_secret.principal;
@@ -140,7 +138,7 @@ impl Inputs {
     }
 }
 
-/// As it stands in an annotation.
+/// The value for an annotation: `SUBJECT.VERSION`.
 impl fmt::Display for Inputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.subject, self.version.as_deref().unwrap_or_default())
@@ -160,14 +158,14 @@ fn short_digest(text: &str) -> String {
     digest(text.as_bytes()).chars().take(12).collect()
 }
 
-/// SHA-256 in hex.
+/// SHA-256, as 64 hex digits.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
 }
 
-/// The digest of a secret value, HMAC-SHA-256 in hex. It stands where tenants read it, so `key` is
-/// something that they do not know: with the digest alone they cannot try out values.
+/// HMAC-SHA-256 of a secret value, as 64 hex digits. Tenants can read the digest, so `key` has to be
+/// unknown to them: otherwise they could guess values.
 #[must_use]
 pub fn keyed_digest(key: &str, value: &str) -> String {
     // An HMAC hashes keys that are longer than a block (RFC 2104, section 2).
@@ -183,28 +181,28 @@ fn hex(bytes: &[u8]) -> String {
     digits.filter_map(|it| char::from_digit(u32::from(it), 16)).collect()
 }
 
-/// When a credential with that life is renewed: at half of it, ± 10 %, however short it is.
-/// `jitter` is a random number from 0 to 1 that keeps attachments from renewing all at once.
+/// When a credential of that lifetime is renewed: after half of the lifetime ± 10 %. `jitter` is a
+/// random number from 0 to 1, so that attachments do not renew all at once.
 #[must_use]
 pub fn renewal(now: Timestamp, life: SignedDuration, jitter: f64) -> Timestamp {
     now.checked_add(life.mul_f64(0.5 * (0.9 + 0.2 * jitter))).unwrap_or(now)
 }
 
-/// The namespaces that are to have the secret.
+/// The pull secrets that a spec asks for, with the namespaces that cannot have one yet.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DesiredPullSecrets {
     /// The name of the Secret.
     pub name: String,
-    /// Those that can have it.
+    /// The pull secrets in namespaces that exist.
     pub secrets: Vec<DesiredSecret>,
-    /// Those that were named and cannot have it yet, with the reason.
+    /// The namespaces that the spec names and that cannot have a pull secret yet, with the reason.
     pub absent: BTreeMap<String, &'static str>,
-    /// The service accounts whose pods are to pull with it.
+    /// The service accounts whose pods should pull with the Secret.
     pub accounts: Accounts,
 }
 
-/// What the method asks for. A namespace that is named may be a system one; one that does not
-/// exist yet, or is being deleted, is only counted.
+/// Chooses the namespaces. A namespace that the spec names may be a system namespace. One that does
+/// not exist, or is being deleted, is listed as absent.
 #[must_use]
 pub fn desired_pull_secrets(secret: &PullSecret, namespaces: &[Namespace]) -> DesiredPullSecrets {
     let delivery = |namespace: &Namespace, named| DesiredSecret {

@@ -1,4 +1,4 @@
-//! How sure it is that a credential lets pull.
+//! The proof that pods can pull with a credential.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,19 +6,19 @@ use std::str::FromStr;
 use crate::snapshot::azure::RoleAssignmentMode;
 use crate::spec::repositories::Repositories;
 
-/// What is asked of a registry to find out whether a credential lets pull.
+/// The request to a registry that proves a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
-    /// A login: in legacy mode, whoever may log in may pull.
+    /// A login. In legacy mode every identity that may log in may pull.
     Login,
     /// An access token for this repository, which need not exist.
     Repository(String),
 }
 
 impl Probe {
-    /// For a registry in that mode, if it is known. With repository permissions a login succeeds
-    /// without any right to pull (learn.microsoft.com, "Microsoft Entra attribute-based access
-    /// control for repository permissions").
+    /// The probe for a registry in that mode. With repository permissions a login succeeds without any
+    /// right to pull (learn.microsoft.com, "Microsoft Entra attribute-based access control for
+    /// repository permissions"). For an unknown mode a repository is asked for too.
     #[must_use]
     pub fn of(mode: Option<RoleAssignmentMode>, repositories: &Repositories) -> Self {
         match mode {
@@ -28,23 +28,23 @@ impl Probe {
     }
 }
 
-/// What the registry said of a credential that it did not refuse.
+/// The result of a probe that the registry did not refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// It lets pull.
+    /// The credential may pull.
     Proven,
-    /// It could not be found out.
+    /// Whether the credential may pull is unknown.
     Unproven(UnprovenCredential),
 }
 
-/// Why it could not be found out.
+/// Why a credential is unproven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnprovenCredential {
     /// The registry's firewall does not admit the operator.
     Firewall,
-    /// The answer holds no right for the repository, which is invented.
+    /// The registry accepts the credential, without a right for the repository, which may not exist.
     Repository,
-    /// Anybody may pull, so that it says nothing of the credential.
+    /// The registry allows anonymous pulls, so its answer proves nothing.
     Anonymous,
 }
 
@@ -59,7 +59,7 @@ impl fmt::Display for Proof {
     }
 }
 
-/// As it stands in an annotation.
+/// Parses the value of an annotation.
 impl FromStr for Proof {
     type Err = ();
 
@@ -76,7 +76,7 @@ impl FromStr for Proof {
 }
 
 impl Proof {
-    /// For messages.
+    /// The text for messages.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {

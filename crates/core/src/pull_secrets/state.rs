@@ -1,4 +1,4 @@
-//! How the pull secrets of an attachment stand after a pass.
+//! The state of an attachment's pull secrets after a reconcile.
 
 use std::collections::BTreeMap;
 
@@ -14,40 +14,40 @@ use crate::snapshot::cluster::StoredSecret;
 
 const ARM_AUDIENCE: &str = "the tenant does not know the audience https://containerregistry.azure.net, so tokens are asked for Azure Resource Manager's";
 
-/// What was wanted, what there is, and why the rest is missing.
+/// The desired pull secrets, those that serve, and the problems of the others.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PullSecretState {
-    /// What was wanted.
+    /// The desired pull secrets.
     pub desired: DesiredPullSecrets,
-    /// The Secrets that hold a credential which the registry takes.
+    /// The Secrets with a valid credential that the registry has not refused.
     pub secrets: Vec<StoredSecret>,
-    /// The namespaces that are not served, each once.
+    /// The namespaces that are not served, each once, with the problem.
     pub failing: Vec<NamespaceProblem>,
-    /// Why a credential that serves was not renewed although it was time.
+    /// Why a credential that serves, and is due for renewal, was not renewed.
     pub renewal_problem: Option<Problem>,
-    /// The service accounts that are named and do not exist, and in how many namespaces.
+    /// The service accounts that the spec names, with the number of namespaces that lack them.
     pub missing_accounts: BTreeMap<String, usize>,
-    /// What the registry said of the credential since it was written.
+    /// The result of the last proof of the credential after it was written.
     pub proof: Option<Proof>,
-    /// Why the registry could not be asked again about a credential that it has accepted.
+    /// Why the credential, which the registry has accepted before, could not be proven again.
     pub recheck_problem: Option<Problem>,
 }
 
-/// What came of a pass, namespace by namespace.
+/// The result of a reconcile for Secrets and entries.
 #[derive(Clone, Debug, Default)]
 pub struct SecretResults {
-    /// The Secrets as they are now.
+    /// The Secrets after the reconcile.
     pub secrets: ByNamespace<StoredSecret>,
-    /// What kept single namespaces from being served.
+    /// Why single namespaces are not served.
     pub failing: Vec<NamespaceProblem>,
-    /// What kept Secrets from being written. One that is there may serve on.
+    /// Why single Secrets were not written. An existing Secret may still serve.
     pub unwritten: Vec<NamespaceProblem>,
-    /// What kept the credential from being made.
+    /// Why no credential could be had.
     pub credential_problem: Option<Problem>,
 }
 
 impl PullSecretState {
-    /// Judges what came of a pass.
+    /// Compares the result of a reconcile with the desired pull secrets.
     #[must_use]
     pub fn of(
         desired: DesiredPullSecrets,
@@ -60,7 +60,7 @@ impl PullSecretState {
         let (mut secrets, mut renewal_problem) = (Vec::new(), None);
         let unwritten: BTreeMap<_, _> =
             unwritten.iter().rev().map(|it| (it.namespace.as_str(), &it.problem)).collect();
-        // The first problem of a namespace tells.
+        // Keeps the first problem of each namespace.
         let failing = failing.into_iter().rev().map(|it| (it.namespace.clone(), it));
         let mut failing: BTreeMap<_, _> = failing.collect();
         for delivery in &desired.secrets {
@@ -91,14 +91,14 @@ impl PullSecretState {
         }
     }
 
-    /// Whether what Ready speaks for holds: the namespaces that the spec names and that exist,
-    /// and at least one of those that their labels chose.
+    /// Whether pull secrets allow Ready: all existing namespaces that the spec names are served, and
+    /// at least one namespace is.
     #[must_use]
     pub fn holds(&self) -> bool {
         self.problem().is_none()
     }
 
-    /// What keeps the attachment from being Ready.
+    /// The problem that keeps the attachment from being Ready.
     #[must_use]
     pub fn problem(&self) -> Option<Problem> {
         let named = |it: &&NamespaceProblem| {
@@ -111,47 +111,47 @@ impl PullSecretState {
         first.map(|it| self.with_count(&it.problem))
     }
 
-    /// What is the matter in the first namespace that is not served.
+    /// The problem of the first namespace that is not served.
     #[must_use]
     pub fn first_failure(&self) -> Option<Problem> {
         self.failing.first().map(|it| self.with_count(&it.problem))
     }
 
-    /// What is wrong, everything of it.
+    /// All problems.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
         self.failing.iter().map(|it| &it.problem).chain(&self.renewal_problem)
     }
 
-    /// How many namespaces are served.
+    /// The number of namespaces that are served.
     #[must_use]
     pub fn served_count(&self) -> usize {
         self.desired.secrets.len().saturating_sub(self.failing.len())
     }
 
-    /// How many are wanted, those that do not exist yet included.
+    /// The number of desired namespaces, with those that do not exist yet.
     #[must_use]
     pub fn desired_count(&self) -> usize {
         self.desired.secrets.len() + self.desired.absent.len()
     }
 
-    /// When the first credential in use ends.
+    /// When the first credential in use expires (UTC).
     #[must_use]
     pub fn expires(&self) -> Option<Timestamp> {
         self.secrets.iter().filter_map(|it| it.expires).min()
     }
 
-    /// When the first of them is to be renewed.
+    /// When the first credential in use is to be renewed (UTC).
     #[must_use]
     pub fn renew(&self) -> Option<Timestamp> {
         self.secrets.iter().filter_map(|it| it.renew).min()
     }
 
-    /// When something of them changes by itself.
+    /// The times at which credentials are to be renewed or expire (UTC).
     pub fn dates(&self) -> impl Iterator<Item = Timestamp> {
         self.secrets.iter().flat_map(|it| [it.renew, it.expires]).flatten()
     }
 
-    /// Says where it is, and what is missing of what was asked for.
+    /// The text for status: how many namespaces are served, and what is missing.
     #[must_use]
     pub fn text(&self) -> String {
         let count = format!(
@@ -188,8 +188,8 @@ impl PullSecretState {
     }
 }
 
-/// The service accounts that are named and do not exist. Kubernetes makes `default` in each namespace
-/// by itself, a moment after the namespace.
+/// Counts the namespaces that lack a service account which the spec names. `default` is left out:
+/// Kubernetes creates it shortly after the namespace.
 fn missing_accounts(desired: &DesiredPullSecrets, owned: &Owned) -> BTreeMap<String, usize> {
     let Accounts::Named(names) = &desired.accounts else { return BTreeMap::new() };
     let Some(accounts) = &owned.accounts else { return BTreeMap::new() };

@@ -1,4 +1,4 @@
-//! Which namespaces are wanted, when a credential is renewed, and how what is there is judged.
+//! The chosen namespaces, the time of renewals, and the state of pull secrets.
 
 use super::*;
 use crate::delivery::contest::Contests;
@@ -41,7 +41,7 @@ fn inputs() -> Inputs {
     Inputs::of(&secret(&[]), &source("contoso.azurecr.io", None), Some("uid/1"))
 }
 
-/// The names of the namespaces that get the secret, with `!` where the spec names them.
+/// The namespaces that get the Secret, with `!` where the spec names them.
 fn reached(desired: &DesiredPullSecrets) -> Vec<String> {
     let mark = |it: &DesiredSecret| if it.named { "!" } else { "" };
     desired.secrets.iter().map(|it| format!("{}{}", it.namespace, mark(it))).collect()
@@ -93,7 +93,7 @@ fn another_registry_principal_or_form_is_another_subject_and_a_newer_secret_anot
     let form = PullSecret { form: CredentialForm::ClientSecret, ..secret(&[]) };
     assert_ne!(base.subject, of(&form, "contoso.azurecr.io", None, "uid/1").subject);
     assert_ne!(base.subject, of(&secret(&[]), "other.azurecr.io", None, "uid/1").subject);
-    // Other names and places of the same credential are no reason to make another.
+    // Another Secret name or other namespaces need no new credential.
     let elsewhere = PullSecret { name: "other".into(), ..secret(&["a", "b"]) };
     assert_eq!(base, of(&elsewhere, "contoso.azurecr.io", None, "uid/1"));
 }
@@ -112,7 +112,7 @@ fn a_credential_is_renewed_at_half_its_life(
     assert_eq!(at.duration_since(now()).as_secs(), after);
 }
 
-/// A Secret of ours with a credential that serves for an hour.
+/// A Secret of this attachment with a credential that is valid for an hour.
 fn stored(namespace: &str) -> StoredSecret {
     StoredSecret {
         namespace: namespace.into(),
@@ -148,7 +148,7 @@ fn owned(refused: Option<&str>) -> Owned {
     }
 }
 
-/// Judges Secrets in namespaces `a`, named, and `b`, chosen by its labels.
+/// The state for namespaces `a`, which the spec names, and `b`, which the selector chooses.
 fn judged(
     secrets: Vec<StoredSecret>,
     failing: Vec<NamespaceProblem>,
@@ -199,7 +199,7 @@ fn where_nothing_serves_it_is_said_why_no_credential_could_be_had() {
     let served = judged(vec![], vec![], Some(refused.clone()));
     assert_eq!(served.problem().unwrap().cause, Cause::AuthenticationFailed);
     assert_eq!((served.served_count(), served.desired_count()), (0, 2));
-    // While the old one serves, Ready stays, and the renewal is overdue.
+    // While the old credential serves, Ready stays True, and the renewal has a problem.
     let mut old = stored("a");
     old.renew = Some(now());
     let renewal_problem = judged(vec![old, stored("b")], vec![], Some(refused.clone()));

@@ -1,8 +1,8 @@
-//! Claims: who uses a role assignment, kept in the assignment's own description.
+//! Claims: the attachments that use a role assignment, listed in the assignment's description.
 //!
-//! Several attachments, of one cluster or of several that share a kubelet identity, share one
-//! assignment. Each adds its claim, and the last one to leave deletes the assignment. So Azure
-//! itself is the only store.
+//! Several attachments, in one or more clusters that share a kubelet identity, share one assignment.
+//! Each attachment adds its claim. The one that removes the last claim deletes the assignment. So
+//! Azure is the only store.
 
 use std::fmt;
 
@@ -11,15 +11,15 @@ use sha2::{Digest, Sha256};
 const PREFIX: &str = "acr-attach claims: ";
 const CLAIM_DIGITS: usize = 12;
 
-/// As many claims as fit the 512 characters that Azure recommends for a description.
+/// The most claims that fit the 512 characters that Azure recommends for a description.
 pub const MOST: usize = 36;
 
-/// What stands for one attachment in one cluster: 12 hex digits.
+/// The mark of one attachment in one cluster: 12 hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Claim(String);
 
 impl Claim {
-    /// The claim of an attachment. A cluster is known by the UID of its namespace `kube-system`.
+    /// The claim of an attachment. `cluster_uid` is the UID of namespace `kube-system`.
     #[must_use]
     pub fn new(cluster_uid: &str, attachment: &str) -> Self {
         let digest = Sha256::digest(format!("{cluster_uid}/{attachment}"));
@@ -40,13 +40,13 @@ impl fmt::Display for Claim {
 pub struct Claims(Vec<Claim>);
 
 impl Claims {
-    /// The claims of a new assignment.
+    /// One claim, for a new assignment.
     #[must_use]
     pub fn of(claim: Claim) -> Self {
         Self(vec![claim])
     }
 
-    /// Reads a description; `None` if it bears no claims, and so is not ours.
+    /// Parses a description; `None` if it holds no claims, so that acr-attach did not make the assignment.
     #[must_use]
     pub fn read(description: &str) -> Option<Self> {
         let is_claim = |it: &str| {
@@ -60,19 +60,19 @@ impl Claims {
             .then(|| Self(claims.into_iter().map(|it| Claim(it.to_owned())).collect()))
     }
 
-    /// Whether that claim is among them.
+    /// Whether the claim is in the list.
     #[must_use]
     pub fn contains(&self, claim: &Claim) -> bool {
         self.0.contains(claim)
     }
 
-    /// The oldest claim. It decides the condition of the assignment.
+    /// The oldest claim. Its attachment decides the condition of the assignment.
     #[must_use]
     pub fn first(&self) -> Option<&Claim> {
         self.0.first()
     }
 
-    /// These and one more at the end; `None` when there is no room.
+    /// The list with the claim added at the end; `None` when there is no room.
     #[must_use]
     pub fn with(&self, claim: &Claim) -> Option<Self> {
         if self.contains(claim) {
@@ -82,7 +82,7 @@ impl Claims {
         (self.0.len() < MOST).then_some(Self(claims))
     }
 
-    /// These but one; `None` when none is left.
+    /// The list without the claim; `None` when no claim is left.
     #[must_use]
     pub fn without(&self, claim: &Claim) -> Option<Self> {
         let claims: Vec<_> = self.0.iter().filter(|it| *it != claim).cloned().collect();
@@ -90,7 +90,7 @@ impl Claims {
     }
 }
 
-/// The description that bears them.
+/// The description of the assignment.
 impl fmt::Display for Claims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list: Vec<&str> = self.0.iter().map(|it| it.0.as_str()).collect();

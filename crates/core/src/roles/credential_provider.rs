@@ -1,13 +1,13 @@
-//! Which hosts Microsoft's credential provider gives a kubelet the node's credential for. Found by running releases
-//! of it: docs/real-node.md, "Which hosts a node gets a credential for".
+//! The hosts for which Microsoft's credential provider gives a kubelet a credential. Measured with its
+//! releases: docs/real-node.md, "Which hosts a node gets a credential for".
 
 use crate::ids::LoginServer;
 
-/// The first release line of Kubernetes of which every provider knows hosts with a dash. A node of AKS has a
-/// provider of its own release line.
+/// The first release line of Kubernetes whose providers all know hosts with a dash. A node of AKS has a
+/// provider of the kubelet's release line.
 const FIRST_WITH_DASHES: (u32, u32) = (1, 33);
 
-/// What a kubelet calls its version, such as `v1.33.4`. The older one is the lesser.
+/// The version of a kubelet, such as `v1.33.4`. An older release line compares as less.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct KubeletVersion {
     line: (u32, u32),
@@ -15,7 +15,7 @@ pub struct KubeletVersion {
 }
 
 impl KubeletVersion {
-    /// Reads it; `None` where it names no release.
+    /// Parses a version; `None` where the text names no release.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let mut numbers = text.strip_prefix('v')?.split(['.', '-', '+']);
@@ -24,19 +24,19 @@ impl KubeletVersion {
     }
 }
 
-/// How the host of a registry differs from the plain one, `name.azurecr.io`.
+/// The kind of a registry's host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
-    /// It does not.
+    /// `name.azurecr.io`.
     Plain,
-    /// It has a dash: the registry has a domain name label.
+    /// `name-label.azurecr.io`: the registry has a domain name label.
     Labelled,
-    /// It is that of a regional endpoint, `name.region.geo.azurecr.io`.
+    /// `name.region.geo.azurecr.io`: a regional endpoint.
     Regional,
 }
 
 impl Host {
-    /// What kind of host that is.
+    /// The kind of a login server.
     #[must_use]
     pub fn of(server: &LoginServer) -> Self {
         let labels: Vec<_> = server.as_str().split('.').collect();
@@ -47,7 +47,7 @@ impl Host {
         }
     }
 
-    /// What a node may lack to get a credential for it.
+    /// What a node needs to get a credential for such a host, and may lack.
     #[must_use]
     pub fn needs(self) -> Option<&'static str> {
         match self {
@@ -62,8 +62,8 @@ impl Host {
     }
 }
 
-/// What speaks against nodes that pull from a registry by its host. The kubelet's version does not tell which
-/// release of its line the provider is.
+/// A warning that nodes may be too old to pull from the host; `None` if they are not. It says "may", since
+/// the kubelet's version tells only the release line of the provider.
 #[must_use]
 pub fn old_node_warning(server: &LoginServer, oldest: &KubeletVersion) -> Option<String> {
     let host = Host::of(server);

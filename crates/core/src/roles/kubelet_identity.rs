@@ -1,4 +1,4 @@
-//! The identity that the nodes of a cluster of AKS pull with.
+//! The kubelet identity: the identity that nodes of AKS pull with.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +9,10 @@ use crate::platform::PlatformHint;
 use crate::problem::{Cause, Problem};
 use crate::snapshot::azure::Cluster;
 
-/// The identity that the cluster's nodes pull with.
+/// The object id of the identity that the cluster's nodes pull with.
 ///
 /// # Errors
-/// `Unsupported` when the cluster has none, or its pods do not pull with it.
+/// `Unsupported` when the cluster has no kubelet identity, or its pods do not pull with it.
 pub fn principal(cluster: &Cluster) -> Result<PrincipalId, Problem> {
     let unsupported = |advice: &str, why: &str| {
         let account =
@@ -34,8 +34,8 @@ pub fn principal(cluster: &Cluster) -> Result<PrincipalId, Problem> {
     })
 }
 
-/// What speaks against a cluster that a spec names: nodes here that are not that cluster's. It is said,
-/// and changes nothing.
+/// A warning that the nodes here are not those of the cluster that the spec names. Status shows it, and
+/// nothing else changes.
 #[must_use]
 pub fn other_nodes_warning(cluster: &Cluster, here: &PlatformHint) -> Option<String> {
     let theirs = cluster.node_resource_group.as_deref()?;
@@ -56,8 +56,8 @@ pub fn other_nodes_warning(cluster: &Cluster, here: &PlatformHint) -> Option<Str
     ))
 }
 
-/// What speaks against an identity that a spec gives: it is the client id of one that pulls here, as the
-/// cluster tells it or its nodes do. Azure takes it, since nothing there compares the two.
+/// A warning that the spec gives the client id of the kubelet identity, by the cluster or its nodes, in
+/// place of the object id. Azure accepts an assignment to either.
 #[must_use]
 pub fn client_id_warning(
     principal: PrincipalId,
@@ -76,8 +76,7 @@ pub fn client_id_warning(
     ))
 }
 
-/// Adds the way round to what kept Microsoft Graph from telling the object id of a cluster's
-/// service principal.
+/// Adds advice to a failed lookup of a service principal's object id in Microsoft Graph.
 #[must_use]
 pub fn unknown_service_principal(problem: &Problem, client: &str) -> Problem {
     let advice = format!(

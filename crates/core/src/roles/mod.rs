@@ -1,4 +1,4 @@
-//! Roles in Azure: which identity needs which one, and which attachments share an assignment.
+//! Roles in Azure: the role that an identity needs, and the claims on role assignments.
 
 pub mod claims;
 pub mod credential_provider;

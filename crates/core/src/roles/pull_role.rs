@@ -1,4 +1,4 @@
-//! The pull role of an identity on a registry, and what may be narrowed by it.
+//! The pull role of an identity on a registry.
 
 use crate::ids::PrincipalId;
 use crate::plan::Grant;
@@ -7,12 +7,12 @@ use crate::roles::role::Role;
 use crate::snapshot::azure::{Registry, RoleAssignmentMode};
 use crate::spec::repositories::Repositories;
 
-/// The role that lets an identity pull, as the registry's mode wants it. Where Azure hides the
-/// mode, that is `AcrPull`: registries with repository permissions are the younger ones.
+/// The grant that lets an identity pull, for the registry's mode. For an unknown mode the role is
+/// `AcrPull`: registries with repository permissions are the newer kind.
 ///
 /// # Errors
-/// `Unsupported` when the registry is in a mode that this version does not know; `InvalidSpec`
-/// when it cannot tell repositories apart.
+/// `Unsupported` when this version does not know the registry's mode; the errors of
+/// [`check_repositories`].
 pub fn grant(
     registry: &Registry,
     principal: PrincipalId,
@@ -30,17 +30,17 @@ pub fn grant(
     Ok(Grant { registry: registry.id.clone(), principal, role, condition })
 }
 
-/// Whether the role counts as what the registry honours, so that it may replace another one.
+/// Whether the registry certainly honours the role, so that the role may replace another.
 #[must_use]
 pub fn may_replace(registry: &Registry) -> bool {
     registry.mode.is_some()
 }
 
-/// Judges whether single repositories can be meant.
+/// Checks that the registry can narrow access to single repositories.
 ///
 /// # Errors
-/// `InvalidSpec` where the registry knows no permissions for repositories; `Unsupported` where
-/// Azure does not tell.
+/// `InvalidSpec` where the registry has no repository permissions; `Unsupported` where Azure does not
+/// tell the mode.
 pub fn check_repositories(registry: &Registry, repositories: &Repositories) -> Result<(), Problem> {
     let Registry { id, mode, .. } = registry;
     if repositories.are_all() || *mode == Some(RoleAssignmentMode::AbacRepositoryPermissions) {
@@ -110,7 +110,7 @@ mod tests {
         assert!(grant(&registry(None), someone(), &some).is_err());
     }
 
-    /// To switch a registry over takes the right to pull and push from everybody else.
+    /// Switching the mode takes the right to pull and push from all other identities.
     #[test]
     fn the_way_to_repositories_begins_with_all_others() {
         let some = Repositories::new(["team/*".to_owned()]).unwrap();

@@ -1,4 +1,4 @@
-//! The two roles that let an identity pull, and the name of their assignments.
+//! The two pull roles, and the names of their assignments.
 
 use uuid::{Uuid, uuid};
 
@@ -38,7 +38,7 @@ impl Role {
         }
     }
 
-    /// The role of that definition, if it is one of the two.
+    /// The role of that definition, if it is one of the two pull roles.
     #[must_use]
     pub fn from_definition(definition: Uuid) -> Option<Self> {
         [Self::AcrPull, Self::RepositoryReader].into_iter().find(|it| it.definition() == definition)
@@ -57,17 +57,17 @@ impl Role {
 /// The namespace of the template function `guid()`.
 const GUID_NAMESPACE: Uuid = uuid!("11fb06fb-712d-4ddd-98c7-e71bbd588830");
 
-/// The name that an assignment gets: the same for everybody who follows the convention of
-/// Bicep's `getRoleAssignmentName()` (Azure/bicep pull request 20293). So it proves nothing about
-/// who made an assignment; claims do.
+/// The name of a new assignment, by the convention of Bicep's `getRoleAssignmentName()` (Azure/bicep
+/// pull request 20293). Other tools that follow it use the same name. So only claims prove that
+/// acr-attach made an assignment.
 #[must_use]
 pub fn assignment_name(registry: &RegistryId, principal: PrincipalId, role: Role) -> Uuid {
     let parts = format!("{}-{}-{}", lower(registry.as_str()), principal, role.definition());
     Uuid::new_v5(&GUID_NAMESPACE, parts.as_bytes())
 }
 
-/// Another name where Azure cannot take that one. It follows from the first one, so that whoever
-/// needs it again finds it; number 0 is the name itself.
+/// The nth alternative name, where Azure refuses the first. It is derived from the first name, so that
+/// later reconciles find it; number 0 is the first name itself.
 #[must_use]
 pub fn alternative_name(name: Uuid, n: u32) -> Uuid {
     match n {

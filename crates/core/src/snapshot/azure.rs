@@ -1,4 +1,4 @@
-//! What was read in Azure.
+//! Resources of Azure, reduced to what decisions need.
 
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -10,44 +10,44 @@ use crate::roles::claims::Claims;
 /// A registry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Registry {
-    /// Its resource id as Azure writes it.
+    /// The resource id, as Azure writes it.
     pub id: RegistryId,
     /// The host that images are pulled from.
     pub login_server: LoginServer,
-    /// The hosts of its regional endpoints, which images are pulled from too; `None` where Azure hides them, as
-    /// api-versions before 2026-01-01-preview do.
+    /// The hosts of its regional endpoints, which images are pulled from too. `None` where the api-version
+    /// does not tell them: those before 2026-01-01-preview.
     pub regional: Option<Vec<LoginServer>>,
-    /// Which roles it honours; `None` where Azure hides it, as api-versions before 2025-11-01 do.
+    /// Which roles the registry honours. `None` where the api-version does not tell: those before
+    /// 2025-11-01.
     pub mode: Option<RoleAssignmentMode>,
-    /// What Azure is doing to it, in Azure's words; `Succeeded` when nothing.
+    /// Azure's provisioningState; `Succeeded` when no change is under way.
     pub provisioning_state: String,
-    /// Whether tokens for Azure Resource Manager can be exchanged there for its own
-    /// (`policies.azureADAuthenticationAsArmPolicy`); else only tokens for registries can.
+    /// Whether the registry exchanges tokens for Azure Resource Manager for its own
+    /// (`policies.azureADAuthenticationAsArmPolicy`). Otherwise it exchanges only tokens for registries.
     pub accepts_arm_tokens: bool,
 }
 
-/// What Azure is doing to a registry.
+/// What a registry's provisioningState means for attachments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provisioning {
-    /// Nothing: it is as it was asked for. Or something that does not stop it from being used.
+    /// No change is under way, or one during which the registry can be used.
     Usable,
-    /// The last change failed or was given up. The registry stays as it was before.
+    /// The last change failed or was canceled. The registry stays as it was before.
     ChangeFailed,
-    /// It is being made, or something that is not known here is done to it.
+    /// The registry is being created, or in an unknown state.
     NotReady,
-    /// It is being deleted.
+    /// The registry is being deleted.
     Deleting,
 }
 
 impl Registry {
-    /// What Azure is doing to it.
+    /// Classifies the provisioningState.
     ///
     /// A registry has the states Creating, Updating, Deleting, Succeeded, Failed and Canceled
-    /// (azure-rest-api-specs, `Microsoft.ContainerRegistry`, `ProvisioningState`). While it is
-    /// Updating it serves pulls and takes role assignments: a change of its SKU, its network rules
-    /// or its mode is no outage, and an attachment that turned unready for each would only cry
-    /// wolf. Failed and Canceled end a change as Succeeded does: nothing brings the registry out
-    /// of them but another change. A resource without a state has reached its end
+    /// (azure-rest-api-specs, `Microsoft.ContainerRegistry`, `ProvisioningState`). A registry that is
+    /// Updating serves pulls and takes role assignments: a change of SKU, network rules or mode is no
+    /// outage, so the attachment stays Ready. Failed and Canceled end a change as Succeeded does, and
+    /// last until the next change. A resource without a state has reached its final one
     /// (azure-resource-manager-rpc, "Asynchronous operations").
     #[must_use]
     pub fn provisioning(&self) -> Provisioning {
@@ -63,52 +63,52 @@ impl Registry {
 /// A managed cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cluster {
-    /// Its resource id as Azure writes it.
+    /// The resource id, as Azure writes it.
     pub id: ClusterId,
-    /// The identity that its nodes pull with. Absent on clusters with a service principal.
+    /// The object id of the identity that nodes pull with; `None` on clusters with a service principal.
     pub kubelet_identity: Option<PrincipalId>,
     /// The client id of that identity.
     pub kubelet_client: Option<Uuid>,
-    /// The client id of its service principal, on clusters that have one.
+    /// The client id of the service principal, on clusters that have one.
     pub service_principal: Option<String>,
-    /// The resource group that holds its nodes.
+    /// The name of the resource group that holds the nodes.
     pub node_resource_group: Option<String>,
-    /// Whether pods pull with identities of their service accounts, instead of the kubelet's.
+    /// Whether pods pull with identities of their service accounts instead of the kubelet's.
     pub pulls_by_service_account: bool,
-    /// Whether the cluster and all its node pools are as configured. While they are not, nodes
-    /// may still use a former kubelet identity.
+    /// Whether the cluster and all its node pools are as configured. Otherwise nodes may still use a
+    /// former kubelet identity.
     pub settled: bool,
 }
 
-/// A role assignment on a registry or on something above it.
+/// A role assignment on a registry or on a scope above it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoleAssignment {
-    /// Its id, which contains the scope.
+    /// The id, which contains the scope.
     pub id: AssignmentId,
-    /// The role, by the last segment of its definition's id.
+    /// The last segment of the role definition's id.
     pub role: Uuid,
     /// The role definition's id as Azure wrote it.
     pub role_definition_id: String,
-    /// Who holds the role.
+    /// The object id of the identity that holds the role.
     pub principal: PrincipalId,
-    /// What kind of identity that is, in Azure's words.
+    /// Azure's principalType, such as `ServicePrincipal`.
     pub principal_type: Option<String>,
-    /// What narrows it; absent: nothing does.
+    /// The condition that narrows the role; `None` for no condition.
     pub condition: Option<String>,
-    /// The language of the condition.
+    /// The version of the condition's language.
     pub condition_version: Option<String>,
-    /// The resource whose identity it is, for grants across tenants.
+    /// The resource of a managed identity, for grants across tenants.
     pub delegated_managed_identity_resource_id: Option<String>,
-    /// Free text. Ours bears claims.
+    /// Free text. acr-attach writes claims there.
     pub description: Option<String>,
-    /// When it was made.
+    /// When the assignment was created (UTC).
     pub created_on: Option<Timestamp>,
-    /// When it was last changed.
+    /// When the assignment was last changed (UTC).
     pub updated_on: Option<Timestamp>,
 }
 
 impl RoleAssignment {
-    /// The claims in its description; `None` if it is not ours.
+    /// The claims in the description; `None` if acr-attach did not make the assignment.
     #[must_use]
     pub fn claims(&self) -> Option<Claims> {
         self.description.as_deref().and_then(Claims::read)

@@ -1,4 +1,4 @@
-//! Objects in an order in which those of one namespace are found at once.
+//! Objects of one kind, indexed by namespace and name.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ impl Namespaced for ServiceAccount {
     }
 }
 
-/// Objects of one kind, by namespace and name. Finding one costs the same for any number of namespaces.
+/// Objects of one kind by namespace and name, so that a lookup does not search all namespaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ByNamespace<T>(BTreeMap<String, BTreeMap<String, T>>);
 
@@ -60,7 +60,7 @@ impl<T> ByNamespace<T> {
         self.0.values().flat_map(BTreeMap::values)
     }
 
-    /// Whether there is none.
+    /// Whether there are no objects.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -68,7 +68,7 @@ impl<T> ByNamespace<T> {
 }
 
 impl<T: Namespaced> ByNamespace<T> {
-    /// Puts an object in the place of the one of its namespace and name.
+    /// Adds an object, or replaces that of the same namespace and name.
     pub fn insert(&mut self, object: T) {
         let (namespace, name) = (object.namespace().to_owned(), object.name().to_owned());
         self.0.entry(namespace).or_default().insert(name, object);

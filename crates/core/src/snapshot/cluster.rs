@@ -1,5 +1,5 @@
-//! What was seen in the cluster: namespaces, Secrets and service accounts, each reduced to what
-//! decisions need. No secret value is among it.
+//! Namespaces, Secrets and service accounts of the cluster, reduced to what decisions need. They hold
+//! no secret value.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use crate::pull_secrets::proof::Proof;
 pub struct Namespace {
     /// Its name.
     pub name: String,
-    /// Whether the attachment's selector chooses it.
+    /// Whether the attachment's selector matches it.
     pub selected: bool,
-    /// Whether it is being deleted. Nothing new can be made in it.
+    /// Whether it is being deleted. Then no object can be created in it.
     pub terminating: bool,
-    /// Since when it is there.
+    /// When it was created (UTC).
     pub created: Timestamp,
 }
 
@@ -30,36 +30,37 @@ pub struct StoredSecret {
     pub name: String,
     /// Its uid.
     pub uid: String,
-    /// The attachments in its owner references. More than one while garbage collection has not
-    /// yet removed one that is gone. None for a Secret of another type than pull secrets have:
-    /// acr-attach cannot have made it, and the type of a Secret never changes.
+    /// The attachments in its owner references. A deleted owner stays until garbage collection
+    /// removes it. Empty for a Secret of another type than pull secrets have: acr-attach cannot have
+    /// made it, since the type of a Secret never changes.
     pub owners: Vec<Owner>,
-    /// The uid in its label `acr-attach.dev/attachment`. It marks what garbage collection has
-    /// left without an owner. None for a Secret of another type.
+    /// The uid in label `acr-attach.dev/attachment`. It stays after garbage collection has removed
+    /// the owner. `None` for a Secret of another type.
     pub label: Option<String>,
     /// Whether the API server refuses each change of it (`immutable: true`).
     pub immutable: bool,
-    /// Whether it is as it was written: content, labels and our annotations.
+    /// Whether content, labels and acr-attach's annotations are as they were written.
     pub intact: bool,
     /// The field manager that wrote it last.
     pub written_by: Option<String>,
     /// SHA-256 of its content, in hex.
     pub digest: String,
-    /// What it was made from.
+    /// The inputs that it was made from.
     pub inputs: Option<Inputs>,
-    /// Since when it is there. Renewing does not change that.
+    /// When it was created (UTC). A renewal does not change that.
     pub created: Timestamp,
-    /// When its credential ends; absent: the credential does not tell.
+    /// When the credential expires (UTC); `None` if the credential does not tell.
     pub expires: Option<Timestamp>,
-    /// When its credential is to be renewed.
+    /// When the credential is to be renewed (UTC).
     pub renew: Option<Timestamp>,
-    /// What the registry said of its credential before it was written.
+    /// The registry's answer to the credential before it was written.
     pub proof: Option<Proof>,
-    /// Whether the tenant did not know the audience of registries when it was made.
+    /// Whether the credential was made with the audience of Azure Resource Manager, since the tenant
+    /// did not know that of registries.
     pub by_arm_audience: bool,
 }
 
-/// An attachment as an owner.
+/// An attachment in an owner reference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// Its uid.
@@ -69,20 +70,20 @@ pub struct Owner {
 }
 
 impl StoredSecret {
-    /// The uids of the attachments that it belongs or belonged to.
+    /// The uids of the attachments that own or owned the Secret.
     #[must_use]
     pub fn uids(&self) -> Vec<String> {
         let owners = self.owners.iter().map(|it| it.uid.clone());
         self.label.iter().cloned().chain(owners).collect()
     }
 
-    /// Whether it belongs to the attachment of that uid.
+    /// Whether the attachment of that uid owns the Secret.
     #[must_use]
     pub fn is_of(&self, attachment: &str) -> bool {
         self.owners.iter().any(|it| it.uid == attachment)
     }
 
-    /// Whether it holds a credential for that subject that has not ended.
+    /// Whether the Secret is intact, with a credential for that subject that has not expired.
     #[must_use]
     pub fn serves(&self, inputs: &Inputs, now: Timestamp) -> bool {
         self.intact
@@ -90,7 +91,8 @@ impl StoredSecret {
             && self.expires.is_none_or(|it| now < it)
     }
 
-    /// Whether it was made from exactly that, and is not to be renewed yet.
+    /// Whether the Secret serves, was made from exactly these inputs, and is not due for renewal.
+    /// Inputs without a version, with no client secret to be had, match any version.
     #[must_use]
     pub fn is_fresh(&self, inputs: &Inputs, now: Timestamp) -> bool {
         let same = inputs.version.is_none() || self.inputs.as_ref() == Some(inputs);
@@ -105,34 +107,34 @@ pub struct ServiceAccount {
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// The names in its `imagePullSecrets` as stored, an entry without a name as empty text;
-    /// absent: there is no such list.
+    /// The names in `imagePullSecrets` as stored, an entry without a name as empty text; `None` without
+    /// that list.
     pub pull_secrets: Option<Vec<String>>,
-    /// Our marks on entries of that list: the name of the pull secret, and the uid of the
-    /// attachment that added it.
+    /// acr-attach's annotations on entries of that list: from the name of the pull secret to the uid
+    /// of the attachment that added the entry.
     pub marks: BTreeMap<String, String>,
-    /// Whether it has annotations at all, ours or others'.
+    /// Whether it has any annotations.
     pub is_annotated: bool,
-    /// The tool that applies the list from a manifest, and would take our entry out again.
+    /// The tool that applies the list from a manifest, and would remove an added entry.
     pub applied_by: Option<String>,
     /// The field manager that wrote the list last.
     pub written_by: Option<String>,
 }
 
 impl ServiceAccount {
-    /// The uids of the attachments that have entries in it.
+    /// The uids of the attachments that added entries.
     #[must_use]
     pub fn uids(&self) -> Vec<String> {
         self.marks.values().cloned().collect()
     }
 
-    /// Whether its pods get that pull secret.
+    /// Whether the list names that pull secret, so that new pods get it.
     #[must_use]
     pub fn names(&self, secret: &str) -> bool {
         self.pull_secrets.iter().flatten().any(|it| it == secret)
     }
 
-    /// Whether the attachment of that uid added that entry.
+    /// Whether the attachment of that uid added the entry.
     #[must_use]
     pub fn is_marked(&self, secret: &str, attachment: &str) -> bool {
         self.marks.get(secret).is_some_and(|it| it == attachment)

@@ -1,4 +1,4 @@
-//! What was read: in Azure, and in the cluster.
+//! What was read in Azure and in the cluster.
 
 pub mod azure;
 pub mod by_namespace;

@@ -1,4 +1,4 @@
-//! A spec, understood: what can be checked without asking anybody is checked here.
+//! Parses a spec, and checks what can be checked without Azure and the cluster.
 
 pub mod policy;
 pub mod repositories;
@@ -15,43 +15,42 @@ use crate::pull_secrets::{Accounts, PullSecret, ServicePrincipal};
 use crate::spec::policy::Policy;
 use crate::spec::repositories::Repositories;
 
-/// What is to become of an attachment. Nothing but [`Detach`](Self::Detach) means that anything is
-/// removed.
+/// What to do with an attachment. Only [`Detach`](Self::Detach) means that everything is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
-    /// The registry is to be attached by that method.
+    /// Attach the registry by that method.
     Attach(MethodInUse),
-    /// The object is being deleted: nothing of the attachment is to be left.
+    /// Detach: the object is being deleted.
     Detach,
-    /// The method is not decided yet. Nothing is made and nothing is removed.
+    /// The method is not decided yet: create and remove nothing.
     Undecided,
 }
 
-/// What a reconcile is to bring about, as far as the spec and the operator's settings tell.
+/// The task of a reconcile, from the spec and the operator's settings.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Task {
-    /// What the spec asks for.
+    /// Attach as the spec asks.
     Attach(Box<Attachment>),
-    /// That nothing of the attachment is left: in the cluster, and on that registry. Without a
-    /// registry, role assignments stay as they are.
+    /// Remove everything of the attachment from the cluster and from that registry. Without a
+    /// registry, role assignments stay unchanged.
     Detach(Option<DetachedRegistry>),
 }
 
-/// The registry that an attachment leaves.
+/// The registry of an attachment that is detached.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DetachedRegistry {
     /// How the spec names it.
     pub registry: RegistryName,
-    /// Where the kubelet identity was known from, if one may have pulled: a name was looked up in
-    /// the subscription of its cluster.
+    /// The source of the kubelet identity, if one may have pulled: a registry's name was looked up in
+    /// the subscription of that cluster.
     pub source: Option<IdentitySource>,
 }
 
 impl Task {
-    /// Attaches by that method what the spec asks for.
+    /// The task to attach as the spec asks, by that method.
     ///
     /// # Errors
-    /// `InvalidSpec`, or `NotAllowed` by the operator's settings.
+    /// `InvalidSpec`; `NotAllowed` where the operator's settings forbid it.
     pub fn attach(
         spec: &RegistryAttachmentSpec,
         method: MethodInUse,
@@ -62,11 +61,11 @@ impl Task {
         Ok(Self::Attach(Box::new(attachment)))
     }
 
-    /// Detaches an object with that spec. It needs no more of the spec than the registry.
+    /// The task to detach. Only the registry of the spec has to be valid.
     #[must_use]
     pub fn detach(spec: &RegistryAttachmentSpec) -> Self {
         Self::Detach(match (spec.deletion_policy, registry(&spec.registry)) {
-            // Registries that are named by their login server can have had no role assigned.
+            // No role is ever assigned on a registry that the spec names by its login server.
             (DeletionPolicy::Orphan, _) | (_, Ok(RegistryName::LoginServer(_)) | Err(_)) => None,
             (_, Ok(registry)) => {
                 let by_role = spec.method != MethodChoice::PullSecret;
@@ -77,10 +76,10 @@ impl Task {
     }
 }
 
-/// The method that a spec asks for; `None` if the cluster is to decide.
+/// The method that a spec asks for; `None` for Auto.
 ///
 /// # Errors
-/// `InvalidSpec` for a word of a newer version.
+/// `InvalidSpec` for a method of a newer version.
 pub fn method(spec: &RegistryAttachmentSpec) -> Result<Option<MethodInUse>, Problem> {
     match spec.method {
         MethodChoice::Auto => Ok(None),
@@ -92,7 +91,7 @@ pub fn method(spec: &RegistryAttachmentSpec) -> Result<Option<MethodInUse>, Prob
     }
 }
 
-/// What an attachment asks for.
+/// A valid spec.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attachment {
     /// The registry.
@@ -104,9 +103,9 @@ pub struct Attachment {
 /// How a spec names its registry.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RegistryName {
-    /// By its resource id: Azure Resource Manager is asked for the rest.
+    /// By its resource id. Azure Resource Manager tells the login server.
     Id(RegistryId),
-    /// By its name, to be looked up in one subscription: that one, else the cluster's, else the
+    /// By its name, to be looked up in one subscription: the given one, else the cluster's, else the
     /// operator's.
     Name {
         /// The name, in any case.
@@ -114,11 +113,11 @@ pub enum RegistryName {
         /// The subscription.
         subscription: Option<Uuid>,
     },
-    /// By the host that images are pulled from: nobody has to be asked.
+    /// By the host that images are pulled from. No lookup is needed.
     LoginServer(LoginServer),
 }
 
-/// How to attach, with what the method needs.
+/// The method, with its settings.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Method {
     /// The pull role for the kubelet identity.
@@ -128,7 +127,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// The word for it in status.
+    /// The method's name in status.
     #[must_use]
     pub fn in_use(&self) -> MethodInUse {
         match self {
@@ -138,34 +137,34 @@ impl Method {
     }
 }
 
-/// What the role is for.
+/// The settings of method KubeletIdentity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KubeletIdentity {
-    /// Where the identity is known from.
+    /// The source of the kubelet identity.
     pub source: IdentitySource,
-    /// What may be pulled.
+    /// The repositories that nodes may pull.
     pub repositories: Repositories,
-    /// What pull secrets are made from, where the spec still says so: while the role is yet to
-    /// replace them, they are renewed.
+    /// The settings of former pull secrets, if the spec still has them: pull secrets are renewed until
+    /// the role has replaced them.
     pub former: Option<PullSecret>,
 }
 
-/// Where the kubelet identity is known from.
+/// The source of the kubelet identity.
 #[derive(Clone, Debug, PartialEq)]
 pub enum IdentitySource {
-    /// It is read from the cluster.
+    /// Read from that AKS cluster in Azure.
     Cluster(ClusterId),
-    /// It is read from the cluster that the nodes are of.
+    /// Read from the AKS cluster that is detected from the nodes.
     Detected,
-    /// The user gave it.
+    /// Given in the spec.
     Given(PrincipalId),
 }
 
 impl Attachment {
-    /// What a spec asks for, by that method.
+    /// Parses a spec for that method.
     ///
     /// # Errors
-    /// `InvalidSpec`.
+    /// `InvalidSpec`, with the field to correct.
     pub fn of(spec: &RegistryAttachmentSpec, method: MethodInUse) -> Result<Self, Problem> {
         let registry = registry(&spec.registry)?;
         let repositories = repositories(spec)?;

@@ -1,28 +1,28 @@
-//! Repositories that may be pulled, where not all of a registry may be.
+//! The repositories that may be pulled, and the condition that narrows a role to them.
 
 use std::collections::BTreeSet;
 
-/// Names and prefixes, without repeats and in one order, so that the same choice always gives
-/// the same condition.
+/// Names and prefixes of repositories, sorted and without duplicates, so that the same choice always
+/// gives the same condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Repositories(BTreeSet<String>);
 
-/// What reading a repository needs: its content, and its metadata.
+/// The actions that reading a repository needs.
 const ACTIONS: [&str; 2] = [
     "Microsoft.ContainerRegistry/registries/repositories/content/read",
     "Microsoft.ContainerRegistry/registries/repositories/metadata/read",
 ];
-/// The longest condition of a role assignment that Azure takes, in bytes: 8 KB (learn.microsoft.com,
+/// The longest condition of a role assignment that Azure accepts, in bytes: 8 KB (learn.microsoft.com,
 /// "What is Azure attribute-based access control", limits).
 const LONGEST_CONDITION: usize = 8 * 1024;
 const NAME: &str = "@Request[Microsoft.ContainerRegistry/registries/repositories:name]";
 
 impl Repositories {
-    /// These; none means all of the registry. An entry that ends in `/*` is a prefix.
+    /// Checks entries. No entry means the whole registry; an entry that ends in `/*` is a prefix.
     ///
     /// # Errors
-    /// The first entry that is no name of a repository. The schema refuses such entries too; here
-    /// nothing gets into a condition that could end its quotes.
+    /// The first entry that is not valid. The schema refuses such entries too; the check here ensures
+    /// that no entry can end the quotes of a condition.
     pub fn new(entries: impl IntoIterator<Item = String>) -> Result<Self, String> {
         let entries: BTreeSet<String> = entries.into_iter().collect();
         match entries.iter().find(|it| !is_repository(it)) {
@@ -31,13 +31,13 @@ impl Repositories {
         }
     }
 
-    /// Whether all of the registry is meant.
+    /// Whether the whole registry is meant.
     #[must_use]
     pub fn are_all(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The condition that narrows a role to them; `None` where there is nothing to narrow.
+    /// The condition that narrows a role to these repositories; `None` for the whole registry.
     ///
     /// Its form is that of learn.microsoft.com, "Microsoft Entra attribute-based access control
     /// for repository permissions"; registries read `@Request`.
@@ -51,7 +51,7 @@ impl Repositories {
         Some(format!("(({others}) OR ({}))", names.join(" OR ")))
     }
 
-    /// Judges whether Azure takes the condition that narrows a role to them.
+    /// Checks that Azure accepts the length of the condition.
     ///
     /// # Errors
     /// One sentence with its length, the limit, and what to do.
@@ -65,8 +65,8 @@ impl Repositories {
         }
     }
 
-    /// A repository that they contain, for asking whether it may be pulled: the first exact
-    /// name, else one below the first prefix, which need not exist.
+    /// A repository among these, to probe whether a credential may pull it: the first name, else an
+    /// invented name below the first prefix.
     #[must_use]
     pub fn example(&self) -> String {
         const NONE: &str = "acr-attach-probe";
@@ -79,13 +79,13 @@ impl Repositories {
 
 fn expression(entry: &str) -> String {
     match entry.strip_suffix('*') {
-        // The slash stays: team-a/ must not mean team-abc/.
+        // The slash stays: team-a/ must not match team-abc/.
         Some(prefix) => format!("{NAME} StringStartsWithIgnoreCase '{prefix}'"),
         None => format!("{NAME} StringEqualsIgnoreCase '{entry}'"),
     }
 }
 
-/// The names that the OCI distribution specification allows, and `/*` at the end.
+/// Whether the OCI distribution specification allows the name, without `/*` at the end.
 fn is_repository(entry: &str) -> bool {
     let name = entry.strip_suffix("/*").unwrap_or(entry);
     let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(of(&[]).condition(), None);
     }
 
-    /// For every number of entries, the real text of the condition decides, and not an estimate.
+    /// For every number of entries, the real length of the condition decides.
     #[test]
     fn a_condition_that_azure_would_refuse_is_told_by_its_length() {
         for count in 1..=32 {

@@ -1,4 +1,4 @@
-//! When an object is written again, when it counts as contested, and when that is over.
+//! When an object is written again, when it counts as contested, and when a contest ends.
 
 use proptest::prelude::*;
 
@@ -29,8 +29,8 @@ fn undone_by(manager: &str) -> ObjectState {
     ObjectState::Undone(Some(manager.to_owned()))
 }
 
-/// Writes whenever that is allowed, against somebody who undoes it after `stands` seconds.
-/// Returns the seconds at which it wrote, in so many days.
+/// Writes whenever the contest allows, against a writer that undoes each write after `stands`
+/// seconds. Returns the seconds of all writes in that many days.
 fn writes(stands: i64, days: i64) -> Vec<i64> {
     let (mut contests, mut written) = (Contests::default(), Vec::new());
     let mut now = 0;
@@ -131,7 +131,7 @@ proptest! {
     }
 }
 
-/// What has to be done is the opposite of what is to be done about a loss.
+/// The advice for a removal is the opposite of the advice for a write.
 #[rstest::rstest]
 #[case(
     entry(),

@@ -1,4 +1,4 @@
-//! The plan for pull secrets and service accounts, row by row.
+//! The table of the plan for pull secrets, row by row; service accounts in a module of their own.
 
 mod accounts;
 mod replacing;
@@ -32,7 +32,7 @@ fn wants(namespaces: &[&str]) -> Desired {
     }
 }
 
-/// A fresh Secret of ours that holds the credential `digest`.
+/// A fresh Secret of this attachment with the credential `digest`.
 fn stored(namespace: &str) -> StoredSecret {
     StoredSecret {
         namespace: namespace.into(),
@@ -53,7 +53,7 @@ fn stored(namespace: &str) -> StoredSecret {
     }
 }
 
-/// The credential that those Secrets hold.
+/// The credential of those Secrets.
 fn accepted() -> AcceptedCredential {
     let StoredSecret { digest, expires, renew, .. } = stored("a");
     AcceptedCredential { digest, inputs: inputs(), expires, renew }
@@ -91,7 +91,7 @@ fn steps(desired: &Desired, owned: &Owned) -> Vec<Step> {
     all.into_iter().filter(|it| !matches!(it, Step::RemoveFinalizer(_))).collect()
 }
 
-/// The namespaces that are written, and whether a new credential is made.
+/// The namespaces to write to, and whether with a new credential.
 fn provided(desired: &Desired, owned: &Owned) -> Option<(Vec<String>, bool)> {
     steps(desired, owned).into_iter().find_map(|it| match it {
         Step::WriteSecrets(targets, origin) => {
@@ -115,7 +115,8 @@ fn a_new_namespace_gets_the_credential_that_this_process_had_accepted() {
     let mut owned = owns(vec![stored("a")], vec![]);
     let b = Some((vec!["b".to_owned()], false));
     assert_eq!(provided(&wants(&["a", "b"]), &owned), b);
-    // After a restart it holds none. What the other Secret holds may be forged, and is not spread.
+    // After a restart the process holds no credential. That of the other Secret may be forged, and is
+    // never copied.
     owned.accepted = None;
     assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["b".to_owned()], true)));
 }
@@ -125,9 +126,9 @@ fn one_that_is_due_renews_all_unless_another_has_been_renewed() {
     let mut due = stored("a");
     due.renew = Some(now());
     let mut owned = owns(vec![due.clone(), stored("b")], vec![]);
-    // The other one was renewed a moment ago.
+    // The other Secret was renewed a moment ago.
     assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["a".to_owned()], false)));
-    // After a restart nobody knows what the other one holds.
+    // After a restart the process does not know the other Secret's credential.
     owned.accepted = None;
     assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["a".to_owned()], true)));
     let mut both = owns(vec![due.clone(), StoredSecret { namespace: "b".into(), ..due }], vec![]);
@@ -147,7 +148,7 @@ fn another_version_of_the_client_secret_or_a_refusal_renews() {
     let refused =
         Owned { refused_digests: ["digest".to_owned()].into(), ..owns(vec![stored("a")], vec![]) };
     assert_eq!(provided(&wants(&["a"]), &refused), all);
-    // It is not spread either.
+    // A refused credential is not written elsewhere either.
     let both = vec!["a".to_owned(), "b".to_owned()];
     assert_eq!(provided(&wants(&["a", "b"]), &refused), Some((both, true)));
 }
@@ -176,7 +177,7 @@ fn a_strangers_secret_fails_its_namespace_and_no_other() {
     assert_eq!(planned.failing[0].problem.cause, Cause::NotOurs);
     assert_eq!(provided(&wants(&["a", "b"]), &owned).unwrap().0, ["b"]);
     assert_eq!(add_entries(&wants(&["a", "b"]), &owned, now()).parts, Vec::<Vec<Step>>::new());
-    // One whose owner is gone is adopted, also while garbage collection has yet to see that.
+    // A Secret of a deleted owner is taken over, even before garbage collection notices.
     stranger.label = Some("dead".into());
     stranger.owners = vec![Owner { uid: "dead".into(), name: "a".into() }];
     let mut owned = owns(vec![stranger], vec![]);
@@ -230,13 +231,13 @@ fn one_that_others_change_again_and_again_waits_and_fails_its_namespace() {
     let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);
     assert_eq!(planned.unwritten[0].problem.cause, Cause::ExternallyManaged);
     assert_eq!(provided(&wants(&["a", "b"]), &owned), None);
-    // It has come back, and yet it is not settled.
+    // The Secret exists again, and is still contested.
     owned.contests.record_write(object(), now());
     owned.secrets.as_mut().unwrap().insert(stored("b"));
     owned.observe_contests(&wants(&["a", "b"]), now());
     let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);
     assert_eq!(planned.failing[0].namespace, "b");
-    // A namespace that is not asked for any more is no contest.
+    // A namespace that is not desired any more has no contest.
     owned.secrets = Some([stored("a")].into_iter().collect());
     owned.observe_contests(&wants(&["a"]), now());
     assert_eq!(owned.contests, Contests::default());

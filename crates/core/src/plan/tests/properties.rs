@@ -1,10 +1,10 @@
-//! What holds for every plan for role assignments.
+//! Properties of every plan for role assignments.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// What Azure holds after the steps.
+/// The state of Azure after the steps.
 fn apply(owned: &Owned, steps: &[Step]) -> Owned {
     let mut after = owned.clone();
     let found = &mut after.assignments.as_mut().unwrap().found;
@@ -52,7 +52,7 @@ fn any_assignments() -> impl Strategy<Value = Vec<RoleAssignment>> {
         it
     });
     prop::collection::vec(one, 0..6).prop_map(|mut all| {
-        // Azure keeps one per scope, principal and role.
+        // Azure keeps one assignment per scope, principal and role.
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all.dedup_by(|a, b| a.id == b.id);
         all
@@ -69,7 +69,7 @@ proptest! {
         let owned = owns(found, finalizer);
         let now = now() + SignedDuration::from_secs(later);
         let mut after = owned;
-        // A new assignment counts only later, so what it replaces may take a second round.
+        // The replacement is in force only after the first round.
         for _ in 0..2 {
             after = apply(&after, &plan(&desired, &after, now, DELAY).roles);
         }
@@ -99,7 +99,7 @@ proptest! {
     ) {
         let owned = owns(found, true);
         let plan = plan(&wants(&wanted), &owned, now(), DELAY);
-        // Before it is joined, the assignment may be gone as soon as its last claim goes.
+        // Before this attachment shares an assignment, others may remove the last claim and delete it.
         let makes = plan.roles.iter().any(|it| matches!(it, Step::CreateAssignment(_) | Step::ShareAssignment(..)));
         let releases = plan.roles.iter().any(|it| matches!(it, Step::ReleaseAssignment(_)));
         prop_assert!(!(makes && releases));

@@ -1,5 +1,5 @@
-//! Several attachments in two clusters that share identities, in any order of events, with
-//! passes that are cut short anywhere.
+//! Several attachments in two clusters that share identities, with events in any order and
+//! reconciles that stop after any step.
 
 use proptest::prelude::*;
 
@@ -14,15 +14,15 @@ fn claim_of(attachment: usize) -> Claim {
 
 #[derive(Clone, Debug)]
 enum Event {
-    /// The attachment is made, or its identity or the registry's mode changes.
+    /// A user creates the attachment, or its identity or the registry's mode changes.
     Wants(usize, Grant),
-    /// The attachment is deleted.
+    /// A user deletes the attachment.
     Deleted(usize),
-    /// A pass of the attachment, killed after so many steps.
+    /// A reconcile of the attachment, killed after that many steps.
     Pass(usize, usize),
-    /// Somebody assigns a role by hand.
+    /// A user assigns a role by hand.
     ByHand(Grant),
-    /// Somebody deletes an assignment by hand.
+    /// A user deletes an assignment by hand.
     TakenAway(Grant),
     /// Time passes, in seconds.
     Later(i64),
@@ -48,7 +48,7 @@ impl World {
             Event::Deleted(attachment) => self.wanted[*attachment] = None,
             Event::Pass(attachment, steps) => drop(self.pass(*attachment, *steps)),
             Event::ByHand(grant) => {
-                // Azure keeps one for each scope, principal and role.
+                // Azure keeps one assignment for each scope, principal and role.
                 if !self.azure.iter().any(|it| it.id == grant.assignment_id()) {
                     self.azure.push(assignment(grant, "by hand", self.now));
                 }
@@ -58,11 +58,11 @@ impl World {
         }
     }
 
-    /// Takes at most so many steps; tells whether there were any.
+    /// Takes at most that many steps; returns whether the plan had any.
     fn pass(&mut self, attachment: usize, most: usize) -> bool {
         let desired = match &self.wanted[attachment] {
             Some(grant) => wants(grant),
-            // Without a finalizer the object is gone, and nobody looks any more.
+            // Without a finalizer the object no longer exists, and is not reconciled.
             None if !self.finalizers[attachment] => return false,
             None => Desired::nothing(),
         };
@@ -76,7 +76,7 @@ impl World {
         !steps.is_empty()
     }
 
-    /// As `controller::act` does: what is there is read a moment before it is changed.
+    /// Reads an assignment just before it changes it, as `controller::act` does.
     fn take(&mut self, step: &Step, attachment: usize) {
         let (now, claim) = (self.now, claim_of(attachment));
         match step {
@@ -112,7 +112,7 @@ impl World {
         }
     }
 
-    /// Everybody looks until nobody has anything to do.
+    /// Reconciles all attachments until no plan has a step.
     fn settle(&mut self) {
         for _ in 0..20 {
             self.now += DELAY;
@@ -129,13 +129,13 @@ fn any_grant() -> impl Strategy<Value = Grant> {
     any_grant_of(1..3)
 }
 
-/// Whether it is the one assignment that there can be of that role for that identity.
+/// Whether the assignment is the only possible one of that role for that identity.
 fn is_about(grant: &Grant, found: &RoleAssignment) -> bool {
     found.id == grant.assignment_id()
 }
 
-/// Whether an assignment gives an attachment what it wants. Else it is somebody else's, or
-/// another attachment decides its condition: Azure keeps one, so that this one has to wait.
+/// Whether an assignment gives an attachment its grant. Otherwise the assignment is foreign, or
+/// another attachment decides its condition; then this attachment has to wait.
 fn is_served(claim: &Claim, wanted: &Grant, found: &RoleAssignment) -> bool {
     match found.claims() {
         None => wanted.is_given_by(found),
@@ -177,7 +177,7 @@ proptest! {
             let about = wanted.and_then(|it| world.azure.iter().find(|found| is_about(it, found)));
             prop_assert_eq!(about.is_some(), wanted.is_some(), "missing: {:?}", wanted);
             if wanted.zip(about).is_some_and(|(wanted, it)| !is_served(&claim, wanted, it)) {
-                // Who is told to wait keeps what there was before.
+                // An attachment that has to wait keeps its former assignment.
                 continue;
             }
             for it in &world.azure {

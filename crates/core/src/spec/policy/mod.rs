@@ -1,4 +1,4 @@
-//! What the operator's settings allow attachments to ask for.
+//! The operator's settings that limit what attachments may ask for.
 
 mod names;
 mod registries;
@@ -16,16 +16,16 @@ use crate::spec::{Attachment, Method, RegistryName};
 pub use names::{AllowedNames, UsedNames};
 pub use registries::AllowedRegistries;
 
-/// The operator's settings, as far as they allow and forbid.
+/// The settings that allow and forbid.
 #[derive(Clone, Debug)]
 pub struct Policy {
     /// The registries that may be attached.
     pub registries: AllowedRegistries,
-    /// The domains of login servers: a client secret is shown to no other host.
+    /// The domains of login servers. A client secret is sent to no other host.
     pub login_server_suffixes: Domains,
-    /// Whether there are pull secrets at all.
+    /// Whether pull secrets are allowed.
     pub pull_secrets: bool,
-    /// The names that pull secrets may have.
+    /// The names that pull secrets may have: those with RBAC rules.
     pub secret_names: AllowedNames,
     /// The names of service accounts that may be changed.
     pub account_names: AllowedNames,
@@ -33,7 +33,7 @@ pub struct Policy {
     pub own_client: Option<String>,
 }
 
-/// What a fresh installation in the public cloud allows.
+/// The settings of a new installation in the public cloud.
 impl Default for Policy {
     fn default() -> Self {
         Self {
@@ -48,7 +48,7 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// Judges what an attachment asks for.
+    /// Checks what an attachment asks for.
     ///
     /// # Errors
     /// `NotAllowed`, with the setting that allows it.
@@ -63,7 +63,7 @@ impl Policy {
         }
     }
 
-    /// Judges a registry that was found by its name.
+    /// Checks a registry that was found by its name.
     ///
     /// # Errors
     /// `NotAllowed`, with the setting that allows it.
@@ -71,7 +71,7 @@ impl Policy {
         self.registries.permit(&RegistryName::Id(id.clone()))
     }
 
-    /// Judges a host that credentials would be shown to.
+    /// Checks a host that credentials would be sent to.
     ///
     /// # Errors
     /// `NotAllowed`, with the setting that allows it.
@@ -88,7 +88,7 @@ impl Policy {
         Err(not_allowed(&advice, account))
     }
 
-    /// Judges what a pull secret is made from and where it goes.
+    /// Checks the credential and the names of a pull secret.
     ///
     /// # Errors
     /// `NotAllowed`, with the setting that allows it.
@@ -122,7 +122,7 @@ impl Policy {
         Ok(())
     }
 
-    /// Those of the names that the settings do not allow, or do not allow any more.
+    /// The names that the settings do not allow, or do not allow any more.
     #[must_use]
     pub fn forbidden_names(&self, names: &UsedNames) -> UsedNames {
         let beyond = |names: &BTreeSet<String>, allowed: &AllowedNames| {
@@ -154,12 +154,12 @@ impl Policy {
     }
 }
 
-/// The settings as people find them: the chart's value first, for it makes the rights as well.
+/// The setting in messages. The chart's value comes first, since it also creates the RBAC rules.
 pub const PULL_SECRETS: &str = "chart value pullSecrets.enabled (flag --pull-secrets)";
-/// Which names pull secrets may have.
+/// The setting for names of pull secrets, in messages.
 pub const PULL_SECRET_NAMES: &str =
     "chart value pullSecrets.names (flag --pull-secret-names, and the operator's RBAC rules)";
-/// Which service accounts may be changed.
+/// The setting for names of service accounts, in messages.
 pub const SERVICE_ACCOUNT_NAMES: &str = "chart value pullSecrets.serviceAccounts (flag --service-account-names, and the operator's RBAC rules)";
 const LOGIN_SERVER_SUFFIXES: &str =
     "chart value policy.loginServerSuffixes (flag --login-server-suffixes)";
@@ -172,12 +172,12 @@ fn not_allowed(advice: &str, account: String) -> Problem {
     Problem::advised(Cause::NotAllowed, advice, &[account])
 }
 
-/// Domains, lower case.
+/// Domains, in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Domains(Vec<String>);
 
 impl Domains {
-    /// These, or that one if there is none.
+    /// The domains, or `other` if there are none.
     #[must_use]
     pub fn or(self, other: &str) -> Self {
         if self.0.is_empty() { Self(vec![other.to_owned()]) } else { self }
@@ -192,7 +192,7 @@ impl Domains {
     }
 }
 
-/// Parses a comma-separated list.
+/// Parses a comma-separated list. Dots at the start of a domain are ignored.
 impl FromStr for Domains {
     type Err = String;
 

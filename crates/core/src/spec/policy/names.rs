@@ -1,30 +1,30 @@
-//! Names that attachments may use in the cluster, and those that they use.
+//! Names in the cluster: those that attachments may use, and those that one has used.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::str::FromStr;
 
-/// Names under which an attachment has made something in the cluster; `*` for any.
+/// The names that an attachment has used in the cluster; `*` stands for any name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsedNames {
-    /// Of its Secrets.
+    /// The names of its Secrets.
     pub secrets: BTreeSet<String>,
-    /// Of the service accounts with an entry that it added.
+    /// The names of service accounts with an entry that it added.
     pub accounts: BTreeSet<String>,
 }
 
-/// Names that attachments may use: any, or those in a list.
+/// The names that attachments may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AllowedNames {
-    /// Any.
+    /// Any name.
     Any,
-    /// These.
+    /// The names of a list.
     Listed(BTreeSet<String>),
 }
 
 impl AllowedNames {
-    /// Those of them that are known beforehand; `None` for any.
+    /// The listed names; `None` if any name is allowed.
     #[must_use]
     pub fn listed(&self) -> Option<&BTreeSet<String>> {
         match self {
@@ -33,7 +33,7 @@ impl AllowedNames {
         }
     }
 
-    /// Whether that name is one of them.
+    /// Whether the name is allowed.
     #[must_use]
     pub fn allow(&self, name: &str) -> bool {
         match self {
@@ -43,7 +43,7 @@ impl AllowedNames {
     }
 }
 
-/// Parses a comma-separated list, in which `*` means any.
+/// Parses a comma-separated list. `*` in it means any name.
 impl FromStr for AllowedNames {
     type Err = Infallible;
 

@@ -1,4 +1,4 @@
-//! Which registries the operator's settings allow.
+//! The registries that the operator's settings allow.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use crate::ids::{InvalidName, LoginServer, RegistryIdPrefix};
 use crate::problem::{Cause, Problem};
 use crate::spec::RegistryName;
 
-/// The registries that attachments may name: all of them, or those in a list.
+/// The registries that attachments may name: all, or those of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowedRegistries(Option<Vec<Allowed>>);
 
@@ -18,7 +18,7 @@ enum Allowed {
 }
 
 impl AllowedRegistries {
-    /// Judges a registry by the name that its attachment gives it.
+    /// Checks a registry as the spec names it.
     ///
     /// # Errors
     /// `NotAllowed`, with the setting that allows it.
@@ -27,7 +27,7 @@ impl AllowedRegistries {
         let (name, what) = match registry {
             RegistryName::Id(id) => (id.as_str(), "its resource id, or the start of it,"),
             RegistryName::LoginServer(server) => (server.as_str(), "its login server"),
-            // Only what it stands for can be judged.
+            // Allowed here: the resource id is checked once the registry is found.
             RegistryName::Name { .. } => return Ok(()),
         };
         if list.iter().any(|it| it.means(registry)) {

@@ -1,4 +1,4 @@
-//! What a pull secret may ask for, setting by setting.
+//! The settings for pull secrets, one by one.
 
 use serde_json::{Value, json};
 

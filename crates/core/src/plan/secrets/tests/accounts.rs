@@ -1,4 +1,4 @@
-//! The same for entries of service accounts.
+//! The plan for entries in service accounts.
 
 use super::*;
 
@@ -10,7 +10,7 @@ fn service_accounts_come_first_and_after_their_finalizer() {
     assert_eq!(planned.prerequisite, Some(Step::AddFinalizer(Finalizer::ServiceAccounts)));
     let add = Step::AddEntry(account("a", &["x"], None), "acr-pull".into());
     assert_eq!(planned.parts, vec![vec![add]]);
-    // An entry that is there already is left as it is, whoever made it.
+    // An existing entry is left unchanged, whichever writer made it.
     let owned = owns(vec![], vec![account("a", &["acr-pull"], None)]);
     assert_eq!(add_entries(&wants(&["a"]), &owned, now()), Plan::default());
 }

@@ -1,4 +1,4 @@
-//! What is replaced stays until its successor has served long enough.
+//! A replaced Secret or role stays until its successor has served for the delay.
 
 use super::*;
 
@@ -11,7 +11,7 @@ fn a_namespace_that_left_loses_its_secret_at_once() {
         Step::RemoveEntries(vec![(account("b", &["acr-pull"], Some("mine")), "acr-pull".into())]),
     ];
     assert_eq!(steps(&wants(&["a"]), &owned), expected);
-    // Even the last one, and although there is no other.
+    // The same for the last Secret, without a successor.
     assert_eq!(steps(&wants(&[]), &owned).len(), 3);
 }
 
@@ -71,7 +71,7 @@ fn new_namespaces_do_not_put_off_what_the_first_pull_secrets_replace() {
     let came_now = |it: &mut Desired, namespace: &str| {
         it.secrets.as_mut().unwrap().get_mut(namespace).unwrap().since = now();
     };
-    // As long as it was there before, it depended on what is replaced.
+    // The namespace existed before, so it depended on the role.
     assert_eq!(replaced(&desired), Some(now() + DELAY));
     came_now(&mut desired, "b");
     assert_eq!(replaced(&desired), Some(now()));
