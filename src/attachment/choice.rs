@@ -65,7 +65,7 @@ fn owned(
     let mut by_secret = trigger.finalizers().contains(&Finalizer::ServiceAccounts);
     if !by_secret && ctx.policy.pull_secrets {
         let uid = object.uid().unwrap_or_default();
-        by_secret = !ctx.watches.secrets.select(|it| it.is_of(&uid))?.is_empty();
+        by_secret = !ctx.watches.secrets.select(|it| it.is_owned_by(&uid))?.is_empty();
     }
     Ok(match (by_role, by_secret) {
         (false, false) => None,

@@ -66,7 +66,7 @@ impl Observation {
         let uid = self.owned.uid.clone();
         let marked = ctx.watches.accounts.select(|it| it.marks.values().any(|mark| *mark == uid));
         self.owned.accounts = Some(marked?.into_iter().collect());
-        let ours = ctx.watches.secrets.select(|it| it.is_of(&uid))?;
+        let ours = ctx.watches.secrets.select(|it| it.is_owned_by(&uid))?;
         self.owned.secrets = Some(ours.into_iter().collect());
         Ok(())
     }
@@ -77,7 +77,8 @@ impl Observation {
         let wanted = desired_pull_secrets(secret, &namespaces);
         let there: BTreeSet<&str> = wanted.secrets.iter().map(|it| it.namespace.as_str()).collect();
         let found = ctx.watches.secrets.select(|it| {
-            it.is_of(&uid) || (it.name == secret.name && there.contains(it.namespace.as_str()))
+            it.is_owned_by(&uid)
+                || (it.name == secret.name && there.contains(it.namespace.as_str()))
         })?;
         let accounts = ctx.watches.accounts.select(|it| {
             there.contains(it.namespace.as_str()) || it.marks.values().any(|mark| *mark == uid)
@@ -266,7 +267,7 @@ async fn gone(
     uid: &str,
     ctx: &Context,
 ) -> Result<BTreeSet<String>, Problem> {
-    let owners = found.iter().filter(|it| !it.is_of(uid)).flat_map(StoredSecret::uids);
+    let owners = found.iter().filter(|it| !it.is_owned_by(uid)).flat_map(StoredSecret::uids);
     let others: BTreeSet<String> = owners.chain(marks.cloned()).filter(|it| it != uid).collect();
     if others.is_empty() {
         return Ok(others);

@@ -201,7 +201,7 @@ impl Actor<'_> {
         }
         let found = within(doing, self.secrets(namespace).get_opt(name)).await?;
         let Some((_, found)) = found.as_ref().and_then(secrets::reduce) else { return Ok(None) };
-        if self.object.uid().is_some_and(|it| found.is_of(&it)) {
+        if self.object.uid().is_some_and(|it| found.is_owned_by(&it)) {
             return Ok(Some(found.uid));
         }
         Err(foreign_secret(&found).problem)

@@ -71,7 +71,7 @@ impl Wanted<'_> {
         let found = all.iter().find(|it| it.is_named(name)).cloned();
         found.ok_or_else(|| {
             let permitted = all.iter().filter(|it| ctx.policy.permit_registry(it).is_ok());
-            let near = spelling::near(name, permitted.map(|it| it.name()));
+            let near = spelling::similar(name, permitted.map(|it| it.name()));
             not_found(name, subscription, &near)
         })
     }

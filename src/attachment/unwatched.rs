@@ -74,7 +74,7 @@ impl Observation {
         for name in self.left.names.secrets.iter().filter(|_| !detaching) {
             let owned = |it: &Secret| {
                 let (_, secret) = secrets::reduce(it)?;
-                secret.is_of(&uid).then_some(secret)
+                secret.is_owned_by(&uid).then_some(secret)
             };
             match listed(name, &secrets::selector(), owned, ctx).await {
                 Ok(found) => self.left.secrets.extend(found),
@@ -93,7 +93,7 @@ impl Observation {
     /// Takes the names under which the attachment has something in the cluster after these deeds.
     pub(super) fn take_names(&mut self, deeds: &[Deed], ctx: &Context) {
         let uid = &self.owned.uid;
-        let secrets = ctx.watches.secrets.select(|it| it.is_of(uid));
+        let secrets = ctx.watches.secrets.select(|it| it.is_owned_by(uid));
         let accounts = ctx.watches.accounts.select(|it| it.marks.values().any(|mark| mark == uid));
         let (Ok(secrets), Ok(accounts)) = (secrets, accounts) else { return };
         let left = std::mem::take(&mut self.left).without(deeds);

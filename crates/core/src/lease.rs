@@ -102,7 +102,7 @@ mod tests {
     #[case("other", 0, Decision::Wait)]
     #[case("other", 14, Decision::Wait)]
     #[case("other", 15, Decision::Take)]
-    fn a_lease_is_taken_from_nobody_or_from_who_is_silent(
+    fn a_lease_is_taken_when_it_is_free_or_not_renewed_in_time(
         #[case] holder: &str,
         #[case] unchanged: u32,
         #[case] expected: Decision,

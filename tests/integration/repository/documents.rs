@@ -263,7 +263,7 @@ fn the_reference_names_what_stands_in_objects_and_in_azure() {
     assert_same(&finalizers, FINALIZERS);
     let text = read(REFERENCE);
     assert!(text.contains(&format!("annotation `{REQUESTED_AT}`")));
-    assert!(text.contains(&format!("At most {} claims fit", claims::MOST)));
+    assert!(text.contains(&format!("At most {} claims fit", claims::MAX_CLAIMS)));
     let example = text.lines().find_map(|it| it.strip_prefix("    acr-attach claims: "));
     let read = claims::Claims::read(&format!("acr-attach claims: {}", example.unwrap()));
     assert!(read.is_some(), "the example is none of ours");

@@ -1,4 +1,4 @@
-//! What came of a reconcile: how it is judged, what status tells of it, and when the next one is due.
+//! The outcome of a reconcile: its verdict, the status that tells of it, and the time of the next one.
 
 pub mod schedule;
 pub mod status;

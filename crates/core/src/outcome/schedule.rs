@@ -1,4 +1,4 @@
-//! When to look again, and when a problem has lasted so long that somebody has to act.
+//! The time of the next reconcile, and the time at which a problem stalls.
 
 use std::time::Duration;
 
@@ -10,37 +10,37 @@ use crate::problem::{Cause, Stalls};
 /// The operator's intervals.
 #[derive(Clone, Copy, Debug)]
 pub struct Intervals {
-    /// Between two looks at what holds.
+    /// The time between two checks of an attachment that is in order.
     pub resync: SignedDuration,
-    /// How long a problem may last before it stalls.
+    /// How long a problem may last before the attachment is Stalled.
     pub patience: SignedDuration,
-    /// How long a replacement must have been in force before what it replaces is removed.
+    /// How long a replacement must have been in force before the replaced role or Secret is removed.
     pub removal_delay: SignedDuration,
-    /// How long what stands in the way is first left alone. No event tells when it goes.
+    /// The first wait after cause `NotOurs`. No event tells when the blocking object is removed.
     pub conflict_retry: SignedDuration,
-    /// When what was written in Azure is read once more; half as long again at most.
+    /// How long after a write Azure is read again; with jitter up to half as long again.
     pub reread: SignedDuration,
 }
 
 impl Intervals {
-    /// How long what stands in the way is first left alone, by default.
+    /// The default of [`conflict_retry`](Self::conflict_retry).
     pub const CONFLICT_RETRY: SignedDuration = SignedDuration::from_mins(2);
-    /// When what was written in Azure is read once more, by default.
+    /// The default of [`reread`](Self::reread).
     pub const REREAD: SignedDuration = SignedDuration::from_mins(1);
 }
 
-/// A run of consecutive failures of the same cause and generation.
+/// Consecutive failures of the same cause and generation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Streak {
     cause: Reason,
     generation: i64,
     since: Timestamp,
-    /// How many, at least 1.
+    /// The number of failures, at least 1.
     pub failures: u32,
 }
 
 impl Streak {
-    /// The run that this failure continues or begins.
+    /// The streak that a failure continues or begins.
     #[must_use]
     pub fn after(before: Option<&Self>, cause: Cause, generation: i64, now: Timestamp) -> Self {
         let cause = cause.reason();
@@ -52,22 +52,22 @@ impl Streak {
         }
     }
 
-    /// Whether it is a run of failures of that cause and generation.
+    /// Whether the streak is of that cause and generation.
     #[must_use]
     pub fn is_of(&self, cause: Cause, generation: i64) -> bool {
         self.cause == cause.reason() && self.generation == generation
     }
 
-    /// How many failures of that cause there were in a row, at least 1.
+    /// The number of failures of that cause in a row, at least 1.
     #[must_use]
     pub fn failures_of(&self, cause: Cause) -> u32 {
         if self.cause == cause.reason() { self.failures } else { 1 }
     }
 
-    /// Whether somebody has to act.
+    /// Whether the attachment is Stalled, so that a user has to act.
     ///
-    /// Patience runs in memory, from the first failure of the run. What status already shows as
-    /// stalled, for the same cause and generation, stays so after a restart.
+    /// The time of the first failure is in memory only. So an attachment whose status shows Stalled for
+    /// the same cause and generation stays Stalled after a restart.
     #[must_use]
     pub fn is_stalled(
         &self,
@@ -102,30 +102,30 @@ fn is_shown_stalled(
     })
 }
 
-/// How long what holds is taken to hold. `jitter` is a random number from 0 to 1 that keeps
-/// attachments from looking all at once, here and below.
+/// The wait until the next check of an attachment that is in order. `jitter`, here and below, is a
+/// random number from 0 to 1, so that attachments do not check all at once.
 #[must_use]
 pub fn resync(intervals: &Intervals, jitter: f64) -> SignedDuration {
     intervals.resync.mul_f64(0.9 + 0.2 * jitter)
 }
 
-/// The same after a start, when all attachments are seen at the same time.
+/// The wait until the first check after a start, when all attachments are reconciled at once.
 #[must_use]
 pub fn spread(intervals: &Intervals, jitter: f64) -> SignedDuration {
     intervals.resync.mul_f64(0.1 + 0.9 * jitter)
 }
 
-/// When something that was changed in Azure is read once more: role assignments have no `ETag`,
-/// and another cluster may have written too. No later than the resync.
+/// The wait until a changed role assignment is read again, at most the resync. Role assignments have no
+/// `ETag`, so another cluster may have overwritten the change.
 #[must_use]
 pub fn reread(intervals: &Intervals, jitter: f64) -> SignedDuration {
     intervals.reread.mul_f64(1.0 + 0.5 * jitter).min(resync(intervals, jitter))
 }
 
-/// The longest wait that is waited as it is asked for.
+/// The longest wait that Azure or the rate limiter can ask for.
 const LONGEST: SignedDuration = SignedDuration::from_mins(10);
 
-/// How long to wait after the nth failure in a row.
+/// The wait after the nth failure in a row.
 #[must_use]
 pub fn retry(cause: Cause, failures: u32, intervals: &Intervals, jitter: f64) -> SignedDuration {
     let resync = resync(intervals, jitter);
@@ -146,7 +146,7 @@ pub fn retry(cause: Cause, failures: u32, intervals: &Intervals, jitter: f64) ->
         Cause::InvalidSpec | Cause::Unsupported | Cause::NotAllowed | Cause::ExternallyManaged => {
             resync
         }
-        // Somebody may take it away at any time, and nothing tells when.
+        // A user may remove the blocking object at any time, and no event tells when.
         Cause::NotOurs => {
             let first = intervals.conflict_retry.as_secs();
             growing(first, first.max(7200))
@@ -161,7 +161,7 @@ pub fn retry(cause: Cause, failures: u32, intervals: &Intervals, jitter: f64) ->
         Cause::Unavailable => growing(5, 300),
         Cause::Throttled { retry_after } => asked(retry_after),
         Cause::Busy => in_a_moment(),
-        // The line gives out turns one after the other; what comes twice need not come often.
+        // The rate limiter staggers the waits; a reconcile that comes back too early waits longer.
         Cause::Queued { wait } => {
             in_a_moment().max(SignedDuration::try_from(wait).unwrap_or(LONGEST)).min(LONGEST)
         }
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_is_kept_and_a_place_is_tried_for_ever_less_often() {
+    fn a_queued_wait_is_kept_and_a_busy_one_grows() {
         let queued = |ms| Cause::Queued { wait: Duration::from_millis(ms) };
         let wait = |cause, n| retry(cause, n, &INTERVALS, 1.0).as_millis();
         assert_eq!([1, 9].map(|n| wait(queued(40_000), n)), [40_000; 2]);
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_is_read_again_and_a_start_spreads_the_looks() {
+    fn a_write_is_read_again_and_a_start_spreads_the_checks() {
         assert_eq!(reread(&INTERVALS, 0.5).as_secs(), 75);
         assert_eq!([0.0, 0.5, 1.0].map(|it| resync(&INTERVALS, it).as_secs()), [1620, 1800, 1980]);
         assert_eq!([0.0, 1.0].map(|it| spread(&INTERVALS, it).as_secs()), [180, 1800]);
@@ -274,7 +274,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nobody_waits_for_ever_or_not_at_all(
+        fn every_wait_is_bounded(
             n in 0usize..ALL.len(), failures in 1u32.., jitter in 0.0f64..=1.0,
         ) {
             let wait = retry(ALL[n], failures, &INTERVALS, jitter);

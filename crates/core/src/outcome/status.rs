@@ -1,4 +1,4 @@
-//! The only place that builds status; its conditions are built beside it.
+//! Builds the status of an attachment. No other code does.
 
 mod conditions;
 
@@ -20,67 +20,67 @@ use crate::roles::role::Role;
 use crate::snapshot::azure::{Registry, RoleAssignment};
 use crate::spec::policy::UsedNames;
 
-/// What a pass found out. What it could not find out is `None`, and status keeps what it says.
+/// What a reconcile found out. For a field that is `None` status keeps its value.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// The method in use.
     pub method: Option<MethodInUse>,
-    /// What speaks against it, and changes nothing.
+    /// A warning for the message of Ready.
     pub remark: Option<String>,
-    /// What marks our assignments.
+    /// The claim of the attachment.
     pub claim: Option<Claim>,
-    /// The registry, as Azure Resource Manager tells it.
+    /// The registry in Azure Resource Manager.
     pub registry: Option<Registry>,
-    /// The registry, as far as pull secrets need it.
+    /// The registry's hosts, for pull secrets.
     pub endpoints: Option<Endpoints>,
-    /// The cluster whose kubelet identity it is.
+    /// The cluster that the kubelet identity belongs to.
     pub cluster: Option<ClusterId>,
-    /// The kubelet identity.
+    /// The object id of the kubelet identity.
     pub principal: Option<PrincipalId>,
-    /// The role assignments.
+    /// The desired grants and the role assignments.
     pub roles: Option<RoleState>,
-    /// Why something that is no longer desired is still there.
+    /// Why something that is no longer desired could not be removed.
     pub obsolete: Option<Problem>,
     /// The pull secrets.
     pub pull_secrets: Option<PullSecretState>,
-    /// The names under which the attachment has something in the cluster.
+    /// The names that the attachment has used in the cluster.
     pub names: Option<UsedNames>,
 }
 
-/// The role assignments after a pass.
+/// The role assignments after a reconcile.
 #[derive(Clone, Debug, Default)]
 pub struct RoleState {
-    /// What should be held.
+    /// The desired grants.
     pub grants: Vec<Grant>,
-    /// All assignments on the registry and above it.
+    /// All assignments on the registry and on scopes above it.
     pub found: Vec<RoleAssignment>,
-    /// What will be removed, and when.
+    /// The assignments that wait for their removal, with its time (UTC) if that is known.
     pub waiting: BTreeMap<AssignmentId, Option<Timestamp>>,
 }
 
-/// A pass, told.
+/// What status is built from.
 #[derive(Clone, Debug)]
 pub struct Report<'a> {
-    /// The generation that was worked on.
+    /// The generation that was reconciled.
     pub generation: i64,
-    /// The request to look again that was acted on.
+    /// The value of annotation `reconcile.fluxcd.io/requestedAt`.
     pub requested_at: Option<&'a str>,
     /// Whether the object is being deleted.
     pub deleting: bool,
-    /// Which of our finalizers it bears.
+    /// The finalizers of acr-attach that the object bears.
     pub finalizers: &'a BTreeSet<Finalizer>,
-    /// Whether Azure was asked anew.
+    /// Whether the reconcile read Azure.
     pub read_azure: bool,
-    /// Whether it is known what is left to be removed.
+    /// Whether all obsolete role assignments, Secrets and entries are known.
     pub knows_obsolete: bool,
-    /// What was found out.
+    /// What the reconcile found out.
     pub observed: &'a Observed,
-    /// How it ended.
+    /// The verdict on the reconcile.
     pub verdict: &'a Verdict,
 }
 
-/// The status after a pass. Equal input gives equal output, so that an unchanged attachment
-/// needs no write.
+/// Builds the status after a reconcile. Equal input gives equal output, so that an unchanged
+/// attachment needs no write.
 #[must_use]
 pub fn status(
     before: Option<&RegistryAttachmentStatus>,
@@ -123,11 +123,11 @@ pub fn status(
     status
 }
 
-/// Words of a newer version can be read, and the API server takes none of them back.
+/// Drops values of a newer version: they can be read, and the API server refuses to store them again.
 fn without_unknown_words(mut status: RegistryAttachmentStatus) -> RegistryAttachmentStatus {
     status.method = status.method.filter(|it| *it != MethodInUse::Unknown);
     if let Some(registry) = &mut status.registry {
-        registry.role_assignment_mode = registry.role_assignment_mode.and_then(known);
+        registry.role_assignment_mode = registry.role_assignment_mode.and_then(known_mode);
     }
     if let Some(list) = &mut status.role_assignments {
         list.retain(|it| it.ownership != Ownership::Unknown);
@@ -135,7 +135,7 @@ fn without_unknown_words(mut status: RegistryAttachmentStatus) -> RegistryAttach
     status
 }
 
-fn known(mode: RoleAssignmentMode) -> Option<RoleAssignmentMode> {
+fn known_mode(mode: RoleAssignmentMode) -> Option<RoleAssignmentMode> {
     (mode != RoleAssignmentMode::Unknown).then_some(mode)
 }
 
@@ -149,7 +149,7 @@ fn registry_status(observed: &Observed) -> Option<RegistryStatus> {
                 .as_ref()
                 .filter(|it| !it.is_empty())
                 .map(|all| all.iter().map(ToString::to_string).collect()),
-            role_assignment_mode: registry.mode.and_then(known),
+            role_assignment_mode: registry.mode.and_then(known_mode),
         });
     }
     observed.endpoints.as_ref().map(|it| RegistryStatus {
@@ -158,26 +158,26 @@ fn registry_status(observed: &Observed) -> Option<RegistryStatus> {
     })
 }
 
-/// As many names as status has room for. Beyond that it says any.
-const MOST_NAMES: usize = 64;
+/// The most names in status. More are shown as `*`.
+const MAX_NAMES: usize = 64;
 
 fn listed(names: &BTreeSet<String>) -> Option<Vec<String>> {
     let list = match names.len() {
         0 => return None,
-        1..=MOST_NAMES => names.iter().cloned().collect(),
+        1..=MAX_NAMES => names.iter().cloned().collect(),
         _ => vec!["*".to_owned()],
     };
     Some(list)
 }
 
-/// As many failing namespaces as status has room for.
-const MOST_FAILING: usize = 10;
+/// The most failing namespaces in status.
+const MAX_FAILING: usize = 10;
 
 fn pull_secret(served: &PullSecretState) -> PullSecretStatus {
     let failing: Vec<_> = served
         .failing
         .iter()
-        .take(MOST_FAILING)
+        .take(MAX_FAILING)
         .map(|it| NamespaceFailure {
             namespace: it.namespace.clone(),
             reason: it.problem.cause.reason().as_str().to_owned(),
@@ -221,12 +221,12 @@ fn role_assignments(roles: &RoleState, claim: Option<&Claim>) -> Vec<RoleAssignm
 
 impl RoleState {
     pub(super) fn assignment_for(&self, grant: &Grant) -> Option<&RoleAssignment> {
-        // Ours before one from above, whatever order Azure lists them in.
+        // The assignment on the registry comes first, whatever the order of Azure's list.
         let given = self.found.iter().filter(|it| grant.is_given_by(it));
         given.min_by_key(|it| (!it.id.is_at(&grant.registry), it.id.clone()))
     }
 
-    /// Whether every role that should be held is.
+    /// Whether an assignment gives every desired grant.
     #[must_use]
     pub fn all_assigned(&self) -> bool {
         self.grants.iter().all(|grant| self.assignment_for(grant).is_some())

@@ -1,4 +1,4 @@
-//! What a pass means, seen together with the passes before it.
+//! The verdict on a reconcile, by its result and the history of earlier reconciles.
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -7,29 +7,28 @@ use crate::api::{ConditionType, Reason, RegistryAttachmentStatus};
 use crate::outcome::schedule::Streak;
 use crate::problem::{Cause, Problem};
 
-/// After that many periodic looks in a row that failed for a passing reason, nobody knows any
-/// more whether the attachment holds.
+/// After that many checks of Azure in a row that failed for a transient cause, Ready turns Unknown.
 const MAX_FAILED_CHECKS: u32 = 3;
 
-/// What to tell of a pass.
+/// What status tells about a reconcile.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verdict {
-    /// Everything asked for holds.
+    /// Everything that the spec asks for is in place.
     Attached,
-    /// Something failed, and is tried again.
+    /// A step failed, and is retried.
     Retrying(Problem),
-    /// Something failed, and somebody has to act.
+    /// A step failed, and a user has to act.
     Stalled(Problem),
-    /// A look failed for a passing reason; what held a moment ago is taken to hold.
+    /// A check failed for a transient cause, or waits. The conditions stay as they are.
     Unchanged,
-    /// Such looks failed so often that nobody knows.
+    /// Checks failed so often that the state is unknown.
     Unknown(Problem),
-    /// The object asks for nothing at the moment.
+    /// `spec.suspend` is true.
     Suspended,
 }
 
 impl Verdict {
-    /// Whether the pass got so far that it looked at what holds.
+    /// Whether the reconcile got so far that it checked the attachment.
     #[must_use]
     pub fn has_checked(&self) -> bool {
         !matches!(self, Self::Unchanged)
@@ -37,38 +36,38 @@ impl Verdict {
     }
 }
 
-/// How a pass ended.
+/// The result of a reconcile.
 #[derive(Clone, Copy, Debug)]
 pub struct ReconcileResult<'a> {
-    /// What stands in the way.
+    /// The problem that keeps the attachment from being Ready.
     pub problem: Option<&'a Problem>,
-    /// What else went wrong and is tried again, while what Ready speaks for holds.
+    /// Another problem, which does not affect Ready and is retried.
     pub other_problem: Option<&'a Problem>,
-    /// Whether the object asks for nothing at the moment.
+    /// Whether `spec.suspend` is true.
     pub suspended: bool,
-    /// Whether what should hold does, if that is known.
+    /// Whether the desired state is in place, if that is known.
     pub holds: Option<bool>,
-    /// The generation that was worked on.
+    /// The generation that was reconciled.
     pub generation: i64,
     /// Whether the object is being deleted.
     pub deleting: bool,
-    /// What the pass has tried.
+    /// What caused the reconcile, and what it read.
     pub attempt: Attempt,
 }
 
-/// What a pass has tried.
+/// What caused a reconcile, and what it read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// It asked Azure anew.
+    /// The reconcile read Azure.
     ReadAzure,
-    /// It was time, and what Azure said before was used.
+    /// The reconcile was due, and used earlier answers of Azure.
     Retry,
-    /// An event brought it on. That is no further failure.
+    /// An event in the cluster caused the reconcile. The same failure is not counted again.
     Event,
 }
 
 impl ReconcileResult<'_> {
-    /// The run of failures that this one continues or begins.
+    /// The streak of failures that this failure continues or begins.
     fn streak(&self, problem: &Problem, before: &History, now: Timestamp) -> Streak {
         match &before.streak {
             Some(streak)
@@ -82,20 +81,20 @@ impl ReconcileResult<'_> {
     }
 }
 
-/// What the passes so far have shown.
+/// What earlier reconciles have shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct History {
-    /// The failures in a row, if the last pass failed.
+    /// The failures in a row, if the last reconcile failed.
     pub streak: Option<Streak>,
-    /// Periodic looks in a row that failed for a passing reason.
+    /// Checks of Azure in a row that failed for a transient cause.
     pub failed_checks: u32,
-    /// Passes in a row that found no place at Azure.
+    /// Reconciles in a row that had to wait for a permit or for the rate limit.
     pub waits: u32,
-    /// Passes in a row whose status could not be written.
+    /// Reconciles in a row whose status could not be written.
     pub failed_status_writes: u32,
 }
 
-/// Judges a pass, and carries the history on.
+/// Judges a reconcile, and extends the history. `shown` is the status before it.
 #[must_use]
 pub fn judge(
     result: &ReconcileResult<'_>,
@@ -105,30 +104,18 @@ pub fn judge(
     patience: SignedDuration,
 ) -> (Verdict, History) {
     let History { failed_status_writes, .. } = *before;
-    let Some(problem) = result.problem else {
-        let verdict = if result.suspended { Verdict::Suspended } else { Verdict::Attached };
-        let history = match result.other_problem {
-            Some(it) if it.cause.is_waiting() => {
-                History { waits: before.waits.saturating_add(1), ..*before }
-            }
-            other_problem => History {
-                streak: other_problem.map(|it| result.streak(it, before, now)),
-                failed_status_writes,
-                ..History::default()
-            },
-        };
-        return (verdict, history);
-    };
+    let Some(problem) = result.problem else { return judge_success(result, before, now) };
     let cause = problem.cause;
     if cause.is_waiting() {
         let history = History { waits: before.waits.saturating_add(1), ..*before };
-        let told = ready(shown).is_some_and(|it| is_of(it, result.generation));
-        let verdict = if told { Verdict::Unchanged } else { Verdict::Retrying(problem.clone()) };
+        let is_shown = ready(shown).is_some_and(|it| is_of(it, result.generation));
+        let verdict =
+            if is_shown { Verdict::Unchanged } else { Verdict::Retrying(problem.clone()) };
         return (verdict, history);
     }
     let streak = result.streak(problem, before, now);
     if result.holds == Some(true) && cause.is_transient() && !result.deleting {
-        // Only something beside it failed, such as the removal of a former role.
+        // The desired state is in place, and another part failed, such as the removal of a former role.
         let history = History { streak: Some(streak), failed_status_writes, ..History::default() };
         return (Verdict::Attached, history);
     }
@@ -142,7 +129,27 @@ pub fn judge(
     (verdict, History { streak: Some(streak), failed_checks, waits: 0, failed_status_writes })
 }
 
-/// How many looks in a row have failed while the attachment was taken to hold.
+/// Judges a reconcile without a problem that affects Ready.
+fn judge_success(
+    result: &ReconcileResult<'_>,
+    before: &History,
+    now: Timestamp,
+) -> (Verdict, History) {
+    let verdict = if result.suspended { Verdict::Suspended } else { Verdict::Attached };
+    let history = match result.other_problem {
+        Some(it) if it.cause.is_waiting() => {
+            History { waits: before.waits.saturating_add(1), ..*before }
+        }
+        other_problem => History {
+            streak: other_problem.map(|it| result.streak(it, before, now)),
+            failed_status_writes: before.failed_status_writes,
+            ..History::default()
+        },
+    };
+    (verdict, history)
+}
+
+/// How many checks in a row have failed since the attachment was Ready.
 fn failed_checks(
     result: &ReconcileResult<'_>,
     cause: Cause,
@@ -153,11 +160,11 @@ fn failed_checks(
     let looking = cause.is_transient() && result.holds != Some(false) && !result.deleting;
     let Some(shown) = shown.filter(|_| looking) else { return 0 };
     match shown.status.as_str() {
-        // A first failure is one, whichever pass it comes in.
+        // The first failure counts as one, also in a reconcile that an event caused.
         "True" if result.attempt != Attempt::ReadAzure => before.failed_checks.max(1),
         _ if result.attempt != Attempt::ReadAzure => before.failed_checks,
         "True" => before.failed_checks.saturating_add(1),
-        // A restart forgets how many they were; what is shown says that they were enough.
+        // After a restart the number is lost. Ready=Unknown shows that it was at the limit.
         "Unknown" if shown.reason != Reason::Progressing.as_str() => {
             before.failed_checks.saturating_add(1).max(MAX_FAILED_CHECKS)
         }
@@ -169,13 +176,13 @@ fn is_of(condition: &Condition, generation: i64) -> bool {
     condition.observed_generation == Some(generation)
 }
 
-/// The Ready condition, if there is one yet.
+/// The Ready condition, if status has one.
 #[must_use]
 pub fn ready(status: Option<&RegistryAttachmentStatus>) -> Option<&Condition> {
     condition(status, ConditionType::Ready)
 }
 
-/// The condition of that type, if there is one.
+/// The condition of that type, if status has one.
 #[must_use]
 pub fn condition(
     status: Option<&RegistryAttachmentStatus>,
@@ -226,7 +233,7 @@ mod tests {
         }
     }
 
-    /// The verdicts on that many passes in a row that fail alike.
+    /// The verdicts on that many reconciles in a row with the same failure.
     fn verdicts(cause: Cause, ready: &str, lacks: bool, passes: usize) -> Vec<&'static str> {
         of_generation(1, cause, ready, lacks, passes)
     }
@@ -246,8 +253,8 @@ mod tests {
                 let (verdict, next) = judge(&result, &history, Some(&shown), now(), PATIENCE);
                 history = next;
                 match verdict {
-                    Verdict::Unchanged => "missed",
-                    Verdict::Unknown(_) => "lost",
+                    Verdict::Unchanged => "unchanged",
+                    Verdict::Unknown(_) => "unknown",
                     Verdict::Retrying(_) => "retrying",
                     Verdict::Stalled(_) => "stalled",
                     Verdict::Attached | Verdict::Suspended => "other",
@@ -256,9 +263,9 @@ mod tests {
             .collect()
     }
 
-    /// A changed client secret may be seen by a pass that an event has brought on.
+    /// An event, such as a changed client secret, may cause the reconcile that fails first.
     #[test]
-    fn a_first_failure_that_an_event_brings_on_is_missed_too_and_counts_once() {
+    fn a_first_failure_in_a_reconcile_by_an_event_counts_once() {
         let (problem, shown) = (Problem::new(Cause::Unavailable, "x"), shown("True"));
         let result = ReconcileResult { attempt: Attempt::Event, ..failed(&problem, false, 1) };
         let mut history = History::default();
@@ -270,9 +277,9 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_survives_two_missed_looks() {
+    fn ready_survives_two_failed_checks() {
         let seen = verdicts(Cause::Unavailable, "True", false, 4);
-        assert_eq!(seen, ["missed", "missed", "lost", "lost"]);
+        assert_eq!(seen, ["unchanged", "unchanged", "unknown", "unknown"]);
     }
 
     #[test]
@@ -286,8 +293,8 @@ mod tests {
     #[test]
     fn being_busy_is_no_news() {
         for cause in [Cause::Busy, Cause::Queued { wait: std::time::Duration::from_secs(9) }] {
-            assert_eq!(verdicts(cause, "True", false, 9), ["missed"; 9]);
-            assert_eq!(verdicts(cause, "False", true, 9), ["missed"; 9]);
+            assert_eq!(verdicts(cause, "True", false, 9), ["unchanged"; 9]);
+            assert_eq!(verdicts(cause, "False", true, 9), ["unchanged"; 9]);
         }
     }
 
@@ -312,8 +319,8 @@ mod tests {
     }
 
     #[test]
-    fn a_deletion_is_told_when_it_waits_and_never_lost() {
-        // The API server counts a deletion as a new generation.
+    fn a_deletion_that_waits_is_shown_and_never_unknown() {
+        // The API server raises the generation when an object is deleted.
         let busy = Problem::new(Cause::Busy, "x");
         let result = ReconcileResult { deleting: true, ..failed(&busy, false, 2) };
         let shown = shown("True");
@@ -332,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_to_hold_is_not_lost_when_something_beside_it_fails() {
+    fn a_state_in_place_stays_attached_when_another_part_fails() {
         let problem = Problem::new(Cause::Unavailable, "x");
         let result = ReconcileResult { holds: Some(true), ..failed(&problem, false, 1) };
         let (shown, mut history) = (shown("True"), History::default());
@@ -346,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_restart_in_an_outage_is_no_news() {
-        assert_eq!(verdicts(Cause::Unavailable, "Unknown", false, 2), ["lost", "lost"]);
+        assert_eq!(verdicts(Cause::Unavailable, "Unknown", false, 2), ["unknown", "unknown"]);
     }
 
     #[test]
@@ -383,17 +390,17 @@ mod tests {
     #[test]
     fn what_an_event_brings_on_is_no_further_failure() {
         let problem = Problem::new(Cause::Unavailable, "x");
-        let looked = failed(&problem, false, 1);
-        let glanced = ReconcileResult { attempt: Attempt::Event, ..looked };
+        let by_check = failed(&problem, false, 1);
+        let by_event = ReconcileResult { attempt: Attempt::Event, ..by_check };
         let shown = shown("True");
-        let (_, mut history) = judge(&looked, &History::default(), Some(&shown), now(), PATIENCE);
+        let (_, mut history) = judge(&by_check, &History::default(), Some(&shown), now(), PATIENCE);
         assert_eq!((history.failed_checks, history.streak.unwrap().failures), (1, 1));
         for _ in 0..9 {
-            let (verdict, next) = judge(&glanced, &history, Some(&shown), now(), PATIENCE);
+            let (verdict, next) = judge(&by_event, &history, Some(&shown), now(), PATIENCE);
             assert_eq!((verdict, next), (Verdict::Unchanged, history));
             history = next;
         }
-        let (_, after) = judge(&looked, &history, Some(&shown), now(), PATIENCE);
+        let (_, after) = judge(&by_check, &history, Some(&shown), now(), PATIENCE);
         assert_eq!((after.failed_checks, after.streak.unwrap().failures), (2, 2));
     }
 }

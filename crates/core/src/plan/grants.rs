@@ -224,7 +224,7 @@ pub fn share(
         let account = format!(
             "sharing role assignment {}: {} attachments use it already, and its description has room for no more",
             found.id,
-            claims::MOST
+            claims::MAX_CLAIMS
         );
         let advice = "delete attachments that are not needed";
         return Err(Problem::advised(Cause::QuotaExceeded, advice, &[account]));

@@ -197,7 +197,7 @@ impl Plan {
     pub fn only_renewals(mut self, owned: &Owned) -> Self {
         let is_there = |it: &SecretTarget| {
             let found = owned.secret(&it.namespace, &it.name);
-            found.is_some_and(|it| it.is_of(&owned.uid))
+            found.is_some_and(|it| it.is_owned_by(&owned.uid))
         };
         for part in &mut self.parts {
             part.retain_mut(|step| match step {

@@ -100,7 +100,7 @@ impl Owned {
     pub(super) fn may_write(&self, secret: &StoredSecret) -> bool {
         let free = |uid: &String| self.is_own_or_gone(uid);
         let labelled = secret.label.as_ref().is_some_and(free);
-        secret.is_of(&self.uid) || labelled && secret.owners.iter().all(|it| free(&it.uid))
+        secret.is_owned_by(&self.uid) || labelled && secret.owners.iter().all(|it| free(&it.uid))
     }
 
     /// Whether a uid is that of this attachment or of a deleted one.
@@ -112,7 +112,7 @@ impl Owned {
     /// the registry has not refused.
     #[must_use]
     pub fn serves(&self, secret: &StoredSecret, inputs: &Inputs, now: Timestamp) -> bool {
-        secret.is_of(&self.uid)
+        secret.is_owned_by(&self.uid)
             && secret.serves(inputs, now)
             && !self.refused_digests.contains(&secret.digest)
     }
@@ -162,7 +162,8 @@ impl ClusterView<'_> {
             ManagedObject::Secret { namespace, name } => {
                 let found = self.owned.secret(namespace, name);
                 let asked = self.desired.secret(namespace);
-                found.is_some_and(|it| it.is_of(uid)) && asked.is_none_or(|it| it.name != *name)
+                found.is_some_and(|it| it.is_owned_by(uid))
+                    && asked.is_none_or(|it| it.name != *name)
             }
             ManagedObject::Entry { namespace, account, secret } => {
                 let found = self.owned.account(namespace, account);
@@ -180,7 +181,7 @@ impl ClusterView<'_> {
             None if asked => ObjectState::Undone(None),
             None => ObjectState::NotDesired,
             Some(it) if !self.owned.may_write(it) => ObjectState::NotDesired,
-            Some(it) if it.is_of(&self.owned.uid) && it.intact => ObjectState::AsWritten,
+            Some(it) if it.is_owned_by(&self.owned.uid) && it.intact => ObjectState::AsWritten,
             Some(it) => ObjectState::Undone(it.written_by.clone()),
         }
     }

@@ -69,7 +69,7 @@ pub(super) struct RemovalTiming {
 pub(super) fn plan(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan: &mut Plan) {
     let (Some(secrets), Some(stored)) = (&desired.secrets, &owned.secrets) else { return };
     let mut kept: Vec<_> = secrets.values().cloned().collect();
-    for secret in stored.iter().filter(|it| it.is_of(&owned.uid)) {
+    for secret in stored.iter().filter(|it| it.is_owned_by(&owned.uid)) {
         if desired.wants_secret(&secret.namespace, &secret.name) {
             continue;
         }

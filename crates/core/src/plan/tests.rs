@@ -124,7 +124,7 @@ fn what_holds_needs_no_step() {
 }
 
 #[test]
-fn a_finalizer_that_somebody_took_away_comes_back() {
+fn a_finalizer_that_a_user_removed_comes_back() {
     let wanted = grant(1, Role::AcrPull);
     let held = claimed(&wanted, &["mine"]);
     assert_eq!(
@@ -134,7 +134,7 @@ fn a_finalizer_that_somebody_took_away_comes_back() {
 }
 
 #[test]
-fn an_assignment_of_other_attachments_is_joined() {
+fn an_assignment_of_other_attachments_is_shared() {
     let wanted = grant(1, Role::AcrPull);
     let shared = claimed(&wanted, &["other"]);
     let expected = vec![
@@ -145,7 +145,7 @@ fn an_assignment_of_other_attachments_is_joined() {
 }
 
 #[test]
-fn a_strangers_assignment_is_used_and_left_alone() {
+fn a_foreign_assignment_is_used_and_left_alone() {
     let wanted = grant(1, Role::AcrPull);
     let stranger = assignment(&wanted, "by hand", now());
     let mut above = stranger.clone();
@@ -161,7 +161,7 @@ fn a_strangers_assignment_is_used_and_left_alone() {
 }
 
 #[test]
-fn claims_above_the_registry_are_not_ours() {
+fn claims_above_the_registry_do_not_count() {
     let wanted = grant(1, Role::AcrPull);
     let mut above = claimed(&wanted, &["mine"]);
     above.id = above_the_registry();
@@ -172,7 +172,7 @@ fn claims_above_the_registry_are_not_ours() {
 }
 
 #[test]
-fn a_strangers_condition_blocks_at_the_registry_and_not_above() {
+fn a_foreign_condition_blocks_at_the_registry_and_not_above() {
     let wanted = grant(1, Role::RepositoryReader);
     let mut stranger = assignment(&wanted, "by hand", now());
     stranger.condition = Some("only some".into());
@@ -211,7 +211,7 @@ fn what_suffices_from_above_is_used_whatever_stands_at_the_registry() {
 }
 
 #[test]
-fn a_condition_that_somebody_put_on_our_assignment_is_taken_off_again() {
+fn a_condition_that_a_user_added_is_removed_again() {
     let wanted = grant(1, Role::RepositoryReader);
     let mut ours = claimed(&wanted, &["mine", "other"]);
     ours.condition = Some("nothing".into());
@@ -264,7 +264,7 @@ fn missing_facts_change_nothing() {
 }
 
 #[test]
-fn the_last_one_deletes_and_nobody_else_does() {
+fn only_the_last_claim_deletes_the_assignment() {
     let of = grant(1, Role::AcrPull);
     assert_eq!(release(&claimed(&of, &["mine"]), &claim("mine")), Release::DeleteAssignment);
     assert_eq!(release(&claimed(&of, &["other"]), &claim("mine")), Release::NotClaimed);

@@ -1,4 +1,4 @@
-//! Method PullSecret, for clusters other than AKS: a pull secret for a service principal in each
+//! Method `PullSecret`, for clusters other than AKS: a pull secret for a service principal in each
 //! chosen namespace.
 
 pub mod proof;
@@ -27,7 +27,7 @@ pub const TOKEN_USER: &str = "00000000-0000-0000-0000-000000000000";
 /// Namespaces that a selector never chooses.
 const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
-/// The settings of method PullSecret.
+/// The settings of method `PullSecret`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PullSecret {
     /// The service principal that pods pull as.

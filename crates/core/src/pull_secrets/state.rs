@@ -63,8 +63,8 @@ impl PullSecretState {
         // Keeps the first problem of each namespace.
         let failing = failing.into_iter().rev().map(|it| (it.namespace.clone(), it));
         let mut failing: BTreeMap<_, _> = failing.collect();
-        for delivery in &desired.secrets {
-            let DesiredSecret { namespace, name, .. } = delivery;
+        for wanted in &desired.secrets {
+            let DesiredSecret { namespace, name, .. } = wanted;
             let why = unwritten.get(namespace.as_str()).copied().or(credential_problem.as_ref());
             match all.get(namespace, name).filter(|it| owned.serves(it, inputs, now)) {
                 Some(found) => {
@@ -74,18 +74,17 @@ impl PullSecretState {
                     secrets.push(found.clone());
                 }
                 None => {
-                    failing.entry(namespace.clone()).or_insert_with(|| lacking(delivery, why));
+                    failing.entry(namespace.clone()).or_insert_with(|| lacking(wanted, why));
                 }
             }
         }
         let failing = failing.into_values().collect();
-        let missing_accounts = missing_accounts(&desired, owned);
         Self {
+            missing_accounts: missing_accounts(&desired, owned),
             desired,
             secrets,
             failing,
             renewal_problem,
-            missing_accounts,
             proof: None,
             recheck_problem: None,
         }
@@ -103,7 +102,7 @@ impl PullSecretState {
     pub fn problem(&self) -> Option<Problem> {
         let named = |it: &&NamespaceProblem| {
             let mut all = self.desired.secrets.iter();
-            all.any(|delivery| delivery.named && delivery.namespace == it.namespace)
+            all.any(|wanted| wanted.named && wanted.namespace == it.namespace)
         };
         let none_served = self.served_count() == 0;
         let first = self.failing.iter().find(named);
@@ -201,8 +200,8 @@ fn missing_accounts(desired: &DesiredPullSecrets, owned: &Owned) -> BTreeMap<Str
     counted.filter(|(_, count)| *count > 0).collect()
 }
 
-fn lacking(delivery: &DesiredSecret, why: Option<&Problem>) -> NamespaceProblem {
-    let DesiredSecret { namespace, name, .. } = delivery;
+fn lacking(wanted: &DesiredSecret, why: Option<&Problem>) -> NamespaceProblem {
+    let DesiredSecret { namespace, name, .. } = wanted;
     let problem = why.cloned().unwrap_or_else(|| {
         let text = format!("writing Secret {name} in namespace {namespace}: not done yet");
         Problem::new(Cause::Busy, text)

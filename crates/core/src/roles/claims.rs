@@ -12,7 +12,7 @@ const PREFIX: &str = "acr-attach claims: ";
 const CLAIM_DIGITS: usize = 12;
 
 /// The most claims that fit the 512 characters that Azure recommends for a description.
-pub const MOST: usize = 36;
+pub const MAX_CLAIMS: usize = 36;
 
 /// The mark of one attachment in one cluster: 12 hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,7 +79,7 @@ impl Claims {
             return Some(self.clone());
         }
         let claims = self.0.iter().chain([claim]).cloned().collect();
-        (self.0.len() < MOST).then_some(Self(claims))
+        (self.0.len() < MAX_CLAIMS).then_some(Self(claims))
     }
 
     /// The list without the claim; `None` when no claim is left.
@@ -124,21 +124,21 @@ mod tests {
     #[case("acr-attach claims: 0123456789AB", false)]
     #[case("acr-attach claims: 0123456789ab,short", false)]
     #[case("see acr-attach claims: 0123456789ab", false)]
-    fn only_a_description_of_ours_bears_claims(#[case] text: &str, #[case] ours: bool) {
+    fn only_descriptions_by_acr_attach_bear_claims(#[case] text: &str, #[case] ours: bool) {
         assert_eq!(Claims::read(text).is_some(), ours);
     }
 
     #[test]
     fn as_many_fit_as_azure_allows() {
-        let full = (1..MOST).fold(Claims::of(claim(0)), |it, n| it.with(&claim(n)).unwrap());
+        let full = (1..MAX_CLAIMS).fold(Claims::of(claim(0)), |it, n| it.with(&claim(n)).unwrap());
         assert!(full.to_string().len() <= 512);
-        assert_eq!(full.with(&claim(MOST)), None);
+        assert_eq!(full.with(&claim(MAX_CLAIMS)), None);
         assert_eq!(full.with(&claim(3)), Some(full.clone()));
     }
 
     proptest! {
         #[test]
-        fn who_comes_and_goes_changes_nothing_for_the_others(n in 0usize..10, who in 20usize..30) {
+        fn a_claim_that_comes_and_goes_changes_no_other(n in 0usize..10, who in 20usize..30) {
             let before = (1..=n).fold(Claims::of(claim(0)), |it, n| it.with(&claim(n)).unwrap());
             let after = before.with(&claim(who)).unwrap().without(&claim(who));
             prop_assert_eq!(Some(&before), after.as_ref());

@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_contradicts_is_said() {
+    fn nodes_of_another_cluster_cause_a_warning() {
         const OTHER: &str = "22222222-1111-1111-1111-111111111111";
         const SAME: &str = "11111111-1111-1111-1111-111111111111";
         let cluster = Cluster { node_resource_group: Some("MC_Øst".into()), ..cluster() };
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_id_in_place_of_an_object_id_is_said_whoever_knows_it() {
+    fn a_client_id_in_place_of_an_object_id_causes_a_warning() {
         let (here, nodes) = (cluster(), [Uuid::from_u128(7), Uuid::from_u128(8)].into());
         let client = |n| Uuid::from_u128(n).to_string().parse().unwrap();
         assert_eq!(client_id_warning(someone(), Some(&here), &nodes), None);
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kubelet_identity_that_nobody_pulls_with_is_not_granted_anything() {
+    fn a_kubelet_identity_that_pods_do_not_pull_with_gets_no_role() {
         assert_eq!(principal(&cluster()), Ok(someone()));
         let other = Cluster { pulls_by_service_account: true, ..cluster() };
         let problem = principal(&other).unwrap_err();

@@ -79,7 +79,7 @@ impl StoredSecret {
 
     /// Whether the attachment of that uid owns the Secret.
     #[must_use]
-    pub fn is_of(&self, attachment: &str) -> bool {
+    pub fn is_owned_by(&self, attachment: &str) -> bool {
         self.owners.iter().any(|it| it.uid == attachment)
     }
 

@@ -137,7 +137,7 @@ impl Method {
     }
 }
 
-/// The settings of method KubeletIdentity.
+/// The settings of method `KubeletIdentity`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KubeletIdentity {
     /// The source of the kubelet identity.

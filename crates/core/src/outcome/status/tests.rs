@@ -1,4 +1,4 @@
-//! Every verdict and every cause, as a user and kstatus read them.
+//! The status for every verdict and every cause, as users and kstatus read it.
 
 mod pull_secrets;
 
@@ -97,7 +97,7 @@ fn an_attached_registry_says_since_when() {
 }
 
 #[test]
-fn the_same_pass_again_changes_nothing() {
+fn the_same_reconcile_again_changes_nothing() {
     let verdicts = [
         Verdict::Attached,
         Verdict::Retrying(Problem::new(Cause::AccessDenied, "x")),
@@ -182,7 +182,7 @@ fn every_cause_is_told_and_is_either_retried_or_waits_for_somebody() {
 }
 
 #[test]
-fn a_missed_look_leaves_the_conditions_and_a_lost_one_does_not() {
+fn an_unchanged_verdict_keeps_the_conditions_and_an_unknown_one_does_not() {
     let held = told(None, &observed(true), &Verdict::Attached, "2026-11-22T12:00:00Z");
     let missed =
         told(Some(&held), &Observed::default(), &Verdict::Unchanged, "2026-11-22T12:30:00Z");
@@ -245,10 +245,10 @@ fn a_stuck_deletion_names_the_way_out() {
     assert_eq!(both.last_handled_reconcile_at.as_deref(), Some("now"));
     assert!(message(&both).contains("deletionPolicy to Orphan"));
     assert!(message(&both).starts_with("refused; to let it go"));
-    // Orphan is about role assignments alone.
+    // Orphan leaves only role assignments.
     let entries = told("refused", [Finalizer::ServiceAccounts].into());
     assert!(message(&entries).contains("remove finalizer acr-attach.dev/service-accounts"));
-    // As long as what to do about a missing right is with the longest names.
+    // As long as the advice for a missing right with the longest names.
     let advice = "a ".repeat(245);
     let long = message(&told(&format!("{advice}; and what happened"), Finalizer::ALL.into()));
     assert!(long.starts_with(advice.trim()) && long.ends_with("role assignments stay"), "{long}");

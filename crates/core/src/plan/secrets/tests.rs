@@ -92,7 +92,7 @@ fn steps(desired: &Desired, owned: &Owned) -> Vec<Step> {
 }
 
 /// The namespaces to write to, and whether with a new credential.
-fn provided(desired: &Desired, owned: &Owned) -> Option<(Vec<String>, bool)> {
+fn written(desired: &Desired, owned: &Owned) -> Option<(Vec<String>, bool)> {
     steps(desired, owned).into_iter().find_map(|it| match it {
         Step::WriteSecrets(targets, origin) => {
             let namespaces = targets.into_iter().map(|it| it.namespace).collect();
@@ -114,11 +114,11 @@ fn what_is_fresh_is_left_alone_until_it_is_to_be_renewed() {
 fn a_new_namespace_gets_the_credential_that_this_process_had_accepted() {
     let mut owned = owns(vec![stored("a")], vec![]);
     let b = Some((vec!["b".to_owned()], false));
-    assert_eq!(provided(&wants(&["a", "b"]), &owned), b);
+    assert_eq!(written(&wants(&["a", "b"]), &owned), b);
     // After a restart the process holds no credential. That of the other Secret may be forged, and is
     // never copied.
     owned.accepted = None;
-    assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["b".to_owned()], true)));
+    assert_eq!(written(&wants(&["a", "b"]), &owned), Some((vec!["b".to_owned()], true)));
 }
 
 #[test]
@@ -127,14 +127,14 @@ fn one_that_is_due_renews_all_unless_another_has_been_renewed() {
     due.renew = Some(now());
     let mut owned = owns(vec![due.clone(), stored("b")], vec![]);
     // The other Secret was renewed a moment ago.
-    assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["a".to_owned()], false)));
+    assert_eq!(written(&wants(&["a", "b"]), &owned), Some((vec!["a".to_owned()], false)));
     // After a restart the process does not know the other Secret's credential.
     owned.accepted = None;
-    assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["a".to_owned()], true)));
+    assert_eq!(written(&wants(&["a", "b"]), &owned), Some((vec!["a".to_owned()], true)));
     let mut both = owns(vec![due.clone(), StoredSecret { namespace: "b".into(), ..due }], vec![]);
     both.accepted = Some(AcceptedCredential { renew: Some(now()), ..accepted() });
     let all = vec!["a".to_owned(), "b".to_owned()];
-    assert_eq!(provided(&wants(&["a", "b"]), &both), Some((all, true)));
+    assert_eq!(written(&wants(&["a", "b"]), &both), Some((all, true)));
 }
 
 #[test]
@@ -144,13 +144,13 @@ fn another_version_of_the_client_secret_or_a_refusal_renews() {
     older.inputs = Some(Inputs { version: Some("0".into()), ..inputs() });
     let mut owned = owns(vec![older.clone()], vec![]);
     owned.accepted.as_mut().unwrap().inputs = older.inputs.unwrap();
-    assert_eq!(provided(&wants(&["a"]), &owned), all);
+    assert_eq!(written(&wants(&["a"]), &owned), all);
     let refused =
         Owned { refused_digests: ["digest".to_owned()].into(), ..owns(vec![stored("a")], vec![]) };
-    assert_eq!(provided(&wants(&["a"]), &refused), all);
+    assert_eq!(written(&wants(&["a"]), &refused), all);
     // A refused credential is not written elsewhere either.
     let both = vec!["a".to_owned(), "b".to_owned()];
-    assert_eq!(provided(&wants(&["a", "b"]), &refused), Some((both, true)));
+    assert_eq!(written(&wants(&["a", "b"]), &refused), Some((both, true)));
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn an_edited_secret_is_written_again() {
     let mut edited = stored("a");
     edited.intact = false;
     let owned = owns(vec![edited, stored("b")], vec![]);
-    assert_eq!(provided(&wants(&["a", "b"]), &owned), Some((vec!["a".to_owned()], false)));
+    assert_eq!(written(&wants(&["a", "b"]), &owned), Some((vec!["a".to_owned()], false)));
 }
 
 #[test]
@@ -169,21 +169,21 @@ fn without_a_client_secret_what_serves_is_left_as_it_is() {
 }
 
 #[test]
-fn a_strangers_secret_fails_its_namespace_and_no_other() {
+fn a_foreign_secret_fails_its_namespace_and_no_other() {
     let mut stranger = stored("a");
     (stranger.owners, stranger.label) = (vec![], None);
     let owned = owns(vec![stranger.clone()], vec![account("a", &[], None)]);
     let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);
     assert_eq!(planned.failing[0].problem.cause, Cause::NotOurs);
-    assert_eq!(provided(&wants(&["a", "b"]), &owned).unwrap().0, ["b"]);
+    assert_eq!(written(&wants(&["a", "b"]), &owned).unwrap().0, ["b"]);
     assert_eq!(add_entries(&wants(&["a", "b"]), &owned, now()).parts, Vec::<Vec<Step>>::new());
     // A Secret of a deleted owner is taken over, even before garbage collection notices.
     stranger.label = Some("dead".into());
     stranger.owners = vec![Owner { uid: "dead".into(), name: "a".into() }];
     let mut owned = owns(vec![stranger], vec![]);
-    assert_eq!(provided(&wants(&["a"]), &owned), None);
+    assert_eq!(written(&wants(&["a"]), &owned), None);
     owned.gone_uids.insert("dead".to_owned());
-    assert_eq!(provided(&wants(&["a"]), &owned).unwrap().0, ["a"]);
+    assert_eq!(written(&wants(&["a"]), &owned).unwrap().0, ["a"]);
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn one_that_others_change_again_and_again_waits_and_fails_its_namespace() {
     }
     let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);
     assert_eq!(planned.unwritten[0].problem.cause, Cause::ExternallyManaged);
-    assert_eq!(provided(&wants(&["a", "b"]), &owned), None);
+    assert_eq!(written(&wants(&["a", "b"]), &owned), None);
     // The Secret exists again, and is still contested.
     owned.contests.record_write(object(), now());
     owned.secrets.as_mut().unwrap().insert(stored("b"));

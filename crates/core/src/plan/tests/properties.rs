@@ -77,7 +77,7 @@ proptest! {
     }
 
     #[test]
-    fn strangers_survive(
+    fn foreign_assignments_survive(
         wanted in any_grant(), gone in prop::bool::ANY, found in any_assignments(),
     ) {
         let desired = if gone { Desired::nothing() } else { wants(&wanted) };

@@ -19,7 +19,7 @@ enum Event {
     /// A user deletes the attachment.
     Deleted(usize),
     /// A reconcile of the attachment, killed after that many steps.
-    Pass(usize, usize),
+    Reconcile(usize, usize),
     /// A user assigns a role by hand.
     ByHand(Grant),
     /// A user deletes an assignment by hand.
@@ -46,7 +46,7 @@ impl World {
         match event {
             Event::Wants(attachment, grant) => self.wanted[*attachment] = Some(grant.clone()),
             Event::Deleted(attachment) => self.wanted[*attachment] = None,
-            Event::Pass(attachment, steps) => drop(self.pass(*attachment, *steps)),
+            Event::Reconcile(attachment, steps) => drop(self.reconcile(*attachment, *steps)),
             Event::ByHand(grant) => {
                 // Azure keeps one assignment for each scope, principal and role.
                 if !self.azure.iter().any(|it| it.id == grant.assignment_id()) {
@@ -59,7 +59,7 @@ impl World {
     }
 
     /// Takes at most that many steps; returns whether the plan had any.
-    fn pass(&mut self, attachment: usize, most: usize) -> bool {
+    fn reconcile(&mut self, attachment: usize, most: usize) -> bool {
         let desired = match &self.wanted[attachment] {
             Some(grant) => wants(grant),
             // Without a finalizer the object no longer exists, and is not reconciled.
@@ -116,7 +116,7 @@ impl World {
     fn settle(&mut self) {
         for _ in 0..20 {
             self.now += DELAY;
-            let busy = (0..ATTACHMENTS).map(|it| self.pass(it, usize::MAX)).filter(|it| *it);
+            let busy = (0..ATTACHMENTS).map(|it| self.reconcile(it, usize::MAX)).filter(|it| *it);
             if busy.count() == 0 {
                 return;
             }
@@ -144,11 +144,11 @@ fn is_served(claim: &Claim, wanted: &Grant, found: &RoleAssignment) -> bool {
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
-    let who = 0..ATTACHMENTS;
+    let attachment = 0..ATTACHMENTS;
     prop_oneof![
-        3 => (who.clone(), any_grant()).prop_map(|(who, grant)| Event::Wants(who, grant)),
-        2 => who.clone().prop_map(Event::Deleted),
-        6 => (who, 0usize..5).prop_map(|(who, steps)| Event::Pass(who, steps)),
+        3 => (attachment.clone(), any_grant()).prop_map(|(attachment, grant)| Event::Wants(attachment, grant)),
+        2 => attachment.clone().prop_map(Event::Deleted),
+        6 => (attachment, 0usize..5).prop_map(|(attachment, steps)| Event::Reconcile(attachment, steps)),
         1 => any_grant().prop_map(Event::ByHand),
         1 => any_grant().prop_map(Event::TakenAway),
         2 => (1i64..5000).prop_map(Event::Later),

@@ -25,7 +25,7 @@ pub struct Policy {
     pub login_server_suffixes: Domains,
     /// Whether pull secrets are allowed.
     pub pull_secrets: bool,
-    /// The names that pull secrets may have: those with RBAC rules.
+    /// The names that pull secrets may have.
     pub secret_names: AllowedNames,
     /// The names of service accounts that may be changed.
     pub account_names: AllowedNames,

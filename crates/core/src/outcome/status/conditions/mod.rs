@@ -1,4 +1,4 @@
-//! The conditions: what a user, kstatus and `kubectl wait` read.
+//! Builds the conditions, which users, kstatus and `kubectl wait` read.
 
 mod parts;
 mod suspended;
@@ -14,7 +14,7 @@ use crate::plan::Finalizer;
 use crate::problem::{Cause, Problem, without_correlation_id};
 use crate::snapshot::azure::{Provisioning, Registry};
 
-/// One condition without its age.
+/// A condition before its times and its generation are set.
 struct NewCondition {
     type_: ConditionType,
     status: &'static str,
@@ -22,36 +22,28 @@ struct NewCondition {
     message: String,
 }
 
-/// The conditions after a pass.
+/// The conditions after a reconcile.
 pub(super) fn conditions(
     before: Vec<Condition>,
     report: &Report<'_>,
     now: Timestamp,
 ) -> Vec<Condition> {
-    let facts = match report.verdict {
+    let conditions = match report.verdict {
         Verdict::Unchanged => return before,
         Verdict::Suspended => vec![suspended::ready(report, &before)],
-        Verdict::Attached if report.deleting => vec![fact(
+        Verdict::Attached if report.deleting => vec![condition(
             ConditionType::Ready,
             "False",
             Reason::Detaching,
             "nothing is left to do; the object waits for the finalizers of others",
         )],
         Verdict::Attached => {
-            let message = attached(report.observed);
-            vec![fact(ConditionType::Ready, "True", Reason::Attached, &message)]
+            let message = attached_message(report.observed);
+            vec![condition(ConditionType::Ready, "True", Reason::Attached, &message)]
         }
         Verdict::Retrying(problem) => failed(problem, ConditionType::Reconciling, report),
         Verdict::Stalled(problem) => failed(problem, ConditionType::Stalled, report),
-        Verdict::Unknown(problem) => {
-            let reason = problem.cause.reason();
-            let text = format!("not known at the moment: {}", problem.message);
-            let text = message::with_room(&text, &problem.correlation_suffix());
-            vec![
-                fact(ConditionType::Ready, "Unknown", reason, &text),
-                fact(ConditionType::Reconciling, "True", reason, &text),
-            ]
-        }
+        Verdict::Unknown(problem) => unknown(problem),
     };
     let parts = [
         (ConditionType::AccessGranted, parts::access_granted(report)),
@@ -59,25 +51,30 @@ pub(super) fn conditions(
         (ConditionType::CredentialFresh, parts::credential_fresh(report)),
         (ConditionType::Obsolete, parts::obsolete(report)),
     ];
-    let told = |it: NewCondition| into_condition(&it, &before, report.generation, now);
+    let complete = |it: NewCondition| into_condition(&it, &before, report.generation, now);
     let parts = parts
         .into_iter()
-        .filter_map(|(type_, fact)| fact.map(told).or_else(|| known(type_, report, &before)));
-    facts.into_iter().map(told).chain(parts).collect()
+        .filter_map(|(type_, it)| it.map(complete).or_else(|| former(type_, report, &before)));
+    conditions.into_iter().map(complete).chain(parts).collect()
 }
 
-fn fact(type_: ConditionType, status: &'static str, reason: Reason, message: &str) -> NewCondition {
+fn condition(
+    type_: ConditionType,
+    status: &'static str,
+    reason: Reason,
+    message: &str,
+) -> NewCondition {
     NewCondition { type_, status, reason, message: message::bounded(message) }
 }
 
-/// What a problem says: not Ready, and either being retried or waiting for somebody.
+/// The conditions for a problem: Ready is not True, and `kind`, Reconciling or Stalled, is True.
 fn failed(problem: &Problem, kind: ConditionType, report: &Report<'_>) -> Vec<NewCondition> {
     let reason = match problem.cause {
         cause if cause.is_waiting() && report.deleting => Reason::Detaching,
         cause => cause.reason(),
     };
     let ready = match problem.cause {
-        // Nobody is finding out any more.
+        // Unknown would tell that the operator still finds out.
         _ if kind == ConditionType::Stalled => "False",
         Cause::Undetermined => "Unknown",
         cause if cause.is_waiting() => "Unknown",
@@ -90,10 +87,24 @@ fn failed(problem: &Problem, kind: ConditionType, report: &Report<'_>) -> Vec<Ne
     } else {
         problem.message_with_correlation_id()
     };
-    vec![fact(ConditionType::Ready, ready, reason, &message), fact(kind, "True", reason, &message)]
+    vec![
+        condition(ConditionType::Ready, ready, reason, &message),
+        condition(kind, "True", reason, &message),
+    ]
 }
 
-/// How to let an object go that cannot be detached.
+/// The conditions while the state is unknown.
+fn unknown(problem: &Problem) -> Vec<NewCondition> {
+    let reason = problem.cause.reason();
+    let text = format!("not known at the moment: {}", problem.message);
+    let text = message::with_room(&text, &problem.correlation_suffix());
+    vec![
+        condition(ConditionType::Ready, "Unknown", reason, &text),
+        condition(ConditionType::Reconciling, "True", reason, &text),
+    ]
+}
+
+/// How a user can delete an object that cannot be detached.
 fn force_release_advice(report: &Report<'_>) -> String {
     if report.finalizers.contains(&Finalizer::RoleAssignments) {
         return "to let it go without that, set spec.deletionPolicy to Orphan, and role assignments stay".to_owned();
@@ -104,14 +115,14 @@ fn force_release_advice(report: &Report<'_>) -> String {
     )
 }
 
-/// What is known of a part while it could not be read: what was known, as it was told. The parts
-/// of another method are not told any more; pull secrets may have a role too.
-fn known(type_: ConditionType, report: &Report<'_>, before: &[Condition]) -> Option<Condition> {
-    let known = before.iter().find(|it| it.type_ == type_.as_str())?;
-    let of_other_method = match report.observed.method {
-        // It is known that nothing is left. Whether a role waits, only a look tells.
+/// The former condition of a part that this reconcile could not read. Conditions of the other method
+/// are dropped, but pull secrets may have a role too.
+fn former(type_: ConditionType, report: &Report<'_>, before: &[Condition]) -> Option<Condition> {
+    let former = before.iter().find(|it| it.type_ == type_.as_str())?;
+    let is_outdated = match report.observed.method {
+        // Nothing is left. Only a reconcile that read Azure knows that no role waits for its removal.
         _ if type_ == ConditionType::Obsolete => {
-            let waits = known.reason == Reason::Progressing.as_str();
+            let waits = former.reason == Reason::Progressing.as_str();
             report.knows_obsolete && (report.read_azure || !waits)
         }
         Some(MethodInUse::KubeletIdentity) => type_ != ConditionType::AccessGranted,
@@ -120,24 +131,24 @@ fn known(type_: ConditionType, report: &Report<'_>, before: &[Condition]) -> Opt
         }
         _ => report.deleting,
     };
-    (!of_other_method).then(|| known.clone())
+    (!is_outdated).then(|| former.clone())
 }
 
-/// Said where the role is chosen without knowing which one the registry honours.
+/// The warning where Azure does not tell which role the registry honours.
 const MODE_IS_HIDDEN: &str = "; this cloud's api-versions do not tell the registry's mode, so that no other role is assigned or taken away: if that is \"RBAC Registry + ABAC Repository Permissions\", assign Container Registry Repository Reader there by hand";
 
-/// Said where nodes may ask for the tokens that Microsoft's credential provider of v1.32 asks for.
+/// The warning that nodes with Microsoft's credential provider of v1.32 cannot pull.
 const NO_ARM_TOKENS: &str = "; the registry takes no tokens for Azure Resource Manager (azureADAuthenticationAsArmPolicy is disabled), so that nodes whose credential provider asks for these, as Microsoft's of v1.32 does, cannot pull";
 
-/// What holds, and what people should know beside it: what could not be done comes last.
-fn attached(observed: &Observed) -> String {
+/// The message of Ready=True: what is in place, then warnings.
+fn attached_message(observed: &Observed) -> String {
     let remark = observed.remark.as_ref().map(|it| format!("; {it}"));
     let served = observed.pull_secrets.as_ref();
     let renewal_problem = served.and_then(|it| Some((it, it.renewal_problem.as_ref()?)));
     let renewal_problem =
         renewal_problem.map(|(served, why)| format!("; {}", parts::not_renewed(served, why)));
     let more = remark.into_iter().chain(renewal_problem);
-    holds(observed) + &more.collect::<String>()
+    access_text(observed) + &more.collect::<String>()
 }
 
 /// The host that images are pulled from, as far as it is known.
@@ -147,7 +158,7 @@ fn server(observed: &Observed) -> &str {
     by_arm.or(by_name).unwrap_or("the registry")
 }
 
-fn holds(observed: &Observed) -> String {
+fn access_text(observed: &Observed) -> String {
     let server = server(observed);
     if let Some(served) = &observed.pull_secrets {
         if served.served_count() > 0 {
@@ -161,31 +172,30 @@ fn holds(observed: &Observed) -> String {
     }
     match &observed.roles {
         Some(roles) => {
-            let registry_warnings =
-                observed.registry.as_ref().map_or_else(String::new, registry_warnings);
-            format!("{}{registry_warnings}", granted_text(server, roles))
+            let warnings = observed.registry.as_ref().map_or_else(String::new, registry_warnings);
+            format!("{}{warnings}", granted_text(server, roles))
         }
         None => format!("{server} can be pulled from"),
     }
 }
 
-/// What Azure says about a registry, or does not, that people should know.
+/// The warnings about a registry.
 fn registry_warnings(registry: &Registry) -> String {
     let hidden = if registry.mode.is_none() { MODE_IS_HIDDEN } else { "" };
     let refused = if registry.accepts_arm_tokens { "" } else { NO_ARM_TOKENS };
-    let registry_warnings = format!("{hidden}{refused}");
+    let warnings = format!("{hidden}{refused}");
     if registry.provisioning() != Provisioning::ChangeFailed {
-        return registry_warnings;
+        return warnings;
     }
     let Registry { id, provisioning_state, .. } = registry;
     format!(
-        "{registry_warnings}; the registry's provisioningState is {provisioning_state}: its last change did not succeed, and what worked before should still work; to make it Succeeded, change it again (az acr update --name {})",
+        "{warnings}; the registry's provisioningState is {provisioning_state}: its last change did not succeed, and what worked before should still work; to make it Succeeded, change it again (az acr update --name {})",
         id.name()
     )
 }
 
-/// Says of each role who holds it since when, and that Azure may not honour it at once. That it is
-/// assigned is known, and not what a node makes of it.
+/// Names each role, its identity, and the time of its assignment. Whether a node can already pull with
+/// the role is not known, so the text tells how long Azure may take.
 fn granted_text(server: &str, roles: &RoleState) -> String {
     let parts: Vec<String> = roles
         .grants
@@ -205,8 +215,8 @@ fn granted_text(server: &str, roles: &RoleState) -> String {
     parts.join("; ")
 }
 
-/// A condition keeps its age unless its truth changed, and its correlation id unless it says
-/// something else: the id differs at each try, and would make each a write.
+/// Completes a condition. It keeps its transition time unless its status changed, and its correlation id
+/// unless its message changed: the id differs at each try, and would cause a write each time.
 fn into_condition(
     it: &NewCondition,
     before: &[Condition],

@@ -1,6 +1,6 @@
-//! The conditions beside Ready: one for each part of what is kept.
+//! The conditions beside Ready, one for each part of an attachment.
 
-use super::{NewCondition, fact};
+use super::{NewCondition, condition};
 use crate::api::{ConditionType, Reason};
 use crate::message;
 use crate::outcome::status::{Report, seconds};
@@ -10,27 +10,27 @@ use crate::pull_secrets::PullSecretState;
 
 use super::{granted_text, server};
 
-/// Whether every namespace that is to have the pull secret has it, and there is one.
+/// `PullSecretsReady`: whether at least one namespace, and every chosen one, has the pull secret.
 pub(super) fn pull_secrets_ready(report: &Report<'_>) -> Option<NewCondition> {
     let type_ = ConditionType::PullSecretsReady;
     let served = report.observed.pull_secrets.as_ref()?;
     let Some(first) = served.failing.first() else {
         return Some(match without_namespaces(served) {
-            None => fact(type_, "True", Reason::Attached, &served.text()),
-            Some((reason, text)) => fact(type_, "False", reason, &text),
+            None => condition(type_, "True", Reason::Attached, &served.text()),
+            Some((reason, text)) => condition(type_, "False", reason, &text),
         });
     };
     let waits = first.problem.cause.is_waiting();
     if *report.verdict == Verdict::Suspended && waits {
         let text = format!("{}, and none is written while spec.suspend is true", served.text());
-        return Some(fact(type_, "False", Reason::Suspended, &text));
+        return Some(condition(type_, "False", Reason::Suspended, &text));
     }
     let problem = served.problem().or_else(|| served.first_failure());
     let message = problem.map_or_else(String::new, |it| it.message_with_correlation_id());
-    Some(fact(type_, "False", first.problem.cause.reason(), &message))
+    Some(condition(type_, "False", first.problem.cause.reason(), &message))
 }
 
-/// What is to be said of namespaces that are not there; `None` where all are.
+/// The reason and message where a named namespace is missing, or the selector chooses none.
 fn without_namespaces(served: &PullSecretState) -> Option<(Reason, String)> {
     let desired = &served.desired;
     if let Some((name, _)) = desired.absent.first_key_value() {
@@ -49,11 +49,11 @@ fn without_namespaces(served: &PullSecretState) -> Option<(Reason, String)> {
     })
 }
 
-/// Said where a selector chooses nothing.
+/// The text where the selector chooses no namespace.
 pub(super) const NO_NAMESPACE: &str =
     "no namespace beside the system's has the labels of pullSecret.namespaces.selector";
 
-/// Whether the credential in use can be renewed. Before there is one, it says nothing.
+/// `CredentialFresh`: whether the credential in use can be renewed; `None` before there is one.
 pub(super) fn credential_fresh(report: &Report<'_>) -> Option<NewCondition> {
     let type_ = ConditionType::CredentialFresh;
     let served = report.observed.pull_secrets.as_ref().filter(|it| !it.secrets.is_empty())?;
@@ -61,13 +61,15 @@ pub(super) fn credential_fresh(report: &Report<'_>) -> Option<NewCondition> {
         Some(problem) => {
             let text =
                 message::with_room(&not_renewed(served, problem), &problem.correlation_suffix());
-            fact(type_, "False", problem.cause.reason(), &text)
+            condition(type_, "False", problem.cause.reason(), &text)
         }
-        None => fact(type_, "True", Reason::Attached, "the credential in use is renewed in time"),
+        None => {
+            condition(type_, "True", Reason::Attached, "the credential in use is renewed in time")
+        }
     })
 }
 
-/// Says how long the credential in use holds, and what keeps it from being renewed.
+/// Tells until when the credential in use is valid, and why it is not renewed.
 pub(super) fn not_renewed(served: &PullSecretState, problem: &Problem) -> String {
     let holds = match served.expires() {
         Some(end) => format!("is good until {}", seconds(end)),
@@ -79,12 +81,12 @@ pub(super) fn not_renewed(served: &PullSecretState, problem: &Problem) -> String
     ))
 }
 
-/// Whether the role is held, if that could be read.
+/// `AccessGranted`: whether all desired roles are assigned; `None` where that could not be read.
 pub(super) fn access_granted(report: &Report<'_>) -> Option<NewCondition> {
     let type_ = ConditionType::AccessGranted;
     let roles = report.observed.roles.as_ref().filter(|it| !it.grants.is_empty())?;
     if roles.all_assigned() {
-        return Some(fact(
+        return Some(condition(
             type_,
             "True",
             Reason::Attached,
@@ -102,14 +104,14 @@ pub(super) fn access_granted(report: &Report<'_>) -> Option<NewCondition> {
     let missing =
         missing.map(|it| format!("{} is not assigned to {}", it.role.name(), it.principal));
     let text = format!("{}; Ready tells why", missing.collect::<Vec<_>>().join("; "));
-    Some(fact(type_, "False", reason, &text))
+    Some(condition(type_, "False", reason, &text))
 }
 
-/// Whether something that the attachment made, and that nothing needs any more, is still there.
+/// Obsolete: whether something that the attachment made, and does not need any more, still exists.
 pub(super) fn obsolete(report: &Report<'_>) -> Option<NewCondition> {
     let type_ = ConditionType::Obsolete;
     if let Some(problem) = &report.observed.obsolete {
-        return Some(fact(
+        return Some(condition(
             type_,
             "True",
             problem.cause.reason(),
@@ -123,5 +125,5 @@ pub(super) fn obsolete(report: &Report<'_>) -> Option<NewCondition> {
         None => "when what replaces it holds".to_owned(),
     };
     let text = format!("role assignment {id} is not needed any more and is removed {when}");
-    Some(fact(type_, "True", Reason::Progressing, &text))
+    Some(condition(type_, "True", Reason::Progressing, &text))
 }

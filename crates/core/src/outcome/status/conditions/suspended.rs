@@ -1,9 +1,9 @@
-//! Ready of a suspended attachment: what is known now where the cluster tells it, else what was
-//! known before.
+//! Ready of a suspended attachment: by the cluster where that tells the state, else by the former
+//! condition.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::{NewCondition, attached, fact, server};
+use super::{NewCondition, attached_message, condition, server};
 use crate::api::{ConditionType, Reason};
 use crate::outcome::status::{Report, RoleState};
 use crate::pull_secrets::PullSecretState;
@@ -15,32 +15,32 @@ const NEVER: &str = "it was never attached";
 
 pub(super) fn ready(report: &Report<'_>, before: &[Condition]) -> NewCondition {
     let before = before.iter().find(|it| it.type_ == ConditionType::Ready.as_str());
-    let reason = |status, text: &str| {
-        fact(ConditionType::Ready, status, Reason::Suspended, &format!("{NOW}{text}"))
+    let suspended = |status, text: &str| {
+        condition(ConditionType::Ready, status, Reason::Suspended, &format!("{NOW}{text}"))
     };
     match (&report.observed.pull_secrets, before) {
-        (Some(served), _) if served.served_count() > 0 && holds(report, served) => {
-            reason("True", &attached(report.observed))
+        (Some(served), _) if served.served_count() > 0 && is_in_place(report, served) => {
+            suspended("True", &attached_message(report.observed))
         }
         (Some(served), _) if served.desired_count() > 0 => {
-            reason("False", &format!("{}: {}", server(report.observed), served.text()))
+            suspended("False", &format!("{}: {}", server(report.observed), served.text()))
         }
         (_, Some(before)) => {
             let text = before.message.strip_prefix(NOW).unwrap_or(&before.message);
             match text.strip_prefix(BEFORE).unwrap_or(text) {
-                NEVER => reason("False", NEVER),
-                text => reason(known(&before.status), &format!("{BEFORE}{text}")),
+                NEVER => suspended("False", NEVER),
+                text => suspended(true_or_false(&before.status), &format!("{BEFORE}{text}")),
             }
         }
-        // Unknown would promise that it is being found out.
-        _ => reason("False", NEVER),
+        // Unknown would tell that the operator still finds out.
+        _ => suspended("False", NEVER),
     }
 }
 
-fn holds(report: &Report<'_>, served: &PullSecretState) -> bool {
+fn is_in_place(report: &Report<'_>, served: &PullSecretState) -> bool {
     served.holds() && report.observed.roles.as_ref().is_none_or(RoleState::all_assigned)
 }
 
-fn known(status: &str) -> &'static str {
+fn true_or_false(status: &str) -> &'static str {
     if status == "True" { "True" } else { "False" }
 }

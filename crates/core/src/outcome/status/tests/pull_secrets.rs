@@ -1,4 +1,4 @@
-//! What status says of pull secrets.
+//! The status of pull secrets.
 
 use super::*;
 
@@ -93,7 +93,7 @@ fn pull_secrets_say_where_they_are_and_whether_they_are_fresh() {
     .assert_eq(&lines(&blocked));
     assert_eq!(blocked.pull_secret.unwrap().failing.unwrap()[0].namespace, "apps");
 
-    // Of the other method nothing is left.
+    // Method KubeletIdentity leaves nothing of pull secrets in status.
     let by_role = told(Some(&held), &observed(true), &Verdict::Attached, now);
     assert!(!lines(&by_role).contains("PullSecretsReady"));
     assert!(by_role.pull_secret.is_none());

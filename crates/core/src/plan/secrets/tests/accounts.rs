@@ -33,7 +33,7 @@ fn a_list_that_others_keep_is_not_fought_over() {
 }
 
 #[test]
-fn detaching_takes_entries_of_ours_alone_and_then_lets_go() {
+fn detaching_removes_own_entries_and_then_the_finalizer() {
     let ours = account("a", &["acr-pull"], Some("mine"));
     let theirs = account("b", &["acr-pull"], Some("other"));
     let owned = Owned { secrets: None, ..owns(vec![], vec![ours.clone(), theirs]) };
