@@ -34,7 +34,7 @@ fn say_what_to_try(world: &World) {
     let kubeconfig = world.plane.admin_kubeconfig().display();
     let tools = world.kubectl.folder().display();
     let control = world.azure.sim.control_url();
-    let (granted, provided) = (aks::BY_ID.1, pull_secret::NAME);
+    let provided = pull_secret::NAME;
     let (key, _) = LABEL;
     say_heading("All this stays up until Ctrl-C. In another terminal:");
     say(format_args!("  export KUBECONFIG={kubeconfig}"));
@@ -54,7 +54,8 @@ fn say_what_to_try(world: &World) {
     say(format_args!("  kubectl label namespace {LABELLED} {key}-"));
     say(format_args!("  kubectl label namespace {LABELLED} {key}={}", LABEL.1));
     say_heading("Attach without a client secret, by the operator's own token of the cluster:");
+    say(format_args!("  kubectl delete regatt {provided}"));
     say(format_args!("  kubectl apply -f {FEDERATED}"));
     say_heading("Detach:");
-    say(format_args!("  kubectl delete regatt {granted} {provided}"));
+    say("  kubectl delete regatt --all");
 }
