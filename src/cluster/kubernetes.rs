@@ -164,7 +164,8 @@ impl Kubernetes {
                     return Ok(None);
                 }
                 match self.apply_status(&stored, &status).await {
-                    Err(error) if is_outdated(&error) => {}
+                    // The object has changed since it was read.
+                    Err(kube::Error::Api(answer)) if answer.code == 409 => {}
                     Err(error) if self.undeclared.learn(&error, &mut status) => {}
                     answer => return answer.map(Some),
                 }

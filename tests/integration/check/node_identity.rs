@@ -48,7 +48,11 @@ async fn an_identity_that_nobody_named_may_be_another_than_the_kubelet_s() {
     let addon = Model::default_tenant().managed_identity("addon").add();
     let image = ["--image", "app:v1"];
     let checked = bench.check(&image).await;
-    checked.ended(6, "token", &["gets no token (401)", "else name that one by --kubelet-identity"]);
+    checked.ended(
+        6,
+        "token",
+        &["gets no token (401)", "else name the kubelet's own by --kubelet-identity"],
+    );
     let chosen = format!("{}; instance metadata chose that identity", addon.object_id);
     assert!(checked.step("credential").contains(&chosen), "{}", checked.text);
 

@@ -108,7 +108,7 @@ impl RateLimiters {
     }
 }
 
-/// The calls that one reconcile has reserved. Dropping it releases them.
+/// The calls that a reconcile has reserved. Dropping the reservation releases the calls.
 #[derive(Debug)]
 pub(super) struct Reservation {
     limiters: Arc<RateLimiters>,

@@ -217,7 +217,7 @@ fn instance_metadata_may_choose_another_identity_than_the_kubelets(
     assert!(credential.detail.starts_with(&words), "{credential:?}");
     let token = found.token(&target);
     assert_eq!(token.result, result);
-    let names_flag = |it: &String| it.contains("else name that one by --kubelet-identity");
+    let names_flag = |it: &String| it.contains("else name the kubelet's own by --kubelet-identity");
     assert_eq!(token.advice.iter().any(names_flag), result == StepResult::Failed, "{token:?}");
     let named = Findings { missing: Vec::new(), trials };
     let steps = [named.credential(&target), named.token(&target)];

@@ -185,9 +185,9 @@ fn foreign_assignment(found: &RoleAssignment, grant: &Grant) -> Problem {
     );
     let accounts = [
         format!(
-            "{doing}: acr-attach did not make that one, which gives the role with another condition, and Azure keeps one per scope, principal and role"
+            "{doing}: acr-attach did not make this assignment, which gives the role with another condition, and Azure keeps one per scope, principal and role"
         ),
-        format!("{doing}: acr-attach did not make that one"),
+        format!("{doing}: acr-attach did not make this assignment"),
     ];
     Problem::advised(Cause::NotOurs, &advice, &accounts)
 }

@@ -78,7 +78,7 @@ impl Desired {
 /// Pull secrets to keep, by namespace.
 pub type DesiredSecrets = BTreeMap<String, DesiredSecret>;
 
-/// The pull secret that one namespace should have.
+/// The pull secret that a namespace should have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DesiredSecret {
     /// The namespace.

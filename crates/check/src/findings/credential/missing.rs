@@ -168,7 +168,7 @@ impl Missing {
             }
             Self::IdentityNotNamed => {
                 format!(
-                    "Make sure that this is the kubelet's identity, and else name that one by --kubelet-identity: {ID}"
+                    "Make sure that this is the kubelet's identity, and else name the kubelet's own by --kubelet-identity: {ID}"
                 )
             }
             Self::NotNamed(secret) => match &target.pull_secrets {
@@ -225,7 +225,7 @@ impl NodeFault {
                 "Write the host of the pod's image in small letters".to_owned()
             }
             Self::Unreachable(_) => "On a node in Azure, let the pod reach 169.254.169.254 without a proxy (NO_PROXY, network policies, restrictions of instance metadata), or ask from the node itself by az aks check-acr; on other nodes there is no such identity".to_owned(),
-            Self::Unknown(None) => "Use a pull secret; an AKS cluster that has a service principal pulls as that one, which az aks check-acr can ask and a pod cannot".to_owned(),
+            Self::Unknown(None) => "Use a pull secret; an AKS cluster that has a service principal pulls as that service principal, which az aks check-acr can ask and a pod cannot".to_owned(),
             Self::Unknown(Some(_)) => format!(
                 "Compare --kubelet-identity with the kubelet's: {ID}. Where it is the same, it was taken from the nodes or deleted: az aks update --resource-group <group> --name <cluster>, without any other flag, puts it back where it still exists"
             ),

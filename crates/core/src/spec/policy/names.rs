@@ -1,4 +1,4 @@
-//! Names in the cluster: those that attachments may use, and those that one has used.
+//! Names in the cluster: those that attachments may use, and those that an attachment has used.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
