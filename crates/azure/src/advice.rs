@@ -88,7 +88,7 @@ const DENIED: [&str; 3] =
 const DENY_ASSIGNMENT: &str = "DenyAssignmentAuthorizationFailed";
 
 /// The advice for a host that does not answer like a registry.
-const LOGIN_SERVER: &str = "check that this is the registry's login server (az acr show --name <name> --query loginServer) and that the operator can reach it";
+const LOGIN_SERVER: &str = "check that this is the registry's login server (az acr show --name <name> --query loginServer prints it; registry is immutable, so that a misspelt one takes a new attachment) and that the operator can reach it";
 
 /// The advice for an error code of Azure Resource Manager or of Microsoft Graph.
 fn by_code(code: &str, attempt: &Attempt) -> Option<String> {
@@ -188,7 +188,7 @@ fn other_tenant(subject: Subject) -> &'static str {
 fn not_found(attempt: &Attempt) -> String {
     match attempt.subject {
         Subject::Cluster => {
-            "check the spelling of kubeletIdentity.clusterResourceId (az aks show --query id prints it), or create the cluster".to_owned()
+            "check the spelling of kubeletIdentity.clusterResourceId (az aks show --name <cluster> --resource-group <group> --query id prints it), or create the cluster".to_owned()
         }
         Subject::ServicePrincipal => format!(
             "check the client id, or create its service principal (az ad sp create --id {}): the tenant of the operator's identity has none",

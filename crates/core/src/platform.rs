@@ -120,7 +120,7 @@ fn node_group(node: &Node) -> Option<NodeResourceGroup> {
 /// The problem that the platform is unknown, with advice.
 #[must_use]
 pub fn undetermined(why: &str) -> Problem {
-    let advice = "set method to KubeletIdentity with kubeletIdentity.clusterResourceId (az aks show --query id prints it), or to PullSecret";
+    let advice = "set method to KubeletIdentity with kubeletIdentity.clusterResourceId (az aks show --name <cluster> --resource-group <group> --query id prints it), or to PullSecret";
     let account = format!("finding out whether the cluster is AKS: {why}");
     Problem::advised(Cause::Undetermined, advice, &[account])
 }

@@ -40,6 +40,8 @@ async fn first_come_keeps_a_name_and_the_other_recovers_by_itself() {
     let status = world.until_reason("b", "Stalled", "NotOurs").await;
     let text = format!("belongs to attachment {}", world.name("a"));
     assert!(message(&status).contains(&text), "{}", message(&status));
+    let text = format!("or take namespace {one} out of attachment {}", world.name("a"));
+    assert!(message(&status).contains(&text), "{}", message(&status));
     assert_eq!(login(&world.until_secret(&one, "acr-pull").await), before);
     world.delete("a").await;
     world.until_ready("b").await;

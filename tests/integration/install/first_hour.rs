@@ -79,7 +79,10 @@ async fn a_selector_that_matches_nothing_is_told_and_the_credential_is_proven() 
     world.apply("a", world.pull_spec(&nowhere(&world))).await;
     let status = world.until_ready("a").await;
     assert_eq!(find(&status, "Ready").unwrap().0, "True");
-    assert!(message(&status).contains("nothing is served yet"), "{}", message(&status));
+    let told = message(&status);
+    assert!(told.starts_with("label the namespaces"), "{told}");
+    assert!(told.contains(&format!("\"team=none-{}\"", world.id)), "{told}");
+    assert!(told.contains("nothing is served yet"), "{told}");
     let (is, reason, text) = find(&status, "PullSecretsReady").unwrap();
     assert_eq!((is, reason), ("False", "NoNamespaces"));
     assert!(text.contains("label"), "{text}");

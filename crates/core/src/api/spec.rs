@@ -65,7 +65,7 @@ pub struct RegistryAttachmentSpec {
     /// The registry to attach, by exactly one of `resourceId`, `name` and `loginServer`. Immutable.
     /// The operator may allow some registries only: chart value `policy.allowedRegistries`. Example:
     /// `{name: contoso}`.
-    #[x_kube(validation = ("self == oldSelf", "registry is immutable: create a second attachment for the other registry, wait until it is Ready, then delete this one"))]
+    #[x_kube(validation = ("self == oldSelf", "registry is immutable: create a second attachment for the other registry (pull secrets: with another pullSecret.secretName), wait until it is Ready, then delete this one"))]
     pub registry: RegistrySpec,
 
     /// How to attach. `KubeletIdentity`, for AKS: the pull role for the identity of the nodes.
@@ -180,12 +180,12 @@ pub struct KubeletIdentitySpec {
     #[schemars(length(max = 300))]
     #[x_kube(validation = (
         "self.matches(r'^(?i)/subscriptions/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/resourceGroups/[-_.()\\p{L}\\p{Nd}]{1,90}/providers/Microsoft[.]ContainerService/managedClusters/[a-z0-9]([-_a-z0-9]{0,61}[a-z0-9])?$')",
-        "clusterResourceId has the form /subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.ContainerService/managedClusters/<name>; az aks show --query id prints it"
+        "clusterResourceId has the form /subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.ContainerService/managedClusters/<name>; az aks show --name <cluster> --resource-group <group> --query id prints it"
     ))]
     pub cluster_resource_id: Option<String>,
 
     /// The object id of the identity, a GUID, where it cannot be read from the cluster. Of another
-    /// cluster `az aks show --query identityProfile.kubeletidentity.objectId` prints it. It wins over
+    /// cluster `az aks show --resource-group rg --name prod --query identityProfile.kubeletidentity.objectId` prints it. It wins over
     /// `clusterResourceId`. Default: none; the cluster tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 36))]

@@ -6,7 +6,7 @@ use super::{Desired, DesiredSecret, NamespaceProblem, Owned, Plan, Step, entries
 use crate::delivery::contest::ManagedObject;
 use crate::problem::{Cause, Problem};
 use crate::pull_secrets::Inputs;
-use crate::snapshot::cluster::StoredSecret;
+use crate::snapshot::cluster::{Owner, StoredSecret};
 
 /// A Secret to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -250,7 +250,11 @@ pub fn foreign_secret(found: &StoredSecret) -> NamespaceProblem {
     let doing = format!("writing Secret {name} in namespace {namespace}");
     let (advice, account) = match found.owners.first() {
         Some(owner) => {
-            (RENAME.to_owned(), format!("{doing}: it belongs to attachment {}", owner.name))
+            let Owner { name: owner, .. } = owner;
+            (
+                format!("{RENAME}, or take namespace {namespace} out of attachment {owner}"),
+                format!("{doing}: it belongs to attachment {owner}"),
+            )
         }
         None => (
             format!(

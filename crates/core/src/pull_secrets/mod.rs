@@ -12,6 +12,7 @@ use hmac::digest::Key;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use kube_core::Selector;
 use sha2::{Digest as _, Sha256};
 
 pub use crate::api::{CredentialForm, SecretKeyRef};
@@ -199,6 +200,9 @@ pub struct DesiredPullSecrets {
     pub absent: BTreeMap<String, &'static str>,
     /// The service accounts whose pods should pull with the Secret.
     pub accounts: Accounts,
+    /// The selector of namespaces as `kubectl --selector` takes it; empty without one, or where it
+    /// matches all.
+    pub selector: String,
 }
 
 /// Chooses the namespaces. A namespace that the spec names may be a system namespace. One that does
@@ -211,8 +215,13 @@ pub fn desired_pull_secrets(secret: &PullSecret, namespaces: &[Namespace]) -> De
         since: namespace.created,
         named,
     };
-    let (name, accounts) = (secret.name.clone(), secret.accounts.clone());
-    let mut desired = DesiredPullSecrets { name, accounts, ..DesiredPullSecrets::default() };
+    let selector = secret.selector.clone().and_then(|it| Selector::try_from(it).ok());
+    let mut desired = DesiredPullSecrets {
+        name: secret.name.clone(),
+        accounts: secret.accounts.clone(),
+        selector: selector.map_or_else(String::new, |it| it.to_string()),
+        ..DesiredPullSecrets::default()
+    };
     for name in &secret.namespaces {
         match namespaces.iter().find(|it| it.name == *name) {
             None => drop(desired.absent.insert(name.clone(), "does not exist yet")),

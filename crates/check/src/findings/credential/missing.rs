@@ -5,7 +5,7 @@ use acr_attach_core::pull_secrets::TOKEN_USER;
 use super::super::{PullSecretSource, Target, one_line};
 
 /// How to find the object id of the kubelet's identity.
-const ID: &str = "az aks show --query identityProfile.kubeletidentity.objectId, or status.kubeletIdentity.principalId of the attachment, tells it";
+const ID: &str = "az aks show --name <cluster> --resource-group <group> --query identityProfile.kubeletidentity.objectId, or status.kubeletIdentity.principalId of the attachment, tells it";
 
 /// A credential that a pod does not have, or could not use.
 #[derive(Clone, Debug, PartialEq, Eq)]

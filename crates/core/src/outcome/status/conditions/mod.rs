@@ -161,14 +161,17 @@ fn server(observed: &Observed) -> &str {
 fn access_text(observed: &Observed) -> String {
     let server = server(observed);
     if let Some(served) = &observed.pull_secrets {
-        if served.served_count() > 0 {
-            return format!("{server} can be pulled from: {}", served.text());
-        }
-        let why = match served.desired_count() {
-            0 => parts::NO_NAMESPACE.to_owned(),
-            _ => served.text(),
+        return match (parts::without_namespaces(served), served.served_count()) {
+            (Some((_, remedy)), 0) => {
+                format!("{remedy}; {server} accepts the credential, and nothing is served yet")
+            }
+            (Some((_, remedy)), _) => format!("{remedy}; {server} can be pulled from there"),
+            (None, 0) => {
+                let text = served.text();
+                format!("{server} accepts the credential, and nothing is served yet: {text}")
+            }
+            (None, _) => format!("{server} can be pulled from: {}", served.text()),
         };
-        return format!("{server} accepts the credential, and nothing is served yet: {why}");
     }
     match &observed.roles {
         Some(roles) => {

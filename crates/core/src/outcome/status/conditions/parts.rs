@@ -31,27 +31,23 @@ pub(super) fn pull_secrets_ready(report: &Report<'_>) -> Option<NewCondition> {
 }
 
 /// The reason and message where a named namespace is missing, or the selector chooses none.
-fn without_namespaces(served: &PullSecretState) -> Option<(Reason, String)> {
+pub(super) fn without_namespaces(served: &PullSecretState) -> Option<(Reason, String)> {
     let desired = &served.desired;
     if let Some((name, _)) = desired.absent.first_key_value() {
         let text = format!(
-            "create what is missing (kubectl create namespace {name}), or correct pullSecret.namespaces.names; it is served as soon as it is there: {}",
+            "create namespace {name} (kubectl create namespace {name}), or correct pullSecret.namespaces.names: {}",
             served.text()
         );
         return Some((Reason::NamespaceMissing, text));
     }
     desired.secrets.is_empty().then(|| {
         let text = format!(
-            "label the namespaces that are to have Secret {}, or correct pullSecret.namespaces: {}",
-            desired.name, NO_NAMESPACE
+            "label the namespaces that are to have Secret {}, or correct pullSecret.namespaces.selector: beside the system's none matches selector {:?}",
+            desired.name, desired.selector
         );
         (Reason::NoNamespaces, text)
     })
 }
-
-/// The text where the selector chooses no namespace.
-pub(super) const NO_NAMESPACE: &str =
-    "no namespace beside the system's has the labels of pullSecret.namespaces.selector";
 
 /// `CredentialFresh`: whether the credential in use can be renewed; `None` before there is one.
 pub(super) fn credential_fresh(report: &Report<'_>) -> Option<NewCondition> {

@@ -62,7 +62,7 @@ fn pull_secrets_say_where_they_are_and_whether_they_are_fresh() {
     let held = told(None, &by_secret(None, None), &Verdict::Attached, now);
     expect_test::expect![[r"
         Ready=True Attached: contoso.azurecr.io can be pulled from: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet
-        PullSecretsReady=False NamespaceMissing: create what is missing (kubectl create namespace later), or correct pullSecret.namespaces.names; it is served as soon as it is there: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet
+        PullSecretsReady=False NamespaceMissing: create namespace later (kubectl create namespace later), or correct pullSecret.namespaces.names: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet
         CredentialFresh=True Attached: the credential in use is renewed in time
     "]]
     .assert_eq(&lines(&held));
@@ -76,7 +76,7 @@ fn pull_secrets_say_where_they_are_and_whether_they_are_fresh() {
         told(Some(&held), &by_secret(None, Some(refused)), &Verdict::Attached, now);
     expect_test::expect![[r"
         Ready=True Attached: contoso.azurecr.io can be pulled from: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet; the credential in use is good until 2026-11-22T15:00:00Z and is not renewed: signing in: AADSTS7000215
-        PullSecretsReady=False NamespaceMissing: create what is missing (kubectl create namespace later), or correct pullSecret.namespaces.names; it is served as soon as it is there: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet
+        PullSecretsReady=False NamespaceMissing: create namespace later (kubectl create namespace later), or correct pullSecret.namespaces.names: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet
         CredentialFresh=False AuthenticationFailed: the credential in use is good until 2026-11-22T15:00:00Z and is not renewed: signing in: AADSTS7000215
     "]]
     .assert_eq(&lines(&renewal_problem));
