@@ -61,7 +61,7 @@ fn pull_secrets_say_where_they_are_and_whether_they_are_fresh() {
     let now = "2026-11-22T12:00:00Z";
     let held = told(None, &by_secret(None, None), &Verdict::Attached, now);
     expect_test::expect![[r"
-        Ready=True Attached: contoso.azurecr.io can be pulled from: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet
+        Ready=True Attached: create namespace later (kubectl create namespace later), or correct pullSecret.namespaces.names: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet; contoso.azurecr.io can be pulled from there
         PullSecretsReady=False NamespaceMissing: create namespace later (kubectl create namespace later), or correct pullSecret.namespaces.names: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet
         CredentialFresh=True Attached: the credential in use is renewed in time
     "]]
@@ -75,7 +75,7 @@ fn pull_secrets_say_where_they_are_and_whether_they_are_fresh() {
     let renewal_problem =
         told(Some(&held), &by_secret(None, Some(refused)), &Verdict::Attached, now);
     expect_test::expect![[r"
-        Ready=True Attached: contoso.azurecr.io can be pulled from: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet; the credential in use is good until 2026-11-22T15:00:00Z and is not renewed: signing in: AADSTS7000215
+        Ready=True Attached: create namespace later (kubectl create namespace later), or correct pullSecret.namespaces.names: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet; contoso.azurecr.io can be pulled from there; the credential in use is good until 2026-11-22T15:00:00Z and is not renewed: signing in: AADSTS7000215
         PullSecretsReady=False NamespaceMissing: create namespace later (kubectl create namespace later), or correct pullSecret.namespaces.names: Secret acr-pull is in 1 of 2 namespaces; namespace later does not exist yet
         CredentialFresh=False AuthenticationFailed: the credential in use is good until 2026-11-22T15:00:00Z and is not renewed: signing in: AADSTS7000215
     "]]
