@@ -18,6 +18,7 @@
 
 pub mod attachment;
 pub mod cluster;
+pub mod delivery;
 pub mod leader;
 pub mod life;
 pub mod metrics;

@@ -1,24 +1,17 @@
 //! Act: takes the steps of a plan. Writes, and decides nothing.
 
-use std::sync::Arc;
-
 use acr_attach_azure::{Azure, Session};
 use acr_attach_core::api::RegistryAttachment;
-use acr_attach_core::delivery::contest::ManagedObject;
 use acr_attach_core::ids::AssignmentId;
-use acr_attach_core::plan::{self, Finalizer, NamespaceProblem, Plan, SecretTarget, Step};
+use acr_attach_core::plan::{Finalizer, Plan, Step};
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::roles::claims::Claim;
 use acr_attach_core::snapshot::azure::RoleAssignment;
-use acr_attach_core::snapshot::cluster::{ServiceAccount, StoredSecret};
-use futures::{FutureExt, StreamExt};
 
+use super::credential::Making;
 use super::locks::Locks;
 use super::principals::Principals;
-use super::pull_secrets::Making;
 use crate::cluster::kubernetes::Kubernetes;
-use crate::cluster::secrets::Written;
-use crate::cluster::watches::Watches;
 
 /// What was done, and what kept the rest from being done.
 #[derive(Debug, Default)]
@@ -31,60 +24,33 @@ pub struct Acted {
     pub obsolete: Option<Problem>,
     /// Role assignments that were asked for, where no answer tells what came of it.
     pub unanswered: Vec<AssignmentId>,
-    /// Why something was not done in the cluster.
+    /// Why a finalizer was not added or removed.
     pub problem: Option<Problem>,
-    /// Why something in the cluster that is no longer desired was not removed.
-    pub unremoved: Option<Problem>,
-    /// Why single namespaces are not served.
-    pub failing: Vec<NamespaceProblem>,
-    /// Why single Secrets were not written.
-    pub unwritten: Vec<NamespaceProblem>,
     /// Why there is no new credential.
     pub mint: Option<Problem>,
-    /// What became of writes to single objects; a problem where somebody else decides that.
-    pub writes: Vec<(ManagedObject, Option<Problem>)>,
 }
 
 impl Acted {
     /// Adds what was done elsewhere.
     pub fn extend(&mut self, other: Self) {
         self.deeds.extend(other.deeds);
-        self.failing.extend(other.failing);
-        self.unwritten.extend(other.unwritten);
         self.unanswered.extend(other.unanswered);
         self.undone = self.undone.take().or(other.undone);
         self.obsolete = self.obsolete.take().or(other.obsolete);
         self.problem = self.problem.take().or(other.problem);
-        self.unremoved = self.unremoved.take().or(other.unremoved);
         self.mint = self.mint.take().or(other.mint);
-        self.writes.extend(other.writes);
-    }
-
-    /// Takes what became of a write to an object.
-    pub(super) fn wrote(&mut self, object: ManagedObject, failed: Option<&Problem>) {
-        if failed.is_none_or(|it| it.cause.is_decided_by_others()) {
-            self.writes.push((object, failed.cloned()));
-        }
     }
 
     /// Takes what is not removed as what holds the object: to remove is all that there is to do. What is
     /// `unread` may be there still.
     pub fn hold(&mut self, unread: Option<&Problem>) {
         self.undone = self.undone.take().or(self.obsolete.take());
-        let unremoved = self.unremoved.take().or(unread.cloned());
-        self.problem = self.problem.take().or(unremoved);
+        self.problem = self.problem.take().or(unread.cloned());
     }
 
     fn fail(&mut self, step: &Step, problem: Problem) {
         match step {
-            Step::AddEntry(account, _) => {
-                self.failing
-                    .push(NamespaceProblem { namespace: account.namespace.clone(), problem });
-            }
             Step::ReleaseAssignment(_) => self.obsolete = self.obsolete.take().or(Some(problem)),
-            Step::DeleteSecret(_) | Step::RemoveEntries(_) => {
-                self.unremoved = self.unremoved.take().or(Some(problem));
-            }
             Step::CreateAssignment(_) | Step::ShareAssignment(..) => {
                 if problem.cause == Cause::Unavailable {
                     self.unanswered.extend(step.claimed_assignment());
@@ -114,15 +80,7 @@ pub enum Deed {
     /// A role assignment was deleted.
     Unassigned(AssignmentId),
     /// A credential was made and accepted.
-    Minted(Arc<Written>),
-    /// A pull secret was written.
-    Provided(SecretTarget, Box<StoredSecret>),
-    /// A pull secret was deleted.
-    Withdrawn(Box<StoredSecret>),
-    /// A service account names the pull secret now.
-    EntryAdded,
-    /// It does not any more.
-    EntryRemoved(ServiceAccount, String),
+    Minted,
 }
 
 impl Deed {
@@ -174,8 +132,6 @@ pub struct Actor<'a> {
     pub claim: Option<&'a Claim>,
     /// The cluster.
     pub kubernetes: &'a Kubernetes,
-    /// What was seen of the cluster, and what was written into it.
-    pub watches: &'a Watches,
     /// The service principals of pull secrets.
     pub principals: &'a Principals,
     /// Azure.
@@ -186,35 +142,12 @@ pub struct Actor<'a> {
     pub locks: &'a Locks,
     /// What pull secrets are made from.
     pub making: Option<Making<'a>>,
-    /// The credential that was accepted last.
-    pub accepted: Option<&'a Arc<Written>>,
 }
 
-/// How many parts are worked on at once.
-const PARTS: usize = 16;
-
-/// Takes the steps of a plan that are about roles. The first that fails ends them: a removal must
-/// not overtake the grant that replaces it.
-pub async fn act_on_roles(plan: &Plan, by: &Actor<'_>) -> Acted {
-    by.act(&plan.roles).await
-}
-
-/// Takes the other steps of a plan. Parts do not wait for each other; within one, the first step
-/// that fails ends it.
+/// Takes the steps of a plan. The first that fails ends them: a removal must not overtake the grant
+/// that replaces it.
 pub async fn act(plan: &Plan, by: &Actor<'_>) -> Acted {
-    let mut acted = Acted::default();
-    if let Some(lead) = &plan.prerequisite
-        && let Err(problem) = by.take(lead, &mut acted).await
-    {
-        acted.problem = Some(problem);
-        return acted;
-    }
-    let parts: Vec<_> = plan.parts.iter().map(|part| by.act(part).boxed()).collect();
-    let mut parts = futures::stream::iter(parts).buffer_unordered(PARTS);
-    while let Some(part) = parts.next().await {
-        acted.extend(part);
-    }
-    acted
+    by.act(&plan.roles).await
 }
 
 impl Actor<'_> {
@@ -236,29 +169,8 @@ impl Actor<'_> {
             Step::CreateAssignment(grant) => self.assign(grant).await?,
             Step::ShareAssignment(id, grant) => self.join(id, grant).await?,
             Step::ReleaseAssignment(id) => self.let_go(id).await?,
-            Step::WriteSecrets(targets, origin) => {
-                self.provide(targets, origin, acted).await;
-                None
-            }
-            Step::DeleteSecret(secret) => {
-                let withdrawn = self.withdraw(secret).await;
-                let StoredSecret { namespace, name, .. } = secret.clone();
-                let removal =
-                    ManagedObject::Removal(Box::new(ManagedObject::Secret { namespace, name }));
-                acted.wrote(removal, withdrawn.as_ref().err());
-                withdrawn?;
-                Some(Deed::Withdrawn(Box::new(secret.clone())))
-            }
-            Step::AddEntry(account, secret) => {
-                let added = self.set_entry(account, secret, true).await;
-                acted.wrote(plan::entry(account, secret), added.as_ref().err());
-                added?;
-                Some(Deed::EntryAdded)
-            }
-            Step::RemoveEntries(entries) => {
-                self.remove_entries(entries, acted).await?;
-                None
-            }
+            // Secrets and entries are delivered by namespace.
+            _ => None,
         };
         acted.deeds.extend(deed);
         Ok(())

@@ -20,6 +20,7 @@ use super::touched::Touches;
 use crate::cluster::events::Events;
 use crate::cluster::kubernetes::Kubernetes;
 use crate::cluster::watches::Watches;
+use crate::delivery::{Delivery, Owners};
 use crate::metrics::Metrics;
 
 /// What the operator's settings say, as far as passes need it.
@@ -68,6 +69,10 @@ pub struct Context {
     pub latest: Latest,
     /// Which role assignments are being changed.
     pub locks: Locks,
+    /// What namespaces are to get for each attachment, and what they show of it.
+    pub delivery: Delivery,
+    /// Which attachments of other operators are gone.
+    pub owners: Owners,
     /// What changed that attachments may have to look at.
     pub touches: Touches,
     cluster_uid: OnceCell<String>,
@@ -94,6 +99,8 @@ impl Context {
             memory: Memory::default(),
             latest: Latest::default(),
             locks: Locks::default(),
+            delivery: Delivery::default(),
+            owners: Owners::default(),
             touches: Touches::default(),
             cluster_uid: OnceCell::new(),
         }

@@ -1,22 +1,26 @@
 //! What is known of each attachment between passes. Losing it costs a look at Azure, no more.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::hash::{Hash, Hasher};
+use std::sync::{Mutex, PoisonError};
 
 use acr_attach_core::api::{
     MethodInUse, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus,
 };
-use acr_attach_core::delivery::contest::Contests;
 use acr_attach_core::ids::AssignmentId;
+use acr_attach_core::outcome::status::Observed;
 use acr_attach_core::outcome::verdict::History;
 use acr_attach_core::plan::Finalizer;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use super::Guarded;
+use super::context::Context;
 use super::look::Look;
 use crate::cluster::mirror::version;
-use crate::cluster::secrets::Written;
+
+/// How long reports are gathered before status tells of them.
+const REPORT_PERIOD: SignedDuration = SignedDuration::from_secs(1);
 
 /// By name of the attachment.
 #[derive(Debug, Default)]
@@ -28,8 +32,8 @@ pub struct Memory {
 /// Why an attachment has to be worked on although nothing of it changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wake {
-    /// Namespaces, Secrets or service accounts changed.
-    Cluster,
+    /// Namespaces have reported something new.
+    Report,
     /// Another attachment let go of a role assignment, or changed its condition.
     Role,
     /// There is a place for it at Azure.
@@ -81,16 +85,12 @@ pub struct Known {
     pub since: Option<Timestamp>,
     /// Role assignments that were asked for, and when, while nothing has shown what came of it.
     pub unanswered: BTreeMap<AssignmentId, Timestamp>,
-    /// The credential that was accepted last.
-    pub accepted: Option<Arc<Written>>,
-    /// The namespaces that were served.
-    pub served: BTreeSet<String>,
-    /// Which writes to the cluster others refuse or undo.
-    pub contests: Contests,
+    /// What the last look has found for status.
+    pub observed: Observed,
 }
 
 /// What a pass is about. Another value means that there is something new to do.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug)]
 pub struct Trigger {
     uid: Option<String>,
     generation: Option<i64>,
@@ -100,7 +100,28 @@ pub struct Trigger {
     readable: bool,
 }
 
+/// The finalizer for entries is none of it: delivery adds it.
+impl PartialEq for Trigger {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Trigger {}
+
+impl Hash for Trigger {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
 impl Trigger {
+    fn key(&self) -> impl Eq + Hash + use<'_> {
+        let Self { uid, generation, requested_at, deleting, finalizers, readable } = self;
+        let holds_roles = finalizers.contains(&Finalizer::RoleAssignments);
+        (uid, generation, requested_at, deleting, holds_roles, readable)
+    }
+
     /// Of an object that this version may not understand.
     #[must_use]
     pub fn of_guarded(object: &Guarded) -> Self {
@@ -133,12 +154,6 @@ impl Trigger {
     #[must_use]
     pub fn is_of(&self, other: &Self) -> bool {
         self.uid == other.uid
-    }
-
-    /// Whether a user has asked for something since: by a change of the spec, or by a request.
-    #[must_use]
-    pub fn asks_more_than(&self, before: &Self) -> bool {
-        self.generation != before.generation || self.requested_at != before.requested_at
     }
 
     /// Whether nobody has changed the spec between the two.
@@ -208,6 +223,27 @@ impl Memory {
         let mut all = self.wakes.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.entry(name.to_owned()).or_insert(wake);
         *known = wake.max(*known);
+    }
+
+    /// How long reports have to wait, so that status is written once a second at most; `None` if they
+    /// need not. A namespace that waits for a credential does not wait for that.
+    #[must_use]
+    pub fn is_too_soon(
+        &self,
+        name: &str,
+        wake: Option<Wake>,
+        before: Option<&Recollection>,
+        ctx: &Context,
+    ) -> Option<SignedDuration> {
+        let before = before.filter(|_| wake == Some(Wake::Report))?;
+        let uid = before.trigger.uid.as_deref()?;
+        let waits = ctx.delivery.ask(uid, |it| !it.waiting().is_empty()).unwrap_or_default();
+        let rest = REPORT_PERIOD - Timestamp::now().duration_since(before.next.decided);
+        let is_refused = before.known.look.refusal.is_some();
+        (rest.is_positive() && (!waits || is_refused)).then(|| {
+            self.wake(name, Wake::Report);
+            rest
+        })
     }
 
     /// Why it has to be worked on. The next time it says so only if there is another reason.
@@ -281,7 +317,7 @@ mod tests {
     #[test]
     fn a_call_that_comes_too_late_swallows_no_event_of_the_cluster() {
         let memory = Memory::default();
-        memory.wake("a", Wake::Cluster);
+        memory.wake("a", Wake::Report);
         memory.wake("a", Wake::Place);
         let wake = memory.wake_of("a").unwrap();
         assert_eq!(wake.for_one_that_waits(true), Wake::Place);

@@ -6,7 +6,9 @@ mod attachments;
 mod choice;
 mod clocks;
 mod context;
-mod entries;
+mod credential;
+mod delivered;
+pub(crate) mod facts;
 mod held;
 mod identity;
 mod latest;
@@ -17,15 +19,17 @@ mod memory;
 mod news;
 mod next;
 mod observe;
+mod observe_role;
 mod observe_secrets;
 mod occasion;
 mod outcome;
+mod pass;
 mod platform;
 mod principals;
 mod proving;
-mod pull_secrets;
 mod reconcile;
 mod registry;
+mod release;
 mod remains;
 mod report;
 pub(crate) mod touched;
@@ -52,6 +56,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::cluster::watching::Watching;
+use crate::delivery;
 use crate::life::Signs;
 use crate::telemetry;
 pub use attachments::Attachments;
@@ -59,7 +64,7 @@ pub use context::{Context, Rules};
 pub use held::held;
 use memory::{Trigger, Wake};
 use reconcile::reconcile;
-use touched::wakes;
+use touched::{Touch, wakes};
 use vanished::{Vanished, let_go};
 
 /// What they are called in requests.
@@ -96,6 +101,7 @@ pub fn run(
             move |event| {
                 if let Ok(Event::Apply(object) | Event::InitApply(object)) = event {
                     ctx.latest.show(&object.name_any(), Trigger::of_guarded(object));
+                    show(object, &ctx);
                 }
                 for name in vanished.seen(event, &ctx) {
                     // The receiver lives as long as the controller.
@@ -112,28 +118,43 @@ pub fn run(
         .with_config(config)
         .reconcile_on(woken(store, Arc::clone(&ctx)))
         .reconcile_on(called(Arc::clone(&ctx)))
+        .reconcile_on(reported(Arc::clone(&ctx)))
         // Not before a pass at work has ended, which may write what has to be let go.
         .reconcile_on(received(gone).map(|name| ObjectRef::new(&name)))
-        .graceful_shutdown_on(stop.cancelled_owned())
+        .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile, never, Arc::clone(&ctx));
     let passes = async move {
         tokio::select! {
             () = forget_the_gone(passes, vanished, Arc::clone(&ctx)) => {}
-            () = follow(watching, &ctx) => {}
+            () = follow(watching, &ctx, stop) => {}
             () = clocks::watch(&ctx) => {}
         }
     };
     (attachments, passes)
 }
 
-/// Follows what pull secrets depend on, if there may be any.
-async fn follow(watching: Watching, ctx: &Context) {
+/// Follows what pull secrets depend on, and delivers them, if there may be any.
+async fn follow(watching: Watching, ctx: &Arc<Context>, stop: CancellationToken) {
     if ctx.policy.pull_secrets {
-        let (policy, namespace) = (ctx.policy.clone(), ctx.namespace.clone());
+        let rules = (ctx.policy.clone(), ctx.namespace.clone());
         let tell = ctx.touches.tell.clone();
-        ctx.watches.clone().follow(watching, policy, namespace, tell).await;
+        let (store, writer) = reflector::store();
+        let watches = ctx.watches.clone().follow(watching, rules, writer, tell);
+        tokio::join!(watches, delivery::run(store, Arc::clone(ctx), stop));
     }
     std::future::pending::<()>().await;
+}
+
+/// Tells delivery of an attachment as the watch shows it.
+fn show(object: &Guarded, ctx: &Context) {
+    match &object.0 {
+        Ok(object) => ctx.delivery.show(&Arc::new(object.clone()), ctx),
+        // A reconcile reads as much of it as detaching needs.
+        Err(unreadable) if unreadable.metadata.deletion_timestamp.is_some() => {}
+        Err(unreadable) => {
+            ctx.delivery.leave(unreadable.metadata.uid.as_deref().unwrap_or_default());
+        }
+    }
 }
 
 /// The attachments that changes in the cluster concern, or what other attachments let go in Azure.
@@ -143,6 +164,7 @@ fn woken(
 ) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
     let touches = futures::stream::iter(ctx.touches.told()).flat_map(received);
     touches.flat_map(move |touch| {
+        deliver(&touch, &ctx);
         let all = attachments.state();
         let concerned: Vec<_> = all
             .iter()
@@ -157,6 +179,26 @@ fn woken(
     })
 }
 
+/// Tells delivery of what changed in the cluster.
+fn deliver(touch: &Touch, ctx: &Context) {
+    match touch {
+        Touch::Everything => ctx.delivery.everything(ctx),
+        Touch::InNamespace(name) => ctx.delivery.queues.enqueue(name),
+        Touch::NamespaceGone(name) => ctx.delivery.namespace_gone(name),
+        Touch::Credential(_) => ctx.delivery.credentials_changed(ctx),
+        Touch::Role(_) => {}
+    }
+}
+
+/// The attachments of which namespaces have reported something new.
+fn reported(ctx: Arc<Context>) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
+    let names = futures::stream::iter(ctx.delivery.queues.reported()).flat_map(received);
+    names.map(move |name| {
+        ctx.memory.wake(&name, Wake::Report);
+        ObjectRef::new(&name)
+    })
+}
+
 /// The attachments that found no place at Azure, when there is one.
 fn called(ctx: Arc<Context>) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
     let names = futures::stream::iter(ctx.azure.notified()).flat_map(received);
@@ -166,7 +208,7 @@ fn called(ctx: Arc<Context>) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 
     })
 }
 
-fn received<T: Send + 'static>(
+pub(crate) fn received<T: Send + 'static>(
     from: mpsc::UnboundedReceiver<T>,
 ) -> impl Stream<Item = T> + Send + 'static {
     futures::stream::unfold(from, |mut from| async move { from.recv().await.map(|it| (it, from)) })
@@ -196,7 +238,11 @@ async fn forget_the_gone(
     while let Some(pass) = passes.next().await {
         let Err(controller::Error::ObjectNotFound(gone)) = pass else { continue };
         let before = ctx.memory.forget(&gone.name);
-        if let Some(last) = vanished.take(&gone.name) {
+        let last = vanished.take(&gone.name);
+        if last.is_none() {
+            ctx.delivery.forget_named(&gone.name);
+        }
+        if let Some(last) = last {
             let span = telemetry::pass(&gone.name, last.metadata.generation);
             while letting_go.try_join_next().is_some() {}
             letting_go.spawn(let_go(last, before, Arc::clone(&ctx)).instrument(span));

@@ -1,7 +1,5 @@
 //! What is worth telling a user of a pass: the changes that were made, and Ready when it turns.
 
-use std::collections::BTreeSet;
-
 use acr_attach_core::api::{ConditionType, Ownership, Reason, RegistryAttachmentStatus};
 use acr_attach_core::ids::{AssignmentId, eq_ignore_case};
 use acr_attach_core::outcome::verdict::condition;
@@ -11,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::act::Deed;
 use crate::cluster::events::News;
+use crate::delivery::Change;
 
 /// What to tell of a change that was made; `before` is the status until then, and `generation`
 /// that of the spec.
@@ -21,13 +20,7 @@ pub fn of_deed(
     generation: Option<i64>,
 ) -> Option<News> {
     let (warning, reason, action, note) = match deed {
-        Deed::Finalizer(..)
-        | Deed::Held(_)
-        | Deed::Minted(_)
-        | Deed::Provided(..)
-        | Deed::Withdrawn(_)
-        | Deed::EntryAdded
-        | Deed::EntryRemoved(..) => return None,
+        Deed::Finalizer(..) | Deed::Held(_) | Deed::Minted => return None,
         Deed::Assigned(it) if was_ours(&it.id, before) => (
             true,
             "RoleAssignmentRestored",
@@ -68,16 +61,17 @@ pub fn is_new(before: Option<&RegistryAttachmentStatus>, generation: Option<i64>
     before.is_none_or(|it| it.observed_generation != generation)
 }
 
-/// What to tell of pull secrets and service accounts: one thing for all that the same was done
-/// to. `served` are the namespaces that were served until then.
+/// What to tell of pull secrets and service accounts: one thing for all that the same was done to.
 #[must_use]
-pub fn of_secrets(deeds: &[Deed], served: &BTreeSet<String>) -> Vec<News> {
-    let withdrawn = deeds.iter().filter_map(|deed| match deed {
-        Deed::Withdrawn(it) => Some(format!("Secret {} in namespace {}", it.name, it.namespace)),
+pub fn of_changes(changes: &[Change]) -> Vec<News> {
+    let deleted = changes.iter().filter_map(|change| match change {
+        Change::DeletedSecret(it) => {
+            Some(format!("Secret {} in namespace {}", it.name, it.namespace))
+        }
         _ => None,
     });
-    let freed = deeds.iter().filter_map(|deed| match deed {
-        Deed::EntryRemoved(account, secret) => Some(format!(
+    let removed = changes.iter().filter_map(|change| match change {
+        Change::RemovedEntry(account, secret) => Some(format!(
             "{secret} out of imagePullSecrets of service account {} in namespace {}",
             account.name, account.namespace
         )),
@@ -88,30 +82,30 @@ pub fn of_secrets(deeds: &[Deed], served: &BTreeSet<String>) -> Vec<News> {
         Some(News { warning: false, reason: reason.to_owned(), action: "Withdraw", note })
     };
     let gone = [
-        told("PullSecretDeleted", "deleted", withdrawn.collect()),
-        told("ServiceAccountDetached", "took", freed.collect()),
+        told("PullSecretDeleted", "deleted", deleted.collect()),
+        told("ServiceAccountDetached", "took", removed.collect()),
     ];
-    of_written(deeds, served).into_iter().chain(gone.into_iter().flatten()).collect()
+    of_written(changes).into_iter().chain(gone.into_iter().flatten()).collect()
 }
 
-fn of_written(deeds: &[Deed], served: &BTreeSet<String>) -> Option<News> {
-    let written: Vec<_> = deeds
+fn of_written(changes: &[Change]) -> Option<News> {
+    let written: Vec<_> = changes
         .iter()
-        .filter_map(|deed| match deed {
-            Deed::Provided(target, _) => Some(target),
+        .filter_map(|change| match change {
+            Change::WroteSecret { target, restored } => Some((target, *restored)),
             _ => None,
         })
         .collect();
-    let lost =
-        |it: &&SecretTarget| it.edited || (it.uid.is_none() && served.contains(&it.namespace));
-    let restored = written.iter().copied().filter(lost).count();
-    let renewed = written.iter().all(|it| it.uid.is_some());
-    let (warning, reason, verb) = match (restored, renewed) {
-        (0, true) => (false, "PullSecretRotated", "renewed"),
-        (0, false) => (false, "PullSecretCreated", "wrote"),
+    let any_restored = written.iter().any(|(_, restored)| *restored);
+    let all_renewed = written.iter().all(|(it, _)| it.uid.is_some());
+    let (warning, reason, verb) = match (any_restored, all_renewed) {
+        (false, true) => (false, "PullSecretRotated", "renewed"),
+        (false, false) => (false, "PullSecretCreated", "wrote"),
         _ => (true, "PullSecretRestored", "wrote again, after somebody changed or deleted it,"),
     };
-    let secret = |it: &&SecretTarget| format!("Secret {} in namespace {}", it.name, it.namespace);
+    let secret = |(it, _): &(&SecretTarget, bool)| {
+        format!("Secret {} in namespace {}", it.name, it.namespace)
+    };
     let note = format!("{verb} {}", and_more(&written.iter().map(secret).collect::<Vec<_>>())?);
     Some(News { warning, reason: reason.to_owned(), action: "Provide", note })
 }

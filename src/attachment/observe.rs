@@ -1,28 +1,27 @@
 //! Observe: what there is, in the cluster and in Azure. Reads, and only reads.
 
+use std::sync::Arc;
+
 use acr_attach_azure::{Reader, Session};
 use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::delivery::contest::Contests;
 use acr_attach_core::ids::{ClusterId, RegistryId};
 use acr_attach_core::outcome::status::{Observed, RoleState};
-use acr_attach_core::plan::{
-    self, Assignments, Desired, Finalizer, Grant, NamespaceProblem, Owned,
-};
+use acr_attach_core::plan::{self, Assignments, Desired, Finalizer, Grant, Owned};
 use acr_attach_core::problem::Problem;
-use acr_attach_core::pull_secrets::{self, Endpoints};
+use acr_attach_core::pull_secrets::Endpoints;
 use acr_attach_core::roles::claims::Claim;
-use acr_attach_core::roles::pull_role;
-use acr_attach_core::spec::{KubeletIdentity, Method, RegistryName, Task};
+use acr_attach_core::spec::{Method, Task};
 use kube::ResourceExt;
 
 use super::act::{Deed, with_deeds};
 use super::choice::has_role;
 use super::context::Context;
-use super::identity;
+use super::credential::Making;
 use super::look::Look;
 use super::memory::{Known, Trigger};
-use super::pull_secrets::Making;
-use super::registry::{self, Wanted, usable};
-use super::unwatched::Left;
+use super::registry::{self};
+use crate::cluster::secrets::Written;
 
 /// How closely a pass looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +47,8 @@ pub struct Pass<'a> {
     pub known: &'a Known,
     /// Why nobody knows where its role assignments are.
     pub lost: Option<&'a Problem>,
+    /// Why the spec is invalid or not allowed beside the part that says what is served.
+    pub spec_problem: Option<&'a Problem>,
     /// What all passes share.
     pub ctx: &'a Context,
 }
@@ -58,6 +59,16 @@ impl Pass<'_> {
         let told = self.object.status.as_ref()?.kubelet_identity.as_ref()?;
         let id = told.cluster_resource_id.as_ref()?.parse().ok()?;
         has_role(self.object).then_some(id)
+    }
+
+    /// The uid of the attachment.
+    pub fn uid(&self) -> String {
+        self.object.uid().unwrap_or_default()
+    }
+
+    /// The credential that was accepted last.
+    pub fn accepted(&self) -> Option<Arc<Written>> {
+        self.ctx.delivery.accepted(&self.uid())
     }
 
     /// Who is called when there is a place at Azure Resource Manager.
@@ -84,22 +95,20 @@ pub struct Observation {
     pub desired: Desired,
     /// What there is, as far as known.
     pub owned: Owned,
-    /// Which namespaces are to have the pull secret.
-    pub wanted: Option<pull_secrets::DesiredPullSecrets>,
     /// The registry that the pull secret is for.
     pub source: Option<Endpoints>,
     /// What marks role assignments, if they were asked for.
     pub claim: Option<Claim>,
     /// The place at Azure Resource Manager, if it was needed.
     pub session: Option<Session>,
-    /// Why single namespaces are not served.
-    pub failing: Vec<NamespaceProblem>,
     /// Why something in the cluster is not known.
     pub unseen: Option<Problem>,
+    /// Whether that is because a cache has not been filled yet.
+    pub unread: bool,
+    /// Why something in the cluster that is no longer desired was not removed.
+    pub unremoved: Option<Problem>,
     /// What the next credential cannot be made without.
     pub missing: Option<Problem>,
-    /// What is left under names that the settings do not allow any more.
-    pub(super) left: Left,
     /// What Azure said, now or when it was last asked.
     pub look: Look,
 }
@@ -118,11 +127,10 @@ impl Observation {
             assignments: None,
             secrets: None,
             gone_uids: std::collections::BTreeSet::new(),
-            accepted: known.accepted.as_ref().and_then(|it| it.accepted()),
+            accepted: pass.accepted().and_then(|it| it.accepted()),
             refused_digests: look.refused.clone(),
             accounts: None,
-            contests: known.contests.clone(),
-            unreadable_entries: false,
+            contests: Contests::default(),
         };
         let mut observed = Observed::default();
         if let Task::Attach(attachment) = pass.task {
@@ -133,14 +141,13 @@ impl Observation {
             observed,
             desired: Desired::unknown(),
             owned,
-            wanted: None,
             source: None,
             claim: None,
             session: None,
-            failing: Vec::new(),
             unseen: None,
+            unread: false,
+            unremoved: None,
             missing: None,
-            left: Left::default(),
             look,
         }
     }
@@ -174,7 +181,12 @@ impl Observation {
         }
         let result = match pass.task {
             Task::Attach(attachment) => match &attachment.method {
+                Method::KubeletIdentity(asked) if pass.occasion == Occasion::Glance => {
+                    self.recall_role(asked, pass);
+                    Ok(())
+                }
                 Method::KubeletIdentity(asked) => {
+                    self.desired.grants_are_for_nodes = true;
                     self.kubelet_identity(&attachment.registry, asked, pass).await
                 }
                 Method::PullSecret(secret) => {
@@ -197,41 +209,6 @@ impl Observation {
         }
     }
 
-    async fn kubelet_identity(
-        &mut self,
-        name: &RegistryName,
-        asked: &KubeletIdentity,
-        pass: Pass<'_>,
-    ) -> Result<(), Problem> {
-        let claim = self.claim(pass).await?;
-        let known = identity::Known::from(&asked.source, pass.cluster_before(), pass).await?;
-        let (subscription, before) = (known.subscription(), self.before(pass));
-        let wanted = Wanted { name, subscription, before };
-        let session = pass.session()?;
-        let azure = &session.reader;
-        let mut registry = wanted.read(azure, pass.ctx).await?;
-        let before = self.look.registry.take().and_then(|it| it.regional);
-        registry.regional = registry.regional.or(before);
-        self.look.registry = Some(registry.clone());
-        self.observed.registry = Some(registry.clone());
-        usable(&registry)?;
-        self.former(asked.former.as_ref(), &registry, pass.ctx);
-        let identity = known.identity(azure).await?;
-        self.observed.cluster.clone_from(&identity.cluster);
-        self.observed.principal = Some(identity.principal);
-        let too_old = identity::may_be_too_old(&registry.login_server, pass.ctx).await;
-        let remarks = [self.observed.remark.take(), identity.remark, too_old];
-        self.observed.remark = remarks.into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
-        let found = azure.role_assignments(&registry.id).await?;
-        self.owned.assignments = Some(Assignments::on(&registry.id, claim, found));
-        let grant = pull_role::grant(&registry, identity.principal, &asked.repositories)?;
-        reread(&mut self.owned, &grant, azure).await;
-        self.desired.grants = Some(vec![grant]);
-        self.desired.settled = identity.settled && pull_role::may_replace(&registry);
-        self.session = Some(session);
-        Ok(())
-    }
-
     /// The registry that was found before.
     pub(super) fn before(&self, pass: Pass<'_>) -> Option<RegistryId> {
         let known = self.look.registry.as_ref().map(|it| it.id.clone());
@@ -239,7 +216,7 @@ impl Observation {
     }
 
     /// What marks the role assignments of the attachment.
-    async fn claim(&mut self, pass: Pass<'_>) -> Result<Claim, Problem> {
+    pub(super) async fn claim(&mut self, pass: Pass<'_>) -> Result<Claim, Problem> {
         let claim = pass.ctx.claim(&pass.object.name_any()).await?;
         self.observed.claim = Some(claim.clone());
         self.claim = Some(claim.clone());

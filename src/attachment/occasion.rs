@@ -140,7 +140,7 @@ mod tests {
         };
         for cause in [Cause::NotOurs, Cause::QuotaExceeded] {
             assert_eq!(of(Some(cause), Wake::Role), Occasion::Look);
-            assert_eq!(of(Some(cause), Wake::Cluster), Occasion::Glance);
+            assert_eq!(of(Some(cause), Wake::Report), Occasion::Glance);
         }
         assert_eq!(of(Some(Cause::Locked), Wake::Role), Occasion::Glance);
         assert_eq!(of(None, Wake::Role), Occasion::Glance);

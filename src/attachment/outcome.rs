@@ -1,29 +1,26 @@
 //! What a pass came to: the part that acting and reporting share.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
-use acr_attach_core::outcome::schedule::Intervals;
-use acr_attach_core::outcome::status::{Observed, RoleState};
+use acr_attach_core::outcome::status::{CredentialEnd, Observed, RoleState};
 use acr_attach_core::plan::{Assignments, Plan};
 use acr_attach_core::problem::{Cause, Problem};
-use acr_attach_core::pull_secrets::{PullSecretState, SecretResults};
-use acr_attach_core::snapshot::by_namespace::ByNamespace;
-use acr_attach_core::snapshot::cluster::StoredSecret;
+use acr_attach_core::pull_secrets::PullSecretState;
 use jiff::Timestamp;
 
 use super::act::{Acted, Deed};
 use super::look::Look;
 use super::memory::Known;
-use super::observe::{Observation, Occasion};
+use super::observe::{Observation, Occasion, Pass};
+use crate::delivery::Change;
 
 /// What a pass came to.
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// What was found out, with what was changed.
     pub observed: Observed,
-    /// What was changed.
+    /// What was changed in Azure, and on the object.
     pub deeds: Vec<Deed>,
+    /// What was changed in the cluster under names that the settings no longer allow.
+    pub changes: Vec<Change>,
     /// What keeps the attachment from being Ready.
     pub problem: Option<Problem>,
     /// What else went wrong, and is tried again.
@@ -74,71 +71,64 @@ impl Outcome {
         Self { problem: Some(problem), troubles: vec![trouble], ..Self::idle(known) }
     }
 
+    /// Of a pass that may not follow the spec. `end` is that of the pull secrets, which are left alone.
+    pub fn refused(problem: Problem, end: Option<CredentialEnd>, known: &Known) -> Self {
+        let mut outcome = Self::failed(problem.clone(), known);
+        outcome.observed.unrenewed = end.map(|it| (it, problem));
+        outcome
+    }
+
     /// What was found, as the deeds have left it.
     pub fn of(
         seen: Observation,
         plan: Plan,
         mut acted: Acted,
-        (known, occasion): (&Known, Occasion),
-        (now, intervals): (Timestamp, &Intervals),
+        pass: Pass<'_>,
+        now: Timestamp,
     ) -> Self {
-        let Observation { mut observed, desired, mut owned, wanted, unseen, missing, .. } = seen;
+        let Pass { known, occasion, ctx, .. } = pass;
+        let served = seen.served(pass, acted.mint.as_ref());
+        let unremoved = seen.unremoved.clone();
+        let unremoved = unremoved.or_else(|| ctx.delivery.unremoved(&pass.uid()));
+        let Observation { mut observed, desired, mut owned, unseen, unread, .. } = seen;
         let mut look = seen.look;
         let mut outcome = Self { occasion, decided: now, unseen, ..Self::idle(known) };
-        let removals = plan.pending_removals.values().flatten().map(|it| (*it, Occasion::Look));
-        outcome.dates.extend(removals);
+        let removals = plan.pending_removals.values().flatten().copied().chain(plan.due);
+        outcome.dates.extend(removals.map(|it| (it, Occasion::Look)));
         let found = owned.assignments.take();
         if let (Some(grants), Some(Assignments { found, .. })) = (desired.grants, found) {
             observed.roles = Some(RoleState { grants, found, waiting: plan.pending_removals });
         }
-        outcome.known.contests = std::mem::take(&mut owned.contests);
         if occasion == Occasion::Look && observed.roles.is_some() {
             look.obsolete = acted.obsolete.take();
             look.knows_obsolete = true;
         }
-        observed.obsolete = look.left(acted.unremoved.as_ref()).cloned();
+        observed.obsolete = look.left(unremoved.as_ref()).cloned();
         outcome.unanswered = acted.undone.as_ref().is_some_and(|it| it.cause == Cause::Unavailable);
-        outcome.known.remember(look, &mut acted, (now, intervals));
+        outcome.known.remember(look, &acted);
         let asked = Timestamp::now();
         outcome.known.unanswered.extend(acted.unanswered.drain(..).map(|id| (id, asked)));
-        let contests = outcome.known.contests.due();
-        outcome.dates.extend(contests.map(|it| (it, Occasion::Glance)));
         if occasion == Occasion::Look {
-            let reading = outcome.unseen.as_ref().is_some_and(|it| it.cause == Cause::Busy);
-            outcome.known.look.too_early = reading;
+            outcome.known.look.too_early = unread;
             outcome.known.look.undone = plan.blocked.or(acted.undone);
         }
         outcome.known.method = observed.method.or(outcome.known.method);
-        let found = owned.secrets.take();
-        if let (Some(wanted), Some(found), Some(inputs)) = (wanted, found, desired.inputs) {
-            let digests: BTreeSet<_> = found.iter().map(|it| &it.digest).collect();
-            outcome.known.look.refused.retain(|it| digests.contains(it));
-            let failing = plan.failing.into_iter().chain(std::mem::take(&mut acted.failing));
-            let unwritten = plan.unwritten.into_iter().chain(std::mem::take(&mut acted.unwritten));
-            let delivered = SecretResults {
-                secrets: written(found, &acted.deeds),
-                failing: failing.collect(),
-                unwritten: unwritten.collect(),
-                credential_problem: acted.mint.clone(),
-            };
+        if let Some(mut served) = served {
             let Look { proof, doubt, .. } = outcome.known.look.clone();
-            let doubt = doubt.filter(|it| !it.cause.is_waiting());
-            let mut served = PullSecretState {
-                proof,
-                recheck_problem: doubt,
-                ..PullSecretState::of(wanted, &inputs, &owned, delivered, now)
-            };
-            served.renewal_problem = served.renewal_problem.or(missing);
-            outcome.known.served = served.secrets.iter().map(|it| it.namespace.clone()).collect();
-            let dates = served.dates().chain(plan.due);
-            outcome.dates.extend(dates.map(|it| (it, Occasion::Glance)));
+            (served.proof, served.recheck_problem) =
+                (proof, doubt.filter(|it| !it.cause.is_waiting()));
             observed.pull_secrets = Some(served);
-        } else {
-            outcome.dates.extend(plan.due.map(|it| (it, Occasion::Look)));
+        }
+        if occasion == Occasion::Look {
+            outcome.known.observed = observed.clone();
         }
         outcome.observed = observed;
         outcome.deeds = acted.deeds;
-        outcome.weigh(acted.problem, acted.unremoved.as_ref(), acted.mint);
+        outcome.weigh(acted.problem, unremoved.as_ref(), acted.mint);
+        if let Some(problem) = pass.spec_problem.cloned() {
+            outcome.troubles.push(Trouble { problem: problem.clone(), needs: Occasion::Look });
+            outcome.problem = Some(problem);
+        }
         outcome
     }
 
@@ -155,7 +145,7 @@ impl Outcome {
         let left = unremoved.cloned().or(obsolete.clone());
         let served = self.observed.pull_secrets.as_ref();
         // Without a namespace nothing else says that there is no credential to be had.
-        let untried = served.filter(|it| it.desired.secrets.is_empty()).and(mint.clone());
+        let untried = served.filter(|it| it.existing == 0).and(mint.clone());
         let is_transient = |it: &Problem| it.cause.is_transient();
         let asking = [&problem, &undone, &obsolete, &unread, &not_done, &mint, &doubt];
         let asking = asking.into_iter().flatten().chain(unremoved);
@@ -231,40 +221,15 @@ impl Outcome {
 impl Known {
     /// What is known after a pass. A new credential answers what was known of the former, but
     /// does not make one good that the registry has refused: it may still be somewhere.
-    fn remember(
-        &mut self,
-        look: Look,
-        acted: &mut Acted,
-        (now, intervals): (Timestamp, &Intervals),
-    ) {
+    fn remember(&mut self, look: Look, acted: &Acted) {
         self.look = look;
-        for (object, failed) in acted.writes.drain(..) {
-            match failed {
-                None => self.contests.record_write(object, now),
-                Some(problem) => self.contests.record_refusal(object, problem, intervals, now),
-            }
-        }
-        let minted = acted.deeds.iter().find_map(|deed| match deed {
-            Deed::Minted(credential) => Some(Arc::clone(credential)),
-            _ => None,
-        });
-        if let Some(credential) = minted {
+        if acted.deeds.iter().any(|it| matches!(it, Deed::Minted)) {
             self.look.doubt = None;
             self.look.proof = None;
             self.look.refusal = None;
             self.look.too_early = false;
-            self.accepted = Some(credential);
         } else if acted.mint.is_some() {
             self.look.refusal.clone_from(&acted.mint);
         }
     }
-}
-
-fn written(mut found: ByNamespace<StoredSecret>, deeds: &[Deed]) -> ByNamespace<StoredSecret> {
-    let provided = deeds.iter().filter_map(|deed| match deed {
-        Deed::Provided(_, it) => Some((**it).clone()),
-        _ => None,
-    });
-    found.extend(provided);
-    found
 }

@@ -1,28 +1,27 @@
 //! Observe, for pull secrets in use: whether the registry still accepts them.
 
-use acr_attach_core::plan::DesiredSecrets;
 use acr_attach_core::problem::Problem;
 use acr_attach_core::pull_secrets::Endpoints;
 use acr_attach_core::pull_secrets::proof::{Probe, Proof};
 use acr_attach_core::snapshot::cluster::StoredSecret;
 use acr_attach_core::spec::repositories::Repositories;
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 
 use super::context::Context;
-use super::observe::Observation;
+use super::observe::{Observation, Pass};
 use crate::cluster::kubernetes::within;
 use crate::cluster::secrets::Written;
 
 impl Observation {
     /// Asks the registry about the credentials in use. There is one, unless a pass was cut short
     /// or somebody has made another.
-    pub async fn prove(&mut self, repositories: &Repositories, now: Timestamp, ctx: &Context) {
+    pub async fn prove(&mut self, repositories: &Repositories, pass: Pass<'_>) {
         let Some(source) = self.source.clone() else { return };
+        self.forget_refused(pass);
         let probe = &Probe::of(source.mode, repositories);
-        for secret in self.in_use(now) {
-            match ask_about(&secret, &source, probe, ctx).await {
+        for secret in self.in_use(pass) {
+            match ask_about(&secret, &source, probe, pass.ctx).await {
                 Ok(Some(Answer::Taken(proof))) => {
                     self.look.proof.get_or_insert(proof);
                 }
@@ -37,23 +36,33 @@ impl Observation {
     }
 
     /// A Secret for each credential that is in use, but not too many of them.
-    fn in_use(&self, now: Timestamp) -> Vec<StoredSecret> {
+    fn in_use(&self, pass: Pass<'_>) -> Vec<StoredSecret> {
         const MOST: usize = 3;
-        let Some(inputs) = &self.desired.inputs else { return Vec::new() };
-        let deliveries = self.desired.secrets.iter().flat_map(DesiredSecrets::values);
-        let serving = deliveries.filter_map(|delivery| {
-            let found = self.owned.secret(&delivery.namespace, &delivery.name)?;
-            self.owned.serves(found, inputs, now).then_some(found)
+        let (uid, ctx) = (pass.uid(), pass.ctx);
+        let holding = ctx.delivery.ask(&uid, |it| {
+            let all = it.credentials().iter();
+            let first =
+                all.filter_map(|(digest, held)| Some((digest.clone(), held.first()?.clone())));
+            first.collect::<Vec<_>>()
         });
-        let mut credentials: Vec<&StoredSecret> = Vec::new();
-        for secret in serving {
-            if credentials.iter().all(|it| it.digest != secret.digest) {
-                credentials.push(secret);
-            }
-        }
+        let mut holding = holding.unwrap_or_default();
         let accepted = self.owned.accepted.as_ref().map(|it| &it.digest);
-        credentials.sort_by_key(|it| accepted != Some(&it.digest));
-        credentials.into_iter().take(MOST).cloned().collect()
+        holding.sort_by_key(|(digest, _)| accepted != Some(digest));
+        let found = holding.into_iter().take(MOST).filter_map(|(digest, namespace)| {
+            let here = ctx.watches.secrets.within(&namespace).ok()?;
+            here.into_iter().find(|it| it.digest == digest && it.is_owned_by(&uid))
+        });
+        found.collect()
+    }
+
+    /// Forgets refusals of credentials that no Secret holds any more.
+    fn forget_refused(&mut self, pass: Pass<'_>) {
+        if self.look.refused.is_empty() {
+            return;
+        }
+        let uid = pass.uid();
+        let Ok(all) = pass.ctx.watches.secrets.select(|it| it.is_owned_by(&uid)) else { return };
+        self.look.refused.retain(|digest| all.iter().any(|it| it.digest == *digest));
     }
 }
 

@@ -5,12 +5,11 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::api::{MethodInUse, RegistryAttachment};
 use acr_attach_core::outcome::schedule::retry;
-use acr_attach_core::plan;
-use acr_attach_core::problem::{Cause, Problem, check_again_step};
-use acr_attach_core::pull_secrets::PullSecret;
-use acr_attach_core::spec::{self, Intent, Method, Task};
+use acr_attach_core::outcome::status::CredentialEnd;
+use acr_attach_core::problem::{Cause, Problem};
+use acr_attach_core::spec::{self, Intent, Task};
 use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use kube::core::DeserializeGuard;
@@ -18,14 +17,13 @@ use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 use tracing::Instrument;
 
-use super::act::{Acted, Actor, Deed, act, act_on_roles};
 use super::choice::{Choice, choose};
 use super::context::Context;
 use super::memory::{Known, Trigger, Wake};
-use super::observe::{Observation, Occasion, Pass};
+use super::observe::{Occasion, Pass};
 use super::occasion::{occasion, since};
 use super::outcome::Outcome;
-use super::pull_secrets::Making;
+use super::pass::{by_secret, pass};
 use super::report::{Brought, report};
 use super::unreadable::{remains, report_unreadable};
 use crate::metrics::Metrics;
@@ -61,6 +59,11 @@ async fn taken_up(object: &DeserializeGuard<RegistryAttachment>, ctx: &Context) 
     let wait = before.as_ref().and_then(|it| it.wait(&trigger, Timestamp::now()));
     let due = wait.is_none();
     let by = Brought { trigger: &trigger, before: before.as_ref(), due, remains: None };
+    if let Some(wait) = wait
+        && let Some(rest) = ctx.memory.is_too_soon(&name, wake, before.as_ref(), ctx)
+    {
+        return wait.min(rest);
+    }
     match (&object.0, wait, wake) {
         (_, Some(wait), None) => wait,
         (Ok(object), ..) => Box::pin(work(object, by, wake, None, ctx)).await,
@@ -75,6 +78,7 @@ async fn taken_up(object: &DeserializeGuard<RegistryAttachment>, ctx: &Context) 
 async fn detach(name: &str, by: Brought<'_>, ctx: &Context) -> SignedDuration {
     match remains(name, by.trigger, ctx).await {
         Ok((remains, lost)) => {
+            ctx.delivery.remove(&Arc::new(remains.object.clone()), ctx);
             let by = Brought { remains: Some(&remains), ..by };
             Box::pin(work(&remains.object, by, None, lost.as_ref(), ctx)).await
         }
@@ -101,9 +105,6 @@ async fn work(
     let same = before.is_some_and(|it| it.trigger == *trigger);
     known.since =
         known.since.filter(|_| same).or_else(|| Some(since(object, trigger, before, now)));
-    if before.is_some_and(|it| trigger.asks_more_than(&it.trigger)) {
-        known.contests.forget_losses();
-    }
     let pass = Box::pin(attach(object, occasion, &known, lost, ctx));
     let pass = survive(pass, &known, &ctx.metrics);
     let name = object.name_any();
@@ -122,7 +123,7 @@ async fn work(
     told_or_panicked(report(object, &outcome, by, start.elapsed(), ctx), ctx).await
 }
 
-/// What came of a pass; `None` if it was a glance, and that shows nothing of a role.
+/// What came of a pass.
 pub(super) async fn attach(
     object: &RegistryAttachment,
     occasion: Occasion,
@@ -137,18 +138,24 @@ pub(super) async fn attach(
     }
     let suspended = object.spec.suspend && !deleting;
     let choice = choice(object, occasion, known, ctx).await;
-    let decided = choice.and_then(|Choice { intent, remark }| {
-        let task = match intent {
-            Intent::Attach(method) => Some(Task::attach(&object.spec, method, &ctx.policy)?),
-            Intent::Detach => Some(Task::detach(&object.spec)),
-            Intent::Undecided => None,
-        };
-        Ok((task, remark))
-    });
-    let (task, remark) = match decided {
-        Ok((task, remark)) => (task?, remark),
+    let (intent, remark) = match choice {
+        Ok(Choice { intent, remark }) => (intent, remark),
         Err(_) if suspended => return Some(Outcome::paused(known)),
         Err(problem) => return Some(Outcome::failed(problem, known)),
+    };
+    let (task, spec_problem) = match intent {
+        Intent::Undecided => return None,
+        Intent::Detach => (Task::detach(&object.spec), None),
+        Intent::Attach(method) => match Task::attach(&object.spec, method, &ctx.policy) {
+            Ok(task) => (task, None),
+            Err(_) if suspended => return Some(Outcome::paused(known)),
+            Err(problem) => match keep_serving(object, method, ctx) {
+                Some(task) => (task, Some(problem)),
+                None => {
+                    return Some(Outcome::refused(problem, pull_secrets_end(object, ctx), known));
+                }
+            },
+        },
     };
     let known = &Known { remark, ..known.clone() };
     if is_by_role(&task) {
@@ -156,11 +163,30 @@ pub(super) async fn attach(
         if suspended {
             return Some(Outcome::paused(known));
         }
-        if occasion == Occasion::Glance {
+        // Nothing is known yet that could be told of a role.
+        if occasion == Occasion::Glance && known.observed.roles.is_none() {
             return None;
         }
     }
-    Some(pass(Pass { object, task: &task, occasion, known, lost, ctx }, suspended).await)
+    let spec_problem = spec_problem.as_ref();
+    Some(
+        pass(Pass { object, task: &task, occasion, known, lost, spec_problem, ctx }, suspended)
+            .await,
+    )
+}
+
+/// What goes on although the spec is invalid or not allowed: pull secrets serve, as far as the part of
+/// the spec that is about them can be followed.
+fn keep_serving(object: &RegistryAttachment, method: MethodInUse, ctx: &Context) -> Option<Task> {
+    let by_secret = method == MethodInUse::PullSecret;
+    Task::keep_serving(&object.spec, &ctx.policy).filter(|_| by_secret)
+}
+
+/// When the first pull secret ends that is not renewed; `None` where there is none.
+fn pull_secrets_end(object: &RegistryAttachment, ctx: &Context) -> Option<CredentialEnd> {
+    let uid = object.uid()?;
+    let all = ctx.watches.secrets.select(|it| it.is_owned_by(&uid)).ok()?;
+    (!all.is_empty()).then(|| CredentialEnd(all.iter().filter_map(|it| it.expires).min()))
 }
 
 /// What is to become of the attachment: by the method that the spec names, or that is decided.
@@ -181,85 +207,6 @@ async fn choice(
 
 fn is_by_role(task: &Task) -> bool {
     matches!(task, Task::Attach(_)) && by_secret(task).is_none()
-}
-
-async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
-    let Pass { object, task, occasion, known, ctx, .. } = pass;
-    let now = Timestamp::now();
-    let mut seen = Observation::new(pass);
-    seen.cluster(task, ctx).await;
-    seen.owned.observe_contests(&seen.desired, now);
-    let mut acted = Acted::default();
-    if !suspended {
-        let first = plan::add_entries(&seen.desired, &seen.owned, now);
-        acted = act(&first, &actor(pass, &seen, None)).await;
-        seen.failing = first.failing;
-    }
-    seen.unwatched(pass).await;
-    seen.look(pass).await;
-    let mut plan = decide(&seen, now, ctx);
-    if let Some(secret) = by_secret(task)
-        && occasion == Occasion::Look
-    {
-        seen.prove(&secret.repositories, now, ctx).await;
-        plan = decide(&seen, now, ctx);
-    }
-    if suspended {
-        plan = plan.only_renewals(&seen.owned);
-    }
-    acted.extend(act_on_roles(&plan, &actor(pass, &seen, None)).await);
-    seen.take(&acted.deeds);
-    acted.extend(act(&plan, &actor(pass, &seen, seen.making(pass))).await);
-    seen.take_names(&acted.deeds, ctx);
-    acted.unremoved = acted.unremoved.take().or(plan.unremoved.take());
-    if matches!(task, Task::Detach(_)) {
-        acted.hold(seen.look.unread.as_ref());
-    }
-    plan.failing.append(&mut seen.failing);
-    ctx.touches.tell_roles(acted.deeds.iter().filter_map(Deed::frees));
-    advise_to_look_again(object, [&mut plan.blocked, &mut acted.undone]);
-    let outcome = Outcome::of(seen, plan, acted, (known, occasion), (now, &ctx.intervals));
-    if suspended { outcome.suspended() } else { outcome }
-}
-
-/// Once what is in the way is gone, nobody has to wait for the next look.
-fn advise_to_look_again(object: &RegistryAttachment, problems: [&mut Option<Problem>; 2]) {
-    for problem in problems.into_iter().flatten() {
-        if problem.cause == Cause::NotOurs {
-            *problem = problem.clone().with_last_step(&check_again_step(&object.name_any()));
-        }
-    }
-}
-
-fn by_secret(task: &Task) -> Option<&PullSecret> {
-    let Task::Attach(attachment) = task else { return None };
-    match &attachment.method {
-        Method::PullSecret(secret) => Some(secret),
-        Method::KubeletIdentity(_) => None,
-    }
-}
-
-fn decide(seen: &Observation, now: Timestamp, ctx: &Context) -> plan::Plan {
-    plan::plan(&seen.desired, &seen.owned, now, ctx.intervals.removal_delay)
-}
-
-fn actor<'a>(
-    Pass { object, ctx, known, .. }: Pass<'a>,
-    seen: &'a Observation,
-    making: Option<Making<'a>>,
-) -> Actor<'a> {
-    Actor {
-        object,
-        claim: seen.claim.as_ref(),
-        kubernetes: &ctx.kubernetes,
-        watches: &ctx.watches,
-        principals: &ctx.principals,
-        azure: &ctx.azure,
-        session: seen.session.as_ref(),
-        locks: &ctx.locks,
-        making,
-        accepted: known.accepted.as_ref(),
-    }
 }
 
 async fn told_or_panicked(

@@ -21,6 +21,7 @@ use super::observe::Occasion;
 use super::outcome::Outcome;
 use super::remains::Remains;
 use crate::cluster::mirror::version;
+use crate::delivery::Change;
 use crate::metrics::PassResult;
 
 /// What brought a pass on, and what was known before.
@@ -51,8 +52,11 @@ pub async fn report(
     let ended = judged(object, outcome, due);
     let (verdict, mut history) =
         judge(&ended, &history, shown.as_ref(), now, ctx.intervals.patience);
-    log_and_count(outcome, &verdict, took, ctx);
-    tell_deeds(object, outcome, shown.as_ref(), before, ctx).await;
+    let uid = object.uid().unwrap_or_default();
+    let changes = [ctx.delivery.take_changes(&uid), outcome.changes.clone()].concat();
+    log_and_count(outcome, changes.len(), &verdict, took, ctx);
+    tell_deeds(object, outcome, shown.as_ref(), ctx).await;
+    tell_changes(object, &changes, ctx).await;
 
     let is_new = before.is_none_or(|it| it.trigger != *trigger);
     let trigger = trigger_after(trigger, outcome);
@@ -118,7 +122,7 @@ fn remember(outcome: &Outcome) -> Known {
 /// Whether a credential was made, or could not be; `None` if that was not tried. What Azure
 /// refused before is remembered at a glance, and not tried again.
 fn rotated(outcome: &Outcome, before: Option<&Recollection>) -> Option<bool> {
-    if outcome.deeds.iter().any(|it| matches!(it, Deed::Minted(_))) {
+    if outcome.deeds.iter().any(|it| matches!(it, Deed::Minted)) {
         return Some(true);
     }
     let refusal = outcome.known.look.refusal.as_ref().filter(|it| !it.cause.is_waiting())?;
@@ -198,7 +202,6 @@ async fn tell_deeds(
     object: &RegistryAttachment,
     outcome: &Outcome,
     shown: Option<&RegistryAttachmentStatus>,
-    before: Option<&Recollection>,
     ctx: &Context,
 ) {
     for deed in &outcome.deeds {
@@ -211,15 +214,19 @@ async fn tell_deeds(
         if drift {
             ctx.metrics.attachments.corrected("role_assignment");
         }
-        if matches!(deed, Deed::Provided(target, _) if target.edited) {
-            ctx.metrics.attachments.corrected("secret");
-        }
         if let Some(news) = news::of_deed(deed, shown, generation) {
             ctx.events.tell(object, news).await;
         }
     }
-    let served = before.map(|it| it.known.served.clone()).unwrap_or_default();
-    for news in news::of_secrets(&outcome.deeds, &served) {
+}
+
+async fn tell_changes(object: &RegistryAttachment, changes: &[Change], ctx: &Context) {
+    for change in changes {
+        if matches!(change, Change::WroteSecret { target, .. } if target.edited) {
+            ctx.metrics.attachments.corrected("secret");
+        }
+    }
+    for news in news::of_changes(changes) {
         ctx.events.tell(object, news).await;
     }
 }
@@ -237,8 +244,14 @@ async fn tell_taken_over(
     }
 }
 
-fn log_and_count(outcome: &Outcome, verdict: &Verdict, took: Duration, ctx: &Context) {
-    let changes = outcome.deeds.len();
+fn log_and_count(
+    outcome: &Outcome,
+    delivered: usize,
+    verdict: &Verdict,
+    took: Duration,
+    ctx: &Context,
+) {
+    let changes = outcome.deeds.len() + delivered;
     let milliseconds = took.as_millis();
     let result = match (outcome.problem.as_ref().or(outcome.beside.as_ref()), verdict) {
         (None, _) => {

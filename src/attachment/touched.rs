@@ -1,29 +1,25 @@
 //! What changes beside attachments, in the cluster and in Azure, and which of them it concerns.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use acr_attach_core::api::{MethodChoice, PullSecretSpec, RegistryAttachment};
+use acr_attach_core::api::{MethodChoice, RegistryAttachment};
 use acr_attach_core::ids::AssignmentId;
-use kube::core::{Selector, SelectorExt};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::memory::Wake;
 use super::registry;
 use crate::cluster::client_secret::{CredentialSeen, concerns};
-use crate::cluster::mirror::{Change, Key};
+use crate::cluster::mirror::Change;
 
 /// Something changed that may concern attachments: in the cluster, or by one of them in Azure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Touch {
     /// All of a kind have been read for the first time.
     Everything,
-    /// A namespace, with its labels before and after.
-    Namespace(String, Vec<BTreeMap<String, String>>),
-    /// A Secret, and the uids of the attachments that it belongs or belonged to.
-    Secret(Key, BTreeSet<String>),
-    /// A service account, and the uids of the attachments that have or had entries in it.
-    Account(Key, BTreeSet<String>),
+    /// Something in that namespace, or the namespace itself.
+    InNamespace(String),
+    /// A namespace is gone.
+    NamespaceGone(String),
     /// The client secrets of a Secret in the operator's namespace.
     Credential(Change<CredentialSeen>),
     /// A role assignment that an attachment let go of, or whose condition it changed.
@@ -65,34 +61,18 @@ impl Touches {
 /// It may say so too often: a pass that finds nothing to do asks nobody anything.
 #[must_use]
 pub fn wakes(touch: &Touch, object: &RegistryAttachment) -> Option<Wake> {
-    let spec = object.spec.pull_secret.as_ref();
-    let concerned = match touch {
-        Touch::Everything => true,
-        Touch::Namespace(name, labels) => {
-            spec.is_some_and(|it| is_named(it, name) || labels.iter().any(|of| selects(it, of)))
-        }
-        Touch::Secret((namespace, name), uids) => {
-            is_among(object, uids)
-                || spec.is_some_and(|it| it.secret_name == *name && may_want(it, namespace))
-        }
-        Touch::Account((namespace, name), uids) => {
-            let named = |it: &PullSecretSpec| {
-                it.service_accounts.iter().any(|account| account == name || account == "*")
-            };
-            is_among(object, uids) || spec.is_some_and(|it| named(it) && may_want(it, namespace))
-        }
+    match touch {
+        Touch::Everything => Some(Wake::Report),
+        // Namespaces report what comes of it.
+        Touch::InNamespace(_) | Touch::NamespaceGone(_) => None,
         Touch::Credential(change) => {
+            let spec = object.spec.pull_secret.as_ref();
             let reference = spec.and_then(|it| it.service_principal.client_secret_ref.as_ref());
             let reference = reference.filter(|it| it.name == change.key.1);
-            return reference.filter(|it| concerns(change, &it.key)).map(|_| Wake::Credential);
+            reference.filter(|it| concerns(change, &it.key)).map(|_| Wake::Credential)
         }
-        Touch::Role(id) => return may_want_role(object, id).then_some(Wake::Role),
-    };
-    concerned.then_some(Wake::Cluster)
-}
-
-fn may_want(spec: &PullSecretSpec, namespace: &str) -> bool {
-    spec.namespaces.selector.is_some() || is_named(spec, namespace)
+        Touch::Role(id) => may_want_role(object, id).then_some(Wake::Role),
+    }
 }
 
 /// Whether the attachment may want a role where that assignment is, or was.
@@ -102,20 +82,6 @@ fn may_want_role(object: &RegistryAttachment, id: &AssignmentId) -> bool {
     let registry = registry::told(object);
     let goes = object.metadata.deletion_timestamp.is_some();
     wants && !goes && registry.is_none_or(|it| id.is_at(&it))
-}
-
-fn is_named(spec: &PullSecretSpec, namespace: &str) -> bool {
-    spec.namespaces.names.iter().flatten().any(|it| it == namespace)
-}
-
-/// One that cannot be read concerns everybody: the pass says what is wrong with it.
-fn selects(spec: &PullSecretSpec, labels: &BTreeMap<String, String>) -> bool {
-    let selector = spec.namespaces.selector.clone().map(Selector::try_from);
-    selector.is_some_and(|it| it.map_or(true, |it| it.matches(labels)))
-}
-
-fn is_among(object: &RegistryAttachment, uids: &BTreeSet<String>) -> bool {
-    object.metadata.uid.as_ref().is_some_and(|it| uids.contains(it))
 }
 
 #[cfg(test)]
@@ -140,26 +106,6 @@ mod tests {
             },
         }))
         .unwrap()
-    }
-
-    fn labelled(team: &str) -> BTreeMap<String, String> {
-        [("team".to_owned(), team.to_owned())].into()
-    }
-
-    #[test]
-    fn a_namespace_concerns_those_that_name_it_or_choose_it_or_did() {
-        let named = attachment(&json!({"names": ["apps"]}));
-        let chosen = attachment(&json!({"selector": {"matchLabels": {"team": "x"}}}));
-        let all = attachment(&json!({"selector": {}}));
-        let woken = |name: &str, labels: &[&str]| {
-            let labels = labels.iter().map(|it| labelled(it)).collect();
-            let touch = Touch::Namespace(name.to_owned(), labels);
-            [&named, &chosen, &all].map(|it| wakes(&touch, it).is_some())
-        };
-        assert_eq!(woken("apps", &["y"]), [true, false, true]);
-        assert_eq!(woken("other", &["y", "x"]), [false, true, true]);
-        assert_eq!(woken("other", &["x", "y"]), [false, true, true]);
-        assert_eq!(woken("other", &["y", "z"]), [false, false, true]);
     }
 
     #[test]
@@ -197,18 +143,5 @@ mod tests {
         one.metadata.deletion_timestamp =
             Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now));
         assert_eq!(wakes(&of(CONTOSO), &one), None, "it goes");
-    }
-
-    #[test]
-    fn what_bears_our_uid_concerns_us_wherever_it_is() {
-        let spec = attachment(&json!({"names": ["apps"]}));
-        let secret = |name: &str, namespace: &str, uid: &str| {
-            let uids = [uid.to_owned()].into();
-            Touch::Secret((namespace.to_owned(), name.to_owned()), uids)
-        };
-        assert_eq!(wakes(&secret("old", "elsewhere", "mine"), &spec), Some(Wake::Cluster));
-        assert_eq!(wakes(&secret("acr-pull", "apps", "other"), &spec), Some(Wake::Cluster));
-        assert_eq!(wakes(&secret("acr-pull", "elsewhere", "other"), &spec), None);
-        assert_eq!(wakes(&secret("other", "apps", "other"), &spec), None);
     }
 }

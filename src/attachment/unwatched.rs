@@ -13,11 +13,11 @@ use kube::Resource;
 use kube::api::{Api, ListParams};
 use serde::de::DeserializeOwned;
 
-use super::act::Deed;
 use super::context::Context;
-use super::observe::{Observation, Occasion, Pass};
+use super::observe::{Occasion, Pass};
 use crate::cluster::kubernetes::within;
 use crate::cluster::{accounts, secrets};
+use crate::delivery::Change;
 
 /// As many objects are listed at once.
 const PAGE: u32 = 100;
@@ -33,51 +33,72 @@ pub(super) struct Left {
     accounts: Vec<ServiceAccount>,
 }
 
-impl Observation {
-    /// Adds what the attachment has made under names that the settings no longer allow. It is removed
-    /// where the operator's rules still let it.
-    pub(super) async fn unwatched(&mut self, pass: Pass<'_>) {
+impl Left {
+    /// Reads what the attachment has made under names that the settings no longer allow. `read` tells
+    /// whether the cluster is to be listed.
+    pub(super) async fn of(pass: Pass<'_>) -> (Self, Option<Problem>) {
         let policy = &pass.ctx.policy;
-        self.left.names = policy.forbidden_names(&told(pass.object));
-        if !policy.pull_secrets || self.left.names == UsedNames::default() {
-            return;
-        }
+        let names = policy.forbidden_names(&told(pass.object));
+        let mut left = Self { names, ..Self::default() };
         let detaching = matches!(pass.task, Task::Detach(_));
-        if detaching || pass.occasion == Occasion::Look {
-            self.look.unread = self.read_left(detaching, pass.ctx).await.err();
-            self.left.read = self.look.unread.is_none();
+        let reads = detaching || pass.occasion == Occasion::Look;
+        if !policy.pull_secrets || left.names == UsedNames::default() || !reads {
+            return (left, None);
         }
-        // The object must not go while entries may be left.
-        self.owned.unreadable_entries = !self.left.read && !self.left.names.accounts.is_empty();
-        let Left { secrets, accounts, .. } = self.left.clone();
-        self.owned.secrets.iter_mut().for_each(|all| all.extend(secrets.clone()));
-        self.owned.accounts.iter_mut().for_each(|all| all.extend(accounts.clone()));
+        let unread = left.read(pass, detaching).await.err();
+        left.read = unread.is_none();
+        (left, unread)
+    }
+
+    /// Whether entries may be left that cannot be read.
+    pub(super) fn may_hide_entries(&self) -> bool {
+        !self.read && !self.names.accounts.is_empty()
+    }
+
+    /// What was read.
+    pub(super) fn into_objects(self) -> (Vec<StoredSecret>, Vec<ServiceAccount>) {
+        (self.secrets, self.accounts)
+    }
+
+    /// The names that the attachment uses in the cluster, where `shown` has those that are watched.
+    pub(super) fn used_names(&self, shown: UsedNames, removed: &[Change]) -> UsedNames {
+        let mut names = if self.read { UsedNames::default() } else { self.names.clone() };
+        let is_deleted = |secret: &StoredSecret| {
+            removed.iter().any(|it| matches!(it, Change::DeletedSecret(it) if it.uid == secret.uid))
+        };
+        let is_clean = |account: &ServiceAccount| {
+            let is_it = |it: &ServiceAccount| {
+                (&it.namespace, &it.name) == (&account.namespace, &account.name)
+            };
+            removed.iter().any(|it| matches!(it, Change::RemovedEntry(it, _) if is_it(it)))
+        };
+        let secrets = self.secrets.iter().filter(|it| !is_deleted(it));
+        let accounts = self.accounts.iter().filter(|it| !is_clean(it));
+        names.secrets.extend(secrets.map(|it| it.name.clone()).chain(shown.secrets));
+        names.accounts.extend(accounts.map(|it| it.name.clone()).chain(shown.accounts));
+        names
     }
 
     /// Reads as much of it as can be read. When the object goes, its Secrets go with it.
-    async fn read_left(&mut self, detaching: bool, ctx: &Context) -> Result<(), Problem> {
-        let uid = self.owned.uid.clone();
+    async fn read(&mut self, pass: Pass<'_>, detaching: bool) -> Result<(), Problem> {
+        let (uid, ctx) = (pass.uid(), pass.ctx);
         let mut result = Ok(());
-        for name in &self.left.names.accounts {
-            let marked = |it: &StoredAccount| {
-                let (_, account) = accounts::reduce(it)?;
-                account.marks.values().any(|mark| *mark == uid).then_some(account)
-            };
-            match listed(name, "", marked, ctx).await {
-                Ok(found) => self.left.accounts.extend(found),
+        for name in &self.names.accounts {
+            match marked_accounts(name, &uid, ctx).await {
+                Ok(found) => self.accounts.extend(found),
                 Err(problem) => {
                     let what = "entries in service accounts";
                     result = result.and(Err(forbidden(what, name, SERVICE_ACCOUNT_NAMES, problem)));
                 }
             }
         }
-        for name in self.left.names.secrets.iter().filter(|_| !detaching) {
+        for name in self.names.secrets.iter().filter(|_| !detaching) {
             let owned = |it: &Secret| {
                 let (_, secret) = secrets::reduce(it)?;
                 secret.is_owned_by(&uid).then_some(secret)
             };
             match listed(name, &secrets::selector(), owned, ctx).await {
-                Ok(found) => self.left.secrets.extend(found),
+                Ok(found) => self.secrets.extend(found),
                 Err(problem) => {
                     result =
                         result.and(Err(forbidden("Secrets", name, PULL_SECRET_NAMES, problem)));
@@ -85,39 +106,26 @@ impl Observation {
             }
         }
         // The watches show what has a name that is allowed.
-        self.left.accounts.retain(|it| !ctx.policy.account_names.allow(&it.name));
-        self.left.secrets.retain(|it| !ctx.policy.secret_names.allow(&it.name));
+        self.accounts.retain(|it| !ctx.policy.account_names.allow(&it.name));
+        self.secrets.retain(|it| !ctx.policy.secret_names.allow(&it.name));
         result
-    }
-
-    /// Takes the names under which the attachment has something in the cluster after these deeds.
-    pub(super) fn take_names(&mut self, deeds: &[Deed], ctx: &Context) {
-        let uid = &self.owned.uid;
-        let secrets = ctx.watches.secrets.select(|it| it.is_owned_by(uid));
-        let accounts = ctx.watches.accounts.select(|it| it.marks.values().any(|mark| mark == uid));
-        let (Ok(secrets), Ok(accounts)) = (secrets, accounts) else { return };
-        let left = std::mem::take(&mut self.left).without(deeds);
-        let mut names = if left.read { UsedNames::default() } else { left.names };
-        names.secrets.extend(secrets.into_iter().chain(left.secrets).map(|it| it.name));
-        names.accounts.extend(accounts.into_iter().chain(left.accounts).map(|it| it.name));
-        self.observed.names = Some(names);
     }
 }
 
-impl Left {
-    /// The same after these deeds.
-    fn without(mut self, deeds: &[Deed]) -> Self {
-        for deed in deeds {
-            match deed {
-                Deed::Withdrawn(gone) => self.secrets.retain(|it| it.uid != gone.uid),
-                Deed::EntryRemoved(gone, _) => self
-                    .accounts
-                    .retain(|it| (&it.namespace, &it.name) != (&gone.namespace, &gone.name)),
-                _ => {}
-            }
-        }
-        self
-    }
+/// Lists the service accounts of that name, `*` for any, with entries of an attachment.
+///
+/// # Errors
+/// When the API server does not answer or refuses.
+pub(super) async fn marked_accounts(
+    name: &str,
+    uid: &str,
+    ctx: &Context,
+) -> Result<Vec<ServiceAccount>, Problem> {
+    let marked = |it: &StoredAccount| {
+        let (_, account) = accounts::reduce(it)?;
+        account.marks.values().any(|mark| mark == uid).then_some(account)
+    };
+    listed(name, "", marked, ctx).await
 }
 
 /// The names that status tells. Where status is lost, what is left under other names stays until

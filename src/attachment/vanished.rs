@@ -68,8 +68,9 @@ pub async fn let_go(last: RegistryAttachment, before: Option<Recollection>, ctx:
     let before = before.filter(|it| it.trigger.is_of(&Trigger::of(&last)));
     let known = before.as_ref().map(|it| it.known.clone()).unwrap_or_default();
     let last = deleted(last, before.as_ref(), &ctx);
+    ctx.delivery.remove(&Arc::new(last.clone()), &ctx);
     for failures in 1..=TRIES {
-        let Err(problem) = detach(&last, &known, &ctx).await else { return };
+        let Err(problem) = detach(&last, &known, &ctx).await else { break };
         tracing::warn!(
             %problem, failures,
             "an attachment vanished before it was detached, and still holds something"
@@ -77,6 +78,7 @@ pub async fn let_go(last: RegistryAttachment, before: Option<Recollection>, ctx:
         let wait = retry(problem.cause, failures, &ctx.intervals, fastrand::f64());
         tokio::time::sleep(wait.unsigned_abs()).await;
     }
+    ctx.delivery.forget(&last.uid().unwrap_or_default());
 }
 
 /// As it would be if it had been deleted as usual.

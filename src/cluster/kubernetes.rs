@@ -14,6 +14,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::admission::refuser;
+use super::mirror::version;
 use super::undeclared::Undeclared;
 
 /// The name under which the API server records what we wrote.
@@ -76,7 +77,8 @@ impl Kubernetes {
     /// Adds a finalizer. Each has a field manager of its own, so that applying status or the
     /// other one says nothing about it.
     ///
-    /// The UID in the body keeps it from an object of the same name that came later.
+    /// The UID in the body keeps it from an object of the same name that came later. Returns the version
+    /// of the object that bears it.
     ///
     /// # Errors
     /// When the API server does not answer or refuses.
@@ -84,7 +86,7 @@ impl Kubernetes {
         &self,
         object: &RegistryAttachment,
         finalizer: Finalizer,
-    ) -> Result<(), Problem> {
+    ) -> Result<u64, Problem> {
         let metadata = json!({"uid": object.uid(), "finalizers": [finalizer.name()]});
         let body = Patch::Apply(manifest(&json!({"metadata": metadata})));
         let manager = match finalizer {
@@ -95,7 +97,8 @@ impl Kubernetes {
         let doing = format!("adding finalizer {}", finalizer.name());
         let name = object.name_any();
         let answer = within(&doing, self.stored.patch(&name, &params, &body)).await;
-        answer.map(drop).map_err(outrun)
+        let stored = answer.map_err(outrun)?;
+        Ok(version(stored.resource_version().as_deref()))
     }
 
     /// Removes a finalizer, also where somebody else wrote it too: applying a list without it

@@ -3,7 +3,7 @@
 //! Unlike kube's store it holds no object, and so no secret value; and it takes what we wrote
 //! ourselves at once, so that a pass does not do again what the watch has not shown yet.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ pub struct Mirror<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    entries: HashMap<Key, Entry<T>>,
+    entries: BTreeMap<Key, Entry<T>>,
     /// What is gone of late, and as of which version: what we wrote before must not return.
     gone: Vec<(Key, u64, Instant)>,
     /// For each watch, why nothing can be said of what it shows.
@@ -56,7 +56,7 @@ impl<T: Clone + PartialEq> Mirror<T> {
     pub fn new(what: &'static str, watches: Vec<Option<String>>) -> Self {
         let unread = Problem::new(Cause::Busy, format!("reading {what} for the first time"));
         let unread = vec![Some(unread); watches.len()];
-        let state = State { entries: HashMap::new(), gone: Vec::new(), unread };
+        let state = State { entries: BTreeMap::new(), gone: Vec::new(), unread };
         Self { what, watches, state: Mutex::new(state) }
     }
 
@@ -70,6 +70,39 @@ impl<T: Clone + PartialEq> Mirror<T> {
             return Err(problem.clone());
         }
         Ok(state.entries.values().map(|it| &it.value).filter(|it| wanted(it)).cloned().collect())
+    }
+
+    /// The objects of one namespace.
+    ///
+    /// # Errors
+    /// While they have not all been read: why not.
+    pub fn within(&self, namespace: &str) -> Result<Vec<T>, Problem> {
+        let state = self.lock();
+        if let Some(problem) = state.unread.iter().flatten().next() {
+            return Err(problem.clone());
+        }
+        let first = (namespace.to_owned(), String::new());
+        let here = state.entries.range(first..).take_while(|((it, _), _)| it == namespace);
+        Ok(here.map(|(_, it)| it.value.clone()).collect())
+    }
+
+    /// The object of that namespace and name.
+    ///
+    /// # Errors
+    /// While they have not all been read: why not.
+    pub fn get(&self, namespace: &str, name: &str) -> Result<Option<T>, Problem> {
+        let state = self.lock();
+        if let Some(problem) = state.unread.iter().flatten().next() {
+            return Err(problem.clone());
+        }
+        let found = state.entries.get(&(namespace.to_owned(), name.to_owned()));
+        Ok(found.map(|it| it.value.clone()))
+    }
+
+    /// Why the objects have not all been read; `None` if they have.
+    #[must_use]
+    pub fn unread(&self) -> Option<Problem> {
+        self.lock().unread.iter().flatten().next().cloned()
     }
 
     /// Takes what we wrote ourselves.

@@ -1,19 +1,18 @@
 //! The watches beside the one on attachments: namespaces, pull secrets, service accounts, and
 //! the Secrets that hold client secrets. Each has a backoff of its own and delays no other.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use acr_attach_core::snapshot::cluster::{ServiceAccount, StoredSecret};
+use acr_attach_core::snapshot::cluster::{Namespace, ServiceAccount, StoredSecret};
 use acr_attach_core::spec::policy::{AllowedNames, Policy};
-use futures::StreamExt;
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount as StoredAccount};
+use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::{Namespace as StoredNamespace, ServiceAccount as StoredAccount};
 use kube::api::Api;
 use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{Config, Event, watcher};
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
@@ -38,7 +37,7 @@ const NO_RELEASES: &str = "type!=helm.sh/release.v1";
 #[derive(Clone, Debug)]
 pub struct Watches {
     /// All namespaces.
-    pub namespaces: Arc<Mirror<NamespaceSeen>>,
+    pub namespaces: Arc<Mirror<Namespace>>,
     /// The Secrets of the names that pull secrets may have, ours and others'.
     pub secrets: Arc<Mirror<StoredSecret>>,
     /// Whether it has those of others. Where any name is allowed it has not.
@@ -47,19 +46,6 @@ pub struct Watches {
     pub accounts: Arc<Mirror<ServiceAccount>>,
     /// The Secrets in the operator's namespace.
     pub credentials: Arc<Mirror<CredentialSeen>>,
-}
-
-/// A namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamespaceSeen {
-    /// Its name.
-    pub name: String,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-    /// Whether it is being deleted.
-    pub terminating: bool,
-    /// Since when it is there.
-    pub created: Timestamp,
 }
 
 impl Watches {
@@ -77,12 +63,13 @@ impl Watches {
         }
     }
 
-    /// Follows the cluster until it is dropped, and tells what changed.
+    /// Follows the cluster until it is dropped, and tells what changed. Namespaces are kept in that
+    /// store too.
     pub async fn follow(
         self,
         watching: Watching,
-        policy: Policy,
-        namespace: String,
+        (policy, namespace): (Policy, String),
+        store: Writer<Metadata<StoredNamespace>>,
         touches: UnboundedSender<Touch>,
     ) {
         let ends = Ends { watching, touches };
@@ -94,12 +81,14 @@ impl Watches {
             touch: namespace_touch,
             ends: ends.clone(),
         };
-        all.spawn(namespaces.follow(Api::all(ends.client("namespaces")), 0, Config::default()));
+        let api = Api::all(ends.client("namespaces"));
+        let shown = watcher(api, Config::default()).default_backoff().modify(strip).reflect(store);
+        all.spawn(namespaces.take(0, shown));
         let secrets = Feed {
             resource: "secrets",
             mirror: self.secrets,
             reduce: secrets::reduce,
-            touch: |change| Touch::Secret(change.key.clone(), uids(change, StoredSecret::uids)),
+            touch: |change| Touch::InNamespace(change.key.0.clone()),
             ends: ends.clone(),
         };
         let labelled = Config::default().labels(&secrets::selector());
@@ -110,7 +99,7 @@ impl Watches {
             resource: "serviceaccounts",
             mirror: self.accounts,
             reduce: accounts::reduce,
-            touch: |change| Touch::Account(change.key.clone(), uids(change, ServiceAccount::uids)),
+            touch: |change| Touch::InNamespace(change.key.0.clone()),
             ends: ends.clone(),
         };
         for (watch, config) in configs(&policy.account_names, &Config::default()) {
@@ -148,17 +137,19 @@ fn configs(names: &AllowedNames, any: &Config) -> Vec<(usize, Config)> {
     shown(names).into_iter().map(config).enumerate().collect()
 }
 
-/// The uids that a change is about, before and after.
-fn uids<T>(change: &Change<T>, of: impl Fn(&T) -> Vec<String>) -> BTreeSet<String> {
-    [&change.before, &change.after].into_iter().flatten().flat_map(of).collect()
+/// What is read of namespaces.
+pub type Metadata<K> = PartialObjectMeta<K>;
+
+/// Keeps what tells a namespace from others.
+fn strip(object: &mut Metadata<StoredNamespace>) {
+    object.managed_fields_mut().clear();
+    object.annotations_mut().clear();
 }
 
-type Metadata<K> = PartialObjectMeta<K>;
-
 #[expect(clippy::unnecessary_wraps, reason = "the signature of a reduction")]
-fn namespace_seen(object: &Metadata<Namespace>) -> Option<(Key, NamespaceSeen)> {
+fn namespace_seen(object: &Metadata<StoredNamespace>) -> Option<(Key, Namespace)> {
     let name = object.name_any();
-    let seen = NamespaceSeen {
+    let seen = Namespace {
         name: name.clone(),
         labels: object.labels().clone(),
         terminating: object.metadata.deletion_timestamp.is_some(),
@@ -167,9 +158,9 @@ fn namespace_seen(object: &Metadata<Namespace>) -> Option<(Key, NamespaceSeen)> 
     Some(((String::new(), name), seen))
 }
 
-fn namespace_touch(change: &Change<NamespaceSeen>) -> Touch {
-    let seen = [&change.before, &change.after].into_iter().flatten();
-    Touch::Namespace(change.key.1.clone(), seen.map(|it| it.labels.clone()).collect())
+fn namespace_touch(change: &Change<Namespace>) -> Touch {
+    let name = change.key.1.clone();
+    if change.after.is_some() { Touch::InNamespace(name) } else { Touch::NamespaceGone(name) }
 }
 
 /// Where watches come from, and where what they change is told.
@@ -208,7 +199,12 @@ where
     T: Clone + PartialEq,
 {
     async fn follow(self, api: Api<K>, watch: usize, config: Config) {
-        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        self.take(watch, watcher(api, config).default_backoff()).await;
+    }
+
+    /// Fills the mirror from the events of a watch.
+    async fn take(self, watch: usize, events: impl Stream<Item = watcher::Result<Event<K>>>) {
+        let mut events = std::pin::pin!(events);
         let mut listed = Vec::new();
         while let Some(event) = events.next().await {
             match event {

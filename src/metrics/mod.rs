@@ -25,8 +25,10 @@ pub use watches::{Restart, Watches};
 /// All of them. Cheap to clone; clones count together.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    /// What passes came to, and how long they took.
+    /// The reconciles of attachments.
     pub passes: Passes,
+    /// The reconciles of namespaces: of entries in service accounts, and of pull secrets.
+    pub delivery: [Passes; 2],
     /// What Azure was asked for.
     pub azure: Azure,
     /// What the API server was asked for, and who leads.
@@ -47,8 +49,10 @@ impl Metrics {
         ]);
         registry.register("acr_attach_build", "What this program was built from", build);
         process::register(registry);
+        let passes = Passes::new(registry);
         Self {
-            passes: Passes::new(registry),
+            delivery: ["namespace-entries", "namespace-secrets"].map(|it| passes.of(it)),
+            passes,
             azure: Azure::new(registry),
             api_server: ApiServer::new(registry),
             watches: Watches::new(registry),
@@ -68,7 +72,9 @@ impl Metrics {
     ) {
         self.attachments.set(attachments, each, Timestamp::now());
         self.watches.set(shown);
-        self.passes.measure();
+        for passes in std::iter::once(&self.passes).chain(&self.delivery) {
+            passes.measure();
+        }
     }
 }
 

@@ -14,11 +14,12 @@ use prometheus_client::registry::Registry;
 
 use super::seconds;
 
-const CONTROLLER: &str = "registryattachment";
+const ATTACHMENTS: &str = "registryattachment";
 
-/// What they came to, and how long they took.
+/// What the reconciles of one controller came to, and how long they took.
 #[derive(Clone, Debug)]
 pub struct Passes {
+    controller: &'static str,
     total: Family<ResultLabels, Counter>,
     errors: Family<ControllerLabels, Counter>,
     terminal_errors: Family<ControllerLabels, Counter>,
@@ -65,6 +66,7 @@ struct QueueLabels {
 impl Passes {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let passes = Self {
+            controller: ATTACHMENTS,
             total: Family::default(),
             errors: Family::default(),
             terminal_errors: Family::default(),
@@ -100,15 +102,29 @@ impl Passes {
         passes
     }
 
+    /// The reconciles of the controller of that name.
+    #[must_use]
+    pub fn of(&self, controller: &'static str) -> Self {
+        Self { controller, at_work: Arc::default(), ..self.clone() }
+    }
+
+    fn labels(&self) -> ControllerLabels {
+        ControllerLabels { controller: self.controller }
+    }
+
+    fn queue(&self) -> QueueLabels {
+        QueueLabels { name: self.controller }
+    }
+
     /// The controller begins, with so many workers. What can be counted is there from then on, so
     /// that the first of each kind is a change.
     pub fn begin(&self, workers: u16) {
-        self.most.get_or_create(&CONTROLLER_LABELS).set(workers.into());
+        self.most.get_or_create(&self.labels()).set(workers.into());
         for result in ["success", "error", "requeue", "requeue_after"] {
-            let _ = self.total.get_or_create(&ResultLabels { controller: CONTROLLER, result });
+            let _ = self.total.get_or_create(&ResultLabels { controller: self.controller, result });
         }
         for counter in [&self.errors, &self.terminal_errors, &self.panics] {
-            let _ = counter.get_or_create(&CONTROLLER_LABELS);
+            let _ = counter.get_or_create(&self.labels());
         }
     }
 
@@ -125,34 +141,31 @@ impl Passes {
             PassResult::Error | PassResult::TerminalError => "error",
             PassResult::RequeueAfter => "requeue_after",
         };
-        self.total.get_or_create(&ResultLabels { controller: CONTROLLER, result: word }).inc();
+        self.total.get_or_create(&ResultLabels { controller: self.controller, result: word }).inc();
         if word == "error" {
-            self.errors.get_or_create(&CONTROLLER_LABELS).inc();
+            self.errors.get_or_create(&self.labels()).inc();
         }
         if result == PassResult::TerminalError {
-            self.terminal_errors.get_or_create(&CONTROLLER_LABELS).inc();
+            self.terminal_errors.get_or_create(&self.labels()).inc();
         }
-        self.seconds.get_or_create(&CONTROLLER_LABELS).observe(took.as_secs_f64());
+        self.seconds.get_or_create(&self.labels()).observe(took.as_secs_f64());
     }
 
     /// Measures what workers have in hand now.
     pub(super) fn measure(&self) {
         let seconds = self.at_work.seconds();
         let count = seconds.len().try_into().unwrap_or(i64::MAX);
-        self.active.get_or_create(&CONTROLLER_LABELS).set(count);
-        self.unfinished.get_or_create(&QUEUE_LABELS).set(seconds.iter().sum());
+        self.active.get_or_create(&self.labels()).set(count);
+        self.unfinished.get_or_create(&self.queue()).set(seconds.iter().sum());
         let longest = seconds.into_iter().fold(0.0, f64::max);
-        self.longest.get_or_create(&QUEUE_LABELS).set(longest);
+        self.longest.get_or_create(&self.queue()).set(longest);
     }
 
     /// A pass has panicked.
     pub fn panicked(&self) {
-        self.panics.get_or_create(&CONTROLLER_LABELS).inc();
+        self.panics.get_or_create(&self.labels()).inc();
     }
 }
-
-const CONTROLLER_LABELS: ControllerLabels = ControllerLabels { controller: CONTROLLER };
-const QUEUE_LABELS: QueueLabels = QueueLabels { name: CONTROLLER };
 
 /// A worker with an item in hand.
 #[derive(Debug)]
@@ -164,7 +177,7 @@ pub struct Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         let took = self.passes.at_work.remove(self.id);
-        self.passes.work_seconds.get_or_create(&QUEUE_LABELS).observe(took.as_secs_f64());
+        self.passes.work_seconds.get_or_create(&self.passes.queue()).observe(took.as_secs_f64());
     }
 }
 

@@ -125,7 +125,9 @@ async fn a_restart_with_good_secrets_calls_nobody_and_writes_nothing() {
     let written = world.writes();
     let b = world.name("b");
     let ours = |it: &&control_plane::audit::AuditEvent| it.name != b;
-    assert_eq!(written.iter().filter(|it| it.resource != "events").filter(ours).count(), writes);
+    let written: Vec<_> =
+        written.iter().filter(|it| it.resource != "events").filter(ours).collect();
+    assert_eq!(written.len(), writes, "{written:#?}");
 }
 
 #[tokio::test]

@@ -43,9 +43,15 @@ pub struct Observed {
     pub obsolete: Option<Problem>,
     /// The pull secrets.
     pub pull_secrets: Option<PullSecretState>,
+    /// When the credential in use ends, and why it is not renewed, where the spec cannot be followed.
+    pub unrenewed: Option<(CredentialEnd, Problem)>,
     /// The names that the attachment has used in the cluster.
     pub names: Option<UsedNames>,
 }
+
+/// When a credential in use ends (UTC); `None` if the credential does not tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CredentialEnd(pub Option<Timestamp>);
 
 /// The role assignments after a reconcile.
 #[derive(Clone, Debug, Default)]
@@ -170,14 +176,10 @@ fn listed(names: &BTreeSet<String>) -> Option<Vec<String>> {
     Some(list)
 }
 
-/// The most failing namespaces in status.
-const MAX_FAILING: usize = 10;
-
 fn pull_secret(served: &PullSecretState) -> PullSecretStatus {
     let failing: Vec<_> = served
         .failing
         .iter()
-        .take(MAX_FAILING)
         .map(|it| NamespaceFailure {
             namespace: it.namespace.clone(),
             reason: it.problem.cause.reason().as_str().to_owned(),
@@ -187,8 +189,8 @@ fn pull_secret(served: &PullSecretState) -> PullSecretStatus {
     PullSecretStatus {
         name: Some(served.desired.name.clone()),
         served: Some(format!("{}/{}", served.served_count(), served.desired_count())),
-        expires_at: served.expires().map(seconds),
-        renew_at: served.renew().map(seconds),
+        expires_at: served.expires.map(seconds),
+        renew_at: served.renew.map(seconds),
         failing: (!failing.is_empty()).then_some(failing),
     }
 }

@@ -2,8 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::secrets::{RemovalTiming, removable_from};
-use super::{Desired, DesiredSecret, Finalizer, NamespaceProblem, Owned, Plan, Step};
+use super::secrets::removable_from;
+use super::{
+    Desired, DesiredSecret, Finalizer, NamespaceProblem, Owned, Plan, RemovalTiming, Step,
+};
 use crate::delivery::contest::ManagedObject;
 use crate::problem::{Cause, Problem};
 use crate::snapshot::by_namespace::ByNamespace;
@@ -11,10 +13,8 @@ use crate::snapshot::cluster::ServiceAccount;
 
 const FINALIZER: Finalizer = Finalizer::ServiceAccounts;
 
-/// Plans the entries to add. They come before all other steps: a pod gets the names once, when it
-/// is admitted, while the kubelet waits for a Secret that does not exist yet.
-#[must_use]
-pub fn add_entries(desired: &Desired, owned: &Owned, now: Timestamp) -> Plan {
+/// Plans the entries to add.
+pub(super) fn add(desired: &Desired, owned: &Owned, now: Timestamp) -> Plan {
     let mut plan = Plan::default();
     let mut steps = Vec::new();
     for account in owned.accounts.iter().flat_map(ByNamespace::iter) {
@@ -42,11 +42,10 @@ pub fn add_entries(desired: &Desired, owned: &Owned, now: Timestamp) -> Plan {
     plan
 }
 
-/// Adds the steps that remove entries of this attachment that are not desired any more, and the
-/// finalizer after the last entry.
+/// Adds the step that removes entries of this attachment that are not desired any more.
 pub(super) fn remove(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan: &mut Plan) {
     let (Some(accounts), Some(_)) = (&owned.accounts, &desired.secrets) else { return };
-    let (mut due_now, mut remains) = (Vec::new(), owned.unreadable_entries);
+    let mut due_now = Vec::new();
     for account in accounts.iter() {
         for secret in account.marks.keys().filter(|it| account.is_marked(it, &owned.uid)) {
             let due = removal_date(account, secret, desired, owned, timing);
@@ -54,29 +53,14 @@ pub(super) fn remove(desired: &Desired, owned: &Owned, timing: RemovalTiming, pl
             let blocked = owned.contests.blocks(&removal, timing.now);
             match due.filter(|it| *it <= timing.now) {
                 Some(_) if blocked.is_none() => due_now.push((account.clone(), secret.clone())),
-                Some(_) => {
-                    remains = true;
-                    plan.unremoved = plan.unremoved.take().or(blocked.cloned());
-                }
-                None => {
-                    remains = true;
-                    plan.note_due(due);
-                }
+                Some(_) => plan.unremoved = plan.unremoved.take().or(blocked.cloned()),
+                None => plan.note_due(due),
             }
         }
     }
-    let adds = |it: &ServiceAccount| {
-        desired_secret_name(it, desired, owned).is_some_and(|secret| !has_entry(it, &secret, owned))
-    };
-    let mut steps = Vec::new();
     if !due_now.is_empty() {
-        steps.push(Step::RemoveEntries(due_now));
+        plan.parts.push(vec![Step::RemoveEntries(due_now)]);
     }
-    if !remains && !accounts.iter().any(adds) && owned.finalizers.contains(&FINALIZER) {
-        // In the same part: the finalizer must stay while an entry is left.
-        steps.push(Step::RemoveFinalizer(FINALIZER));
-    }
-    plan.parts.push(steps);
 }
 
 /// From when an entry of this attachment may be removed; `None` while that is unknown, or while the
@@ -113,7 +97,8 @@ fn desired_secret_name(
 }
 
 /// Whether all chosen service accounts of that namespace name the pull secret.
-pub(super) fn all_accounts_name(wanted: &DesiredSecret, desired: &Desired, owned: &Owned) -> bool {
+#[must_use]
+pub fn all_accounts_name(wanted: &DesiredSecret, desired: &Desired, owned: &Owned) -> bool {
     let Some(accounts) = &owned.accounts else { return false };
     let mut here = accounts.within(&wanted.namespace);
     here.all(|it| !desired.accounts.include(&it.name) || it.names(&wanted.name))

@@ -2,8 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::secrets::RemovalTiming;
-use super::{Assignments, Desired, Finalizer, Owned, Plan, Step};
+use super::{Assignments, Desired, Finalizer, Owned, Plan, RemovalTiming, Step};
 use crate::ids::{AssignmentId, PrincipalId, RegistryId};
 use crate::problem::{Cause, Problem};
 use crate::roles::claims::{self, Claim, Claims};

@@ -18,13 +18,12 @@ use crate::problem::Problem;
 use crate::pull_secrets::{Accounts, Inputs};
 use crate::snapshot::cluster::{ServiceAccount, StoredSecret};
 
-pub use entries::{add_entries, entry};
+pub use entries::{all_accounts_name, entry};
 pub use grants::{
     AssignmentUpdate, Grant, Release, blocking_assignment, held_since, release, share,
 };
 pub use owned::{AcceptedCredential, Assignments, Owned};
-use secrets::RemovalTiming;
-pub use secrets::{CredentialOrigin, SecretTarget, foreign_secret};
+pub use secrets::{CredentialOrigin, SecretTarget, credential_is_due, foreign_secret};
 
 /// The desired state of an attachment. A field is `None` while its facts are unknown, and the plan
 /// then leaves that part unchanged.
@@ -166,7 +165,7 @@ pub struct Plan {
     /// Assignments that are no longer desired, with the time (UTC) of their removal. The time is
     /// `None` while the replacement is not in force.
     pub pending_removals: BTreeMap<AssignmentId, Option<Timestamp>>,
-    /// The time (UTC) of the next removal or renewal.
+    /// The time (UTC) of the next removal.
     pub due: Option<Timestamp>,
     /// Why a desired role cannot be assigned.
     pub blocked: Option<Problem>,
@@ -212,40 +211,75 @@ impl Plan {
     }
 }
 
-/// Lists the steps from `owned` to `desired`. `delay` is the time for which a replacement must
-/// have been in force before the replaced part is removed.
+/// The times that removals depend on.
+#[derive(Clone, Copy, Debug)]
+pub struct RemovalTiming {
+    /// When the plan is made.
+    pub now: Timestamp,
+    /// From when the desired state counts, so that what it replaces may be removed; `None` while that
+    /// is unknown.
+    pub replaced_at: Option<Timestamp>,
+    /// How long a replacement must have been in force.
+    pub delay: SignedDuration,
+}
+
+/// Lists the steps from the existing role assignments to the desired ones.
 #[must_use]
-pub fn plan(desired: &Desired, owned: &Owned, now: Timestamp, delay: SignedDuration) -> Plan {
+pub fn roles(desired: &Desired, owned: &Owned, timing: RemovalTiming) -> Plan {
     let mut plan = Plan::default();
-    let replaced_at = replaced_at(desired, owned, now, delay);
-    let timing = RemovalTiming { now, replaced_at, delay };
     grants::plan(desired, owned, timing, &mut plan);
+    plan
+}
+
+/// Lists the steps from the existing pull secrets to the desired ones.
+#[must_use]
+pub fn secrets(desired: &Desired, owned: &Owned, timing: RemovalTiming) -> Plan {
+    let mut plan = Plan::default();
     secrets::plan(desired, owned, timing, &mut plan);
+    plan
+}
+
+/// Lists the steps from the existing entries in service accounts to the desired ones. They come before
+/// those for Secrets: a pod gets the names once, when it is admitted, while the kubelet waits for a
+/// Secret that does not exist yet.
+#[must_use]
+pub fn entries(desired: &Desired, owned: &Owned, timing: RemovalTiming) -> Plan {
+    let mut plan = entries::add(desired, owned, timing.now);
     entries::remove(desired, owned, timing, &mut plan);
     plan
 }
 
-/// The time from which the desired state counts, so that replaced parts may be removed; `None`
-/// while that is unknown. Without a desired replacement that is now.
+/// The pull secrets that count when they replace a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serving {
+    /// No namespace gets one.
+    NotDesired,
+    /// Since when all serve (UTC); `None` while one does not.
+    Since(Option<Timestamp>),
+}
+
+/// From when the desired state counts, so that replaced parts may be removed (UTC); `None` while that
+/// is unknown. Without a desired replacement that is now.
 ///
 /// Azure takes up to 10 minutes to honour a role (learn.microsoft.com, "Troubleshoot Azure
 /// RBAC"), and nodes use a former identity until they are reimaged.
-fn replaced_at(
+#[must_use]
+pub fn replaced_at(
     desired: &Desired,
     owned: &Owned,
+    serving: Serving,
     now: Timestamp,
     delay: SignedDuration,
 ) -> Option<Timestamp> {
-    let (grants, secrets) = (desired.grants.as_ref()?, desired.secrets.as_ref()?);
+    let grants = desired.grants.as_ref()?;
     if !desired.settled {
         return None;
     }
-    if grants.is_empty() && secrets.is_empty() {
-        return Some(now);
-    }
     let mut since: Vec<_> = grants.iter().map(|it| grants::held_since(it, owned)).collect();
-    if !secrets.is_empty() {
-        since.push(secrets::all_serving_since(desired, owned, now));
+    match serving {
+        Serving::NotDesired if grants.is_empty() => return Some(now),
+        Serving::NotDesired => {}
+        Serving::Since(time) => since.push(time),
     }
     let latest = since.into_iter().collect::<Option<Vec<_>>>()?.into_iter().max()?;
     latest.checked_add(delay).ok()

@@ -34,8 +34,6 @@ pub struct Owned {
     pub accounts: Option<ByNamespace<ServiceAccount>>,
     /// The writes to Secrets and service accounts that others refuse or undo.
     pub contests: Contests,
-    /// Whether service accounts that cannot be read may hold entries of this attachment.
-    pub unreadable_entries: bool,
 }
 
 /// A credential that Entra and the registry have accepted, without its value.

@@ -1,8 +1,8 @@
 //! The steps of the plan for pull secrets.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use super::{Desired, DesiredSecret, NamespaceProblem, Owned, Plan, Step, entries};
+use super::{Desired, DesiredSecret, NamespaceProblem, Owned, Plan, RemovalTiming, Step, entries};
 use crate::delivery::contest::ManagedObject;
 use crate::problem::{Cause, Problem};
 use crate::pull_secrets::Inputs;
@@ -40,17 +40,6 @@ pub enum CredentialOrigin {
     Current,
 }
 
-/// The times that removals depend on.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct RemovalTiming {
-    /// When the plan is made.
-    pub now: Timestamp,
-    /// From when the desired state counts; `None` while that is unknown.
-    pub replaced_at: Option<Timestamp>,
-    /// How long a replacement must have been in force.
-    pub delay: SignedDuration,
-}
-
 /// Adds the steps from the existing pull secrets to the desired ones.
 ///
 /// | desired | found | step |
@@ -63,7 +52,6 @@ pub(super) struct RemovalTiming {
 /// | no, another name in that namespace | own Secret | `DeleteSecret` once the other Secret has served for the delay and service accounts name it |
 /// | no, a role is | own Secret | `DeleteSecret` once the role was in force for the delay |
 /// | no | own Secret | `DeleteSecret` |
-/// | in no namespace | none | `WriteSecrets` without targets, to prove the credential, unless the accepted one is fresh |
 ///
 /// A Secret that waits for its removal is renewed while its credential has the same subject.
 pub(super) fn plan(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan: &mut Plan) {
@@ -83,19 +71,16 @@ pub(super) fn plan(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan
         }
     }
     let Some(inputs) = &desired.inputs else { return };
-    let step = if kept.is_empty() && !desired.grants_are_for_nodes {
-        prove_only(inputs, owned, timing.now)
-    } else {
-        write_secrets(&kept, inputs, owned, timing.now, plan)
-    };
+    let step = write_secrets(&kept, inputs, owned, timing.now, plan);
     plan.parts.push(step.into_iter().collect());
 }
 
-/// Requests and proves a credential without writing it. So status tells of a credential that
-/// cannot be had before the first namespace needs it.
-fn prove_only(inputs: &Inputs, owned: &Owned, now: Timestamp) -> Option<Step> {
-    let origin = origin(inputs, owned, now);
-    (origin == CredentialOrigin::New).then(|| Step::WriteSecrets(Vec::new(), origin))
+/// Whether an attachment needs a new credential: the accepted one is not fresh, and a namespace waits
+/// for it or none is chosen. In the second case status tells of a credential that cannot be had
+/// before the first namespace needs it.
+#[must_use]
+pub fn credential_is_due(inputs: &Inputs, owned: &Owned, is_needed: bool, now: Timestamp) -> bool {
+    is_needed && origin(inputs, owned, now) == CredentialOrigin::New
 }
 
 /// A Secret that is kept until its successor serves, if both can hold the same credential.
@@ -123,9 +108,8 @@ fn write_secrets(
             plan.failing.push(foreign_secret(foreign));
             continue;
         }
-        match found.filter(|it| owned.is_fresh(it, inputs, now)) {
-            Some(found) => plan.note_due(found.renew),
-            None => stale.push(target(wanted, found)),
+        if !found.is_some_and(|it| owned.is_fresh(it, inputs, now)) {
+            stale.push(target(wanted, found));
         }
     }
     stale.retain(|it| may_write_now(it, owned, now, plan));
@@ -219,27 +203,6 @@ fn serving_since(
     let found = owned.secret(&wanted.namespace, &wanted.name)?;
     let serves = owned.serves(found, desired.inputs.as_ref()?, now);
     serves.then_some(found.created)
-}
-
-/// Since when all pull secrets serve in place of a role; `None` while one does not, or a service
-/// account does not name it. A namespace that is younger than the first pull secret never depended
-/// on the role.
-pub(super) fn all_serving_since(
-    desired: &Desired,
-    owned: &Owned,
-    now: Timestamp,
-) -> Option<Timestamp> {
-    let secrets = desired.secrets.iter().flat_map(|it| it.values());
-    let since = |it: &DesiredSecret| (it.since, serving_since(it, desired, owned, now));
-    let served: Vec<_> = secrets
-        .map(|it| (it, since(it)))
-        .map(|(it, (came, since))| {
-            (came, since.filter(|_| entries::all_accounts_name(it, desired, owned)))
-        })
-        .collect();
-    let first = served.iter().filter_map(|(_, since)| *since).min()?;
-    let depended = served.iter().filter(|(came, _)| *came <= first);
-    depended.map(|(_, since)| *since).collect::<Option<Vec<_>>>()?.into_iter().max()
 }
 
 /// The problem that a Secret of another owner has the desired name.

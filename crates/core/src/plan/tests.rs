@@ -94,12 +94,17 @@ fn owns(found: Vec<RoleAssignment>, finalizer: bool) -> Owned {
         refused_digests: BTreeSet::new(),
         accounts: Some(ByNamespace::default()),
         contests: Contests::default(),
-        unreadable_entries: false,
     }
 }
 
 fn wants(grant: &Grant) -> Desired {
     Desired { grants: Some(vec![grant.clone()]), ..Desired::nothing() }
+}
+
+/// The plan for roles that replace no pull secrets.
+fn plan(desired: &Desired, owned: &Owned, now: Timestamp, delay: SignedDuration) -> Plan {
+    let replaced_at = replaced_at(desired, owned, Serving::NotDesired, now, delay);
+    roles(desired, owned, RemovalTiming { now, replaced_at, delay })
 }
 
 fn steps(desired: &Desired, owned: &Owned) -> Vec<Step> {

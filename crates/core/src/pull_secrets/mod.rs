@@ -17,16 +17,15 @@ use sha2::{Digest as _, Sha256};
 
 pub use crate::api::{CredentialForm, SecretKeyRef};
 use crate::ids::{LoginServer, PrincipalId};
-use crate::plan::DesiredSecret;
 use crate::snapshot::azure::{Registry, RoleAssignmentMode};
 use crate::snapshot::cluster::Namespace;
 use crate::spec::repositories::Repositories;
-pub use state::{PullSecretState, SecretResults};
+pub use state::PullSecretState;
 
 /// The user name of a login with a registry's token as the password (Azure/acr, docs/AAD-OAuth.md).
 pub const TOKEN_USER: &str = "00000000-0000-0000-0000-000000000000";
 /// Namespaces that a selector never chooses.
-const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
+pub(crate) const SYSTEM_NAMESPACES: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
 /// The settings of method `PullSecret`.
 #[derive(Clone, Debug, PartialEq)]
@@ -189,56 +188,35 @@ pub fn renewal(now: Timestamp, life: SignedDuration, jitter: f64) -> Timestamp {
     now.checked_add(life.mul_f64(0.5 * (0.9 + 0.2 * jitter))).unwrap_or(now)
 }
 
-/// The pull secrets that a spec asks for, with the namespaces that cannot have one yet.
+/// What a spec asks for beside the namespaces that exist.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DesiredPullSecrets {
     /// The name of the Secret.
     pub name: String,
-    /// The pull secrets in namespaces that exist.
-    pub secrets: Vec<DesiredSecret>,
     /// The namespaces that the spec names and that cannot have a pull secret yet, with the reason.
     pub absent: BTreeMap<String, &'static str>,
-    /// The service accounts whose pods should pull with the Secret.
-    pub accounts: Accounts,
     /// The selector of namespaces as `kubectl --selector` takes it; empty without one, or where it
     /// matches all.
     pub selector: String,
 }
 
-/// Chooses the namespaces. A namespace that the spec names may be a system namespace. One that does
-/// not exist, or is being deleted, is listed as absent.
-#[must_use]
-pub fn desired_pull_secrets(secret: &PullSecret, namespaces: &[Namespace]) -> DesiredPullSecrets {
-    let delivery = |namespace: &Namespace, named| DesiredSecret {
-        namespace: namespace.name.clone(),
-        name: secret.name.clone(),
-        since: namespace.created,
-        named,
-    };
-    let selector = secret.selector.clone().and_then(|it| Selector::try_from(it).ok());
-    let mut desired = DesiredPullSecrets {
-        name: secret.name.clone(),
-        accounts: secret.accounts.clone(),
-        selector: selector.map_or_else(String::new, |it| it.to_string()),
-        ..DesiredPullSecrets::default()
-    };
-    for name in &secret.namespaces {
-        match namespaces.iter().find(|it| it.name == *name) {
-            None => drop(desired.absent.insert(name.clone(), "does not exist yet")),
-            Some(it) if it.terminating => {
-                desired.absent.insert(name.clone(), "is being deleted");
-            }
-            Some(it) => desired.secrets.push(delivery(it, true)),
+impl DesiredPullSecrets {
+    /// What a spec asks for. `find` looks a namespace up by its name.
+    #[must_use]
+    pub fn of(secret: &PullSecret, find: impl Fn(&str) -> Option<Namespace>) -> Self {
+        let absence = |name: &String| match find(name) {
+            None => Some("does not exist yet"),
+            Some(it) if it.terminating => Some("is being deleted"),
+            Some(_) => None,
+        };
+        let absent = secret.namespaces.iter().filter_map(|it| Some((it.clone(), absence(it)?)));
+        let selector = secret.selector.clone().and_then(|it| Selector::try_from(it).ok());
+        Self {
+            name: secret.name.clone(),
+            absent: absent.collect(),
+            selector: selector.map_or_else(String::new, |it| it.to_string()),
         }
     }
-    let by_label = namespaces.iter().filter(|it| {
-        it.selected
-            && !it.terminating
-            && !secret.namespaces.contains(&it.name)
-            && !SYSTEM_NAMESPACES.contains(&it.name.as_str())
-    });
-    desired.secrets.extend(by_label.map(|it| delivery(it, false)));
-    desired
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ impl Probe {
 }
 
 /// The result of a probe that the registry did not refuse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Proof {
     /// The credential may pull.
     Proven,
@@ -38,7 +38,7 @@ pub enum Proof {
 }
 
 /// Why a credential is unproven.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum UnprovenCredential {
     /// The registry's firewall does not admit the operator.
     Firewall,

@@ -13,8 +13,8 @@ use crate::pull_secrets::proof::Proof;
 pub struct Namespace {
     /// Its name.
     pub name: String,
-    /// Whether the attachment's selector matches it.
-    pub selected: bool,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
     /// Whether it is being deleted. Then no object can be created in it.
     pub terminating: bool,
     /// When it was created (UTC).

@@ -2,78 +2,30 @@
 
 pub mod policy;
 pub mod repositories;
+mod task;
 
 use uuid::Uuid;
 
 use crate::api::{
-    CredentialForm, DeletionPolicy, KubeletIdentitySpec, MethodChoice, MethodInUse, PullSecretSpec,
+    CredentialForm, KubeletIdentitySpec, MethodChoice, MethodInUse, PullSecretSpec,
     RegistryAttachmentSpec, RegistrySpec,
 };
 use crate::ids::{ClusterId, LoginServer, PrincipalId, RegistryId};
 use crate::problem::{Cause, Problem};
 use crate::pull_secrets::{Accounts, PullSecret, ServicePrincipal};
-use crate::spec::policy::Policy;
 use crate::spec::repositories::Repositories;
+pub use task::{DetachedRegistry, Intent, Task};
 
-/// What to do with an attachment. Only [`Detach`](Self::Detach) means that everything is removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Intent {
-    /// Attach the registry by that method.
-    Attach(MethodInUse),
-    /// Detach: the object is being deleted.
-    Detach,
-    /// The method is not decided yet: create and remove nothing.
-    Undecided,
-}
-
-/// The task of a reconcile, from the spec and the operator's settings.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Task {
-    /// Attach as the spec asks.
-    Attach(Box<Attachment>),
-    /// Remove everything of the attachment from the cluster and from that registry. Without a
-    /// registry, role assignments stay unchanged.
-    Detach(Option<DetachedRegistry>),
-}
-
-/// The registry of an attachment that is detached.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DetachedRegistry {
-    /// How the spec names it.
-    pub registry: RegistryName,
-    /// The source of the kubelet identity, if one may have pulled: a registry's name was looked up in
-    /// the subscription of that cluster.
-    pub source: Option<IdentitySource>,
-}
-
-impl Task {
-    /// The task to attach as the spec asks, by that method.
-    ///
-    /// # Errors
-    /// `InvalidSpec`; `NotAllowed` where the operator's settings forbid it.
-    pub fn attach(
-        spec: &RegistryAttachmentSpec,
-        method: MethodInUse,
-        policy: &Policy,
-    ) -> Result<Self, Problem> {
-        let attachment = Attachment::of(spec, method)?;
-        policy.permit(&attachment)?;
-        Ok(Self::Attach(Box::new(attachment)))
-    }
-
-    /// The task to detach. Only the registry of the spec has to be valid.
-    #[must_use]
-    pub fn detach(spec: &RegistryAttachmentSpec) -> Self {
-        Self::Detach(match (spec.deletion_policy, registry(&spec.registry)) {
-            // No role is ever assigned on a registry that the spec names by its login server.
-            (DeletionPolicy::Orphan, _) | (_, Ok(RegistryName::LoginServer(_)) | Err(_)) => None,
-            (_, Ok(registry)) => {
-                let by_role = spec.method != MethodChoice::PullSecret;
-                let source = identity_source(spec.kubelet_identity.as_ref());
-                Some(DetachedRegistry { registry, source: source.ok().filter(|_| by_role) })
-            }
-        })
-    }
+/// The part of a spec that says what pull secrets are: registry, principal, form and names. It is parsed
+/// apart from the rest, so that a problem elsewhere stops neither renewal nor delivery.
+///
+/// # Errors
+/// `InvalidSpec` where that part itself is invalid, or absent.
+pub fn served(spec: &RegistryAttachmentSpec) -> Result<(RegistryName, PullSecret), Problem> {
+    let secret = spec.pull_secret.as_ref();
+    let secret = secret.ok_or_else(|| invalid("method PullSecret needs pullSecret"))?;
+    let repositories = repositories(spec).unwrap_or_default();
+    Ok((registry(&spec.registry)?, pull_secret(secret, repositories)?))
 }
 
 /// The method that a spec asks for; `None` for Auto.
@@ -209,7 +161,11 @@ impl Attachment {
     }
 }
 
-fn registry(spec: &RegistrySpec) -> Result<RegistryName, Problem> {
+/// How a spec names its registry.
+///
+/// # Errors
+/// `InvalidSpec`, with the field to correct.
+pub fn registry(spec: &RegistrySpec) -> Result<RegistryName, Problem> {
     if let Some(server) = &spec.login_server {
         let server = server.parse().map(RegistryName::LoginServer);
         return server.map_err(|error| invalid(&format!("registry.loginServer: {error}")));

@@ -82,13 +82,26 @@ fn owns(secrets: Vec<StoredSecret>, accounts: Vec<ServiceAccount>) -> Owned {
         refused_digests: BTreeSet::new(),
         accounts: Some(accounts.into_iter().collect()),
         contests: Contests::default(),
-        unreadable_entries: false,
     }
 }
 
+/// From when a role counts, where only that decides.
+fn timing(desired: &Desired) -> RemovalTiming {
+    let replaced_at = desired.grants.as_ref().map(|_| now());
+    RemovalTiming { now: now(), replaced_at, delay: DELAY }
+}
+
+fn plan(desired: &Desired, owned: &Owned) -> Plan {
+    secrets(desired, owned, timing(desired))
+}
+
+fn plan_entries(desired: &Desired, owned: &Owned) -> Plan {
+    entries(desired, owned, timing(desired))
+}
+
+/// The steps for Secrets, and then those for entries.
 fn steps(desired: &Desired, owned: &Owned) -> Vec<Step> {
-    let all = plan(desired, owned, now(), DELAY).parts.concat();
-    all.into_iter().filter(|it| !matches!(it, Step::RemoveFinalizer(_))).collect()
+    [plan(desired, owned).parts, plan_entries(desired, owned).parts].concat().concat()
 }
 
 /// The namespaces to write to, and whether with a new credential.
@@ -103,11 +116,8 @@ fn written(desired: &Desired, owned: &Owned) -> Option<(Vec<String>, bool)> {
 }
 
 #[test]
-fn what_is_fresh_is_left_alone_until_it_is_to_be_renewed() {
-    let owned = owns(vec![stored("a")], vec![]);
-    assert_eq!(steps(&wants(&["a"]), &owned), vec![]);
-    let due = plan(&wants(&["a"]), &owned, now(), DELAY).due;
-    assert_eq!(due, stored("a").renew);
+fn what_is_fresh_is_left_alone() {
+    assert_eq!(steps(&wants(&["a"]), &owns(vec![stored("a")], vec![])), vec![]);
 }
 
 #[test]
@@ -173,10 +183,10 @@ fn a_foreign_secret_fails_its_namespace_and_no_other() {
     let mut stranger = stored("a");
     (stranger.owners, stranger.label) = (vec![], None);
     let owned = owns(vec![stranger.clone()], vec![account("a", &[], None)]);
-    let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);
+    let planned = plan(&wants(&["a", "b"]), &owned);
     assert_eq!(planned.failing[0].problem.cause, Cause::NotOurs);
     assert_eq!(written(&wants(&["a", "b"]), &owned).unwrap().0, ["b"]);
-    assert_eq!(add_entries(&wants(&["a", "b"]), &owned, now()).parts, Vec::<Vec<Step>>::new());
+    assert_eq!(plan_entries(&wants(&["a", "b"]), &owned).parts, Vec::<Vec<Step>>::new());
     // A Secret of a deleted owner is taken over, even before garbage collection notices.
     stranger.label = Some("dead".into());
     stranger.owners = vec![Owner { uid: "dead".into(), name: "a".into() }];
@@ -187,17 +197,13 @@ fn a_foreign_secret_fails_its_namespace_and_no_other() {
 }
 
 #[test]
-fn without_a_namespace_a_credential_is_proven_once_and_written_nowhere() {
-    let nothing = Owned { accepted: None, ..owns(vec![], vec![]) };
-    let proof = Step::WriteSecrets(vec![], CredentialOrigin::New);
-    assert_eq!(steps(&wants(&[]), &nothing), vec![proof]);
-    assert_eq!(steps(&wants(&[]), &owns(vec![], vec![])), vec![], "it was tried");
-    let grants_are_for_nodes = Desired { grants_are_for_nodes: true, ..wants(&[]) };
-    assert_eq!(steps(&grants_are_for_nodes, &nothing), vec![], "nodes need none");
-    let unknown = Desired { inputs: None, ..wants(&[]) };
-    assert_eq!(steps(&unknown, &nothing), vec![]);
-    let suspended = plan(&wants(&[]), &nothing, now(), DELAY).only_renewals(&nothing);
-    assert_eq!(suspended.parts.concat(), vec![]);
+fn a_credential_is_asked_for_where_it_is_needed_and_the_accepted_one_is_not_fresh() {
+    let due = |owned: &Owned, is_needed| credential_is_due(&inputs(), owned, is_needed, now());
+    let (holds, lacks) = (owns(vec![], vec![]), Owned { accepted: None, ..owns(vec![], vec![]) });
+    assert_eq!([&holds, &lacks].map(|it| due(it, true)), [false, true]);
+    assert!(!due(&lacks, false));
+    let refused = Owned { refused_digests: ["digest".to_owned()].into(), ..holds };
+    assert!(due(&refused, true));
 }
 
 #[test]
@@ -212,7 +218,7 @@ fn suspended_it_renews_and_does_nothing_else() {
     let mut due = stored("a");
     due.renew = Some(now());
     let owned = owns(vec![due, stored("c")], vec![]);
-    let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY).only_renewals(&owned);
+    let planned = plan(&wants(&["a", "b"]), &owned).only_renewals(&owned);
     let left: Vec<_> = planned.parts.concat();
     let [Step::WriteSecrets(targets, CredentialOrigin::Current)] = left.as_slice() else {
         panic!("{left:?}")
@@ -228,14 +234,14 @@ fn one_that_others_change_again_and_again_waits_and_fails_its_namespace() {
         owned.contests.record_write(object(), now());
         owned.observe_contests(&wants(&["a", "b"]), now());
     }
-    let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);
+    let planned = plan(&wants(&["a", "b"]), &owned);
     assert_eq!(planned.unwritten[0].problem.cause, Cause::ExternallyManaged);
     assert_eq!(written(&wants(&["a", "b"]), &owned), None);
     // The Secret exists again, and is still contested.
     owned.contests.record_write(object(), now());
     owned.secrets.as_mut().unwrap().insert(stored("b"));
     owned.observe_contests(&wants(&["a", "b"]), now());
-    let planned = plan(&wants(&["a", "b"]), &owned, now(), DELAY);
+    let planned = plan(&wants(&["a", "b"]), &owned);
     assert_eq!(planned.failing[0].namespace, "b");
     // A namespace that is not desired any more has no contest.
     owned.secrets = Some([stored("a")].into_iter().collect());

@@ -53,13 +53,33 @@ impl Policy {
     /// # Errors
     /// `NotAllowed`, with the setting that allows it.
     pub fn permit(&self, attachment: &Attachment) -> Result<(), Problem> {
-        self.registries.permit(&attachment.registry)?;
-        if let RegistryName::LoginServer(server) = &attachment.registry {
-            self.permit_login_server(server)?;
-        }
         match &attachment.method {
-            Method::KubeletIdentity(_) => Ok(()),
-            Method::PullSecret(secret) => self.permit_pull_secret(secret),
+            Method::KubeletIdentity(_) => self.permit_named(&attachment.registry),
+            Method::PullSecret(secret) => {
+                self.permit_served(&attachment.registry, secret)?;
+                self.permit_accounts(&secret.accounts)
+            }
+        }
+    }
+
+    /// Checks what a pull secret holds, and its name.
+    ///
+    /// # Errors
+    /// `NotAllowed`, with the setting that allows it.
+    pub fn permit_served(
+        &self,
+        registry: &RegistryName,
+        secret: &PullSecret,
+    ) -> Result<(), Problem> {
+        self.permit_named(registry)?;
+        self.permit_pull_secret(secret)
+    }
+
+    fn permit_named(&self, registry: &RegistryName) -> Result<(), Problem> {
+        self.registries.permit(registry)?;
+        match registry {
+            RegistryName::LoginServer(server) => self.permit_login_server(server),
+            _ => Ok(()),
         }
     }
 
@@ -88,7 +108,7 @@ impl Policy {
         Err(not_allowed(&advice, account))
     }
 
-    /// Checks the credential and the names of a pull secret.
+    /// Checks the credential and the name of a pull secret.
     ///
     /// # Errors
     /// `NotAllowed`, with the setting that allows it.
@@ -107,7 +127,6 @@ impl Policy {
             let account = forbidden(&format!("writing Secrets named {}", secret.name));
             return Err(not_allowed(&advice, account));
         }
-        self.permit_accounts(&secret.accounts)?;
         let own = self.own_client.as_ref().is_some_and(|it| *it == secret.principal.client);
         if own && secret.form == CredentialForm::ClientSecret {
             let account = format!(
@@ -134,7 +153,11 @@ impl Policy {
         }
     }
 
-    fn permit_accounts(&self, accounts: &Accounts) -> Result<(), Problem> {
+    /// Checks the service accounts that get an entry.
+    ///
+    /// # Errors
+    /// `NotAllowed`, with the setting that allows it.
+    pub fn permit_accounts(&self, accounts: &Accounts) -> Result<(), Problem> {
         let refused = match (accounts, &self.account_names) {
             (Accounts::All, AllowedNames::Listed(_)) => {
                 Some(("*", "all service accounts".to_owned()))

@@ -6,7 +6,7 @@ mod suspended;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::{Observed, Report, RoleState};
+use super::{CredentialEnd, Observed, Report, RoleState};
 use crate::api::{ConditionType, MethodInUse, Reason};
 use crate::message;
 use crate::outcome::verdict::Verdict;
@@ -145,8 +145,10 @@ fn attached_message(observed: &Observed) -> String {
     let remark = observed.remark.as_ref().map(|it| format!("; {it}"));
     let served = observed.pull_secrets.as_ref();
     let renewal_problem = served.and_then(|it| Some((it, it.renewal_problem.as_ref()?)));
-    let renewal_problem =
-        renewal_problem.map(|(served, why)| format!("; {}", parts::not_renewed(served, why)));
+    let renewal_problem = renewal_problem.map(|(served, why)| {
+        let end = CredentialEnd(served.expires);
+        format!("; {}", parts::not_renewed(end, why))
+    });
     let more = remark.into_iter().chain(renewal_problem);
     access_text(observed) + &more.collect::<String>()
 }

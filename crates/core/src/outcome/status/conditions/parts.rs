@@ -3,7 +3,7 @@
 use super::{NewCondition, condition};
 use crate::api::{ConditionType, Reason};
 use crate::message;
-use crate::outcome::status::{Report, seconds};
+use crate::outcome::status::{CredentialEnd, Report, seconds};
 use crate::outcome::verdict::Verdict;
 use crate::problem::Problem;
 use crate::pull_secrets::PullSecretState;
@@ -40,7 +40,7 @@ pub(super) fn without_namespaces(served: &PullSecretState) -> Option<(Reason, St
         );
         return Some((Reason::NamespaceMissing, text));
     }
-    desired.secrets.is_empty().then(|| {
+    (served.existing == 0).then(|| {
         let text = format!(
             "label the namespaces that are to have Secret {}, or correct pullSecret.namespaces.selector: beside the system's none matches selector {:?}",
             desired.name, desired.selector
@@ -52,13 +52,16 @@ pub(super) fn without_namespaces(served: &PullSecretState) -> Option<(Reason, St
 /// `CredentialFresh`: whether the credential in use can be renewed; `None` before there is one.
 pub(super) fn credential_fresh(report: &Report<'_>) -> Option<NewCondition> {
     let type_ = ConditionType::CredentialFresh;
-    let served = report.observed.pull_secrets.as_ref().filter(|it| !it.secrets.is_empty())?;
+    let not_fresh = |end, problem: &Problem| {
+        let text = message::with_room(&not_renewed(end, problem), &problem.correlation_suffix());
+        condition(type_, "False", problem.cause.reason(), &text)
+    };
+    if let Some((end, problem)) = &report.observed.unrenewed {
+        return Some(not_fresh(*end, problem));
+    }
+    let served = report.observed.pull_secrets.as_ref().filter(|it| it.serving > 0)?;
     Some(match &served.renewal_problem {
-        Some(problem) => {
-            let text =
-                message::with_room(&not_renewed(served, problem), &problem.correlation_suffix());
-            condition(type_, "False", problem.cause.reason(), &text)
-        }
+        Some(problem) => not_fresh(CredentialEnd(served.expires), problem),
         None => {
             condition(type_, "True", Reason::Attached, "the credential in use is renewed in time")
         }
@@ -66,8 +69,8 @@ pub(super) fn credential_fresh(report: &Report<'_>) -> Option<NewCondition> {
 }
 
 /// Tells until when the credential in use is valid, and why it is not renewed.
-pub(super) fn not_renewed(served: &PullSecretState, problem: &Problem) -> String {
-    let holds = match served.expires() {
+pub(super) fn not_renewed(end: CredentialEnd, problem: &Problem) -> String {
+    let holds = match end.0 {
         Some(end) => format!("is good until {}", seconds(end)),
         None => "is good as long as Entra accepts it".to_owned(),
     };

@@ -4,33 +4,9 @@ use super::*;
 
 /// Pull secrets in namespace `apps`, with a token that is renewed at 13:30.
 fn by_secret(failing: Option<Problem>, overdue: Option<Problem>) -> Observed {
-    use crate::plan::{DesiredSecret, NamespaceProblem};
+    use crate::plan::NamespaceProblem;
     use crate::pull_secrets::DesiredPullSecrets;
-    let delivery = DesiredSecret {
-        namespace: "apps".into(),
-        name: "acr-pull".into(),
-        since: at("2026-11-22T11:00:00Z"),
-        named: true,
-    };
-    let stored = crate::snapshot::cluster::StoredSecret {
-        namespace: "apps".into(),
-        name: "acr-pull".into(),
-        uid: "u".into(),
-        owners: vec![],
-        label: None,
-        immutable: false,
-        intact: true,
-        written_by: None,
-        digest: String::new(),
-        inputs: None,
-        created: at("2026-11-22T12:00:00Z"),
-        expires: Some(at("2026-11-22T15:00:00Z")),
-        renew: Some(at("2026-11-22T13:30:00Z")),
-        proof: Some(crate::pull_secrets::proof::Proof::Proven),
-        by_arm_audience: false,
-    };
-    let namespace = delivery.namespace.clone();
-    let failing = failing.map(|problem| NamespaceProblem { namespace, problem });
+    let failing = failing.map(|problem| NamespaceProblem { namespace: "apps".into(), problem });
     Observed {
         method: Some(MethodInUse::PullSecret),
         endpoints: Some(Endpoints {
@@ -41,16 +17,18 @@ fn by_secret(failing: Option<Problem>, overdue: Option<Problem>) -> Observed {
         pull_secrets: Some(PullSecretState {
             desired: DesiredPullSecrets {
                 name: "acr-pull".into(),
-                secrets: vec![delivery],
                 absent: [("later".to_owned(), "does not exist yet")].into(),
                 ..DesiredPullSecrets::default()
             },
-            secrets: if failing.is_some() { vec![] } else { vec![stored] },
-            failing: failing.into_iter().collect(),
+            existing: 1,
+            failing: failing.clone().into_iter().collect(),
+            failing_count: failing.iter().len(),
+            named_failing: failing.clone(),
+            serving: usize::from(failing.is_none()),
+            expires: failing.is_none().then(|| at("2026-11-22T15:00:00Z")),
+            renew: failing.is_none().then(|| at("2026-11-22T13:30:00Z")),
             renewal_problem: overdue,
-            missing_accounts: std::collections::BTreeMap::new(),
-            proof: None,
-            recheck_problem: None,
+            ..PullSecretState::default()
         }),
         ..Observed::default()
     }

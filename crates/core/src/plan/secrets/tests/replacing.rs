@@ -50,7 +50,7 @@ fn an_old_name_is_renewed_while_it_waits_and_stays_while_no_account_names_the_ne
         ServiceAccount { marks, ..account("a", list, None) }
     };
     let owned = owns(vec![old.clone(), stored("a")], vec![marked(&["old"])]);
-    let planned = steps(&wants(&["a"]), &owned);
+    let planned = plan(&wants(&["a"]), &owned).parts.concat();
     let [Step::WriteSecrets(targets, CredentialOrigin::Current)] = planned.as_slice() else {
         panic!("{planned:?}")
     };
@@ -59,24 +59,4 @@ fn an_old_name_is_renewed_while_it_waits_and_stays_while_no_account_names_the_ne
     let both = owns(vec![old.clone(), stored("a")], vec![marked(&["old", "acr-pull"])]);
     let planned = steps(&wants(&["a"]), &both);
     assert!(planned.contains(&Step::DeleteSecret(old)), "{planned:?}");
-}
-
-#[test]
-fn new_namespaces_do_not_put_off_what_the_first_pull_secrets_replace() {
-    let (old, mut new) = (stored("a"), stored("b"));
-    new.created = now();
-    let owned = owns(vec![old, new], vec![]);
-    let mut desired = wants(&["a", "b"]);
-    let replaced = |it: &Desired| replaced_at(it, &owned, now(), DELAY);
-    let came_now = |it: &mut Desired, namespace: &str| {
-        it.secrets.as_mut().unwrap().get_mut(namespace).unwrap().since = now();
-    };
-    // The namespace existed before, so it depended on the role.
-    assert_eq!(replaced(&desired), Some(now() + DELAY));
-    came_now(&mut desired, "b");
-    assert_eq!(replaced(&desired), Some(now()));
-    desired.secrets.as_mut().unwrap().insert("c".to_owned(), desired_secret("c"));
-    assert_eq!(replaced(&desired), None, "one is not served");
-    came_now(&mut desired, "c");
-    assert_eq!(replaced(&desired), Some(now()), "it came later and never depended on a role");
 }

@@ -1,19 +1,13 @@
-//! Acting on service accounts: adds the name of a pull secret to one, and takes it out again.
+//! Adds the name of a pull secret to a service account, and removes it.
 
-use std::collections::BTreeMap;
-
-use acr_attach_core::delivery::contest::ManagedObject;
-use acr_attach_core::plan::entry;
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::snapshot::cluster::ServiceAccount;
-use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::ServiceAccount as StoredAccount;
 use kube::ResourceExt;
 use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::Value;
 
-use super::act::{Acted, Actor, Deed};
-use super::pull_secrets::WRITES;
+use super::Applier;
 use crate::cluster::accounts;
 use crate::cluster::kubernetes::{is_outdated, within};
 use crate::cluster::mirror::version;
@@ -21,52 +15,13 @@ use crate::cluster::mirror::version;
 /// So often a patch is made anew in a row when others have changed the list in between.
 const TRIES: u32 = 10;
 
-impl Actor<'_> {
-    /// Removes entries of service accounts. One that cannot be removed keeps no other.
-    pub(super) async fn remove_entries(
-        &self,
-        entries: &[(ServiceAccount, String)],
-        acted: &mut Acted,
-    ) -> Result<(), Problem> {
-        // Patches of one account come one after the other: each moves what the next one finds.
-        let mut by_account: BTreeMap<(&str, &str), Vec<_>> = BTreeMap::new();
-        for (account, secret) in entries {
-            let key = (account.namespace.as_str(), account.name.as_str());
-            by_account.entry(key).or_default().push((account, secret));
-        }
-        let removals = by_account.into_values().map(|all| {
-            async move {
-                let mut results = Vec::with_capacity(all.len());
-                for (account, secret) in all {
-                    let result = self.set_entry(account, secret, false).await;
-                    results.push((account, secret, result));
-                }
-                results
-            }
-            .boxed()
-        });
-        let removals: Vec<_> = removals.collect();
-        let mut removals = futures::stream::iter(removals).buffer_unordered(WRITES);
-        let mut outcome = Ok(());
-        while let Some(results) = removals.next().await {
-            for (account, secret, result) in results {
-                let removal = ManagedObject::Removal(Box::new(entry(account, secret)));
-                acted.wrote(removal, result.as_ref().err());
-                match result {
-                    Ok(()) => acted.deeds.push(Deed::EntryRemoved(account.clone(), secret.clone())),
-                    Err(problem) => outcome = outcome.and(Err(problem)),
-                }
-            }
-        }
-        outcome
-    }
-
+impl Applier<'_> {
     /// Adds or removes an entry of a service account.
     ///
-    /// Others may change the list between our read and our patch. Then it is read and patched again
-    /// at once: pods that start meanwhile copy the list as it is.
+    /// Other writers may change the list between the read and the patch. Then it is read and patched
+    /// again at once: pods that start meanwhile copy the list as it is.
     pub(super) async fn set_entry(
-        &self,
+        self,
         account: &ServiceAccount,
         secret: &str,
         present: bool,
@@ -107,7 +62,7 @@ impl Actor<'_> {
 
     /// Patches a service account. Returns whether it still was as it was read.
     async fn patched(
-        &self,
+        self,
         account: &ServiceAccount,
         patch: Value,
         doing: &str,
@@ -129,7 +84,7 @@ impl Actor<'_> {
     /// Reads a service account again. It is listed by its name: the operator's rules allow lists
     /// and no other reads.
     async fn account(
-        &self,
+        self,
         account: &ServiceAccount,
         doing: &str,
     ) -> Result<Option<ServiceAccount>, Problem> {
@@ -138,15 +93,15 @@ impl Actor<'_> {
         Ok(found.items.first().and_then(|it| self.seen(it)))
     }
 
-    fn accounts(&self, account: &ServiceAccount) -> Api<StoredAccount> {
-        Api::namespaced(self.kubernetes.client(), &account.namespace)
+    fn accounts(self, account: &ServiceAccount) -> Api<StoredAccount> {
+        Api::namespaced(self.ctx.kubernetes.client(), &account.namespace)
     }
 
     /// Takes a service account as the API server shows it.
-    fn seen(&self, stored: &StoredAccount) -> Option<ServiceAccount> {
+    fn seen(self, stored: &StoredAccount) -> Option<ServiceAccount> {
         let (key, reduced) = accounts::reduce(stored)?;
         let version = version(stored.resource_version().as_deref());
-        self.watches.accounts.note(key, version, reduced.clone());
+        self.ctx.watches.accounts.note(key, version, reduced.clone());
         Some(reduced)
     }
 }

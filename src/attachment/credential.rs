@@ -1,0 +1,84 @@
+//! Gets the credential of pull secrets.
+
+use std::sync::Arc;
+
+use acr_attach_azure::{ClientCredential, Error, ProbedCredential};
+use acr_attach_core::problem::{Cause, Problem};
+use acr_attach_core::pull_secrets::proof::Probe;
+use acr_attach_core::pull_secrets::{CredentialForm, Endpoints, Inputs, PullSecret, renewal};
+use jiff::{SignedDuration, Timestamp};
+
+use super::act::Actor;
+use super::principals::Resolved;
+use crate::cluster::secrets::{Content, Written};
+
+/// What pull secrets are made from.
+pub struct Making<'a> {
+    /// What is asked for.
+    pub spec: &'a PullSecret,
+    /// The registry.
+    pub source: &'a Endpoints,
+    /// Why Azure is not to be asked before the next look.
+    pub refusal: Option<&'a Problem>,
+    /// Since when the service principal has the pull role, if that is known.
+    pub role_since: Option<Timestamp>,
+}
+
+/// Azure takes up to 10 minutes to honour a role (learn.microsoft.com, "Troubleshoot Azure RBAC").
+const HONOURED: SignedDuration = SignedDuration::from_mins(10);
+
+/// What a refusal means where the role may be too young.
+fn honoured_later(error: Error, role_since: Option<Timestamp>, now: Timestamp) -> Problem {
+    let young = role_since.filter(|it| now.duration_since(*it) < HONOURED);
+    match young.filter(|_| error.is_refused()) {
+        None => error.into(),
+        Some(since) => Problem::new(
+            Cause::Propagating,
+            format!(
+                "{error}; its pull role is assigned since {}, and Azure takes up to 10 minutes to honour one",
+                since.strftime("%FT%TZ")
+            ),
+        ),
+    }
+}
+
+impl Actor<'_> {
+    /// Gets a credential that the registry accepts.
+    ///
+    /// # Errors
+    /// When Entra or the registry does not answer or refuses.
+    pub(super) async fn credential(&self) -> Result<Arc<Written>, Problem> {
+        let Some(Making { spec, source, refusal, role_since }) = &self.making else {
+            let text = "making a credential: acr-attach has a fault; please report it";
+            return Err(Problem::new(Cause::Internal, text));
+        };
+        if let Some(problem) = refusal {
+            return Err((*problem).clone());
+        }
+        // First: who finds no place there comes back, and would read the client secret in vain.
+        let registry = self.azure.registry(&source.login_server)?;
+        let Resolved { principal, digest } = self.principals.resolve(&spec.principal).await?;
+        let probe = Probe::of(source.mode, &spec.repositories);
+        let minted = match (spec.form, &principal.credential) {
+            (CredentialForm::ClientSecret, ClientCredential::Secret { value, .. }) => {
+                registry.client_secret(&principal, value, &probe).await
+            }
+            // Who has no client secret asks for nothing else: `Attachment::of` sees to it.
+            _ => registry.registry_token(&principal, &probe).await,
+        };
+        let minted = minted.map_err(|error| honoured_later(error, *role_since, Timestamp::now()));
+        let ProbedCredential { credential, proof, by_arm_audience } = minted?;
+        let now = Timestamp::now();
+        let content = Content {
+            server: &source.login_server,
+            regional: &source.regional,
+            inputs: &Inputs::of(spec, source, digest.as_deref()),
+            proof,
+            by_arm_audience,
+            written: now,
+            renew: credential.life.map(|it| renewal(now, it, fastrand::f64())),
+            credential: &credential,
+        };
+        Ok(Arc::new(content.write()))
+    }
+}

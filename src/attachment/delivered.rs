@@ -1,0 +1,127 @@
+//! What the attachment controller tells delivery, and what it takes from the reports of namespaces.
+
+use acr_attach_core::delivery::Deliveries;
+use acr_attach_core::plan::{self, Plan, RemovalTiming, Serving};
+use acr_attach_core::problem::{Cause, Problem};
+use acr_attach_core::pull_secrets::{DesiredPullSecrets, PullSecretState};
+use acr_attach_core::spec::policy::UsedNames;
+use acr_attach_core::spec::{Method, Task};
+use jiff::Timestamp;
+
+use super::observe::{Observation, Pass};
+
+impl Observation {
+    /// Tells delivery what was learned of the attachment.
+    pub(super) fn publish(&self, pass: Pass<'_>) {
+        let Task::Attach(attachment) = pass.task else { return };
+        let (method, source) = (attachment.method.in_use(), self.source.clone());
+        pass.ctx.delivery.learn(
+            &pass.uid(),
+            |facts| {
+                facts.method = Some(method);
+                facts.endpoints = source.or(facts.endpoints.take());
+            },
+            pass.ctx,
+        );
+    }
+
+    /// Tells delivery from when a role counts in place of pull secrets.
+    pub(super) fn publish_replacement(&self, pass: Pass<'_>, now: Timestamp) {
+        if !self.desired.grants_are_for_nodes || self.owned.assignments.is_none() {
+            return;
+        }
+        let replaced_at = self.replaced_at(pass, now);
+        pass.ctx.delivery.learn(&pass.uid(), |it| it.replaced_at = replaced_at, pass.ctx);
+    }
+
+    /// Waits for the reports of namespaces, and notes what cannot be known yet.
+    pub(super) async fn reports(&mut self, pass: Pass<'_>) {
+        if !depends_on_cluster(pass) {
+            return;
+        }
+        self.unseen = self.caches(pass);
+        self.unread = self.unseen.is_some();
+        if self.unread {
+            return;
+        }
+        let uid = pass.uid();
+        pass.ctx.delivery.reported_on(&uid).await;
+        let pending = pass.ctx.delivery.ask(&uid, |it| (!it.are_complete()).then(|| it.pending()));
+        if let Some(pending) = pending.flatten() {
+            let text = format!("delivering pull secrets: {pending} namespaces have yet to report");
+            self.unseen = Some(Problem::new(Cause::Busy, text));
+        }
+    }
+
+    /// Why the caches that the task depends on have not been read.
+    fn caches(&self, pass: Pass<'_>) -> Option<Problem> {
+        let watches = &pass.ctx.watches;
+        let caches = [watches.namespaces.unread(), watches.secrets.unread()];
+        let caches = caches.into_iter().chain([watches.accounts.unread()]);
+        let credentials = watches.credentials.unread().filter(|_| self.desired.inputs.is_some());
+        caches.chain([credentials]).flatten().next()
+    }
+
+    /// The plan for roles.
+    pub(super) fn plan(&self, pass: Pass<'_>, now: Timestamp) -> Plan {
+        let delay = pass.ctx.intervals.removal_delay;
+        let replaced_at = self.replaced_at(pass, now);
+        plan::roles(&self.desired, &self.owned, RemovalTiming { now, replaced_at, delay })
+    }
+
+    /// From when roles and pull secrets count in place of what they replace.
+    fn replaced_at(&self, pass: Pass<'_>, now: Timestamp) -> Option<Timestamp> {
+        let by_secret = match pass.task {
+            Task::Attach(it) => matches!(it.method, Method::PullSecret(_)),
+            Task::Detach(_) => false,
+        };
+        let since = || pass.ctx.delivery.ask(&pass.uid(), Deliveries::all_serving_since).flatten();
+        let serving = if by_secret { Serving::Since(since()) } else { Serving::NotDesired };
+        let delay = pass.ctx.intervals.removal_delay;
+        plan::replaced_at(&self.desired, &self.owned, serving, now, delay)
+    }
+
+    /// The state of pull secrets, once all namespaces have reported.
+    pub(super) fn served(
+        &self,
+        pass: Pass<'_>,
+        credential_problem: Option<&Problem>,
+    ) -> Option<PullSecretState> {
+        let Task::Attach(attachment) = pass.task else { return None };
+        let Method::PullSecret(secret) = &attachment.method else { return None };
+        self.desired.inputs.as_ref()?;
+        let (uid, ctx) = (pass.uid(), pass.ctx);
+        let find = |name: &str| ctx.watches.namespaces.get("", name).ok().flatten();
+        let desired = DesiredPullSecrets::of(secret, find);
+        let state = ctx.delivery.ask(&uid, |it| {
+            it.secrets_are_complete().then(|| it.state(desired, credential_problem))
+        });
+        let mut state = state.flatten()?;
+        state.renewal_problem = state.renewal_problem.take().or(self.missing.clone());
+        Some(state)
+    }
+}
+
+/// Whether the task depends on what there is in the cluster.
+fn depends_on_cluster(pass: Pass<'_>) -> bool {
+    let bears_finalizer = pass.ctx.delivery.bears_finalizer(pass.object);
+    match pass.task {
+        Task::Attach(it) => match &it.method {
+            Method::PullSecret(_) => true,
+            // Without the finalizer there is nothing to switch from.
+            Method::KubeletIdentity(_) => bears_finalizer,
+        },
+        Task::Detach(_) => bears_finalizer && pass.ctx.policy.pull_secrets,
+    }
+}
+
+/// The names under which the attachment has something in the cluster, as far as that is watched.
+pub(super) fn watched_names(pass: Pass<'_>) -> Option<UsedNames> {
+    let (uid, watches) = (pass.uid(), &pass.ctx.watches);
+    let secrets = watches.secrets.select(|it| it.is_owned_by(&uid)).ok()?;
+    let accounts = watches.accounts.select(|it| it.uids().contains(&uid)).ok()?;
+    Some(UsedNames {
+        secrets: secrets.into_iter().map(|it| it.name).collect(),
+        accounts: accounts.into_iter().map(|it| it.name).collect(),
+    })
+}

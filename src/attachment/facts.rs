@@ -1,0 +1,47 @@
+//! What delivery can know of an attachment without Azure.
+
+use acr_attach_core::api::{MethodInUse, RegistryAttachment};
+use acr_attach_core::delivery::Facts;
+use acr_attach_core::pull_secrets::{Endpoints, SecretKeyRef};
+use acr_attach_core::spec::{self, RegistryName};
+
+use super::context::Context;
+use super::observe_secrets::shown_registry;
+
+/// The facts by the object as it is seen, beside those that a reconcile has learned before.
+pub fn shown(object: &RegistryAttachment, before: &Facts, ctx: &Context) -> Facts {
+    let status = object.status.as_ref();
+    let method = status.and_then(|it| it.method).filter(|it| *it != MethodInUse::Unknown);
+    let secret = object.spec.pull_secret.as_ref();
+    let reference = secret.and_then(|it| it.service_principal.client_secret_ref.as_ref());
+    Facts {
+        method: before.method.or(method),
+        endpoints: before.endpoints.clone().or_else(|| endpoints(object, ctx)),
+        credential: reference.and_then(|it| digest(it, ctx)),
+        replaced_at: before.replaced_at,
+    }
+}
+
+/// The hosts of the registry, by the spec or by the status.
+fn endpoints(object: &RegistryAttachment, ctx: &Context) -> Option<Endpoints> {
+    let endpoints = match spec::registry(&object.spec.registry).ok()? {
+        RegistryName::LoginServer(login_server) => {
+            Endpoints { login_server, regional: Vec::new(), mode: None }
+        }
+        name => Endpoints::from(&shown_registry(object, &name)?),
+    };
+    permitted(endpoints, ctx)
+}
+
+/// The hosts that credentials may be sent to. The policy decides that, whatever Azure tells of the
+/// registry.
+pub fn permitted(mut endpoints: Endpoints, ctx: &Context) -> Option<Endpoints> {
+    ctx.policy.permit_login_server(&endpoints.login_server).ok()?;
+    endpoints.regional.retain(|it| ctx.policy.permit_login_server(it).is_ok());
+    Some(endpoints)
+}
+
+fn digest(reference: &SecretKeyRef, ctx: &Context) -> Option<String> {
+    let seen = ctx.watches.credentials.get(&ctx.namespace, &reference.name).ok()?;
+    ctx.principals.digest(reference, seen.as_ref()).ok().map(str::to_owned)
+}

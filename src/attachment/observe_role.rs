@@ -1,0 +1,57 @@
+//! Observe, for the role of the kubelet identity.
+
+use acr_attach_core::plan::Assignments;
+use acr_attach_core::problem::Problem;
+use acr_attach_core::roles::pull_role;
+use acr_attach_core::spec::{KubeletIdentity, RegistryName};
+
+use super::identity;
+use super::observe::{Observation, Pass, reread};
+use super::registry::{Wanted, usable};
+
+impl Observation {
+    /// Takes what the last look has found of a role. Former pull secrets are renewed on.
+    pub(super) fn recall_role(&mut self, asked: &KubeletIdentity, pass: Pass<'_>) {
+        self.desired.grants_are_for_nodes = true;
+        self.observed = pass.known.observed.clone();
+        if let Some(registry) = self.look.registry.clone() {
+            self.former(asked.former.as_ref(), &registry, pass.ctx);
+        }
+    }
+
+    /// Reads the kubelet identity, the registry and its role assignments.
+    pub(super) async fn kubelet_identity(
+        &mut self,
+        name: &RegistryName,
+        asked: &KubeletIdentity,
+        pass: Pass<'_>,
+    ) -> Result<(), Problem> {
+        let claim = self.claim(pass).await?;
+        let known = identity::Known::from(&asked.source, pass.cluster_before(), pass).await?;
+        let (subscription, before) = (known.subscription(), self.before(pass));
+        let wanted = Wanted { name, subscription, before };
+        let session = pass.session()?;
+        let azure = &session.reader;
+        let mut registry = wanted.read(azure, pass.ctx).await?;
+        let before = self.look.registry.take().and_then(|it| it.regional);
+        registry.regional = registry.regional.or(before);
+        self.look.registry = Some(registry.clone());
+        self.observed.registry = Some(registry.clone());
+        usable(&registry)?;
+        self.former(asked.former.as_ref(), &registry, pass.ctx);
+        let identity = known.identity(azure).await?;
+        self.observed.cluster.clone_from(&identity.cluster);
+        self.observed.principal = Some(identity.principal);
+        let too_old = identity::may_be_too_old(&registry.login_server, pass.ctx).await;
+        let remarks = [self.observed.remark.take(), identity.remark, too_old];
+        self.observed.remark = remarks.into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
+        let found = azure.role_assignments(&registry.id).await?;
+        self.owned.assignments = Some(Assignments::on(&registry.id, claim, found));
+        let grant = pull_role::grant(&registry, identity.principal, &asked.repositories)?;
+        reread(&mut self.owned, &grant, azure).await;
+        self.desired.grants = Some(vec![grant]);
+        self.desired.settled = identity.settled && pull_role::may_replace(&registry);
+        self.session = Some(session);
+        Ok(())
+    }
+}

@@ -1,0 +1,99 @@
+//! What delivery knows of one attachment.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use acr_attach_core::api::{REQUESTED_AT, RegistryAttachment};
+use acr_attach_core::delivery::contest::Contests;
+use acr_attach_core::delivery::{Deliveries, Directive, EntryReport, Facts, SecretReport};
+use acr_attach_core::plan::Finalizer;
+use kube::ResourceExt;
+use tokio::sync::{Notify, RwLock};
+
+use super::{Change, Lane};
+use crate::cluster::mirror::version;
+use crate::cluster::secrets::Written;
+
+/// What is known of one attachment.
+#[derive(Debug)]
+pub(super) struct Attachment {
+    pub object: Arc<RegistryAttachment>,
+    pub facts: Facts,
+    pub directive: Arc<Directive>,
+    pub deliveries: Deliveries,
+    pub complete: Arc<Notify>,
+    /// The writes in each namespace that others refuse or undo, and the failures in a row.
+    pub contests: HashMap<(Lane, String), Contests>,
+    pub failures: HashMap<(Lane, String), u32>,
+    pub accepted: Option<Arc<Written>>,
+    pub refused: BTreeSet<String>,
+    pub changes: Vec<Change>,
+    /// Held by those that write for the attachment. Detaching waits until they are done.
+    pub writers: Arc<RwLock<()>>,
+    pub finalizer: Arc<tokio::sync::Mutex<()>>,
+    /// The version of the object after its finalizer was added.
+    pub finalizer_since: Option<u64>,
+}
+
+/// What a reconcile of a namespace needs to know of an attachment.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The object as it was last seen.
+    pub object: Arc<RegistryAttachment>,
+    /// What to do for it.
+    pub directive: Arc<Directive>,
+    /// The writes of one lane in the namespace that others refuse or undo.
+    pub contests: Contests,
+    /// The credential that was accepted last.
+    pub accepted: Option<Arc<Written>>,
+    /// The digests of credentials that the registry has refused.
+    pub refused: BTreeSet<String>,
+    /// Whether the namespace was served at its last report.
+    pub was_served: bool,
+    /// Whether the object bears the finalizer for entries.
+    pub has_finalizer: bool,
+}
+
+/// What a reconcile of a namespace reports of an attachment.
+#[derive(Clone, Debug)]
+pub enum Report {
+    /// The entries in service accounts.
+    Entries(Box<EntryReport>),
+    /// The pull secret.
+    Secret(Box<SecretReport>),
+}
+
+impl Attachment {
+    /// An attachment that was seen for the first time.
+    pub fn new(object: Arc<RegistryAttachment>) -> Self {
+        Self {
+            object,
+            facts: Facts::default(),
+            directive: Arc::new(Directive::Leave),
+            deliveries: Deliveries::default(),
+            complete: Arc::default(),
+            contests: HashMap::new(),
+            failures: HashMap::new(),
+            accepted: None,
+            refused: BTreeSet::new(),
+            changes: Vec::new(),
+            writers: Arc::default(),
+            finalizer: Arc::default(),
+            finalizer_since: None,
+        }
+    }
+
+    /// Whether the object bears the finalizer for entries, or has got it since it was seen.
+    pub fn has_finalizer(&self) -> bool {
+        let name = Finalizer::ServiceAccounts.name();
+        let seen = version(self.object.resource_version().as_deref());
+        self.object.finalizers().iter().any(|it| it == name)
+            || self.finalizer_since.is_some_and(|since| seen < since)
+    }
+}
+
+/// Whether a user has changed the spec since, or has asked for a reconcile.
+pub(super) fn asks_more(before: &RegistryAttachment, now: &RegistryAttachment) -> bool {
+    let requested = |it: &RegistryAttachment| it.annotations().get(REQUESTED_AT).cloned();
+    before.metadata.generation != now.metadata.generation || requested(before) != requested(now)
+}

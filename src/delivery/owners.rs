@@ -1,0 +1,58 @@
+//! Which attachments are gone, whose Secrets and entries may be taken over.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+
+use acr_attach_core::problem::Problem;
+use tokio::sync::Mutex;
+
+use crate::cluster::kubernetes::Kubernetes;
+
+/// How long an attachment of another operator counts as there without being read again.
+const ALIVE: Duration = Duration::from_secs(60);
+
+/// What was read of attachments that no watch shows, by uid.
+#[derive(Debug, Default)]
+pub struct Owners(Mutex<HashMap<String, Seen>>);
+
+#[derive(Clone, Copy, Debug)]
+enum Seen {
+    /// A uid never comes back.
+    Gone,
+    Alive(Instant),
+}
+
+impl Owners {
+    /// Those of the uids that belong to no attachment. They are read live and without a selector: a
+    /// list that lags behind must not give away what an attachment still owns.
+    ///
+    /// # Errors
+    /// When the API server does not answer or refuses.
+    pub async fn gone(
+        &self,
+        uids: &BTreeSet<String>,
+        kubernetes: &Kubernetes,
+    ) -> Result<BTreeSet<String>, Problem> {
+        if uids.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        // One list serves all that wait for it.
+        let mut seen = self.0.lock().await;
+        let is_known = |uid: &String| match seen.get(uid) {
+            Some(Seen::Gone) => true,
+            Some(Seen::Alive(at)) => at.elapsed() < ALIVE,
+            None => false,
+        };
+        if !uids.iter().all(is_known) {
+            let alive = kubernetes.attachments().await?;
+            let now = Instant::now();
+            seen.retain(|_, it| !matches!(it, Seen::Alive(at) if at.elapsed() > ALIVE));
+            seen.extend(uids.iter().map(|uid| {
+                let is_alive = alive.contains_key(uid);
+                (uid.clone(), if is_alive { Seen::Alive(now) } else { Seen::Gone })
+            }));
+        }
+        let is_gone = |uid: &&String| matches!(seen.get(*uid), Some(Seen::Gone));
+        Ok(uids.iter().filter(is_gone).cloned().collect())
+    }
+}

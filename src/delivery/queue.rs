@@ -1,0 +1,59 @@
+//! The queues of namespaces to reconcile, and of attachments to tell of.
+
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::Lane;
+
+/// A queue for each lane, and one for the names of attachments with new reports.
+#[derive(Debug)]
+pub struct Queues {
+    lanes: [Queue; 2],
+    /// Takes the names of attachments with new reports.
+    pub reports: UnboundedSender<String>,
+    reported: Mutex<Option<UnboundedReceiver<String>>>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    add: UnboundedSender<String>,
+    queued: Mutex<Option<UnboundedReceiver<String>>>,
+}
+
+impl Default for Queues {
+    fn default() -> Self {
+        let queue = || {
+            let (add, queued) = unbounded_channel();
+            Queue { add, queued: Mutex::new(Some(queued)) }
+        };
+        let (reports, reported) = unbounded_channel();
+        Self { lanes: [queue(), queue()], reports, reported: Mutex::new(Some(reported)) }
+    }
+}
+
+impl Queues {
+    /// The names of namespaces to reconcile. For one listener.
+    pub fn queued(&self, lane: Lane) -> Option<UnboundedReceiver<String>> {
+        let queued = &self.lanes[lane as usize].queued;
+        queued.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The names of attachments of which there are new reports. For one listener.
+    pub fn reported(&self) -> Option<UnboundedReceiver<String>> {
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Reconciles a namespace.
+    pub fn enqueue(&self, namespace: &str) {
+        for lane in Lane::ALL {
+            self.add(lane, namespace);
+        }
+    }
+
+    /// Reconciles a namespace in one lane.
+    pub fn add(&self, lane: Lane, namespace: &str) {
+        // No receiver is left only when the operator ends.
+        let _ = self.lanes[lane as usize].add.send(namespace.to_owned());
+    }
+}

@@ -1,0 +1,212 @@
+//! Brings one namespace to what the attachments ask for that concern it.
+
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use acr_attach_core::delivery::contest::Contests;
+use acr_attach_core::delivery::{Directive, EntryReport, SecretReport, renewals};
+use acr_attach_core::outcome::schedule::retry;
+use acr_attach_core::plan::{Desired, NamespaceProblem, Owned, Plan, RemovalTiming};
+use acr_attach_core::problem::Problem;
+use acr_attach_core::snapshot::cluster::Namespace;
+use futures::FutureExt;
+use jiff::{SignedDuration, Timestamp};
+
+use super::apply::{Applied, Applier};
+use super::attachment::{Report, Subject};
+use super::lane::Lane;
+use super::snapshot::Contents;
+use crate::attachment::Context;
+use crate::metrics::PassResult;
+
+/// When to try again after a panic.
+const AFTER_A_PANIC: SignedDuration = SignedDuration::from_mins(10);
+/// When to come back while detaching waits for writers to end.
+const DRAINING: SignedDuration = SignedDuration::from_millis(200);
+
+/// Reconciles one namespace, and returns how long to wait until the next time; `None` where nothing is
+/// due. A panic must not end the controller.
+pub async fn reconcile(lane: Lane, namespace: &str, ctx: &Context) -> Option<SignedDuration> {
+    let metrics = &ctx.metrics.delivery[lane as usize];
+    let _worker = metrics.worker();
+    let start = Instant::now();
+    let work = AssertUnwindSafe(visit_all(lane, namespace, ctx)).catch_unwind();
+    let Ok(visited) = work.await else {
+        metrics.panicked();
+        return Some(AFTER_A_PANIC);
+    };
+    let result = if visited.failed { PassResult::Error } else { PassResult::Success };
+    metrics.ended(result, start.elapsed());
+    visited.next
+}
+
+/// What came of a reconcile.
+#[derive(Clone, Copy, Debug, Default)]
+struct Visited {
+    /// How long to wait until the next time.
+    next: Option<SignedDuration>,
+    /// Whether something failed.
+    failed: bool,
+}
+
+/// Goes through the attachments that concern the namespace. The caches tell when they have been read,
+/// and then every namespace is reconciled.
+async fn visit_all(lane: Lane, namespace: &str, ctx: &Context) -> Visited {
+    let mut all = Visited::default();
+    let Ok(Some(namespace)) = ctx.watches.namespaces.get("", namespace) else { return all };
+    let Ok(contents) = Contents::of(&namespace.name, &ctx.watches) else { return all };
+    if lane == Lane::Entries && contents.accounts.is_err() {
+        return all;
+    }
+    for uid in ctx.delivery.concerned(&namespace, &contents.owners()) {
+        let visit = Visit { lane, uid: &uid, namespace: &namespace, ctx };
+        let visited = visit.run().await.unwrap_or_default();
+        all.next = [all.next, visited.next].into_iter().flatten().min();
+        all.failed |= visited.failed;
+    }
+    all
+}
+
+/// What one attachment asks of the namespace.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    /// What the namespace should have.
+    desired: &'a Desired,
+    /// What is known of the attachment.
+    subject: &'a Subject,
+    /// The attachments whose Secrets and entries this one may take over.
+    gone: &'a BTreeSet<String>,
+}
+
+/// The work for one attachment in one namespace.
+#[derive(Clone, Copy)]
+struct Visit<'a> {
+    lane: Lane,
+    uid: &'a str,
+    namespace: &'a Namespace,
+    ctx: &'a Context,
+}
+
+impl Visit<'_> {
+    /// Writes the difference for the attachment; `None` where nothing is to be done for it.
+    async fn run(self) -> Option<Visited> {
+        let Self { lane, uid, namespace, ctx } = self;
+        let writers = ctx.delivery.writers(uid)?;
+        let Ok(_writes) = writers.try_read() else {
+            return Some(Visited { next: Some(DRAINING), failed: false });
+        };
+        let subject = ctx.delivery.subject(uid, lane, &namespace.name)?;
+        let desired = subject.directive.desired(namespace)?;
+        let now = Timestamp::now();
+        let (gone, unread) = match self.gone(&desired).await {
+            Ok(gone) => (gone, None),
+            Err(problem) => (BTreeSet::new(), Some(problem)),
+        };
+        let case = Case { desired: &desired, subject: &subject, gone: &gone };
+        let mut owned = self.owned(case)?;
+        owned.observe_contests(&desired, now);
+        let mut plan = self.plan(case, &owned, now);
+        plan.unwritten.extend(
+            unread.map(|problem| NamespaceProblem { namespace: namespace.name.clone(), problem }),
+        );
+        let by = Applier { object: &subject.object, was_served: subject.was_served, ctx };
+        let mut applied = by.apply(&plan, subject.accepted.as_ref()).await;
+        for (object, failed) in applied.writes.drain(..) {
+            match failed {
+                None => owned.contests.record_write(object, now),
+                Some(problem) => {
+                    owned.contests.record_refusal(object, problem, &ctx.intervals, now);
+                }
+            }
+        }
+        self.report(case, owned.contests, plan, applied)
+    }
+
+    /// The steps to take. A suspended attachment only renews.
+    fn plan(self, case: Case<'_>, owned: &Owned, now: Timestamp) -> Plan {
+        let directive = &case.subject.directive;
+        let served = directive.served();
+        let replaced_at = match **directive {
+            Directive::Remove => Some(now),
+            _ => served.and_then(|it| it.replaced_at),
+        };
+        let timing = RemovalTiming { now, replaced_at, delay: self.ctx.intervals.removal_delay };
+        let plan = self.lane.plan(case.desired, owned, timing);
+        if served.is_some_and(|it| it.only_renewals) { plan.only_renewals(owned) } else { plan }
+    }
+
+    fn owned(self, case: Case<'_>) -> Option<Owned> {
+        let contents = Contents::of(&self.namespace.name, &self.ctx.watches).ok()?;
+        Some(contents.owned(case.desired, case.subject, case.gone))
+    }
+
+    /// The attachments whose Secrets and entries this one may take over: those that are gone and,
+    /// where it serves the namespace, those that are being deleted.
+    async fn gone(self, desired: &Desired) -> Result<BTreeSet<String>, Problem> {
+        let Self { uid, namespace, ctx, .. } = self;
+        let contents = Contents::of(&namespace.name, &ctx.watches)?;
+        let mut others = contents.owners();
+        others.remove(uid);
+        if others.is_empty() {
+            return Ok(others);
+        }
+        let (alive, leaving) = ctx.delivery.known();
+        let is_served = desired.secrets.as_ref().is_some_and(|it| !it.is_empty());
+        let mut free: BTreeSet<_> = others.intersection(&leaving).cloned().collect();
+        others.retain(|it| !alive.contains(it) && !leaving.contains(it));
+        if !is_served {
+            free.clear();
+        }
+        free.extend(ctx.owners.gone(&others, &ctx.kubernetes).await?);
+        Ok(free)
+    }
+
+    /// Reports what the namespace holds now, and returns when it is to be looked at again.
+    fn report(
+        self,
+        case: Case<'_>,
+        contests: Contests,
+        mut plan: Plan,
+        applied: Applied,
+    ) -> Option<Visited> {
+        let Self { lane, uid, namespace, ctx } = self;
+        let now = Timestamp::now();
+        let Applied { failing, unwritten, unremoved, waits, changes, .. } = applied;
+        plan.failing.extend(failing);
+        plan.unwritten.extend(unwritten);
+        plan.unremoved = plan.unremoved.take().or(unremoved);
+        let problems: Vec<Problem> = plan
+            .failing
+            .iter()
+            .chain(&plan.unwritten)
+            .map(|it| &it.problem)
+            .chain(&plan.unremoved)
+            .cloned()
+            .collect();
+        let dates = [plan.due, contests.due()];
+        let (owned, desired) = (self.owned(case)?, case.desired);
+        let report = match lane {
+            Lane::Entries => Report::Entries(Box::new(EntryReport::of(desired, &owned, plan))),
+            Lane::Secrets => {
+                let report = SecretReport::of(desired, &owned, plan, now);
+                Report::Secret(Box::new(SecretReport { waits, ..report }))
+            }
+        };
+        ctx.delivery.report((uid, &namespace.name), report, contests, changes);
+        let renewals = renewals(&owned, &namespace.name, now).filter(|_| lane == Lane::Secrets);
+        let due = dates.into_iter().flatten().chain(renewals).min();
+        let due = due.map(|it| it.duration_since(now).max(SignedDuration::from_millis(50)));
+        let next = [due, self.retry(&problems)].into_iter().flatten().min();
+        Some(Visited { next, failed: !problems.is_empty() })
+    }
+
+    /// When what failed is tried again.
+    fn retry(self, problems: &[Problem]) -> Option<SignedDuration> {
+        let Self { lane, uid, namespace, ctx } = self;
+        let failures = ctx.delivery.failed(uid, lane, &namespace.name, !problems.is_empty());
+        let waits =
+            problems.iter().map(|it| retry(it.cause, failures, &ctx.intervals, fastrand::f64()));
+        waits.min()
+    }
+}
