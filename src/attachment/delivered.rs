@@ -8,7 +8,8 @@ use acr_attach_core::spec::policy::UsedNames;
 use acr_attach_core::spec::{Method, Task};
 use jiff::Timestamp;
 
-use super::observe::{Observation, Pass};
+use super::observe::{Observation, Occasion, Pass};
+use super::unwatched::shown_names;
 
 impl Observation {
     /// Tells delivery what was learned of the attachment.
@@ -115,9 +116,17 @@ fn depends_on_cluster(pass: Pass<'_>) -> bool {
     }
 }
 
-/// The names under which the attachment has something in the cluster, as far as that is watched.
+/// The names under which the attachment has something in the cluster, as far as that is watched. A
+/// glance adds what namespaces report to what status shows; a look goes through all objects.
 pub(super) fn watched_names(pass: Pass<'_>) -> Option<UsedNames> {
     let (uid, watches) = (pass.uid(), &pass.ctx.watches);
+    if pass.occasion == Occasion::Glance && matches!(pass.task, Task::Attach(_)) {
+        let mut names = pass.ctx.delivery.ask(&uid, Deliveries::names)?;
+        let shown = shown_names(pass.object);
+        names.secrets.extend(shown.secrets);
+        names.accounts.extend(shown.accounts);
+        return Some(names);
+    }
     let secrets = watches.secrets.select(|it| it.is_owned_by(&uid)).ok()?;
     let accounts = watches.accounts.select(|it| it.uids().contains(&uid)).ok()?;
     Some(UsedNames {

@@ -143,19 +143,12 @@ pub(super) async fn attach(
         Err(_) if suspended => return Some(Outcome::paused(known)),
         Err(problem) => return Some(Outcome::failed(problem, known)),
     };
-    let (task, spec_problem) = match intent {
-        Intent::Undecided => return None,
-        Intent::Detach => (Task::detach(&object.spec), None),
-        Intent::Attach(method) => match Task::attach(&object.spec, method, &ctx.policy) {
-            Ok(task) => (task, None),
-            Err(_) if suspended => return Some(Outcome::paused(known)),
-            Err(problem) => match keep_serving(object, method, ctx) {
-                Some(task) => (task, Some(problem)),
-                None => {
-                    return Some(Outcome::refused(problem, pull_secrets_end(object, ctx), known));
-                }
-            },
-        },
+    let (task, spec_problem) = match task(object, intent, ctx)? {
+        Ok(task) => task,
+        Err(_) if suspended => return Some(Outcome::paused(known)),
+        Err(problem) => {
+            return Some(Outcome::refused(problem, pull_secrets_end(object, ctx), known));
+        }
     };
     let known = &Known { remark, ..known.clone() };
     if is_by_role(&task) {
@@ -175,11 +168,28 @@ pub(super) async fn attach(
     )
 }
 
-/// What goes on although the spec is invalid or not allowed: pull secrets serve, as far as the part of
-/// the spec that is about them can be followed.
-fn keep_serving(object: &RegistryAttachment, method: MethodInUse, ctx: &Context) -> Option<Task> {
-    let by_secret = method == MethodInUse::PullSecret;
-    Task::keep_serving(&object.spec, &ctx.policy).filter(|_| by_secret)
+/// The task of a pass, with what is wrong with the rest of the spec where pull secrets serve on; `None` while
+/// the method is not decided.
+///
+/// # Errors
+/// When the spec is invalid or not allowed, and nothing of it can be followed.
+fn task(
+    object: &RegistryAttachment,
+    intent: Intent,
+    ctx: &Context,
+) -> Option<Result<(Task, Option<Problem>), Problem>> {
+    let method = match intent {
+        Intent::Undecided => return None,
+        Intent::Detach => return Some(Ok((Task::detach(&object.spec), None))),
+        Intent::Attach(method) => method,
+    };
+    Some(Task::attach(&object.spec, method, &ctx.policy).map(|it| (it, None)).or_else(|problem| {
+        let by_secret = method == MethodInUse::PullSecret;
+        match Task::keep_serving(&object.spec, &ctx.policy).filter(|_| by_secret) {
+            Some(task) => Ok((task, Some(problem))),
+            None => Err(problem),
+        }
+    }))
 }
 
 /// When the first pull secret ends that is not renewed; `None` where there is none.

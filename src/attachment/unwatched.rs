@@ -38,7 +38,7 @@ impl Left {
     /// whether the cluster is to be listed.
     pub(super) async fn of(pass: Pass<'_>) -> (Self, Option<Problem>) {
         let policy = &pass.ctx.policy;
-        let names = policy.forbidden_names(&told(pass.object));
+        let names = policy.forbidden_names(&shown_names(pass.object));
         let mut left = Self { names, ..Self::default() };
         let detaching = matches!(pass.task, Task::Detach(_));
         let reads = detaching || pass.occasion == Occasion::Look;
@@ -130,7 +130,7 @@ pub(super) async fn marked_accounts(
 
 /// The names that status tells. Where status is lost, what is left under other names stays until
 /// somebody takes it out.
-fn told(object: &RegistryAttachment) -> UsedNames {
+pub(super) fn shown_names(object: &RegistryAttachment) -> UsedNames {
     let status = object.status.as_ref();
     let all = |names: Option<&Vec<String>>| names.into_iter().flatten().cloned().collect();
     UsedNames {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use acr_attach_core::api::{REQUESTED_AT, RegistryAttachment};
 use acr_attach_core::delivery::contest::Contests;
 use acr_attach_core::delivery::{Deliveries, Directive, EntryReport, Facts, SecretReport};
-use acr_attach_core::plan::Finalizer;
+use acr_attach_core::plan::{Finalizer, RemovalTiming};
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use tokio::sync::{Notify, RwLock};
 
@@ -96,4 +97,16 @@ impl Attachment {
 pub(super) fn asks_more(before: &RegistryAttachment, now: &RegistryAttachment) -> bool {
     let requested = |it: &RegistryAttachment| it.annotations().get(REQUESTED_AT).cloned();
     before.metadata.generation != now.metadata.generation || requested(before) != requested(now)
+}
+
+impl Subject {
+    /// The times that removals depend on.
+    #[must_use]
+    pub fn timing(&self, now: Timestamp, delay: SignedDuration) -> RemovalTiming {
+        let replaced_at = match *self.directive {
+            Directive::Remove => Some(now),
+            _ => self.directive.served().and_then(|it| it.replaced_at),
+        };
+        RemovalTiming { now, replaced_at, delay }
+    }
 }

@@ -5,9 +5,9 @@ use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use acr_attach_core::delivery::contest::Contests;
-use acr_attach_core::delivery::{Directive, EntryReport, SecretReport, renewals};
+use acr_attach_core::delivery::{EntryReport, SecretReport, renewals};
 use acr_attach_core::outcome::schedule::retry;
-use acr_attach_core::plan::{Desired, NamespaceProblem, Owned, Plan, RemovalTiming};
+use acr_attach_core::plan::{Desired, NamespaceProblem, Owned, Plan};
 use acr_attach_core::problem::Problem;
 use acr_attach_core::snapshot::cluster::Namespace;
 use futures::FutureExt;
@@ -125,13 +125,8 @@ impl Visit<'_> {
 
     /// The steps to take. A suspended attachment only renews.
     fn plan(self, case: Case<'_>, owned: &Owned, now: Timestamp) -> Plan {
-        let directive = &case.subject.directive;
-        let served = directive.served();
-        let replaced_at = match **directive {
-            Directive::Remove => Some(now),
-            _ => served.and_then(|it| it.replaced_at),
-        };
-        let timing = RemovalTiming { now, replaced_at, delay: self.ctx.intervals.removal_delay };
+        let served = case.subject.directive.served();
+        let timing = case.subject.timing(now, self.ctx.intervals.removal_delay);
         let plan = self.lane.plan(case.desired, owned, timing);
         if served.is_some_and(|it| it.only_renewals) { plan.only_renewals(owned) } else { plan }
     }
@@ -193,7 +188,8 @@ impl Visit<'_> {
                 Report::Secret(Box::new(SecretReport { waits, ..report }))
             }
         };
-        ctx.delivery.report((uid, &namespace.name), report, contests, changes);
+        let found = (contests, changes);
+        ctx.delivery.report((uid, &namespace.name), report, found, &ctx.watches);
         let renewals = renewals(&owned, &namespace.name, now).filter(|_| lane == Lane::Secrets);
         let due = dates.into_iter().flatten().chain(renewals).min();
         let due = due.map(|it| it.duration_since(now).max(SignedDuration::from_millis(50)));

@@ -11,21 +11,26 @@ use kube::ResourceExt;
 use super::attachment::{Attachment, Report};
 use super::state::Delivery;
 use super::{Change, Lane};
+use crate::cluster::watches::Watches;
 
 /// How long a reconcile of an attachment waits for the reports of namespaces, so that status tells of
 /// all of them at once.
 const REPORTING: Duration = Duration::from_secs(1);
 
 impl Delivery {
-    /// Takes the report on a namespace, with what was changed there.
+    /// Takes the report on a namespace, with what was changed there. A namespace that has gone meanwhile
+    /// counts no more: the cache forgets it before its report is forgotten.
     pub fn report(
         &self,
         (uid, namespace): (&str, &str),
         report: Report,
-        contests: Contests,
-        changes: Vec<Change>,
+        (contests, changes): (Contests, Vec<Change>),
+        watches: &Watches,
     ) {
         let mut all = self.lock();
+        if !matches!(watches.namespaces.get("", namespace), Ok(Some(_))) {
+            return;
+        }
         let Some(known) = all.get_mut(uid) else { return };
         let lane = match report {
             Report::Entries(_) => Lane::Entries,

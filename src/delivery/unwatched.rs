@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use acr_attach_core::delivery::Directive;
-use acr_attach_core::plan::{Plan, RemovalTiming, Step};
+use acr_attach_core::plan::{Plan, Step};
 use acr_attach_core::problem::Problem;
 use acr_attach_core::snapshot::cluster::{ServiceAccount, StoredSecret};
 use jiff::Timestamp;
@@ -21,7 +20,7 @@ pub async fn remove_unwatched(
     (secrets, accounts): (Vec<StoredSecret>, Vec<ServiceAccount>),
     ctx: &Context,
 ) -> Result<Applied, Problem> {
-    let mut left: BTreeMap<String, (Vec<StoredSecret>, Vec<ServiceAccount>)> = BTreeMap::new();
+    let mut left: BTreeMap<String, Left> = BTreeMap::new();
     for it in secrets {
         left.entry(it.namespace.clone()).or_default().0.push(it);
     }
@@ -35,50 +34,46 @@ pub async fn remove_unwatched(
     Ok(all)
 }
 
+/// What is left of an attachment in one namespace.
+type Left = (Vec<StoredSecret>, Vec<ServiceAccount>);
+
 async fn remove_in(
     uid: &str,
     namespace: &str,
-    (secrets, accounts): (Vec<StoredSecret>, Vec<ServiceAccount>),
+    left: Left,
     ctx: &Context,
 ) -> Result<Applied, Problem> {
-    let Some(namespace) = ctx.watches.namespaces.get("", namespace)? else {
-        return Ok(Applied::default());
-    };
-    let Some(subject) = ctx.delivery.subject(uid, Lane::Secrets, &namespace.name) else {
-        return Ok(Applied::default());
-    };
-    let Some(desired) = subject.directive.desired(&namespace) else {
-        return Ok(Applied::default());
-    };
+    let namespace = ctx.watches.namespaces.get("", namespace)?;
+    let subject = namespace.as_ref().and_then(|it| {
+        let subject = ctx.delivery.subject(uid, Lane::Secrets, &it.name)?;
+        Some((it, subject.directive.desired(it)?, subject))
+    });
+    let Some((namespace, desired, subject)) = subject else { return Ok(Applied::default()) };
     let mut contents = Contents::of(&namespace.name, &ctx.watches)?;
-    let is_left = |step: &Step| match step {
-        Step::DeleteSecret(it) => secrets.iter().any(|left| left.uid == it.uid),
-        _ => false,
-    };
-    contents.secrets.extend(secrets.iter().cloned());
+    contents.secrets.extend(left.0.iter().cloned());
     if let Ok(all) = &mut contents.accounts {
-        all.extend(accounts.iter().cloned());
+        all.extend(left.1.iter().cloned());
     }
     let owned = contents.owned(&desired, &subject, &BTreeSet::new());
-    let now = Timestamp::now();
-    let replaced_at = match *subject.directive {
-        Directive::Remove => Some(now),
-        _ => subject.directive.served().and_then(|it| it.replaced_at),
-    };
-    let timing = RemovalTiming { now, replaced_at, delay: ctx.intervals.removal_delay };
-    let mut steps: Vec<Step> = Vec::new();
-    for lane in Lane::ALL {
-        for step in lane.plan(&desired, &owned, timing).parts.concat() {
-            match step {
-                Step::RemoveEntries(mut entries) => {
-                    entries.retain(|(it, _)| accounts.iter().any(|left| left == it));
-                    steps.push(Step::RemoveEntries(entries));
-                }
-                step if is_left(&step) => steps.push(step),
-                _ => {}
-            }
-        }
-    }
+    let timing = subject.timing(Timestamp::now(), ctx.intervals.removal_delay);
+    let planned = Lane::ALL.map(|lane| lane.plan(&desired, &owned, timing).parts.concat());
+    let steps = planned.concat().into_iter().filter_map(|step| about(step, &left));
+    let plan = Plan { parts: vec![steps.collect()], ..Plan::default() };
     let by = Applier { object: &subject.object, was_served: false, ctx };
-    Ok(by.apply(&Plan { parts: vec![steps], ..Plan::default() }, None).await)
+    Ok(by.apply(&plan, None).await)
+}
+
+/// The part of a step that removes what is left; `None` for any other step.
+fn about(step: Step, (secrets, accounts): &Left) -> Option<Step> {
+    match step {
+        Step::RemoveEntries(mut entries) => {
+            entries.retain(|(it, _)| accounts.contains(it));
+            Some(Step::RemoveEntries(entries))
+        }
+        Step::DeleteSecret(secret) => {
+            let is_left = secrets.iter().any(|it| it.uid == secret.uid);
+            is_left.then_some(Step::DeleteSecret(secret))
+        }
+        _ => None,
+    }
 }
