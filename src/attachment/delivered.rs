@@ -105,14 +105,15 @@ impl Observation {
 
 /// Whether the task depends on what there is in the cluster.
 fn depends_on_cluster(pass: Pass<'_>) -> bool {
-    let bears_finalizer = pass.ctx.delivery.bears_finalizer(pass.object);
+    let bears_finalizer =
+        pass.ctx.policy.pull_secrets && pass.ctx.delivery.bears_finalizer(pass.object);
     match pass.task {
         Task::Attach(it) => match &it.method {
             Method::PullSecret(_) => true,
             // Without the finalizer there is nothing to switch from.
             Method::KubeletIdentity(_) => bears_finalizer,
         },
-        Task::Detach(_) => bears_finalizer && pass.ctx.policy.pull_secrets,
+        Task::Detach(_) => bears_finalizer,
     }
 }
 

@@ -103,6 +103,10 @@ pub fn run(
                     ctx.latest.show(&object.name_any(), Trigger::of_guarded(object));
                     show(object, &ctx);
                 }
+                if matches!(event, Ok(Event::InitDone)) {
+                    // Namespaces may hold something of attachments that were not known before.
+                    ctx.delivery.everything(&ctx);
+                }
                 for name in vanished.seen(event, &ctx) {
                     // The receiver lives as long as the controller.
                     let _ = tell_gone.send(name);

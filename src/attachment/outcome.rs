@@ -154,7 +154,9 @@ impl Outcome {
         let failing = failing.filter(|it| mint.as_ref() != Some(*it));
         let failing = failing.map(|it| Trouble { problem: it.clone(), needs: Occasion::Glance });
         let unseen = self.unseen.clone();
-        let missing = unseen.iter().map(|it| Trouble { problem: it.clone(), needs: self.occasion });
+        // Reports that are yet to come need no look.
+        let needs = if self.known.look.too_early { self.occasion } else { Occasion::Glance };
+        let missing = unseen.iter().map(|it| Trouble { problem: it.clone(), needs });
         self.troubles = asking.chain(failing).chain(missing).collect();
 
         // Azure Resource Manager is not asked for leave to pull.

@@ -9,6 +9,8 @@ use acr_attach_core::pull_secrets::Accounts;
 use acr_attach_core::spec::policy::PULL_SECRETS;
 use acr_attach_core::spec::{Method, Task};
 
+use tokio::sync::OwnedRwLockWriteGuard;
+
 use super::act::{Acted, Deed};
 use super::observe::{Observation, Pass};
 use super::unwatched::{Left, marked_accounts};
@@ -38,7 +40,7 @@ pub(super) async fn release_entries(seen: &mut Observation, left: &Left, pass: P
         Ok(true) => acted.deeds.push(Deed::Finalizer(FINALIZER, false)),
         Ok(false) => {}
         Err(problem) if matches!(pass.task, Task::Detach(_)) => acted.problem = Some(problem),
-        Err(problem) => seen.unseen = seen.unseen.take().or(Some(problem)),
+        Err(problem) => seen.unremoved = seen.unremoved.take().or(Some(problem)),
     }
     acted
 }
@@ -63,7 +65,7 @@ async fn release(left: &Left, pass: Pass<'_>) -> Result<bool, Problem> {
     if !ctx.delivery.ask(&uid, Deliveries::are_complete).unwrap_or(true) {
         return Ok(false);
     }
-    drain(&uid, pass).await?;
+    let _no_writes = drain(&uid, pass).await?;
     let names = ctx.policy.account_names.listed();
     let names = names.map_or_else(|| vec!["*".to_owned()], |it| it.iter().cloned().collect());
     for name in names {
@@ -77,11 +79,12 @@ async fn release(left: &Left, pass: Pass<'_>) -> Result<bool, Problem> {
     Ok(true)
 }
 
-/// Waits until all writes have ended that began before the attachment was to have no entries.
-async fn drain(uid: &str, pass: Pass<'_>) -> Result<(), Problem> {
-    let Some(writers) = pass.ctx.delivery.writers(uid) else { return Ok(()) };
-    let drained = tokio::time::timeout(DRAIN, writers.write()).await;
-    drained.map(drop).map_err(|_| {
+/// Waits until all writes have ended that began before the attachment was to have no entries. None begins
+/// while the guard is held.
+async fn drain(uid: &str, pass: Pass<'_>) -> Result<Option<OwnedRwLockWriteGuard<()>>, Problem> {
+    let Some(writers) = pass.ctx.delivery.writers(uid) else { return Ok(None) };
+    let drained = tokio::time::timeout(DRAIN, writers.write_owned()).await;
+    drained.map(Some).map_err(|_| {
         let text = "removing entries from service accounts: writes to them have not ended yet";
         Problem::new(Cause::Unavailable, text)
     })

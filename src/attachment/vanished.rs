@@ -68,7 +68,6 @@ pub async fn let_go(last: RegistryAttachment, before: Option<Recollection>, ctx:
     let before = before.filter(|it| it.trigger.is_of(&Trigger::of(&last)));
     let known = before.as_ref().map(|it| it.known.clone()).unwrap_or_default();
     let last = deleted(last, before.as_ref(), &ctx);
-    ctx.delivery.remove(&Arc::new(last.clone()), &ctx);
     for failures in 1..=TRIES {
         let Err(problem) = detach(&last, &known, &ctx).await else { break };
         tracing::warn!(
@@ -117,6 +116,7 @@ async fn detach(gone: &RegistryAttachment, known: &Known, ctx: &Context) -> Resu
     if Trigger::of(gone).finalizers().is_empty() || is_there(gone, ctx).await? {
         return Ok(());
     }
+    ctx.delivery.let_go(&Arc::new(gone.clone()), ctx);
     let Some(outcome) = Box::pin(attach(gone, Occasion::Look, known, None, ctx)).await else {
         return Ok(());
     };

@@ -49,6 +49,14 @@ pub enum Change {
     RemovedEntry(ServiceAccount, String),
 }
 
+impl Change {
+    /// Whether something was removed.
+    #[must_use]
+    pub fn is_removal(&self) -> bool {
+        matches!(self, Self::DeletedSecret(_) | Self::RemovedEntry(..))
+    }
+}
+
 /// What the steps for one attachment are taken with.
 #[derive(Clone, Copy)]
 pub struct Applier<'a> {
@@ -71,6 +79,7 @@ impl Applier<'_> {
                 let failing = namespaces
                     .map(|it| NamespaceProblem { namespace: it, problem: problem.clone() });
                 applied.failing.extend(failing);
+                applied.unremoved = Some(problem);
                 return applied;
             }
         }

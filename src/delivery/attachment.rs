@@ -32,6 +32,8 @@ pub(super) struct Attachment {
     /// Held by those that write for the attachment. Detaching waits until they are done.
     pub writers: Arc<RwLock<()>>,
     pub finalizer: Arc<tokio::sync::Mutex<()>>,
+    /// Whether the object is gone, and what it has left is being removed.
+    pub is_let_go: bool,
     /// The version of the object after its finalizer was added.
     pub finalizer_since: Option<u64>,
 }
@@ -80,6 +82,7 @@ impl Attachment {
             changes: Vec::new(),
             writers: Arc::default(),
             finalizer: Arc::default(),
+            is_let_go: false,
             finalizer_since: None,
         }
     }
@@ -108,5 +111,16 @@ impl Subject {
             _ => self.directive.served().and_then(|it| it.replaced_at),
         };
         RemovalTiming { now, replaced_at, delay }
+    }
+}
+
+impl Report {
+    /// The lane that it is of.
+    #[must_use]
+    pub fn lane(&self) -> Lane {
+        match self {
+            Self::Entries(_) => Lane::Entries,
+            Self::Secret(_) => Lane::Secrets,
+        }
     }
 }

@@ -16,6 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::apply::{Applied, Applier};
 use super::attachment::{Report, Subject};
 use super::lane::Lane;
+use super::reports::Found;
 use super::snapshot::Contents;
 use crate::attachment::Context;
 use crate::metrics::PassResult;
@@ -77,6 +78,8 @@ struct Case<'a> {
     subject: &'a Subject,
     /// The attachments whose Secrets and entries this one may take over.
     gone: &'a BTreeSet<String>,
+    /// When the plan is made.
+    planned: Timestamp,
 }
 
 /// The work for one attachment in one namespace.
@@ -103,7 +106,7 @@ impl Visit<'_> {
             Ok(gone) => (gone, None),
             Err(problem) => (BTreeSet::new(), Some(problem)),
         };
-        let case = Case { desired: &desired, subject: &subject, gone: &gone };
+        let case = Case { desired: &desired, subject: &subject, gone: &gone, planned: now };
         let mut owned = self.owned(case)?;
         owned.observe_contests(&desired, now);
         let mut plan = self.plan(case, &owned, now);
@@ -179,7 +182,8 @@ impl Visit<'_> {
             .chain(&plan.unremoved)
             .cloned()
             .collect();
-        let dates = [plan.due, contests.due()];
+        // What was due when the plan was made is done, or waits for something else.
+        let dates = [plan.due, contests.due()].map(|it| it.filter(|it| *it > case.planned));
         let (owned, desired) = (self.owned(case)?, case.desired);
         let report = match lane {
             Lane::Entries => Report::Entries(Box::new(EntryReport::of(desired, &owned, plan))),
@@ -188,8 +192,8 @@ impl Visit<'_> {
                 Report::Secret(Box::new(SecretReport { waits, ..report }))
             }
         };
-        let found = (contests, changes);
-        ctx.delivery.report((uid, &namespace.name), report, found, &ctx.watches);
+        let found = Found { report, contests, changes, directive: &case.subject.directive };
+        ctx.delivery.report((uid, &namespace.name), found, &ctx.watches);
         let renewals = renewals(&owned, &namespace.name, now).filter(|_| lane == Lane::Secrets);
         let due = dates.into_iter().flatten().chain(renewals).min();
         let due = due.map(|it| it.duration_since(now).max(SignedDuration::from_millis(50)));

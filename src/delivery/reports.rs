@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acr_attach_core::delivery::contest::Contests;
-use acr_attach_core::delivery::{Deliveries, Reported};
+use acr_attach_core::delivery::{Deliveries, Directive, Reported};
 use acr_attach_core::problem::Problem;
 use kube::ResourceExt;
 
@@ -17,38 +17,51 @@ use crate::cluster::watches::Watches;
 /// all of them at once.
 const REPORTING: Duration = Duration::from_secs(1);
 
+/// What a reconcile of a namespace has found for one attachment.
+pub struct Found<'a> {
+    /// The report.
+    pub report: Report,
+    /// The writes that others refuse or undo.
+    pub contests: Contests,
+    /// What was changed.
+    pub changes: Vec<Change>,
+    /// The directive that was followed.
+    pub directive: &'a Arc<Directive>,
+}
+
 impl Delivery {
     /// Takes the report on a namespace, with what was changed there. A namespace that has gone meanwhile
     /// counts no more: the cache forgets it before its report is forgotten.
-    pub fn report(
-        &self,
-        (uid, namespace): (&str, &str),
-        report: Report,
-        (contests, changes): (Contests, Vec<Change>),
-        watches: &Watches,
-    ) {
+    pub fn report(&self, (uid, namespace): (&str, &str), found: Found<'_>, watches: &Watches) {
+        let Found { report, contests, changes, directive } = found;
         let mut all = self.lock();
         if !matches!(watches.namespaces.get("", namespace), Ok(Some(_))) {
             return;
         }
         let Some(known) = all.get_mut(uid) else { return };
-        let lane = match report {
-            Report::Entries(_) => Lane::Entries,
-            Report::Secret(_) => Lane::Secrets,
-        };
+        let lane = report.lane();
         let key = (lane, namespace.to_owned());
         if contests == Contests::default() {
             known.contests.remove(&key);
         } else {
             known.contests.insert(key, contests);
         }
+        let removals = changes.iter().any(Change::is_removal);
         let has_changed = !changes.is_empty();
         known.changes.extend(changes);
+        if !Arc::ptr_eq(&known.directive, directive) {
+            // The report answers another question.
+            self.queues.add(lane, namespace);
+            return;
+        }
         let Reported { is_new, was_expected } = match report {
             Report::Entries(it) => known.deliveries.report_entries(namespace, *it),
             Report::Secret(it) => known.deliveries.report_secret(namespace, *it),
         };
-        if is_new {
+        if removals {
+            // Another attachment may wait for the name.
+            self.queues.enqueue(namespace);
+        } else if is_new {
             // What one lane has found decides when the other may remove what is replaced.
             self.queues.add(lane.other(), namespace);
         }

@@ -30,18 +30,33 @@ impl Delivery {
         let mut all = self.lock();
         all.retain(|other, it| *other == uid || it.object.name_any() != object.name_any());
         let known = all.entry(uid).or_insert_with(|| Attachment::new(Arc::clone(object)));
-        if asks_more(&known.object, object) {
+        let asks_more = asks_more(&known.object, object);
+        if asks_more {
             known.facts.replaced_at = None;
             known.contests.values_mut().for_each(Contests::forget_losses);
             known.failures.clear();
         }
         known.object = Arc::clone(object);
         known.facts = facts::shown(object, &known.facts, ctx);
-        self.decide(known, ctx);
+        if !self.decide(known, ctx) && asks_more {
+            // What failed before is tried again at once.
+            let directive = Arc::clone(&known.directive);
+            self.fan_out(known, &directive, ctx);
+        }
     }
 
-    /// Removes what an attachment has in the cluster that vanished before it was detached, unless there
-    /// is another one of its name.
+    /// Removes what an attachment has in the cluster that vanished before it was detached. It is kept until
+    /// [`forget`](Self::forget).
+    pub fn let_go(&self, object: &Arc<RegistryAttachment>, ctx: &Context) {
+        self.remove(object, ctx);
+        let uid = object.uid().unwrap_or_default();
+        if let Some(known) = self.lock().get_mut(&uid) {
+            known.is_let_go = true;
+        }
+    }
+
+    /// Removes what an attachment has in the cluster that the watch does not show as it is, unless there is
+    /// another one of its name.
     pub fn remove(&self, object: &Arc<RegistryAttachment>, ctx: &Context) {
         let Some(uid) = object.uid() else { return };
         let mut all = self.lock();
@@ -53,6 +68,9 @@ impl Delivery {
         }
         let known = all.entry(uid).or_insert_with(|| Attachment::new(Arc::clone(object)));
         known.object = Arc::clone(object);
+        if *known.directive == Directive::Remove {
+            return;
+        }
         self.decide(known, ctx);
         drop(all);
         for namespace in ctx.watches.namespaces.select(|_| true).into_iter().flatten() {
@@ -74,7 +92,7 @@ impl Delivery {
 
     /// Forgets the attachment of that name, which is gone.
     pub fn forget_named(&self, name: &str) {
-        self.lock().retain(|_, it| it.object.name_any() != name);
+        self.lock().retain(|_, it| it.is_let_go || it.object.name_any() != name);
     }
 
     /// Takes what a reconcile of the attachment has learned.
@@ -93,13 +111,16 @@ impl Delivery {
         }
     }
 
-    /// Decides anew what to do for an attachment, and reconciles the namespaces that this concerns.
-    fn decide(&self, known: &mut Attachment, ctx: &Context) {
+    /// Decides anew what to do for an attachment, and reconciles the namespaces that this concerns. Returns
+    /// whether that is something else than before.
+    fn decide(&self, known: &mut Attachment, ctx: &Context) -> bool {
         let now = directive(&known.object, &known.facts, &ctx.policy);
-        if now != *known.directive {
+        let is_new = now != *known.directive;
+        if is_new {
             let before = std::mem::replace(&mut known.directive, Arc::new(now));
             self.fan_out(known, &before, ctx);
         }
+        is_new
     }
 
     /// Reconciles all namespaces, since more of the cluster is known now.
@@ -136,8 +157,11 @@ impl Delivery {
     /// Takes that a namespace is gone.
     pub fn namespace_gone(&self, namespace: &str) {
         for known in self.lock().values_mut() {
-            known.contests.retain(|(_, it), _| it != namespace);
-            known.failures.retain(|(_, it), _| it != namespace);
+            for lane in Lane::ALL {
+                let key = (lane, namespace.to_owned());
+                known.contests.remove(&key);
+                known.failures.remove(&key);
+            }
             if known.deliveries.forget(namespace) {
                 self.tell(known);
             }

@@ -13,6 +13,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::core::DynamicObject;
 use kube::runtime::{WatchStreamExt, watcher};
+use tokio::time::MissedTickBehavior;
 
 use super::{LABEL, World};
 
@@ -110,6 +111,8 @@ impl World {
     ) -> T {
         let waiting = async {
             let mut ticks = tokio::time::interval(Duration::from_millis(25));
+            // A look may take longer than a tick, and the operator needs its turns on the same thread.
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 ticks.tick().await;
                 if let Some(found) = look().await {

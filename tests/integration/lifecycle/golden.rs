@@ -153,7 +153,9 @@ async fn pull_secrets_of_two_namespaces() {
 #[tokio::test]
 async fn an_assigned_role_and_a_switch_of_the_method() {
     let puller = |azure: &mut Model| drop(azure.application("puller").secret(CLIENT_SECRET).add());
-    let world = world(puller, |_| {}).await;
+    // The replaced Secret stays for long enough to see what the switch alone has done.
+    let stays = |it: &mut Settings| it.intervals.removal_delay = SignedDuration::from_secs(15);
+    let world = world(puller, stays).await;
     world.put_client_secret(CLIENT_SECRET).await;
     until_the_cluster_is_seen(&world).await;
     let one = world.namespace_with("one", json!({})).await;

@@ -87,7 +87,7 @@ impl Deliveries {
     /// Whether every namespace has reported since what is desired has changed.
     #[must_use]
     pub fn are_complete(&self) -> bool {
-        self.is_known && self.pending() == 0
+        self.is_known && self.secrets_pending.is_empty() && self.entries_pending.is_empty()
     }
 
     /// Whether every namespace has reported on its Secrets.

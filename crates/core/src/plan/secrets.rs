@@ -169,7 +169,7 @@ fn removal_date(
     owned: &Owned,
     timing: RemovalTiming,
 ) -> Option<Timestamp> {
-    let here = owned.accounts.iter().flat_map(|it| it.within(&secret.namespace));
+    let here = owned.accounts.as_ref()?.within(&secret.namespace);
     let here = here.filter(|it| it.is_marked(&secret.name, &owned.uid));
     let entries = here.map(|it| entries::removal_date(it, &secret.name, desired, owned, timing));
     let last = entries.collect::<Option<Vec<_>>>()?.into_iter().max();

@@ -4,6 +4,7 @@ pub mod policy;
 pub mod repositories;
 mod task;
 
+use kube_core::Selector;
 use uuid::Uuid;
 
 use crate::api::{
@@ -222,6 +223,9 @@ fn pull_secret(spec: &PullSecretSpec, repositories: Repositories) -> Result<Pull
     let object = principal.object_id.as_ref().map(|it| it.parse()).transpose();
     let object = object
         .map_err(|error| invalid(&format!("pullSecret.servicePrincipal.objectId: {error}")))?;
+    if let Some(Err(error)) = spec.namespaces.selector.clone().map(Selector::try_from) {
+        return Err(invalid(&format!("pullSecret.namespaces.selector: {error}")));
+    }
     let accounts = &spec.service_accounts;
     let all = accounts.iter().any(|it| it == "*");
     Ok(PullSecret {
