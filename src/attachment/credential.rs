@@ -55,7 +55,7 @@ impl Actor<'_> {
         if let Some(problem) = refusal {
             return Err((*problem).clone());
         }
-        // First: who finds no place there comes back, and would read the client secret in vain.
+        // The permit comes first: without one the pass ends here, and need not read the client secret.
         let registry = self.azure.registry(&source.login_server)?;
         let Resolved { principal, digest } = self.principals.resolve(&spec.principal).await?;
         let probe = Probe::of(source.mode, &spec.repositories);

@@ -118,10 +118,12 @@ fn depends_on_cluster(pass: Pass<'_>) -> bool {
 }
 
 /// The names under which the attachment has something in the cluster, as far as that is watched. A
-/// glance adds what namespaces report to what status shows; a look goes through all objects.
+/// glance adds what namespaces report to what status shows. A look goes through all objects, and so does
+/// a glance after a removal, which may have taken the last one of a name.
 pub(super) fn watched_names(pass: Pass<'_>) -> Option<UsedNames> {
     let (uid, watches) = (pass.uid(), &pass.ctx.watches);
-    if pass.occasion == Occasion::Glance && matches!(pass.task, Task::Attach(_)) {
+    let attaches = matches!(pass.task, Task::Attach(_));
+    if pass.occasion == Occasion::Glance && attaches && !pass.ctx.delivery.has_removed(&uid) {
         let mut names = pass.ctx.delivery.ask(&uid, Deliveries::names)?;
         let shown = shown_names(pass.object);
         names.secrets.extend(shown.secrets);

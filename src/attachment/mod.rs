@@ -43,9 +43,11 @@ use std::sync::Arc;
 
 use acr_attach_core::api::RegistryAttachment;
 use futures::{Stream, StreamExt};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::{self, Action, Controller};
+use kube::runtime::reflector::store::Writer;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::{PredicateConfig, WatchStreamExt};
@@ -55,6 +57,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use crate::cluster::watches::Metadata;
 use crate::cluster::watching::Watching;
 use crate::delivery;
 use crate::life::Signs;
@@ -127,24 +130,37 @@ pub fn run(
         .reconcile_on(received(gone).map(|name| ObjectRef::new(&name)))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile, never, Arc::clone(&ctx));
+    let (namespaces, writer) = reflector::store();
     let passes = async move {
+        let attached = forget_the_gone(passes, vanished, Arc::clone(&ctx));
+        // What either has begun is finished before watches end.
+        let both = futures::future::join(attached, deliver(namespaces, &ctx, stop));
         tokio::select! {
-            () = forget_the_gone(passes, vanished, Arc::clone(&ctx)) => {}
-            () = follow(watching, &ctx, stop) => {}
+            ((), ()) = both => {}
+            () = follow(watching, writer, &ctx) => {}
             () = clocks::watch(&ctx) => {}
         }
     };
     (attachments, passes)
 }
 
-/// Follows what pull secrets depend on, and delivers them, if there may be any.
-async fn follow(watching: Watching, ctx: &Arc<Context>, stop: CancellationToken) {
+/// Delivers pull secrets until told to stop, if there may be any.
+async fn deliver(
+    namespaces: Store<Metadata<Namespace>>,
+    ctx: &Arc<Context>,
+    stop: CancellationToken,
+) {
+    if ctx.policy.pull_secrets {
+        delivery::run(namespaces, Arc::clone(ctx), stop).await;
+    }
+}
+
+/// Follows what pull secrets depend on, if there may be any.
+async fn follow(watching: Watching, namespaces: Writer<Metadata<Namespace>>, ctx: &Context) {
     if ctx.policy.pull_secrets {
         let rules = (ctx.policy.clone(), ctx.namespace.clone());
         let tell = ctx.touches.tell.clone();
-        let (store, writer) = reflector::store();
-        let watches = ctx.watches.clone().follow(watching, rules, writer, tell);
-        tokio::join!(watches, delivery::run(store, Arc::clone(ctx), stop));
+        ctx.watches.clone().follow(watching, rules, namespaces, tell).await;
     }
     std::future::pending::<()>().await;
 }
@@ -168,7 +184,7 @@ fn woken(
 ) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
     let touches = futures::stream::iter(ctx.touches.told()).flat_map(received);
     touches.flat_map(move |touch| {
-        deliver(&touch, &ctx);
+        tell_delivery(&touch, &ctx);
         let all = attachments.state();
         let concerned: Vec<_> = all
             .iter()
@@ -184,7 +200,7 @@ fn woken(
 }
 
 /// Tells delivery of what changed in the cluster.
-fn deliver(touch: &Touch, ctx: &Context) {
+fn tell_delivery(touch: &Touch, ctx: &Context) {
     match touch {
         Touch::Everything => ctx.delivery.everything(ctx),
         Touch::InNamespace(name) => ctx.delivery.queues.enqueue(name),

@@ -182,7 +182,7 @@ impl Observation {
         let result = match pass.task {
             Task::Attach(attachment) => match &attachment.method {
                 Method::KubeletIdentity(asked) if pass.occasion == Occasion::Glance => {
-                    self.recall_role(asked, pass);
+                    self.recall_role(&attachment.registry, asked, pass);
                     Ok(())
                 }
                 Method::KubeletIdentity(asked) => {

@@ -7,14 +7,22 @@ use acr_attach_core::spec::{KubeletIdentity, RegistryName};
 
 use super::identity;
 use super::observe::{Observation, Pass, reread};
+use super::observe_secrets::shown_registry;
 use super::registry::{Wanted, usable};
 
 impl Observation {
-    /// Takes what the last look has found of a role. Former pull secrets are renewed on.
-    pub(super) fn recall_role(&mut self, asked: &KubeletIdentity, pass: Pass<'_>) {
+    /// Takes what the last look has found of a role. Former pull secrets are renewed on, after a start
+    /// from the registry that status tells of.
+    pub(super) fn recall_role(
+        &mut self,
+        name: &RegistryName,
+        asked: &KubeletIdentity,
+        pass: Pass<'_>,
+    ) {
         self.desired.grants_are_for_nodes = true;
         self.observed = pass.known.observed.clone();
-        if let Some(registry) = self.look.registry.clone() {
+        let registry = self.look.registry.clone().or_else(|| shown_registry(pass.object, name));
+        if let Some(registry) = registry {
             self.former(asked.former.as_ref(), &registry, pass.ctx);
         }
     }

@@ -105,7 +105,7 @@ async fn remove_left(
     }
 }
 
-/// Once what is in the way is gone, nobody has to wait for the next look.
+/// Says how a user asks for the next look, once the user has removed what is in the way.
 fn advise_to_look_again(object: &RegistryAttachment, problems: [&mut Option<Problem>; 2]) {
     for problem in problems.into_iter().flatten() {
         if problem.cause == Cause::NotOurs {

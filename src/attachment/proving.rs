@@ -81,7 +81,7 @@ async fn ask_about(
     ctx: &Context,
 ) -> Result<Option<Answer>, Problem> {
     let StoredSecret { namespace, name, digest, .. } = secret;
-    // First: who finds no place there comes back, and would read the Secret in vain.
+    // The permit comes first: without one the pass ends here, and need not read the Secret.
     let registry = ctx.azure.registry(&source.login_server)?;
     let doing = format!("reading Secret {name} in namespace {namespace}");
     let api = Api::<Secret>::namespaced(ctx.kubernetes.client(), namespace);

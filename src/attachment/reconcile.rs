@@ -151,21 +151,27 @@ pub(super) async fn attach(
         }
     };
     let known = &Known { remark, ..known.clone() };
-    if is_by_role(&task) {
-        // Roles need no renewal, and nothing of them is in the cluster.
-        if suspended {
+    let occasion = match is_by_role(&task) {
+        // Roles need no renewal. Pull secrets that a role is yet to replace do.
+        true if suspended && !waits_for_credential(object, ctx) => {
             return Some(Outcome::paused(known));
         }
+        true if suspended => Occasion::Glance,
         // Nothing is known yet that could be told of a role.
-        if occasion == Occasion::Glance && known.observed.roles.is_none() {
-            return None;
-        }
-    }
+        true if occasion == Occasion::Glance && known.observed.roles.is_none() => return None,
+        _ => occasion,
+    };
     let spec_problem = spec_problem.as_ref();
     Some(
         pass(Pass { object, task: &task, occasion, known, lost, spec_problem, ctx }, suspended)
             .await,
     )
+}
+
+/// Whether a namespace waits for a credential.
+fn waits_for_credential(object: &RegistryAttachment, ctx: &Context) -> bool {
+    let uid = object.uid().unwrap_or_default();
+    ctx.delivery.ask(&uid, |it| !it.waiting().is_empty()).unwrap_or_default()
 }
 
 /// The task of a pass, with what is wrong with the rest of the spec where pull secrets serve on; `None` while

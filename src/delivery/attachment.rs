@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use acr_attach_core::api::{REQUESTED_AT, RegistryAttachment};
 use acr_attach_core::delivery::contest::Contests;
-use acr_attach_core::delivery::{Deliveries, Directive, EntryReport, Facts, SecretReport};
+use acr_attach_core::delivery::{
+    Deliveries, Directive, EntryReport, Facts, SecretReport, directive,
+};
 use acr_attach_core::plan::{Finalizer, RemovalTiming};
+use acr_attach_core::spec::policy::Policy;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use tokio::sync::{Notify, RwLock};
@@ -19,6 +22,8 @@ use crate::cluster::secrets::Written;
 #[derive(Debug)]
 pub(super) struct Attachment {
     pub object: Arc<RegistryAttachment>,
+    /// Whether this version can read the object as it is now. If not, `object` is an older one.
+    pub is_readable: bool,
     pub facts: Facts,
     pub directive: Arc<Directive>,
     pub deliveries: Deliveries,
@@ -71,6 +76,7 @@ impl Attachment {
     pub fn new(object: Arc<RegistryAttachment>) -> Self {
         Self {
             object,
+            is_readable: true,
             facts: Facts::default(),
             directive: Arc::new(Directive::Leave),
             deliveries: Deliveries::default(),
@@ -84,6 +90,15 @@ impl Attachment {
             finalizer: Arc::default(),
             is_let_go: false,
             finalizer_since: None,
+        }
+    }
+
+    /// What is to be done for it. An object that cannot be read says nothing: what it has stays as it is.
+    pub fn directive_under(&self, policy: &Policy) -> Directive {
+        if self.is_readable {
+            directive(&self.object, &self.facts, policy)
+        } else {
+            Directive::Leave
         }
     }
 

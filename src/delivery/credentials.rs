@@ -20,7 +20,7 @@ impl Delivery {
         let Some(known) = all.get_mut(uid) else { return };
         known.accepted = Some(credential);
         for namespace in known.deliveries.waiting().clone() {
-            known.deliveries.expect_secret(&namespace);
+            known.deliveries.await_secret(&namespace);
             self.queues.add(Lane::Secrets, &namespace);
         }
     }
@@ -32,7 +32,7 @@ impl Delivery {
         known.refused.clone_from(refused);
         let holding = known.deliveries.credentials().clone();
         for namespace in refused.iter().filter_map(|it| holding.get(it)).flatten() {
-            known.deliveries.expect_secret(namespace);
+            known.deliveries.await_secret(namespace);
             self.queues.add(Lane::Secrets, namespace);
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use acr_attach_core::api::RegistryAttachment;
 use acr_attach_core::plan::Finalizer;
-use acr_attach_core::problem::Problem;
+use acr_attach_core::problem::{Cause, Problem};
 use kube::ResourceExt;
 use tokio::sync::RwLock;
 
@@ -32,10 +32,12 @@ impl Delivery {
     /// Adds the finalizer for entries, once for all namespaces.
     ///
     /// # Errors
-    /// When the API server does not answer or refuses.
+    /// When the API server does not answer or refuses; `NotFound` for an attachment that is not known.
     pub async fn add_finalizer(&self, uid: &str, ctx: &Context) -> Result<(), Problem> {
         let lock = self.lock().get(uid).map(|it| Arc::clone(&it.finalizer));
-        let Some(lock) = lock else { return Ok(()) };
+        let lock = lock.ok_or_else(|| {
+            Problem::new(Cause::NotFound, "adding a finalizer: the attachment has gone")
+        })?;
         let _one_at_a_time = lock.lock().await;
         let object = {
             let all = self.lock();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use acr_attach_core::api::RegistryAttachment;
 use acr_attach_core::delivery::contest::Contests;
-use acr_attach_core::delivery::{Directive, Facts, directive};
+use acr_attach_core::delivery::{Directive, Facts};
 use acr_attach_core::snapshot::cluster::Namespace;
 use kube::ResourceExt;
 
@@ -37,6 +37,7 @@ impl Delivery {
             known.failures.clear();
         }
         known.object = Arc::clone(object);
+        known.is_readable = true;
         known.facts = facts::shown(object, &known.facts, ctx);
         if !self.decide(known, ctx) && asks_more {
             // What failed before is tried again at once.
@@ -68,6 +69,7 @@ impl Delivery {
         }
         let known = all.entry(uid).or_insert_with(|| Attachment::new(Arc::clone(object)));
         known.object = Arc::clone(object);
+        known.is_readable = true;
         if *known.directive == Directive::Remove {
             return;
         }
@@ -81,6 +83,7 @@ impl Delivery {
     /// Takes that an attachment cannot be read: what it has stays as it is.
     pub fn leave(&self, uid: &str) {
         if let Some(known) = self.lock().get_mut(uid) {
+            known.is_readable = false;
             known.directive = Arc::new(Directive::Leave);
         }
     }
@@ -114,7 +117,7 @@ impl Delivery {
     /// Decides anew what to do for an attachment, and reconciles the namespaces that this concerns. Returns
     /// whether that is something else than before.
     fn decide(&self, known: &mut Attachment, ctx: &Context) -> bool {
-        let now = directive(&known.object, &known.facts, &ctx.policy);
+        let now = known.directive_under(&ctx.policy);
         let is_new = now != *known.directive;
         if is_new {
             let before = std::mem::replace(&mut known.directive, Arc::new(now));
@@ -128,7 +131,7 @@ impl Delivery {
         let mut all = self.lock();
         for known in all.values_mut() {
             known.facts = facts::shown(&known.object, &known.facts, ctx);
-            known.directive = Arc::new(directive(&known.object, &known.facts, &ctx.policy));
+            known.directive = Arc::new(known.directive_under(&ctx.policy));
             let directive = Arc::clone(&known.directive);
             self.fan_out(known, &directive, ctx);
         }
@@ -147,7 +150,7 @@ impl Delivery {
         };
         let concerned: Vec<_> = namespaces.into_iter().filter(concerns).map(|it| it.name).collect();
         if !matches!(*known.directive, Directive::Leave) {
-            known.deliveries.expect(concerned.iter().map(String::as_str));
+            known.deliveries.await_reports(concerned.iter().map(String::as_str));
         }
         for namespace in &concerned {
             self.queues.enqueue(namespace);

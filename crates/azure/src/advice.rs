@@ -88,7 +88,7 @@ const DENIED: [&str; 3] =
 const DENY_ASSIGNMENT: &str = "DenyAssignmentAuthorizationFailed";
 
 /// The advice for a host that does not answer like a registry.
-const LOGIN_SERVER: &str = "check that this is the registry's login server (az acr show --name <name> --query loginServer prints it; registry is immutable, so that a misspelt one takes a new attachment) and that the operator can reach it";
+const LOGIN_SERVER: &str = "check that this is the registry's login server (az acr show --name <name> --query loginServer; registry is immutable) and that the operator can reach it";
 
 /// The advice for an error code of Azure Resource Manager or of Microsoft Graph.
 fn by_code(code: &str, attempt: &Attempt) -> Option<String> {

@@ -13,7 +13,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::support::World;
-use crate::support::secrets::with_puller;
+use crate::support::secrets::{login, with_puller};
 
 #[tokio::test]
 async fn what_cannot_be_read_is_detached_all_the_same() {
@@ -32,6 +32,7 @@ async fn what_cannot_be_read_is_detached_all_the_same() {
     orphaned(&world).await;
     by_hand_alone(&world).await;
     its_entries_alone(&world).await;
+    nothing_new_is_served(&world).await;
     what_breaks_the_definition(&world).await;
 }
 
@@ -177,6 +178,36 @@ async fn its_entries_alone(world: &World) {
     patch(world, "g", json!({"metadata": {"finalizers": null}})).await;
     world.until_gone("g").await;
     world.azure.update(|azure| azure.role_assignments.retain(|it| it.description.is_none()));
+}
+
+/// What it serves stays as it is, whatever else changes: nothing tells what it asks for.
+async fn nothing_new_is_served(world: &World) {
+    let (one, team) = (world.namespace_with("first", json!({})).await, world.team("x"));
+    let chosen = json!({"names": [one], "selector": {"matchLabels": {"team": team}}});
+    let mut spec = world.pull_spec(&chosen);
+    spec["pullSecret"]["secretName"] = "acr-pull".into();
+    attached(world, "i", spec, json!({"spec": {"suspend": {"until": "tomorrow"}}})).await;
+    let two = world.namespace_with("second", json!({"team": team})).await;
+    until_account(world, &two).await;
+    let readable = world.namespace_with("third", json!({})).await;
+    world.apply("j", world.pull_spec(&json!({"names": [readable]}))).await;
+    world.until_ready("j").await;
+    let before = login(&world.until_secret(&readable, "acr-pull").await);
+    // Another value of the client secret makes the operator decide anew for all attachments.
+    world.rotate_client_secret("marker-second-client-secret-of-the-puller").await;
+    world
+        .until("the readable one to have another credential", || async {
+            let found = world.secrets(&readable).get("acr-pull").await.unwrap();
+            (login(&found) != before).then_some(())
+        })
+        .await;
+    assert!(world.secrets(&two).get_opt("acr-pull").await.unwrap().is_none());
+    assert!(world.pull_secrets_of(&two, "default").await.is_empty());
+    assert_eq!(world.pull_secrets_of(&one, "default").await, ["acr-pull"]);
+    for name in ["i", "j"] {
+        world.delete(name).await;
+        world.until_gone(name).await;
+    }
 }
 
 /// What breaks the definition takes no status: the API server refuses to apply anything to it. An

@@ -8,3 +8,4 @@ mod proofs;
 mod readers;
 mod regional;
 mod renewal;
+mod replacement;

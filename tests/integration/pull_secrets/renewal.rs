@@ -14,19 +14,19 @@ use crate::support::secrets::login;
 use crate::support::{World, find, message};
 
 /// Looks often at what holds.
-fn often(settings: &mut Settings) {
+pub(super) fn often(settings: &mut Settings) {
     settings.intervals.resync = SignedDuration::from_secs(2);
 }
 
 /// The spec with the registry by its id.
-fn by_id(world: &World, namespaces: &Value) -> Value {
+pub(super) fn by_id(world: &World, namespaces: &Value) -> Value {
     let mut spec = world.pull_spec(namespaces);
     spec["registry"] = world.spec()["registry"].clone();
     spec
 }
 
 /// Waits until a namespace has another credential than that.
-async fn until_renewed(world: &World, namespace: &str, before: &(String, String)) {
+pub(super) async fn until_renewed(world: &World, namespace: &str, before: &(String, String)) {
     world
         .until(&format!("another credential in {namespace}"), || async {
             let found = world.secrets(namespace).get("acr-pull").await.unwrap();
@@ -225,32 +225,6 @@ async fn a_client_secret_that_is_gone_leaves_good_pull_secrets_as_they_are() {
 }
 
 #[tokio::test]
-async fn another_name_replaces_the_old_one_without_a_gap() {
-    let world = World::with_pull_secrets(|settings| {
-        often(settings);
-        // So that both are seen.
-        settings.intervals.removal_delay = SignedDuration::from_secs(15);
-        settings.policy.secret_names = "acr-pull,other".parse().unwrap();
-    })
-    .await;
-    let one = world.namespace_with("one", json!({})).await;
-    let mut spec = world.pull_spec(&json!({"names": [one]}));
-    world.apply("a", spec.clone()).await;
-    world.until_ready("a").await;
-    world.until_pull_secrets_of(&one, "default", &["acr-pull"]).await;
-    spec["pullSecret"]["secretName"] = "other".into();
-    world.apply("a", spec).await;
-    world.until_pull_secrets_of(&one, "default", &["acr-pull", "other"]).await;
-    world.until_secret(&one, "other").await;
-    world.until_secret(&one, "acr-pull").await;
-    world.until_pull_secrets_of(&one, "default", &["other"]).await;
-    world.until_no_secret(&one, "acr-pull").await;
-    world.until_ready("a").await;
-    world.until_event("a", "Normal", "PullSecretDeleted").await;
-    world.until_event("a", "Normal", "ServiceAccountDetached").await;
-}
-
-#[tokio::test]
 async fn suspended_it_is_still_detached() {
     let world = World::with_pull_secrets(|_| {}).await;
     let one = world.namespace_with("one", json!({})).await;
@@ -309,50 +283,6 @@ async fn a_pinned_audience_is_the_only_one_that_is_asked_for() {
     world.apply("b", world.pull_spec(&json!({"names": [two]}))).await;
     let status = world.until_reason("b", "Ready", "AccessDenied").await;
     assert!(message(&status).contains("Azure Resource Manager"), "{}", message(&status));
-}
-
-#[tokio::test]
-async fn what_a_role_is_yet_to_replace_is_still_renewed() {
-    let world = World::with_pull_secrets(often).await;
-    world.azure.update(|azure| azure.settings.token_lifetimes.registry_refresh = 6);
-    let one = world.namespace_with("one", json!({})).await;
-    let mut spec = by_id(&world, &json!({"names": [one]}));
-    world.apply("a", spec.clone()).await;
-    world.until_ready("a").await;
-    world.azure.fault(Fault::error(Call::PutRoleAssignment, 403, "AuthorizationFailed", "x"));
-    spec["method"] = "KubeletIdentity".into();
-    spec["kubeletIdentity"] = world.spec()["kubeletIdentity"].clone();
-    world.apply("a", spec).await;
-    world.until_reason("a", "Ready", "AccessDenied").await;
-    for _ in 0..2 {
-        let before = login(&world.until_secret(&one, "acr-pull").await);
-        until_renewed(&world, &one, &before).await;
-    }
-    world.azure.clear_faults();
-    world.until_ready("a").await;
-    world.until_no_secret(&one, "acr-pull").await;
-}
-
-#[tokio::test]
-async fn a_role_stays_while_the_pods_of_a_namespace_cannot_use_the_secret_instead() {
-    let world = World::with_pull_secrets(often).await;
-    world.apply("a", world.spec()).await;
-    world.until_ready("a").await;
-    let one = world.namespace_with("one", json!({})).await;
-    world.apply_pull_secrets_of(&one, &["of-git"]).await;
-    world.apply("a", by_id(&world, &json!({"names": [one]}))).await;
-    world.until_reason("a", "Ready", "ExternallyManaged").await;
-    world.until_secret(&one, "acr-pull").await;
-    // Longer than the removal delay.
-    world.until_calls(Call::ListRoleAssignments, 3).await;
-    assert_eq!(world.pull_assignments().len(), 2, "the puller's own, and ours");
-    world.apply_pull_secrets_of(&one, &["of-git", "acr-pull"]).await;
-    world.until_ready("a").await;
-    world
-        .until("the role to be released", || async {
-            (world.pull_assignments().len() == 1).then_some(())
-        })
-        .await;
 }
 
 #[tokio::test]

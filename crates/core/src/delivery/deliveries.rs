@@ -44,8 +44,8 @@ pub(super) struct Report {
 }
 
 impl Deliveries {
-    /// Expects new reports of these namespaces, since what is desired has changed.
-    pub fn expect<'a>(&mut self, namespaces: impl IntoIterator<Item = &'a str>) {
+    /// Awaits new reports of these namespaces, since what is desired has changed.
+    pub fn await_reports<'a>(&mut self, namespaces: impl IntoIterator<Item = &'a str>) {
         self.is_known = true;
         for namespace in namespaces {
             self.secrets_pending.insert(namespace.to_owned());
@@ -53,8 +53,8 @@ impl Deliveries {
         }
     }
 
-    /// Expects a new report on the Secrets of a namespace.
-    pub fn expect_secret(&mut self, namespace: &str) {
+    /// Awaits a new report on the Secrets of a namespace.
+    pub fn await_secret(&mut self, namespace: &str) {
         self.secrets_pending.insert(namespace.to_owned());
     }
 

@@ -1,0 +1,106 @@
+//! What replaces what: another name, or a role in place of pull secrets and the other way round.
+
+use azure_sim::{Call, Fault};
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::renewal::{by_id, often, until_renewed};
+use crate::support::secrets::login;
+use crate::support::{World, find};
+
+#[tokio::test]
+async fn another_name_replaces_the_old_one_without_a_gap() {
+    let world = World::with_pull_secrets(|settings| {
+        often(settings);
+        // So that both are seen.
+        settings.intervals.removal_delay = SignedDuration::from_secs(15);
+        settings.policy.secret_names = "acr-pull,other".parse().unwrap();
+    })
+    .await;
+    let one = world.namespace_with("one", json!({})).await;
+    let mut spec = world.pull_spec(&json!({"names": [one]}));
+    world.apply("a", spec.clone()).await;
+    world.until_ready("a").await;
+    world.until_pull_secrets_of(&one, "default", &["acr-pull"]).await;
+    spec["pullSecret"]["secretName"] = "other".into();
+    world.apply("a", spec).await;
+    world.until_pull_secrets_of(&one, "default", &["acr-pull", "other"]).await;
+    world.until_secret(&one, "other").await;
+    world.until_secret(&one, "acr-pull").await;
+    world.until_pull_secrets_of(&one, "default", &["other"]).await;
+    world.until_no_secret(&one, "acr-pull").await;
+    world.until_ready("a").await;
+    world.until_event("a", "Normal", "PullSecretDeleted").await;
+    world.until_event("a", "Normal", "ServiceAccountDetached").await;
+}
+
+#[tokio::test]
+async fn what_a_role_is_yet_to_replace_is_still_renewed() {
+    let world = World::with_pull_secrets(often).await;
+    world.azure.update(|azure| azure.settings.token_lifetimes.registry_refresh = 6);
+    let one = world.namespace_with("one", json!({})).await;
+    let mut spec = by_id(&world, &json!({"names": [one]}));
+    world.apply("a", spec.clone()).await;
+    world.until_ready("a").await;
+    world.azure.fault(Fault::error(Call::PutRoleAssignment, 403, "AuthorizationFailed", "x"));
+    spec["method"] = "KubeletIdentity".into();
+    spec["kubeletIdentity"] = world.spec()["kubeletIdentity"].clone();
+    world.apply("a", spec).await;
+    world.until_reason("a", "Ready", "AccessDenied").await;
+    for _ in 0..2 {
+        let before = login(&world.until_secret(&one, "acr-pull").await);
+        until_renewed(&world, &one, &before).await;
+    }
+    world.azure.clear_faults();
+    world.until_ready("a").await;
+    world.until_no_secret(&one, "acr-pull").await;
+}
+
+#[tokio::test]
+async fn what_a_role_is_yet_to_replace_is_renewed_while_the_attachment_is_suspended() {
+    let mut world = World::with_pull_secrets(often).await;
+    world.azure.update(|azure| azure.settings.token_lifetimes.registry_refresh = 8);
+    let one = world.namespace_with("one", json!({})).await;
+    let mut spec = by_id(&world, &json!({"names": [one]}));
+    world.apply("a", spec.clone()).await;
+    world.until_ready("a").await;
+    world.azure.fault(Fault::error(Call::PutRoleAssignment, 403, "AuthorizationFailed", "x"));
+    spec["method"] = "KubeletIdentity".into();
+    spec["kubeletIdentity"] = world.spec()["kubeletIdentity"].clone();
+    world.apply("a", spec.clone()).await;
+    world.until_reason("a", "Ready", "AccessDenied").await;
+    spec["suspend"] = true.into();
+    world.apply("a", spec).await;
+    world.until_reason("a", "Ready", "Suspended").await;
+    let before = login(&world.until_secret(&one, "acr-pull").await);
+    until_renewed(&world, &one, &before).await;
+    // What the operator knows of the registry after a start is what status tells.
+    world.stop().await;
+    world.start().await;
+    let before = login(&world.until_secret(&one, "acr-pull").await);
+    until_renewed(&world, &one, &before).await;
+    assert_eq!(find(&world.status("a").await, "Ready").unwrap().1, "Suspended");
+    assert_eq!(world.pull_assignments().len(), 1, "the puller's own");
+}
+
+#[tokio::test]
+async fn a_role_stays_while_the_pods_of_a_namespace_cannot_use_the_secret_instead() {
+    let world = World::with_pull_secrets(often).await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    let one = world.namespace_with("one", json!({})).await;
+    world.apply_pull_secrets_of(&one, &["of-git"]).await;
+    world.apply("a", by_id(&world, &json!({"names": [one]}))).await;
+    world.until_reason("a", "Ready", "ExternallyManaged").await;
+    world.until_secret(&one, "acr-pull").await;
+    // Longer than the removal delay.
+    world.until_calls(Call::ListRoleAssignments, 3).await;
+    assert_eq!(world.pull_assignments().len(), 2, "the puller's own, and ours");
+    world.apply_pull_secrets_of(&one, &["of-git", "acr-pull"]).await;
+    world.until_ready("a").await;
+    world
+        .until("the role to be released", || async {
+            (world.pull_assignments().len() == 1).then_some(())
+        })
+        .await;
+}
