@@ -118,17 +118,18 @@ fn depends_on_cluster(pass: Pass<'_>) -> bool {
 }
 
 /// The names under which the attachment has something in the cluster, as far as that is watched. A
-/// glance adds what namespaces report to what status shows. A look goes through all objects, and so does
-/// a glance after a removal, which may have taken the last one of a name.
+/// look goes through all objects. A glance takes what namespaces report, unless status shows a name that
+/// none of them does: that may be gone, or be in a namespace that has yet to report.
 pub(super) fn watched_names(pass: Pass<'_>) -> Option<UsedNames> {
     let (uid, watches) = (pass.uid(), &pass.ctx.watches);
-    let attaches = matches!(pass.task, Task::Attach(_));
-    if pass.occasion == Occasion::Glance && attaches && !pass.ctx.delivery.has_removed(&uid) {
-        let mut names = pass.ctx.delivery.ask(&uid, Deliveries::names)?;
+    if pass.occasion == Occasion::Glance && matches!(pass.task, Task::Attach(_)) {
+        let reported = pass.ctx.delivery.ask(&uid, Deliveries::names)?;
         let shown = shown_names(pass.object);
-        names.secrets.extend(shown.secrets);
-        names.accounts.extend(shown.accounts);
-        return Some(names);
+        if shown.secrets.is_subset(&reported.secrets)
+            && shown.accounts.is_subset(&reported.accounts)
+        {
+            return Some(reported);
+        }
     }
     let secrets = watches.secrets.select(|it| it.is_owned_by(&uid)).ok()?;
     let accounts = watches.accounts.select(|it| it.uids().contains(&uid)).ok()?;

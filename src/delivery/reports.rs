@@ -121,12 +121,6 @@ impl Delivery {
         self.ask(uid, |it| it.unremoved().cloned()).flatten()
     }
 
-    /// Whether something was removed since changes were last taken.
-    #[must_use]
-    pub fn has_removed(&self, uid: &str) -> bool {
-        self.lock().get(uid).is_some_and(|it| it.changes.iter().any(Change::is_removal))
-    }
-
     /// What was changed since this was last asked.
     #[must_use]
     pub fn take_changes(&self, uid: &str) -> Vec<Change> {
