@@ -20,6 +20,8 @@ pub struct Acted {
     pub deeds: Vec<Deed>,
     /// Why something was not done in Azure.
     pub undone: Option<Problem>,
+    /// Why the role that is prepared was not assigned.
+    pub unprepared: Option<Problem>,
     /// Why a role assignment that is no longer desired was not removed.
     pub obsolete: Option<Problem>,
     /// Role assignments that were asked for, where no answer tells what came of it.
@@ -36,6 +38,7 @@ impl Acted {
         self.deeds.extend(other.deeds);
         self.unanswered.extend(other.unanswered);
         self.undone = self.undone.take().or(other.undone);
+        self.unprepared = self.unprepared.take().or(other.unprepared);
         self.obsolete = self.obsolete.take().or(other.obsolete);
         self.problem = self.problem.take().or(other.problem);
         self.mint = self.mint.take().or(other.mint);
@@ -144,10 +147,16 @@ pub struct Actor<'a> {
     pub making: Option<Making<'a>>,
 }
 
-/// Takes the steps of a plan. The first that fails ends them: a removal must not overtake the grant
-/// that replaces it.
+/// Takes the steps of a plan. The first that fails ends its list: a removal must not overtake the grant
+/// that replaces it. Nothing waits for the role that is prepared.
 pub async fn act(plan: &Plan, by: &Actor<'_>) -> Acted {
-    by.act(&plan.roles).await
+    let mut acted = by.act(&plan.roles).await;
+    // Without the finalizer nothing may be assigned.
+    if acted.problem.is_none() {
+        let prepared = by.act(&plan.prepared).await;
+        acted.extend(Acted { unprepared: prepared.undone, undone: None, ..prepared });
+    }
+    acted
 }
 
 impl Actor<'_> {

@@ -20,6 +20,8 @@ pub struct Look {
     pub doubt: Option<Problem>,
     /// What stood in the way of roles.
     pub undone: Option<Problem>,
+    /// What kept a role from being assigned that counts after a switch of the registry's mode.
+    pub unprepared: Option<Problem>,
     /// What kept a role from being removed that is no longer desired.
     pub obsolete: Option<Problem>,
     /// Why it is not known what is left under names that the settings no longer allow.
@@ -40,8 +42,8 @@ impl Look {
     /// Whether that problem is one that it has found.
     #[must_use]
     pub fn has_found(&self, found: &Problem) -> bool {
-        let Self { problem, undone, obsolete, unread, doubt, refusal, .. } = self;
-        let all = [problem, undone, obsolete, unread, doubt, refusal];
+        let Self { problem, undone, unprepared, obsolete, unread, doubt, refusal, .. } = self;
+        let all = [problem, undone, unprepared, obsolete, unread, doubt, refusal];
         all.into_iter().flatten().any(|it| it == found)
     }
 
@@ -56,7 +58,7 @@ impl Look {
     /// What is left of it when Azure is asked anew: what cannot be read this time is as it was.
     #[must_use]
     pub fn before_the_next(&self) -> Self {
-        let Self { registry, principal, obsolete, refused, .. } = self.clone();
-        Self { registry, principal, obsolete, refused, ..Self::default() }
+        let Self { registry, principal, unprepared, obsolete, refused, .. } = self.clone();
+        Self { registry, principal, unprepared, obsolete, refused, ..Self::default() }
     }
 }

@@ -11,6 +11,7 @@ use acr_attach_core::plan::{self, Assignments, Desired, Finalizer, Grant, Owned}
 use acr_attach_core::problem::Problem;
 use acr_attach_core::pull_secrets::Endpoints;
 use acr_attach_core::roles::claims::Claim;
+use acr_attach_core::roles::pull_role::PullRoles;
 use acr_attach_core::spec::{Method, Task};
 use kube::ResourceExt;
 
@@ -187,10 +188,12 @@ impl Observation {
                 }
                 Method::KubeletIdentity(asked) => {
                     self.desired.grants_are_for_nodes = true;
-                    self.kubelet_identity(&attachment.registry, asked, pass).await
+                    let prepares = attachment.prepare_for_abac;
+                    self.kubelet_identity(&attachment.registry, asked, prepares, pass).await
                 }
                 Method::PullSecret(secret) => {
-                    self.pull_secret(&attachment.registry, secret, pass).await
+                    let prepares = attachment.prepare_for_abac;
+                    self.pull_secret(&attachment.registry, secret, prepares, pass).await
                 }
             },
             Task::Detach(Some(leaving)) => self.detaching(leaving, pass).await,
@@ -221,6 +224,19 @@ impl Observation {
         self.observed.claim = Some(claim.clone());
         self.claim = Some(claim.clone());
         Ok(claim)
+    }
+
+    /// Takes the roles to keep assigned.
+    ///
+    /// # Errors
+    /// Why the identity gets no role to pull with.
+    pub(super) async fn desire(&mut self, roles: PullRoles, azure: &Reader) -> Result<(), Problem> {
+        for grant in roles.pull.iter().chain(&roles.prepared) {
+            reread(&mut self.owned, grant, azure).await;
+        }
+        self.desired.prepared = roles.prepared;
+        self.desired.grants = Some(vec![roles.pull?]);
+        Ok(())
     }
 
     /// Takes what was done to role assignments.
@@ -261,7 +277,7 @@ impl Observation {
 
 /// Reads by its id what a list of Azure shows to be in the way of a role: lists lag behind what was
 /// deleted or changed. Where Azure does not tell, the list has the last word.
-pub(super) async fn reread(owned: &mut Owned, grant: &Grant, azure: &Reader) {
+async fn reread(owned: &mut Owned, grant: &Grant, azure: &Reader) {
     let Some(owns) = &mut owned.assignments else { return };
     let Some(id) = plan::blocking_assignment(grant, owns).cloned() else { return };
     if let Ok(found) = azure.role_assignment(&id).await {

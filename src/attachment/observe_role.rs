@@ -2,11 +2,11 @@
 
 use acr_attach_core::plan::Assignments;
 use acr_attach_core::problem::Problem;
-use acr_attach_core::roles::pull_role;
+use acr_attach_core::roles::pull_role::{self, PullAccess, PullRoles};
 use acr_attach_core::spec::{KubeletIdentity, RegistryName};
 
 use super::identity;
-use super::observe::{Observation, Pass, reread};
+use super::observe::{Observation, Pass};
 use super::observe_secrets::shown_registry;
 use super::registry::{Wanted, usable};
 
@@ -32,8 +32,10 @@ impl Observation {
         &mut self,
         name: &RegistryName,
         asked: &KubeletIdentity,
+        prepare_for_abac: bool,
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
+        let access = PullAccess { repositories: &asked.repositories, prepare_for_abac };
         let claim = self.claim(pass).await?;
         let known = identity::Known::from(&asked.source, pass.cluster_before(), pass).await?;
         let (subscription, before) = (known.subscription(), self.before(pass));
@@ -55,11 +57,10 @@ impl Observation {
         self.observed.remark = remarks.into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
         let found = azure.role_assignments(&registry.id).await?;
         self.owned.assignments = Some(Assignments::on(&registry.id, claim, found));
-        let grant = pull_role::grant(&registry, identity.principal, &asked.repositories)?;
-        reread(&mut self.owned, &grant, azure).await;
-        self.desired.grants = Some(vec![grant]);
+        let roles = PullRoles::of(&registry, identity.principal, access);
         self.desired.settled = identity.settled && pull_role::may_replace(&registry);
+        let answer = self.desire(roles, azure).await;
         self.session = Some(session);
-        Ok(())
+        answer
     }
 }

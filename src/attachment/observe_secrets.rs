@@ -4,13 +4,13 @@ use acr_attach_core::api::RegistryAttachment;
 use acr_attach_core::outcome::status::RoleState;
 use acr_attach_core::problem::Problem;
 use acr_attach_core::pull_secrets::{Endpoints, Inputs, PullSecret};
-use acr_attach_core::roles::pull_role::{self, check_repositories};
+use acr_attach_core::roles::pull_role::{self, PullAccess, PullRoles};
 use acr_attach_core::snapshot::azure::Registry;
 use acr_attach_core::spec::RegistryName;
 
 use super::context::Context;
 use super::facts::permitted;
-use super::observe::{Observation, Occasion, Pass, reread};
+use super::observe::{Observation, Occasion, Pass};
 use super::registry::{self, usable};
 
 impl Observation {
@@ -19,8 +19,10 @@ impl Observation {
         &mut self,
         name: &RegistryName,
         secret: &PullSecret,
+        prepare_for_abac: bool,
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
+        let access = PullAccess { repositories: &secret.repositories, prepare_for_abac };
         let source = self.source(name, pass).await?;
         // What serves is renewed, whatever else is wrong with the spec.
         self.made_from(secret, source.clone(), pass.ctx);
@@ -29,13 +31,13 @@ impl Observation {
             return Ok(());
         }
         self.desired.grants = (!secret.assigns_role).then(Vec::new);
-        if let Some(registry) = &self.observed.registry {
-            check_repositories(registry, &secret.repositories)?;
+        if let Some(registry) = self.observed.registry.as_ref().filter(|_| !prepare_for_abac) {
+            access.check(registry)?;
         }
         match self.look.registry.clone() {
             Some(registry) if !matches!(name, RegistryName::LoginServer(_)) => {
                 self.assignments(&registry.id, secret.assigns_role, pass).await?;
-                self.role(&registry, secret, pass).await
+                self.role(&registry, secret, access, pass).await
             }
             _ => {
                 self.observed.roles = Some(RoleState::default());
@@ -50,12 +52,15 @@ impl Observation {
         &mut self,
         registry: &Registry,
         secret: &PullSecret,
+        access: PullAccess<'_>,
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
-        let Some(session) = &self.session else { return Ok(()) };
-        if !secret.assigns_role || self.owned.assignments.is_none() {
-            return Ok(());
+        if !secret.assigns_role {
+            return access.check(registry);
         }
+        let Some(session) = self.session.take().filter(|_| self.owned.assignments.is_some()) else {
+            return access.check(registry);
+        };
         let told = pass.ctx.principals.object_id(&secret.principal, &session.reader).await;
         let before =
             self.look.principal.clone().filter(|(client, _)| *client == secret.principal.client);
@@ -65,11 +70,11 @@ impl Observation {
             (told, _) => told?,
         };
         self.look.principal = Some((secret.principal.client.clone(), principal));
-        let grant = pull_role::grant(registry, principal, &secret.repositories)?;
-        reread(&mut self.owned, &grant, &session.reader).await;
-        self.desired.grants = Some(vec![grant]);
         self.desired.settled &= pull_role::may_replace(registry);
-        Ok(())
+        let roles = PullRoles::of(registry, principal, access);
+        let answer = self.desire(roles, &session.reader).await;
+        self.session = Some(session);
+        answer
     }
 
     /// What pull secrets are made from.

@@ -96,14 +96,19 @@ impl Outcome {
         let removals = plan.pending_removals.values().flatten().copied().chain(plan.due);
         outcome.dates.extend(removals.map(|it| (it, Occasion::Look)));
         let found = owned.assignments.take();
-        if let (Some(grants), Some(Assignments { found, .. })) = (desired.grants, found) {
-            observed.roles = Some(RoleState { grants, found, waiting: plan.pending_removals });
+        let is_known = desired.grants.is_some() || desired.prepared.is_some();
+        if let Some(Assignments { found, .. }) = found.filter(|_| is_known) {
+            let (grants, prepared) = (desired.grants.unwrap_or_default(), desired.prepared);
+            let waiting = plan.pending_removals;
+            observed.roles = Some(RoleState { grants, prepared, found, waiting });
         }
         if occasion == Occasion::Look && observed.roles.is_some() {
             look.obsolete = acted.obsolete.take();
             look.knows_obsolete = true;
+            look.unprepared = plan.unprepared.or(acted.unprepared.take());
         }
         observed.obsolete = look.left(unremoved.as_ref()).cloned();
+        observed.unprepared.clone_from(&look.unprepared);
         outcome.unanswered = acted.undone.as_ref().is_some_and(|it| it.cause == Cause::Unavailable);
         outcome.known.remember(look, &acted);
         let asked = Timestamp::now();
@@ -140,14 +145,15 @@ impl Outcome {
         unremoved: Option<&Problem>,
         mint: Option<Problem>,
     ) {
-        let Look { problem, undone, obsolete, unread, doubt, .. } = self.known.look.clone();
+        let Look { problem, undone, unprepared, obsolete, unread, doubt, .. } =
+            self.known.look.clone();
         let unread = unread.filter(|it| it.cause.is_transient());
         let left = unremoved.cloned().or(obsolete.clone());
         let served = self.observed.pull_secrets.as_ref();
         // Without a namespace nothing else says that there is no credential to be had.
         let untried = served.filter(|it| it.existing == 0).and(mint.clone());
         let is_transient = |it: &Problem| it.cause.is_transient();
-        let asking = [&problem, &undone, &obsolete, &unread, &not_done, &mint, &doubt];
+        let asking = [&problem, &undone, &unprepared, &obsolete, &unread, &not_done, &mint, &doubt];
         let asking = asking.into_iter().flatten().chain(unremoved);
         let asking = asking.map(|it| Trouble { problem: it.clone(), needs: Occasion::Look });
         let failing = served.into_iter().flat_map(PullSecretState::problems);
@@ -176,7 +182,7 @@ impl Outcome {
         let failing = served.and_then(PullSecretState::problem);
         let of_parts = unseen.or(unknown).or(undone).or(not_done).or(failing);
         self.problem = of_parts.or(doubt).or(untried);
-        self.beside = trouble.or(overdue).or(passing).or(unproven).or(mint).or(left);
+        self.beside = trouble.or(overdue).or(passing).or(unproven).or(mint).or(left).or(unprepared);
     }
 
     /// The same for an attachment that asks for nothing but renewals at the moment.

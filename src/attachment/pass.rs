@@ -40,6 +40,7 @@ pub(super) async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
     let mut plan = seen.plan(pass, now);
     if suspended {
         plan.roles.clear();
+        plan.prepared.clear();
     }
     acted.extend(act(&plan, &actor(pass, &seen, None)).await);
     seen.take(&acted.deeds);

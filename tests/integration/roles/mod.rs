@@ -8,6 +8,7 @@ mod fresh_reads;
 mod in_the_way;
 mod looked_up;
 mod lost_answers;
+mod prepared;
 mod repositories;
 mod resource_groups;
 mod sharing;

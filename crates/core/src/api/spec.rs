@@ -59,7 +59,9 @@ use super::status::RegistryAttachmentStatus;
     validation = ("self.method != 'PullSecret' || has(self.pullSecret)", "method PullSecret needs pullSecret: name the service principal and the namespaces there"),
     validation = ("!has(self.registry.loginServer) || self.method != 'KubeletIdentity'", "method KubeletIdentity assigns a role and so must find the registry in Azure: give registry.resourceId or registry.name instead of registry.loginServer"),
     validation = ("!has(self.registry.loginServer) || !has(self.pullSecret) || !self.pullSecret.assignRole", "pullSecret.assignRole must find the registry in Azure: give registry.resourceId or registry.name instead of registry.loginServer"),
-    validation = ("!has(self.registry.loginServer) || !has(self.repositories) || size(self.repositories) == 0", "repositories are a condition of a role assignment: give registry.resourceId or registry.name instead of registry.loginServer")
+    validation = ("!has(self.registry.loginServer) || !has(self.repositories) || size(self.repositories) == 0", "repositories are a condition of a role assignment: give registry.resourceId or registry.name instead of registry.loginServer"),
+    validation = ("!self.prepareForAbac || !has(self.registry.loginServer)", "prepareForAbac keeps a role assigned and so must find the registry in Azure: give registry.resourceId or registry.name instead of registry.loginServer"),
+    validation = ("!self.prepareForAbac || self.method != 'PullSecret' || !has(self.pullSecret) || self.pullSecret.assignRole", "prepareForAbac keeps a role assigned, and so method PullSecret needs it together with pullSecret.assignRole: set that to true, or assign Container Registry Repository Reader to the service principal by hand")
 )]
 pub struct RegistryAttachmentSpec {
     /// The registry to attach, by exactly one of `resourceId`, `name` and `loginServer`. Immutable.
@@ -89,6 +91,13 @@ pub struct RegistryAttachmentSpec {
         validation = ("self.all(r, r.matches('^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*(/[*])?$'))", "each repository is a name such as team-a/app or a prefix such as team-a/*: lower-case letters, digits, and . _ - / between them")
     )]
     pub repositories: Option<Vec<String>>,
+
+    /// True: on a registry in mode "RBAC Registry Permissions", Container Registry Repository Reader is
+    /// kept assigned beside `AcrPull`. Azure ignores it there, and honours it from the moment at which the
+    /// registry is switched to "RBAC Registry + ABAC Repository Permissions". Then `AcrPull` is taken back.
+    /// Default: false.
+    #[serde(default)]
+    pub prepare_for_abac: bool,
 
     /// The pull secret: whose credential it holds and where it is written. Method `PullSecret`
     /// needs it. Default: none.

@@ -41,6 +41,8 @@ pub struct Observed {
     pub roles: Option<RoleState>,
     /// Why something that is no longer desired could not be removed.
     pub obsolete: Option<Problem>,
+    /// Why the role that counts after a switch of the registry's mode is not assigned.
+    pub unprepared: Option<Problem>,
     /// The pull secrets.
     pub pull_secrets: Option<PullSecretState>,
     /// When the credential in use ends, and why it is not renewed, where the spec cannot be followed.
@@ -58,6 +60,8 @@ pub struct CredentialEnd(pub Option<Timestamp>);
 pub struct RoleState {
     /// The desired grants.
     pub grants: Vec<Grant>,
+    /// The grant that counts only after a switch of the registry's mode.
+    pub prepared: Option<Grant>,
     /// All assignments on the registry and on scopes above it.
     pub found: Vec<RoleAssignment>,
     /// The assignments that wait for their removal, with its time (UTC) if that is known.
@@ -206,7 +210,10 @@ fn role_assignments(roles: &RoleState, claim: Option<&Claim>) -> Vec<RoleAssignm
     let mut list: Vec<_> = roles
         .found
         .iter()
-        .filter(|it| mine(it) || roles.grants.iter().any(|grant| grant.is_given_by(it)))
+        .filter(|it| {
+            let grants = || roles.grants.iter().chain(&roles.prepared);
+            mine(it) || grants().any(|grant| grant.is_given_by(it))
+        })
         .filter_map(|it| {
             Some(RoleAssignmentStatus {
                 id: it.id.to_string(),

@@ -56,20 +56,32 @@ impl Grant {
 /// | no, another grant is | with the claim of this attachment | `ReleaseAssignment` once the replacement was in force for the delay |
 /// | no grant is | with the claim of this attachment | `ReleaseAssignment`, `RemoveFinalizer` |
 /// | no | foreign | – |
+///
+/// The prepared grant is assigned alike, and waits for no other: `Plan::prepared`. While it is not known
+/// which grants are desired, nothing else is changed.
 pub(super) fn plan(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan: &mut Plan) {
-    let (Some(grants), Some(assignments)) = (&desired.grants, &owned.assignments) else { return };
+    let Some(assignments) = &owned.assignments else { return };
+    if let Some(grant) = &desired.prepared {
+        match missing(grant, assignments) {
+            Ok(step) => plan.prepared.extend(step),
+            Err(problem) => plan.unprepared = Some(problem),
+        }
+    }
+    let Some(grants) = &desired.grants else {
+        plan.roles = with_finalizer(Vec::new(), &plan.prepared, None, owned);
+        return;
+    };
     let mut steps = Vec::new();
     for grant in grants {
-        match grant_state(grant, assignments) {
-            Ok(GrantState::Held(_)) => {}
-            Ok(GrantState::Missing) => steps.push(Step::CreateAssignment(grant.clone())),
-            Ok(GrantState::Shareable(id)) => steps.push(Step::ShareAssignment(id, grant.clone())),
+        match missing(grant, assignments) {
+            Ok(step) => steps.extend(step),
             Err(problem) => plan.blocked = plan.blocked.take().or(Some(problem)),
         }
     }
-    let mine: Vec<_> = assignments.found.iter().filter(|it| bears_claim(it, assignments)).collect();
-    let (kept, surplus): (Vec<&RoleAssignment>, Vec<&RoleAssignment>) =
-        mine.into_iter().partition(|it| grants.iter().any(|grant| grant.is_of(it)));
+    let mine = assignments.found.iter().filter(|it| bears_claim(it, assignments));
+    let is_desired =
+        |it: &&RoleAssignment| grants.iter().chain(&desired.prepared).any(|grant| grant.is_of(it));
+    let (kept, surplus): (Vec<&RoleAssignment>, Vec<&RoleAssignment>) = mine.partition(is_desired);
     for assignment in surplus {
         match timing.replaced_at {
             Some(due) if due <= timing.now => {
@@ -82,18 +94,36 @@ pub(super) fn plan(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan
         }
     }
     let remains = !kept.is_empty() || !plan.pending_removals.is_empty();
-    plan.roles = with_finalizer(steps, remains, owned);
+    plan.roles = with_finalizer(steps, &plan.prepared, Some(remains), owned);
 }
 
-/// Adds the finalizer before the first claim, and removes it after the last one.
-fn with_finalizer(mut steps: Vec<Step>, remains: bool, owned: &Owned) -> Vec<Step> {
+/// The step that gives a desired grant; `None` where an assignment does.
+///
+/// # Errors
+/// Why the grant cannot be given.
+fn missing(grant: &Grant, assignments: &Assignments) -> Result<Option<Step>, Problem> {
+    Ok(match grant_state(grant, assignments)? {
+        GrantState::Held(_) => None,
+        GrantState::Missing => Some(Step::CreateAssignment(grant.clone())),
+        GrantState::Shareable(id) => Some(Step::ShareAssignment(id, grant.clone())),
+    })
+}
+
+/// Adds the finalizer before the first claim, and removes it after the last one. `remains` is whether a
+/// claim is left without these steps; `None` while that is not known.
+fn with_finalizer(
+    mut steps: Vec<Step>,
+    prepared: &[Step],
+    remains: Option<bool>,
+    owned: &Owned,
+) -> Vec<Step> {
     const OURS: Finalizer = Finalizer::RoleAssignments;
-    let makes_some =
-        steps.iter().any(|it| matches!(it, Step::CreateAssignment(_) | Step::ShareAssignment(..)));
-    let (needed, present) = (makes_some || remains, owned.finalizers.contains(&OURS));
-    if needed && !present {
+    let claims = |it: &Step| matches!(it, Step::CreateAssignment(_) | Step::ShareAssignment(..));
+    let adds_claim = steps.iter().chain(prepared).any(claims);
+    let present = owned.finalizers.contains(&OURS);
+    if (adds_claim || remains == Some(true)) && !present {
         steps.insert(0, Step::AddFinalizer(OURS));
-    } else if !needed && present {
+    } else if !adds_claim && remains == Some(false) && present {
         steps.push(Step::RemoveFinalizer(OURS));
     }
     steps

@@ -31,6 +31,9 @@ pub use secrets::{CredentialOrigin, SecretTarget, credential_is_due, foreign_sec
 pub struct Desired {
     /// The roles to keep assigned.
     pub grants: Option<Vec<Grant>>,
+    /// A further role to keep assigned, which counts only after a switch of the registry's mode. Nothing
+    /// waits for it.
+    pub prepared: Option<Grant>,
     /// Whether nodes pull with `grants`, so that the roles replace pull secrets. Otherwise the roles
     /// belong to the service principal of the pull secrets.
     pub grants_are_for_nodes: bool,
@@ -57,6 +60,7 @@ impl Desired {
         let accounts = Accounts::Named(BTreeSet::new());
         Self {
             grants: None,
+            prepared: None,
             grants_are_for_nodes: false,
             settled: true,
             secrets: None,
@@ -159,6 +163,8 @@ pub struct Plan {
     /// The steps for roles, in their order, before `parts`: credentials need the roles. A step that
     /// fails stops only the role steps after it.
     pub roles: Vec<Step>,
+    /// The steps for the role that is prepared, after `roles`. The object bears the finalizer then.
+    pub prepared: Vec<Step>,
     /// Independent lists of steps, each in its order. A step that fails stops only the steps after it
     /// in the same list.
     pub parts: Vec<Vec<Step>>,
@@ -169,6 +175,8 @@ pub struct Plan {
     pub due: Option<Timestamp>,
     /// Why a desired role cannot be assigned.
     pub blocked: Option<Problem>,
+    /// Why the role that is prepared cannot be assigned.
+    pub unprepared: Option<Problem>,
     /// Why single namespaces are not served.
     pub failing: Vec<NamespaceProblem>,
     /// Why single Secrets are not written now. An existing Secret may still serve.

@@ -7,27 +7,52 @@ use crate::roles::role::Role;
 use crate::snapshot::azure::{Registry, RoleAssignmentMode};
 use crate::spec::repositories::Repositories;
 
-/// The grant that lets an identity pull, for the registry's mode. For an unknown mode the role is
-/// `AcrPull`: registries with repository permissions are the newer kind.
-///
-/// # Errors
-/// `Unsupported` when this version does not know the registry's mode; the errors of
-/// [`check_repositories`].
-pub fn grant(
-    registry: &Registry,
-    principal: PrincipalId,
-    repositories: &Repositories,
-) -> Result<Grant, Problem> {
-    let role = registry.mode.map_or(Some(Role::AcrPull), Role::for_mode).ok_or_else(|| {
-        let account = format!(
-            "choosing a role on registry {}: this version knows no such roleAssignmentMode",
-            registry.id
-        );
-        Problem::advised(Cause::Unsupported, "update acr-attach", &[account])
-    })?;
-    check_repositories(registry, repositories)?;
-    let condition = repositories.condition();
-    Ok(Grant { registry: registry.id.clone(), principal, role, condition })
+/// What a spec asks for of pull roles.
+#[derive(Clone, Copy, Debug)]
+pub struct PullAccess<'a> {
+    /// The repositories that may be pulled.
+    pub repositories: &'a Repositories,
+    /// Whether the role for a registry with repository permissions is kept assigned before the switch
+    /// to them.
+    pub prepare_for_abac: bool,
+}
+
+/// The roles to keep assigned to one identity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PullRoles {
+    /// The role that lets the identity pull now; why there is none.
+    pub pull: Result<Grant, Problem>,
+    /// The role that lets the identity pull after a switch of the registry's mode, if it is to be kept
+    /// assigned before.
+    pub prepared: Option<Grant>,
+}
+
+impl PullRoles {
+    /// The roles of an identity on a registry, for the registry's mode. For an unknown mode the role is
+    /// `AcrPull`: registries with repository permissions are the newer kind.
+    ///
+    /// `pull` is `Unsupported` when this version does not know the registry's mode; else it has the
+    /// errors of [`check`](PullAccess::check).
+    #[must_use]
+    pub fn of(registry: &Registry, principal: PrincipalId, access: PullAccess<'_>) -> Self {
+        let grant =
+            |role, condition| Grant { registry: registry.id.clone(), principal, role, condition };
+        let condition = access.repositories.condition();
+        let role = registry.mode.map_or(Some(Role::AcrPull), Role::for_mode).ok_or_else(|| {
+            let account = format!(
+                "choosing a role on registry {}: this version knows no such roleAssignmentMode",
+                registry.id
+            );
+            Problem::advised(Cause::Unsupported, "update acr-attach", &[account])
+        });
+        let is_legacy = registry.mode == Some(RoleAssignmentMode::LegacyRegistryPermissions);
+        let prepares = access.prepare_for_abac && is_legacy;
+        Self {
+            pull: role
+                .and_then(|role| access.check(registry).map(|()| grant(role, condition.clone()))),
+            prepared: prepares.then(|| grant(Role::RepositoryReader, condition)),
+        }
+    }
 }
 
 /// Whether the registry certainly honours the role, so that the role may replace another.
@@ -36,33 +61,37 @@ pub fn may_replace(registry: &Registry) -> bool {
     registry.mode.is_some()
 }
 
-/// Checks that the registry can narrow access to single repositories.
-///
-/// # Errors
-/// `InvalidSpec` where the registry has no repository permissions; `Unsupported` where Azure does not
-/// tell the mode.
-pub fn check_repositories(registry: &Registry, repositories: &Repositories) -> Result<(), Problem> {
-    let Registry { id, mode, .. } = registry;
-    if repositories.are_all() || *mode == Some(RoleAssignmentMode::AbacRepositoryPermissions) {
-        return Ok(());
-    }
-    if mode.is_none() {
-        let advice = "remove spec.repositories to attach the whole registry";
-        let account = format!(
-            "narrowing access to registry {id} to repositories: this cloud's api-versions do not tell whether its role assignment permissions mode can"
+impl PullAccess<'_> {
+    /// Checks that the registry can narrow access to single repositories.
+    ///
+    /// # Errors
+    /// `InvalidSpec` where the registry has no repository permissions; `Unsupported` where Azure does not
+    /// tell the mode.
+    pub fn check(self, registry: &Registry) -> Result<(), Problem> {
+        let Registry { id, mode, .. } = registry;
+        let can_narrow = *mode == Some(RoleAssignmentMode::AbacRepositoryPermissions);
+        if self.repositories.are_all() || can_narrow {
+            return Ok(());
+        }
+        if mode.is_none() {
+            let advice = "remove spec.repositories to attach the whole registry";
+            let account = format!(
+                "narrowing access to registry {id} to repositories: this cloud's api-versions do not tell whether its role assignment permissions mode can"
+            );
+            return Err(Problem::advised(Cause::Unsupported, advice, &[account]));
+        }
+        let prepare = if self.prepare_for_abac { "" } else { "set spec.prepareForAbac to true, " };
+        let name = id.name();
+        let advice = format!(
+            "remove spec.repositories; or {prepare}give all others that pull and push there Container Registry Repository Reader or Writer (az role assignment list --include-inherited --scope REGISTRY_ID shows them), wait 10 minutes, and only then switch the registry (az acr update --name {name} --role-assignment-mode rbac-abac): from that moment AcrPull and AcrPush mean nothing there"
         );
-        return Err(Problem::advised(Cause::Unsupported, advice, &[account]));
+        let accounts = [id.as_str(), name].map(|it| {
+            format!(
+                "narrowing access to registry {it} to repositories: only mode \"RBAC Registry + ABAC Repository Permissions\" can"
+            )
+        });
+        Err(Problem::advised(Cause::InvalidSpec, &advice, &accounts))
     }
-    let name = id.name();
-    let advice = format!(
-        "remove spec.repositories; or give all who pull and push there Container Registry Repository Reader or Writer (az role assignment list --include-inherited --scope REGISTRY_ID shows who), wait 10 minutes, and only then switch the registry (az acr update --name {name} --role-assignment-mode rbac-abac): from that moment AcrPull and AcrPush mean nothing there"
-    );
-    let accounts = [id.as_str(), name].map(|it| {
-        format!(
-            "narrowing access to registry {it} to repositories: only mode \"RBAC Registry + ABAC Repository Permissions\" can"
-        )
-    });
-    Err(Problem::advised(Cause::InvalidSpec, &advice, &accounts))
 }
 
 #[cfg(test)]
@@ -81,8 +110,9 @@ mod tests {
         }
     }
 
-    fn someone() -> PrincipalId {
-        "22222222-2222-2222-2222-222222222222".parse().unwrap()
+    fn roles(registry: &Registry, repositories: &Repositories, prepare: bool) -> PullRoles {
+        let someone = "22222222-2222-2222-2222-222222222222".parse().unwrap();
+        PullRoles::of(registry, someone, PullAccess { repositories, prepare_for_abac: prepare })
     }
 
     #[rstest::rstest]
@@ -96,18 +126,38 @@ mod tests {
         #[case] replaces: bool,
     ) {
         let registry = registry(mode);
-        let grant = grant(&registry, someone(), &Repositories::default());
-        assert_eq!(grant.ok().map(|it| it.role), role);
+        let roles = roles(&registry, &Repositories::default(), false);
+        assert_eq!(roles.pull.ok().map(|it| it.role), role);
+        assert_eq!(roles.prepared, None);
         assert_eq!(may_replace(&registry), replaces);
+    }
+
+    #[rstest::rstest]
+    #[case(Some(RoleAssignmentMode::LegacyRegistryPermissions), true)]
+    #[case(Some(RoleAssignmentMode::AbacRepositoryPermissions), false)]
+    #[case(Some(RoleAssignmentMode::Unknown), false)]
+    #[case(None, false)]
+    fn only_a_registry_in_legacy_mode_is_prepared_for_a_switch(
+        #[case] mode: Option<RoleAssignmentMode>,
+        #[case] prepares: bool,
+    ) {
+        let role = |it: Option<Grant>| it.map(|it| (it.role, it.condition));
+        let reader = Some((Role::RepositoryReader, None));
+        let all = roles(&registry(mode), &Repositories::default(), true);
+        assert_eq!(role(all.prepared), reader.filter(|_| prepares));
+        let some = Repositories::new(["team/*".to_owned()]).unwrap();
+        let narrowed = roles(&registry(mode), &some, true);
+        let reader = Some((Role::RepositoryReader, some.condition()));
+        assert_eq!(role(narrowed.prepared), reader.filter(|_| prepares));
+        assert!(!prepares || narrowed.pull.is_err(), "AcrPull would open all repositories");
     }
 
     #[test]
     fn what_may_not_be_narrowed_is_not_opened() {
         let some = Repositories::new(["team/*".to_owned()]).unwrap();
-        let cause = |mode| check_repositories(&registry(mode), &some).unwrap_err().cause;
+        let cause = |mode| roles(&registry(mode), &some, false).pull.unwrap_err().cause;
         assert_eq!(cause(None), Cause::Unsupported);
         assert_eq!(cause(Some(RoleAssignmentMode::LegacyRegistryPermissions)), Cause::InvalidSpec);
-        assert!(grant(&registry(None), someone(), &some).is_err());
     }
 
     /// Switching the mode takes the right to pull and push from all other identities.
@@ -115,10 +165,13 @@ mod tests {
     fn the_way_to_repositories_begins_with_all_others() {
         let some = Repositories::new(["team/*".to_owned()]).unwrap();
         let legacy = registry(Some(RoleAssignmentMode::LegacyRegistryPermissions));
-        let text = check_repositories(&legacy, &some).unwrap_err().message;
-        let words = ["remove spec.repositories", "all who pull", "wait", "az acr update"];
-        let places: Vec<_> = words.map(|it| text.find(it).unwrap()).into();
-        assert!(places.is_sorted(), "{text}");
-        assert!(crate::message::is_bounded(&text) && !text.contains('…'), "{text}");
+        for prepare in [false, true] {
+            let text = roles(&legacy, &some, prepare).pull.unwrap_err().message;
+            assert_eq!(text.contains("set spec.prepareForAbac to true"), !prepare, "{text}");
+            let words = ["remove spec.repositories", "all others", "wait", "az acr update"];
+            let places: Vec<_> = words.map(|it| text.find(it).unwrap()).into();
+            assert!(places.is_sorted(), "{text}");
+            assert!(crate::message::is_bounded(&text) && !text.contains('…'), "{text}");
+        }
     }
 }

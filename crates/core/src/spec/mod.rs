@@ -51,6 +51,8 @@ pub struct Attachment {
     pub registry: RegistryName,
     /// How to attach it.
     pub method: Method,
+    /// Whether the role that counts after a switch of the registry's mode is kept assigned before it.
+    pub prepare_for_abac: bool,
 }
 
 /// How a spec names its registry.
@@ -121,6 +123,7 @@ impl Attachment {
     pub fn of(spec: &RegistryAttachmentSpec, method: MethodInUse) -> Result<Self, Problem> {
         let registry = registry(&spec.registry)?;
         let repositories = repositories(spec)?;
+        let prepare_for_abac = spec.prepare_for_abac;
         let by_secret = spec.pull_secret.as_ref().filter(|_| method == MethodInUse::PullSecret);
         if by_secret.is_none_or(|it| it.assign_role) {
             repositories.check_condition_length().map_err(|text| invalid(&text))?;
@@ -158,7 +161,7 @@ impl Attachment {
                 Method::KubeletIdentity(KubeletIdentity { source, repositories, former })
             }
         };
-        Ok(Self { registry, method })
+        Ok(Self { registry, method, prepare_for_abac })
     }
 }
 

@@ -58,7 +58,7 @@ impl Task {
         let (registry, secret) = served(spec).ok()?;
         policy.permit_served(&registry, &secret).ok()?;
         let method = Method::PullSecret(secret);
-        Some(Self::Attach(Box::new(Attachment { registry, method })))
+        Some(Self::Attach(Box::new(Attachment { registry, method, prepare_for_abac: false })))
     }
 
     /// The task to detach. Only the registry of the spec has to be valid.

@@ -50,6 +50,7 @@ fn observed(held: bool) -> Observed {
         principal: Some(principal),
         roles: Some(RoleState {
             grants: vec![grant],
+            prepared: None,
             found: if held { vec![found] } else { vec![] },
             waiting: BTreeMap::new(),
         }),

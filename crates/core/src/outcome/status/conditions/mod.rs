@@ -149,7 +149,10 @@ fn attached_message(observed: &Observed) -> String {
         let end = CredentialEnd(served.expires);
         format!("; {}", parts::not_renewed(end, why))
     });
-    let more = remark.into_iter().chain(renewal_problem);
+    let unprepared = observed.unprepared.as_ref();
+    let unprepared = unprepared
+        .map(|it| format!("; the registry is not prepared for repository permissions: {it}"));
+    let more = remark.into_iter().chain(renewal_problem).chain(unprepared);
     access_text(observed) + &more.collect::<String>()
 }
 
@@ -217,7 +220,18 @@ fn granted_text(server: &str, roles: &RoleState) -> String {
             )
         })
         .collect();
-    parts.join("; ")
+    let prepared = roles.prepared.as_ref();
+    let prepared =
+        prepared.and_then(|it| Some((it, roles.assignment_for(it)?))).map(|(it, found)| {
+            let since = found
+                .created_on
+                .map_or_else(String::new, |it| format!(" since {}", it.strftime("%FT%TZ")));
+            format!(
+                "{} is assigned too{since}, and counts after a switch of the registry's mode",
+                it.role.name()
+            )
+        });
+    parts.into_iter().chain(prepared).collect::<Vec<_>>().join("; ")
 }
 
 /// Completes a condition. It keeps its transition time unless its status changed, and its correlation id
