@@ -1,6 +1,6 @@
 //! acr-attach keeps a Kubernetes cluster attached to an Azure Container Registry.
 //!
-//! One pass is observe → decide → act → report:
+//! A reconcile of an attachment observes, decides, acts and reports:
 //!
 //! ```text
 //! spec ─ parse ─▶ Attachment ─┐
@@ -10,11 +10,11 @@
 //! ```
 //!
 //! Crate `acr-attach-core` holds the custom resource and all decisions, as pure functions. Crate
-//! `acr-attach-azure` speaks to Azure. `cluster` speaks to the API server, and `attachment` reconciles
-//! with the help of all three. `leader` elects the replica that may write.
-//! Crate `acr-attach-check` is the command that tells from inside a cluster whether a pod can pull.
-//! Of several replicas one works, and what it writes passes a `fence`. Only the program reads the
-//! environment.
+//! `acr-attach-azure` calls Azure. Crate `acr-attach-check` is the command that checks from inside a
+//! cluster whether a pod can pull.
+//! In this crate, `cluster` calls the API server, `attachment` reconciles attachments, and `delivery`
+//! reconciles namespaces. `leader` elects the one replica that works; all its writes ask a `fence`. Only
+//! the program reads the environment.
 
 pub mod attachment;
 pub mod cluster;
@@ -43,23 +43,23 @@ use crate::metrics::Metrics;
 use crate::server::{Pages, Part};
 use crate::settings::Settings;
 
-/// How long passes at work may take to end after the operator was told to stop. Another replica waits
-/// for the lease meanwhile, and takes up what was cut short: every step can be taken again.
+/// How long running reconciles may take to end after the operator was told to stop. Another replica
+/// waits for the lease meanwhile, and repeats what was cut short: every step can be taken again.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// What connects the operator to the world.
+/// The connections of the operator.
 pub struct Connections {
-    /// For all of Azure.
+    /// The HTTP client for all of Azure.
     pub http: reqwest::Client,
-    /// For the cluster.
+    /// The client for the cluster.
     pub kubernetes: kube::Client,
-    /// For `/livez`, `/readyz` and `/metrics`.
+    /// The listener for `/livez`, `/readyz` and `/metrics`.
     pub listener: TcpListener,
-    /// Where counts are kept.
+    /// The registry of all metrics.
     pub metrics: Registry,
 }
 
-/// Runs the operator until it is told to stop: at once, or whenever it leads.
+/// Runs the operator until it is told to stop. With leader election, it works only while it leads.
 ///
 /// # Errors
 /// When the pages cannot be served.
@@ -88,7 +88,7 @@ pub async fn run(
     }
 }
 
-/// One process of the operator.
+/// One replica of the operator.
 struct Replica {
     settings: Settings,
     http: reqwest::Client,
@@ -101,10 +101,10 @@ impl Replica {
     async fn run(&self, stop: CancellationToken) {
         let Settings { election, namespace, instance, .. } = &self.settings;
         let Some(election) = election else { return self.work(Fence::open(), stop).await };
-        // Also where the lease can never be read: that nobody leads must be seen.
+        // The metric must show that this replica does not lead, even if the lease can never be read.
         self.counts.api_server.leads(&election.lease, false);
         let client = self.client(Fence::open());
-        // Who starts anew is somebody else: what it did before, it does not know.
+        // A process that starts anew is another candidate: it does not know what it did before.
         let name = format!("{instance}_{}", uuid::Uuid::new_v4());
         Candidate::new(client, namespace, election.clone(), name).run(self, stop).await;
     }
@@ -115,7 +115,7 @@ impl Replica {
 }
 
 impl Work for Replica {
-    /// Starts from nothing each time: what it knew before may be true no more.
+    /// Starts without state each time: what was known before may not be true any more.
     async fn work(&self, fence: Fence, stop: CancellationToken) {
         let client = self.client(fence.clone());
         let azure = Azure::new(
@@ -134,7 +134,7 @@ impl Work for Replica {
             stop.clone(),
         );
         self.part.works_on(attachments);
-        // On its own, so that busy passes do not keep the lease from being renewed.
+        // A task of its own, so that busy reconciles do not delay the renewal of the lease.
         let passes = AbortOnDropHandle::new(tokio::spawn(bounded_end(passes, stop)));
         if let Err(error) = passes.await {
             tracing::error!("the controller has ended: {error}");
@@ -164,7 +164,7 @@ impl Replica {
     }
 }
 
-/// Waits for passes to end, but after being told to stop no longer than [`GRACE`].
+/// Waits for reconciles to end, but no longer than [`GRACE`] after the operator was told to stop.
 async fn bounded_end(passes: impl Future<Output = ()>, stop: CancellationToken) {
     let limit = async {
         stop.cancelled().await;

@@ -1,5 +1,5 @@
-//! Signs of life, by which `/livez` judges: of the executor, and of each watch. Neither Azure nor
-//! the API server has to answer for them: an attempt that failed is a sign of life too.
+//! Signs of life of the executor and of each watch, by which `/livez` judges. They need no answer from
+//! Azure or the API server: a failed attempt is a sign of life too.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-/// How long there may be no sign of life.
+/// The longest times without a sign of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Of the executor, which is to tick every second.
+    /// Of the executor, which should tick every second.
     pub executor: Duration,
-    /// Of a watch. One that shows nothing is begun anew after 5 minutes, and one that cannot be
-    /// had is tried again within half a minute.
+    /// Of a watch. A watch that shows nothing is restarted after 5 minutes, and one that fails is
+    /// retried within half a minute.
     pub watch: Duration,
 }
 
@@ -25,18 +25,18 @@ impl Default for Limits {
 
 const TICK: Duration = Duration::from_secs(1);
 
-/// When the executor last ran what was due.
+/// The heartbeat of the executor: the time of its last tick.
 #[derive(Clone, Debug)]
 pub struct Pulse(Arc<Mutex<Instant>>);
 
 impl Pulse {
-    /// It has just run.
+    /// Starts with a tick at `now`.
     #[must_use]
     pub fn new(now: Instant) -> Self {
         Self(Arc::new(Mutex::new(now)))
     }
 
-    /// Ticks on the executor that it is awaited on.
+    /// Ticks, on the executor that awaits this future.
     pub async fn tick(&self) {
         let mut ticks = tokio::time::interval(TICK);
         loop {
@@ -48,7 +48,7 @@ impl Pulse {
         *lock(&self.0) = now;
     }
 
-    /// Why it is not alive, if it is not.
+    /// Describes the fault if the executor has not ticked for longer than the limit.
     #[must_use]
     pub fn trouble(&self, now: Instant, limit: Duration) -> Option<String> {
         let silent = now.saturating_duration_since(*lock(&self.0));
@@ -58,7 +58,7 @@ impl Pulse {
     }
 }
 
-/// What the watches have shown.
+/// The signs of life of all watches.
 #[derive(Clone, Debug, Default)]
 pub struct Signs(Arc<Mutex<Vec<Seen>>>);
 
@@ -69,7 +69,7 @@ struct Seen {
     shown: Timestamp,
 }
 
-/// Where one watch leaves its signs.
+/// Records the signs of life of one watch.
 #[derive(Clone, Debug)]
 pub struct Sign {
     all: Signs,
@@ -77,7 +77,7 @@ pub struct Sign {
 }
 
 impl Signs {
-    /// A watch of that resource begins.
+    /// Adds a watch of that resource.
     #[must_use]
     pub fn begin(&self, resource: &'static str, now: Instant, at: Timestamp) -> Sign {
         let mut seen = lock(&self.0);
@@ -85,7 +85,7 @@ impl Signs {
         Sign { all: self.clone(), watch: seen.len() - 1 }
     }
 
-    /// Why one of them is not alive, if that is so.
+    /// Describes the fault if a watch has shown no sign of life for longer than the limit.
     #[must_use]
     pub fn trouble(&self, now: Instant, limit: Duration) -> Option<String> {
         let seen = lock(&self.0);
@@ -99,7 +99,7 @@ impl Signs {
         })
     }
 
-    /// When each resource has last been shown; of several watches the one that is silent longest.
+    /// When each resource was last shown. Of several watches, the most silent one counts.
     #[must_use]
     pub fn shown(&self) -> BTreeMap<&'static str, Timestamp> {
         let mut all = BTreeMap::new();
@@ -112,12 +112,12 @@ impl Signs {
 }
 
 impl Sign {
-    /// The watch is begun, anew or for the first time, or was refused.
+    /// Records an attempt of the watch, whether it succeeds or fails.
     pub fn tries(&self, now: Instant) {
         self.leave(|seen| seen.alive = now);
     }
 
-    /// The API server has shown something.
+    /// Records that the API server has shown something.
     pub fn shows(&self, now: Instant, at: Timestamp) {
         self.leave(|seen| (seen.alive, seen.shown) = (now, at));
     }
@@ -165,7 +165,7 @@ mod tests {
         let namespaces = signs.begin("namespaces", now, at(0));
         let secrets = signs.begin("secrets", now, at(0));
         let other = signs.begin("secrets", now, at(0));
-        // Failed attempts keep one alive, and show nothing.
+        // Failed attempts are signs of life, but show nothing.
         namespaces.tries(now + 500 * SECOND);
         secrets.shows(now + 599 * SECOND, at(599));
         other.shows(now, at(1));

@@ -1,4 +1,4 @@
-//! The program: reads the environment, and ends with one sentence when it cannot start.
+//! The program: reads the environment, and ends with one sentence if it cannot start.
 
 use std::env::consts::ARCH;
 use std::path::Path;
@@ -34,12 +34,12 @@ struct Cli {
 enum Command {
     /// Runs the operator.
     Run(Box<Arguments>),
-    /// Finds out from inside the cluster whether a pod can pull from a registry, step by step.
+    /// Checks from inside the cluster, step by step, whether a pod can pull from a registry.
     #[command(after_help = exit_codes())]
     Check(Box<CheckArguments>),
     /// Prints the custom resource definition (CRD).
     Crd,
-    /// Fails while attachments hold what only a running operator can let go, and names them. Run it
+    /// Fails while attachments hold what only a running operator can release, and names them. Run it
     /// before the operator is removed.
     UninstallGuard {
         /// The label selector of the attachments that the operator serves. Empty: all.
@@ -67,23 +67,23 @@ async fn main() -> ExitCode {
     })
 }
 
-/// The first line of a text; what follows shows excerpts of files and repeats itself.
+/// Returns the first line of a text. Further lines show excerpts of files and repeat it.
 fn one_sentence(text: &str) -> &str {
     text.lines().next().unwrap_or_default().trim_end_matches([':', ' '])
 }
 
-/// Help that was asked for is no failure. A bad value is told in one sentence.
+/// Prints help, or a usage error in one sentence. Everything but requested help is a failure.
 fn usage(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind::{
         DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion,
     };
     let asked_for = matches!(error.kind(), DisplayHelp | DisplayVersion);
     if asked_for || error.kind() == DisplayHelpOnMissingArgumentOrSubcommand {
-        // Printing fails only when nobody reads, and then there is nobody to tell.
+        // Printing fails only if the output is closed, and then there is no place to report it.
         let _ = error.print();
     } else {
         let text = error.to_string();
-        // What follows the first blank line is about usage; names of flags and values stand before it.
+        // Names of flags and values come before the first blank line; the rest is about usage.
         let told = text.split("\n\n").next().unwrap_or_default().trim_start_matches("error: ");
         eprintln!("acr-attach: {}", told.split_whitespace().collect::<Vec<_>>().join(" "));
     }
@@ -107,9 +107,9 @@ async fn uninstall_guard(selector: &str) -> Result<()> {
     }
 }
 
-/// Says what it found, and by the exit code where it ended.
+/// Prints the report of the check, and returns the exit code of the step at which it ended.
 async fn check(arguments: CheckArguments) -> Result<ExitCode> {
-    // What is no image of the registry is told before anybody is asked anything.
+    // An image of another registry is rejected before any request is sent.
     arguments.target("", ARCH).map_err(|text| anyhow!(text))?;
     let http = http(arguments.ca_file.as_deref())?;
     let (kubernetes, namespace) = kubernetes().await?;
@@ -127,7 +127,7 @@ async fn check(arguments: CheckArguments) -> Result<ExitCode> {
     Ok(ExitCode::from(report.exit_code()))
 }
 
-/// The proxy that stands before a host, without the password that it may want.
+/// Returns the proxy for requests to a host, without its password.
 fn proxy(host: &str) -> Result<Option<String>> {
     let destination = format!("https://{host}/").parse()?;
     let proxy = Matcher::from_system().intercept(&destination);
@@ -136,7 +136,7 @@ fn proxy(host: &str) -> Result<Option<String>> {
 
 async fn run(arguments: Arguments) -> Result<()> {
     let variable = |name: &str| std::env::var(name).ok();
-    // What contradicts itself is told before anybody is asked anything.
+    // Contradictory settings are rejected before any request is sent.
     Settings::resolve(&arguments, variable, "").map_err(|text| anyhow!(text))?;
     let http = http(arguments.ca_file.as_deref())?;
     let (kubernetes, namespace) = kubernetes().await?;
@@ -158,12 +158,12 @@ async fn run(arguments: Arguments) -> Result<()> {
     Ok(())
 }
 
-/// How long connecting may take. The third repetition of a lost packet comes after 7 s on Linux; each request
-/// of the check has 10 s.
+/// How long connecting may take. On Linux the third retransmission of a lost packet comes after 7 s;
+/// each request of the check has 10 s.
 const CONNECTING: Duration = Duration::from_secs(8);
 
-/// One client for all of Azure. It honours `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, and
-/// follows no redirect: a token goes where it was meant to go.
+/// Builds the one client for all of Azure. It honours `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`, and
+/// follows no redirect, so that a token reaches only its intended host.
 fn http(ca_file: Option<&Path>) -> Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
         .connect_timeout(CONNECTING)
@@ -180,7 +180,7 @@ fn http(ca_file: Option<&Path>) -> Result<reqwest::Client> {
     builder.build().context("preparing the HTTP client for Azure")
 }
 
-/// The cluster, and the namespace of the service account.
+/// Makes the client for the cluster, and finds the namespace of the service account.
 async fn kubernetes() -> Result<(kube::Client, String)> {
     let mut config = match std::env::var("KUBECONFIG") {
         Ok(path) if !path.is_empty() => {
@@ -190,13 +190,13 @@ async fn kubernetes() -> Result<(kube::Client, String)> {
         }
         _ => kube::Config::infer().await.context("finding the cluster")?,
     };
-    // HTTPS_PROXY is for Azure. kube would take it for the API server too, whatever NO_PROXY says.
+    // HTTPS_PROXY is for Azure. kube would use it for the API server too, whatever NO_PROXY says.
     if !kubeconfig_names_proxy() {
         config.proxy_url = None;
     }
-    // Waits belong into the queue, where they can be seen, not into a call.
+    // Retries belong in the queue, where they can be seen, not inside a call.
     config.default_retry = false;
-    // A silent watch ends by itself after 295 s; nothing else bounds its first list.
+    // kube ends a silent watch after 295 s; nothing else bounds the first list of a watch.
     config.read_timeout = Some(Duration::from_secs(330));
     let namespace = config.default_namespace.clone();
     Ok((kube::Client::try_from(config).context("connecting to the cluster")?, namespace))

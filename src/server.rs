@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz` and `/metrics`. None of them asks Azure or the API server: an outage
+//! Serves `/livez`, `/readyz` and `/metrics`. None of them asks Azure or the API server: an outage
 //! there must not restart the operator.
 
 use std::io;
@@ -20,24 +20,24 @@ use crate::life::{Limits, Pulse};
 use crate::metrics::Metrics;
 use crate::metrics::text::Format;
 
-/// What the three pages show.
+/// The data behind the three pages.
 #[derive(Clone)]
 pub struct Pages {
-    /// What this replica does.
+    /// The role of this replica.
     pub part: Part,
-    /// The executor that it does it on.
+    /// The heartbeat of the executor that does the work.
     pub pulse: Pulse,
-    /// How long there may be no sign of life.
+    /// The longest times without a sign of life.
     pub limits: Limits,
-    /// Counts.
+    /// The metrics.
     pub metrics: Metrics,
-    /// Whether each attachment is told of on its own.
+    /// Whether metrics have series for each attachment.
     pub per_object: bool,
-    /// Where the counts are kept. Who reads them first measures, and nobody else meanwhile.
+    /// The registry of the metrics. A scrape holds the lock while it measures and encodes.
     pub registry: Arc<Mutex<Registry>>,
 }
 
-/// What a replica does: it starts, stands by while another one leads, or works on attachments.
+/// The role of a replica: it starts, stands by while another one leads, or works on attachments.
 #[derive(Clone, Default)]
 pub struct Part(Arc<Mutex<Doing>>);
 
@@ -50,12 +50,12 @@ enum Doing {
 }
 
 impl Part {
-    /// Another replica leads.
+    /// Records that another replica leads.
     pub fn stands_by(&self) {
         self.set(Doing::StandsBy);
     }
 
-    /// This replica works on these, which are counted when somebody asks.
+    /// Records that this replica works on these attachments, which are counted at a scrape.
     pub fn works_on(&self, attachments: Attachments) {
         self.set(Doing::Works(attachments));
     }
@@ -69,11 +69,11 @@ impl Part {
     }
 }
 
-/// Serves the pages until that is awaited no more, on a thread of its own: so they also tell that
-/// everything else is stuck.
+/// Serves the pages until the future is dropped. They have their own thread, so that they can also
+/// report that everything else is stuck.
 ///
 /// # Errors
-/// When they cannot be served.
+/// When the pages cannot be served.
 pub async fn serve(listener: TcpListener, pages: Pages) -> io::Result<()> {
     let stop = CancellationToken::new();
     let _ends_with_this = stop.clone().drop_guard();
@@ -81,7 +81,7 @@ pub async fn serve(listener: TcpListener, pages: Pages) -> io::Result<()> {
     let (tell, told) = oneshot::channel();
     let thread = std::thread::Builder::new().name("pages".to_owned());
     thread.spawn(move || {
-        // Nobody listens any more only when the operator ends.
+        // No receiver is left only when the operator ends.
         let _ = tell.send(serve_here(listener, pages, &stop));
     })?;
     told.await.unwrap_or_else(|_| Err(io::Error::other("the thread of the pages has panicked")))

@@ -1,4 +1,4 @@
-//! The log: one line an event, as JSON or as text, on standard error.
+//! The log: one line per event, as JSON or as text, on standard error.
 
 use tracing::Span;
 use tracing_subscriber::EnvFilter;
@@ -8,15 +8,16 @@ use uuid::Uuid;
 
 use crate::settings::{LogFormat, LogLevel};
 
-/// Begins to log.
+/// Starts logging.
 ///
 /// # Errors
-/// When somebody else in this process logs already.
+/// When this process has a logger already.
 pub fn start(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
     let registry = tracing_subscriber::registry().with(EnvFilter::new(directives(level)));
     match format {
         LogFormat::Json => {
-            // What a line and what it is part of say are fields side by side: so they are found.
+            // The fields of a line and of its span stand side by side at the top level, so that
+            // searches find them.
             let lines = json_subscriber::layer().flatten_event(true).with_current_span(false);
             let lines = lines.with_span_list(false).flatten_span_list_on_top_level(true);
             registry.with(lines.with_writer(std::io::stderr)).try_init()
@@ -28,7 +29,7 @@ pub fn start(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
     }
 }
 
-/// What the lines of one pass on an attachment have in common, whatever is logged.
+/// The span of one reconcile of an attachment. All its log lines bear these fields.
 ///
 /// The field is not `name`: the library that writes lines as JSON puts the span's own name there.
 #[must_use]
@@ -36,7 +37,7 @@ pub fn pass(attachment: &str, generation: Option<i64>) -> Span {
     tracing::error_span!("reconcile", reconcile_id = %Uuid::new_v4(), attachment, generation)
 }
 
-/// Libraries speak one level lower than we do: their `info` is our `debug`.
+/// Returns the filter. Libraries log one level lower than acr-attach: their `info` is its `debug`.
 fn directives(level: LogLevel) -> &'static str {
     match level {
         LogLevel::Error => "error",

@@ -1,4 +1,4 @@
-//! Service accounts as Kubernetes stores them, to what decisions need and back.
+//! Reduces service accounts to what decisions need, and builds the patches that change them.
 
 use acr_attach_core::snapshot::cluster::ServiceAccount;
 use k8s_openapi::api::core::v1::ServiceAccount as Stored;
@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 
 use super::mirror::Key;
 
-/// Marks an entry that we added: the name of the pull secret follows, the value is the uid of
-/// the attachment.
+/// The prefix of the annotation that marks an entry as added by acr-attach. The name of the pull secret
+/// follows; the value is the uid of the attachment.
 const MARK: &str = "pull-secrets.acr-attach.dev/";
-/// What `kubectl apply` keeps of what was applied.
+/// The annotation in which `kubectl apply` keeps the manifest that it applied last.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 const LIST: &str = "imagePullSecrets";
-/// Field managers of tools that apply manifests: each run sets a list that the manifest holds to
-/// what the manifest says. Other managers that apply the list, such as a platform that adds an entry
-/// of its own to each service account, leave the entries of others alone.
+/// Field managers of tools that apply manifests. If the manifest holds the list, each run of the tool
+/// resets the list to the manifest. Other managers that apply the list, such as a platform that adds
+/// its own entry to each service account, leave the entries of others alone.
 ///
-/// As these tools name themselves: Flux (`kustomize-controller`, `helm-controller`, `flux`), Argo CD,
+/// The tools name themselves so: Flux (`kustomize-controller`, `helm-controller`, `flux`), Argo CD,
 /// `kubectl apply --server-side`, Helm 4, Terraform (`kubernetes_manifest`), Config Sync, kluctl.
 const APPLIERS: [&str; 9] = [
     "kustomize-controller",
@@ -31,10 +31,10 @@ const APPLIERS: [&str; 9] = [
     "configsync",
     "kluctl",
 ];
-/// Pulumi adds a random suffix (pulumi-kubernetes pull request 2271).
+/// Pulumi's field managers: this prefix and a random suffix (pulumi-kubernetes pull request 2271).
 const APPLIER_PREFIX: &str = "pulumi-kubernetes";
 
-/// A service account without what does not matter.
+/// Reduces a service account to what decisions need.
 pub fn reduce(account: &Stored) -> Option<(Key, ServiceAccount)> {
     let (namespace, name) = (account.namespace()?, account.name_any());
     let marks = account.annotations().iter().filter_map(|(key, uid)| {
@@ -53,7 +53,7 @@ pub fn reduce(account: &Stored) -> Option<(Key, ServiceAccount)> {
     Some(((namespace, name), reduced))
 }
 
-/// The tool that keeps the list as its manifest says, if one does.
+/// Returns the tool that applies the list from its manifest, if there is one.
 fn applied_by(account: &Stored) -> Option<String> {
     let managers = managers(account).filter(|it| it.operation.as_deref() == Some("Apply"));
     let is_tool = |it: &&String| APPLIERS.contains(&it.as_str()) || it.starts_with(APPLIER_PREFIX);
@@ -64,26 +64,26 @@ fn applied_by(account: &Stored) -> Option<String> {
     applier.or_else(|| by_kubectl.then(|| "kubectl apply".to_owned()))
 }
 
-/// The field manager that wrote the list last, as far as the object tells.
+/// Returns the field manager that wrote the list last, if the object names one.
 fn written_by(account: &Stored) -> Option<String> {
     managers(account).max_by_key(|it| it.time.as_ref().map(|it| it.0))?.manager.clone()
 }
 
-/// The managers of the list.
+/// Returns the records of field managers that own the list or a part of it.
 fn managers(account: &Stored) -> impl Iterator<Item = &ManagedFieldsEntry> {
     let field = format!("f:{LIST}");
     let all = account.managed_fields().iter();
     all.filter(move |it| it.fields_v1.as_ref().is_some_and(|it| it.0.get(&field).is_some()))
 }
 
-/// The patch that adds an entry at the end and marks it. The API server refuses it if the list is
-/// not as it was read: the list has no owner here that would keep two writers apart.
+/// Builds the patch that appends an entry and marks it. The API server refuses the patch if the list
+/// has changed since it was read, because field ownership does not keep two writers of the list apart.
 pub fn add(account: &ServiceAccount, secret: &str, uid: &str) -> Value {
     let list = account.pull_secrets.as_ref();
     let list = list.map(|list| list.iter().map(|it| entry(it)).collect::<Vec<_>>());
     let mut operations = vec![json!({"op": "test", "path": format!("/{LIST}"), "value": list})];
     match &account.pull_secrets {
-        // An attachment that is gone has added it: only the mark changes.
+        // A deleted attachment added the entry: only the mark changes.
         Some(_) if account.names(secret) => {}
         Some(_) => operations.push(json!({
             "op": "add", "path": format!("/{LIST}/-"), "value": entry(secret),
@@ -103,17 +103,16 @@ pub fn add(account: &ServiceAccount, secret: &str, uid: &str) -> Value {
     Value::Array(operations)
 }
 
-/// Whether an account that others changed after the plan read it still needs [`add`].
+/// Whether an account still needs [`add`] after others changed it since the plan read it.
 ///
-/// An entry that somebody else added in between stays theirs. Only an entry that bears the mark which
-/// the plan found, of an attachment that is gone, is still to be taken over.
+/// An entry that another writer added in between is not taken over. Only an entry that the plan found
+/// with the mark of a deleted attachment is, if it still bears that mark.
 pub fn is_to_gain(now: &ServiceAccount, planned: &ServiceAccount, secret: &str, uid: &str) -> bool {
     let of_gone = planned.marks.get(secret).filter(|it| *it != uid);
     !now.names(secret) || (of_gone.is_some() && now.marks.get(secret) == of_gone)
 }
 
-/// The patch that takes an entry out again, with its mark. What others do to the rest of the list
-/// is no reason to refuse it.
+/// Builds the patch that removes an entry and its mark. It does not test the rest of the list.
 pub fn remove(account: &ServiceAccount, secret: &str, uid: &str) -> Value {
     let mut operations = Vec::new();
     let mut list = account.pull_secrets.iter().flatten();
@@ -127,12 +126,12 @@ pub fn remove(account: &ServiceAccount, secret: &str, uid: &str) -> Value {
     Value::Array(operations)
 }
 
-/// An entry as the API server stores it: it leaves an empty name out.
+/// Builds an entry as the API server stores it, without an empty name.
 fn entry(name: &str) -> Value {
     if name.is_empty() { json!({}) } else { json!({"name": name}) }
 }
 
-/// The path of a mark (RFC 6901).
+/// Returns the JSON pointer to a mark (RFC 6901).
 fn mark(secret: &str) -> String {
     let name = format!("{MARK}{secret}").replace('~', "~0").replace('/', "~1");
     format!("/metadata/annotations/{name}")

@@ -1,15 +1,14 @@
-//! Refusals by admission in the cluster, told apart from missing rights and from faults.
+//! Tells refusals by admission in the cluster apart from missing rights and from faults.
 //!
-//! The API server gives them no code of their own: a webhook and a policy choose the HTTP status
-//! themselves. The message tells, in the words of the API server:
-//! `exceeded quota: <name>, …` (403), `admission webhook "<name>" denied the request: …` (any),
-//! `ValidatingAdmissionPolicy '<name>' with binding '<name>' denied request: …` (any), and for a
+//! The API server has no code for refusals by admission: a webhook or a policy chooses the HTTP status
+//! itself. Only the message tells them apart, by the wording of the API server:
+//! `exceeded quota: <name>, …` (403), `admission webhook "<name>" denied the request: …` (any status),
+//! `ValidatingAdmissionPolicy '<name>' with binding '<name>' denied request: …` (any status), and for a
 //! missing right `… is forbidden: User "<name>" cannot …` (403).
 
 use kube::core::Status;
 
-/// What refuses a write, for people: quota, policy or webhook with its name; `None` if it is not
-/// admission that refuses.
+/// Names the quota, policy or webhook that refused a write; `None` if it was not admission.
 pub fn refuser(status: &Status) -> Option<String> {
     let text = status.message.as_str();
     let named = |kind: &str, before: &str, end: char| {
@@ -25,7 +24,8 @@ pub fn refuser(status: &Status) -> Option<String> {
     by_name.or_else(|| is_other_plugin(status).then(|| "an admission plugin".to_owned()))
 }
 
-/// Whether a 403 comes from admission, although it names nobody: a missing right names the user.
+/// Whether a 403 comes from an admission plugin that the message does not name. For a missing right the
+/// message names the user.
 fn is_other_plugin(status: &Status) -> bool {
     let by_right = status.message.contains("User \"") && status.message.contains(" cannot ");
     let names_object = status.details.as_ref().is_some_and(|it| !it.name.is_empty());

@@ -1,5 +1,4 @@
-//! The one way out to the API server: every call passes here, is counted, and, if it would write,
-//! asks the fence first.
+//! The client for the API server. It counts every call, and asks the fence before each write.
 
 use std::time::Instant;
 
@@ -9,7 +8,7 @@ use kube::client::Body;
 use crate::leader::fence::Fence;
 use crate::metrics::Metrics;
 
-/// That client behind a fence.
+/// Puts a fence and metrics in front of a client.
 #[must_use]
 pub fn fenced(client: &Client, fence: Fence, metrics: Metrics) -> Client {
     let namespace = client.default_namespace().to_owned();

@@ -11,22 +11,22 @@ use super::mirror::{Change, Key};
 
 /// A Secret that may hold client secrets, without its content.
 ///
-/// Controllers rewrite Secrets without changing a value: External Secrets does so at each refresh.
-/// The resource version then changes, and digests do not.
+/// Holds digests instead of the resource version: controllers such as External Secrets rewrite Secrets
+/// at each refresh without changing a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialSeen {
     /// Its name.
     pub name: String,
-    /// By key: the digest of the client secret, or why the value is none.
+    /// By key: the digest of the client secret, or that the value is unusable.
     digests: BTreeMap<String, Result<String, Unusable>>,
 }
 
-/// Why the value of a key is no client secret.
+/// Marks a value that is no client secret: it is empty, or not text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unusable;
 
 impl CredentialSeen {
-    /// Reduces a Secret. `None` for one that the API server has not stored yet.
+    /// Reduces a Secret; `None` for one without a uid, before the API server has stored it.
     #[must_use]
     pub fn of(secret: &Secret) -> Option<Self> {
         let uid = secret.uid()?;
@@ -38,10 +38,11 @@ impl CredentialSeen {
         Some(Self { name: secret.name_any(), digests: digests.collect() })
     }
 
-    /// The digest of the client secret under that key.
+    /// Returns the digest of the client secret under that key.
     ///
     /// # Errors
-    /// When there is none: what is there instead. The text names keys, and no value.
+    /// When there is no client secret there. The text says what the Secret holds instead, by names of
+    /// keys and without values.
     pub fn digest(&self, key: &str) -> Result<&str, String> {
         match self.digests.get(key) {
             Some(Ok(digest)) => Ok(digest),
@@ -55,20 +56,20 @@ impl CredentialSeen {
     }
 }
 
-/// The client secret in the value of a key: text, without the line break that `echo` adds.
+/// Returns the client secret in the value of a key: trimmed text, since `echo` adds a line break.
 #[must_use]
 pub fn text(value: &ByteString) -> Option<&str> {
     let text = std::str::from_utf8(&value.0).ok()?.trim();
     (!text.is_empty()).then_some(text)
 }
 
-/// The entry of the mirror for a Secret.
+/// Returns the cache entry for a Secret.
 pub(crate) fn reduce(secret: &Secret) -> Option<(Key, CredentialSeen)> {
     let seen = CredentialSeen::of(secret)?;
     Some(((secret.namespace()?, seen.name.clone()), seen))
 }
 
-/// Whether a change is one of the client secret under that key, or of the Secret as a whole.
+/// Whether a change adds or removes the Secret, or changes the client secret under that key.
 #[must_use]
 pub fn concerns(change: &Change<CredentialSeen>, key: &str) -> bool {
     match (&change.before, &change.after) {
@@ -97,7 +98,7 @@ mod tests {
         assert_eq!(first, seen("u", "2", &json!({"clientSecret": "YWJj"})));
         assert_eq!(first, seen("u", "2", &json!({"clientSecret": "YWJjCg=="})));
         assert_ne!(first, seen("u", "2", &json!({"clientSecret": "YWJk"})));
-        // Tenants see digests in annotations, and must not compare guesses with them: the uid is the key.
+        // Tenants see digests in annotations. Keyed by the uid, these cannot be compared with guesses.
         assert_ne!(first, seen("v", "2", &json!({"clientSecret": "YWJj"})));
         assert!(!format!("{first:?}").contains("abc"));
     }

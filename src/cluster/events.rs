@@ -1,4 +1,4 @@
-//! Events: what users are told as it happens, in the cluster's own words.
+//! Publishes Kubernetes events about attachments.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -16,51 +16,51 @@ use tracing::Instrument;
 
 use super::kubernetes::within;
 
-/// Where events about cluster-scoped objects live.
+/// The namespace of events about cluster-scoped objects.
 const NAMESPACE: &str = "default";
 const CONTROLLER: &str = "acr-attach.dev/acr-attach";
-/// The API server takes no longer note.
+/// The longest note that the API server accepts, in bytes.
 const NOTE_LIMIT: usize = 1024;
-/// So often an event is sent that the API server does not answer, or cannot take at the moment, and
-/// so long apart, as Kubernetes' own components do it (client-go, tools/record: `maxTriesPerEvent`,
+/// How often an event is sent, and the wait between two tries, while the API server does not answer or
+/// is unavailable. The values are those of client-go (tools/record: `maxTriesPerEvent`,
 /// `defaultSleepDuration`).
 const TRIES: u32 = 12;
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Tells users.
+/// Publishes events.
 pub struct Events {
     api: Api<Event>,
     instance: String,
-    /// Sends events again. Dropping it ends that with the term of the leader.
+    /// The tasks that send events again. Dropping the set ends them with the leader's term.
     retries: Mutex<JoinSet<()>>,
 }
 
-/// One thing to tell.
+/// An event to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct News {
-    /// Whether somebody should worry.
+    /// Whether the event is a warning.
     pub warning: bool,
-    /// A word in `PascalCase`.
+    /// The reason, in `PascalCase`.
     pub reason: String,
-    /// What was done or tried.
+    /// The action that was taken or tried.
     pub action: &'static str,
-    /// One line.
+    /// The text, in one line.
     pub note: String,
 }
 
 impl Events {
-    /// Over that client, in the name of that replica.
+    /// Creates a publisher that names that replica as the reporting instance.
     #[must_use]
     pub fn new(client: Client, instance: String) -> Self {
         let (api, retries) = (Api::namespaced(client, NAMESPACE), Mutex::default());
         Self { api, instance, retries }
     }
 
-    /// Tells one thing about an object. It waits for one try alone; the others come beside the pass.
-    /// That it could not be told is logged: nothing depends on events.
+    /// Publishes one event about an object. Waits for the first try only; further tries run in the
+    /// background. A failure is only logged, since nothing depends on events.
     ///
-    /// Each is an event of its own. kube's recorder would merge it into an earlier one of the
-    /// same reason and show the earlier text.
+    /// Each event gets its own object. kube's recorder would merge it into an earlier event of the same
+    /// reason and show the earlier text.
     pub async fn tell(&self, about: &impl Resource<DynamicType = ()>, news: News) {
         let event = self.event(about, news);
         if is_settled(&self.api, &event).await {
@@ -75,7 +75,7 @@ impl Events {
     fn event(&self, about: &impl Resource<DynamicType = ()>, news: News) -> Event {
         let now = Timestamp::now();
         let name = about.meta().name.clone().unwrap_or_default();
-        // As long as the name of an event may be, and no part of it ends in a dash.
+        // The name of an event has a length limit, and no part of it may end in a dash.
         let stem: String = name.chars().take(200).collect();
         let stem = stem.trim_end_matches(['-', '.']);
         Event {
@@ -112,18 +112,18 @@ async fn retry(events: Api<Event>, event: Event) {
     }
 }
 
-/// Sends an event. Returns whether another try would change nothing.
+/// Sends an event. Returns whether another try would be of no use.
 async fn is_settled(events: &Api<Event>, event: &Event) -> bool {
     let params = PostParams::default();
     let create = async {
         match events.create(&params, event).await {
-            // An earlier try arrived, and its answer did not.
+            // An earlier try arrived, but its answer did not.
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
             answer => answer.map(drop),
         }
     };
     let Err(problem) = within("creating an event", create).await else { return true };
-    tracing::warn!(event.reason = event.reason, %problem, "an event was not told");
+    tracing::warn!(event.reason = event.reason, %problem, "an event was not published");
     problem.cause != Cause::Unavailable
 }
 
@@ -151,8 +151,8 @@ mod tests {
 
     use super::*;
 
-    /// An API server that answers the creations of events with these codes, and then no more. Beside
-    /// it, how many it was asked for.
+    /// A client of an API server that answers with these codes, and then no more; and how many requests
+    /// it has got.
     fn answers(codes: &'static [u16]) -> (Client, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
         let at = Arc::clone(&asked);

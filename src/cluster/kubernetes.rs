@@ -1,4 +1,4 @@
-//! The calls to the Kubernetes API: each with a deadline, each failure told as a problem.
+//! Calls to the Kubernetes API. Each call has a deadline, and each failure is classified as a problem.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,23 +17,23 @@ use super::admission::refuser;
 use super::mirror::version;
 use super::undeclared::Undeclared;
 
-/// The name under which the API server records what we wrote.
+/// The field manager of status.
 const FIELD_MANAGER: &str = "acr-attach";
-/// How long one call may take. The client itself has no limit for reading.
+/// How long one call may take. The client's own read timeout is for watches, and far longer.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Attachments and what else is touched in the cluster.
+/// Calls on attachments, and the client for all other objects.
 #[derive(Clone)]
 pub struct Kubernetes {
     client: Client,
-    /// Attachments as they are stored: this version may not understand all of an answer.
+    /// Attachments as stored: this version may not understand all fields of an answer.
     stored: Api<DynamicObject>,
     namespaces: Api<Namespace>,
     undeclared: Undeclared,
 }
 
 impl Kubernetes {
-    /// Over that client.
+    /// Makes calls with that client.
     #[must_use]
     pub fn new(client: &Client) -> Self {
         let resource = ApiResource::erase::<RegistryAttachment>(&());
@@ -45,13 +45,13 @@ impl Kubernetes {
         }
     }
 
-    /// For calls on what is in namespaces.
+    /// Returns the client for calls on objects in namespaces.
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
     }
 
-    /// The names of all attachments by their uids, those of other operators included.
+    /// Lists the names of all attachments by uid, those of other operators included.
     ///
     /// # Errors
     /// When the API server does not answer or refuses.
@@ -61,8 +61,8 @@ impl Kubernetes {
         Ok(list.items.iter().filter_map(|it| Some((it.uid()?, it.name_any()))).collect())
     }
 
-    /// What tells this cluster from others: the UID of namespace `kube-system`, which lives as
-    /// long as the cluster does.
+    /// Reads what identifies this cluster: the UID of namespace `kube-system`, which lives as long as
+    /// the cluster does.
     ///
     /// # Errors
     /// When the API server does not answer or refuses.
@@ -74,11 +74,11 @@ impl Kubernetes {
             .ok_or_else(|| Problem::new(Cause::Unavailable, format!("{doing}: it has no UID")))
     }
 
-    /// Adds a finalizer. Each has a field manager of its own, so that applying status or the
-    /// other one says nothing about it.
+    /// Adds a finalizer, and returns the version of the object that bears it.
     ///
-    /// The UID in the body keeps it from an object of the same name that came later. Returns the version
-    /// of the object that bears it.
+    /// Each finalizer has its own field manager, so that applying status or the other finalizer does
+    /// not remove it. The UID in the body makes the API server refuse the patch for a later object of
+    /// the same name.
     ///
     /// # Errors
     /// When the API server does not answer or refuses.
@@ -101,8 +101,8 @@ impl Kubernetes {
         Ok(version(stored.resource_version().as_deref()))
     }
 
-    /// Removes a finalizer, also where somebody else wrote it too: applying a list without it
-    /// would leave it to its other owner. An object that is gone counts as done.
+    /// Removes a finalizer, also where another field manager wrote it too: applying a list without it
+    /// would leave it to that manager. An object that is gone counts as done.
     ///
     /// # Errors
     /// When the API server does not answer or refuses, or when the list has changed meanwhile.
@@ -113,7 +113,7 @@ impl Kubernetes {
     ) -> Result<(), Problem> {
         let name = object.name_any();
         let doing = format!("removing finalizer {}", finalizer.name());
-        // The other finalizer may have come or gone a moment ago, which moves this one.
+        // Reads the position anew: the other finalizer may have been added or removed a moment ago.
         let stored = match within(&doing, self.stored.get(&name)).await {
             Err(problem) if problem.cause == Cause::NotFound => return Ok(()),
             stored => stored?,
@@ -137,7 +137,7 @@ impl Kubernetes {
         }
     }
 
-    /// Reads an attachment as it is stored, whether or not this version understands it.
+    /// Reads an attachment as stored, whether or not this version understands it.
     ///
     /// # Errors
     /// When the API server does not answer or refuses.
@@ -147,9 +147,10 @@ impl Kubernetes {
 
     /// Writes status, and returns the version of the object that holds it.
     ///
-    /// For a status, the API server compares no uid: it takes everything but the status from the stored
-    /// object. Without the version of an object that was read before, the last status of an attachment
-    /// could end in another one of its name (apiextensions-apiserver, `registry/customresource/status_strategy.go`).
+    /// The write names the version that was read before. For a status, the API server compares no uid:
+    /// it takes everything but the status from the stored object. Without the version, the last status
+    /// of an attachment could end up in a later one of the same name (apiextensions-apiserver,
+    /// `registry/customresource/status_strategy.go`).
     ///
     /// # Errors
     /// When the API server does not answer or refuses, and `NotFound` when the attachment is gone.
@@ -182,7 +183,7 @@ impl Kubernetes {
         Ok(written.resource_version().unwrap_or_default())
     }
 
-    /// The status as far as the definition in the cluster knows its fields.
+    /// Returns the status without the fields that the definition in the cluster does not declare.
     #[must_use]
     pub fn declared(&self, status: RegistryAttachmentStatus) -> RegistryAttachmentStatus {
         self.undeclared.without(status)
@@ -200,8 +201,8 @@ impl Kubernetes {
     }
 }
 
-/// Where finalizers are patched, a 422 says that the object has changed or is being deleted, and
-/// that we have yet to see it.
+/// Makes a 422 for a finalizer `Unavailable`, so that it is tried again: the object has changed or is
+/// being deleted, and the watch has not shown that yet.
 fn outrun(mut problem: Problem) -> Problem {
     if problem.cause == Cause::Internal {
         problem.cause = Cause::Unavailable;
@@ -209,7 +210,7 @@ fn outrun(mut problem: Problem) -> Problem {
     problem
 }
 
-/// An apply patch of an attachment with that content.
+/// Builds an apply patch of an attachment with that content.
 fn manifest(content: &Value) -> Value {
     let mut manifest = content.clone();
     manifest["apiVersion"] = RegistryAttachment::api_version(&()).into();
@@ -217,7 +218,7 @@ fn manifest(content: &Value) -> Value {
     manifest
 }
 
-/// Waits for a call, but not for ever, and classifies its failure.
+/// Awaits a call, with a deadline, and classifies its failure.
 pub(crate) async fn within<T>(
     doing: &str,
     call: impl Future<Output = kube::Result<T>>,
@@ -231,7 +232,7 @@ pub(crate) async fn within<T>(
     }
 }
 
-/// What a failure of a watch means. The watch itself tries again.
+/// Classifies the failure of a watch. The watch itself tries again.
 pub(crate) fn watch_failed(what: &str, error: &watcher::Error) -> Problem {
     let doing = format!("watching {what}");
     match error {
@@ -242,13 +243,13 @@ pub(crate) fn watch_failed(what: &str, error: &watcher::Error) -> Problem {
     }
 }
 
-/// The one classification of the API server's failures.
+/// Classifies a failure of the API server. This is the only classification.
 fn problem(doing: &str, error: &kube::Error) -> Problem {
     let kube::Error::Api(status) = error else {
         return Problem::new(Cause::Unavailable, format!("{doing}: {error}"));
     };
     let account = format!("{doing}: the API server answers {} {}", status.code, status.message);
-    // Its own pull secrets go with the namespace.
+    // Such a failure is temporary: the pull secrets are deleted with the namespace.
     if status.code == 403 && is_terminating(status) {
         return Problem::new(Cause::Unavailable, account);
     }
@@ -266,18 +267,18 @@ fn problem(doing: &str, error: &kube::Error) -> Problem {
     Problem::new(cause, account)
 }
 
-/// What to do where a right in the cluster is missing. The chart keeps rules and flags alike.
+/// The advice for a missing right in the cluster. The chart keeps rules and flags consistent.
 const RULES: &str = "install the operator by its chart, or give its service account the RBAC rules of deploy/base/acr-attach.yaml";
 
-/// Whether an object was not any more as a patch says that it is: a `test` of a JSON patch that
-/// fails (422, without details of the object), or two writers at once (409).
+/// Whether a patch failed because the object has changed since it was read: a `test` of a JSON patch
+/// failed (422, without details of the object), or two writers conflicted (409).
 pub(crate) fn is_outdated(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else { return false };
     let names_object = status.details.as_ref().is_some_and(|it| !it.name.is_empty());
     status.code == 409 || status.code == 422 && !names_object && refuser(status).is_none()
 }
 
-/// Whether a namespace takes nothing new because it is being deleted.
+/// Whether a namespace accepts no new objects because it is being deleted.
 fn is_terminating(status: &kube::core::Status) -> bool {
     let causes = status.details.as_ref().map(|it| it.causes.as_slice()).unwrap_or_default();
     causes.iter().any(|it| it.reason == "NamespaceTerminating")

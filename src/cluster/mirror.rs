@@ -1,7 +1,7 @@
-//! A mirror of objects in the cluster, each reduced to what decisions need.
+//! A cache of objects in the cluster, each reduced to what decisions need.
 //!
-//! Unlike kube's store it holds no object, and so no secret value; and it takes what we wrote
-//! ourselves at once, so that a pass does not do again what the watch has not shown yet.
+//! Unlike kube's store, the cache holds no object, and so no secret value. It also takes this process's
+//! own writes at once, so that a reconcile does not repeat a write that the watch has not shown yet.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use acr_attach_core::problem::{Cause, Problem};
 
-/// Namespace and name; a namespace is in none.
+/// Namespace and name. The namespace is empty for a namespace itself.
 pub type Key = (String, String);
 
-/// See above. Several watches, one for each name that matters, may fill one mirror.
+/// A cache of one kind of objects. Several watches, one for each name that matters, may fill it.
 #[derive(Debug)]
 pub struct Mirror<T> {
     what: &'static str,
-    /// The name that each watch shows; `None` for all.
+    /// The name that each watch selects; `None` for all names.
     watches: Vec<Option<String>>,
     state: Mutex<State<T>>,
 }
@@ -24,9 +24,10 @@ pub struct Mirror<T> {
 #[derive(Debug)]
 struct State<T> {
     entries: BTreeMap<Key, Entry<T>>,
-    /// What is gone of late, and as of which version: what we wrote before must not return.
+    /// Tombstones: objects deleted of late, with the version and time of the deletion. They keep an
+    /// earlier own write that is noted late from bringing the object back.
     gone: Vec<(Key, u64, Instant)>,
-    /// For each watch, why nothing can be said of what it shows.
+    /// For each watch, why its objects have not been read; `None` once they have.
     unread: Vec<Option<Problem>>,
 }
 
@@ -36,22 +37,22 @@ struct Entry<T> {
     value: T,
 }
 
-/// No call to the API server takes longer, and so nothing that we wrote is noted later.
+/// How long a tombstone is kept. No call to the API server takes longer, so no write is noted later.
 const GONE: Duration = Duration::from_secs(60);
 
-/// How an object was before and after an event.
+/// An object before and after an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change<T> {
-    /// Which.
+    /// The key of the object.
     pub key: Key,
-    /// Before; nothing if it was not there.
+    /// The object before; `None` if it did not exist.
     pub before: Option<T>,
-    /// After; nothing if it is gone.
+    /// The object after; `None` if it is gone.
     pub after: Option<T>,
 }
 
 impl<T: Clone + PartialEq> Mirror<T> {
-    /// Of that kind of objects, filled by a watch for each of these names; `None` shows all.
+    /// Creates an empty cache. A watch for each of these names fills it; `None` is for all names.
     #[must_use]
     pub fn new(what: &'static str, watches: Vec<Option<String>>) -> Self {
         let unread = Problem::new(Cause::Busy, format!("reading {what} for the first time"));
@@ -60,10 +61,10 @@ impl<T: Clone + PartialEq> Mirror<T> {
         Self { what, watches, state: Mutex::new(state) }
     }
 
-    /// The objects that are wanted.
+    /// Returns the wanted objects.
     ///
     /// # Errors
-    /// While they have not all been read: why not.
+    /// While not all objects have been read: the reason.
     pub fn select(&self, wanted: impl Fn(&T) -> bool) -> Result<Vec<T>, Problem> {
         let state = self.lock();
         if let Some(problem) = state.unread.iter().flatten().next() {
@@ -72,10 +73,10 @@ impl<T: Clone + PartialEq> Mirror<T> {
         Ok(state.entries.values().map(|it| &it.value).filter(|it| wanted(it)).cloned().collect())
     }
 
-    /// The objects of one namespace.
+    /// Returns the objects of one namespace.
     ///
     /// # Errors
-    /// While they have not all been read: why not.
+    /// While not all objects have been read: the reason.
     pub fn within(&self, namespace: &str) -> Result<Vec<T>, Problem> {
         let state = self.lock();
         if let Some(problem) = state.unread.iter().flatten().next() {
@@ -86,10 +87,10 @@ impl<T: Clone + PartialEq> Mirror<T> {
         Ok(here.map(|(_, it)| it.value.clone()).collect())
     }
 
-    /// The object of that namespace and name.
+    /// Returns the object of that namespace and name.
     ///
     /// # Errors
-    /// While they have not all been read: why not.
+    /// While not all objects have been read: the reason.
     pub fn get(&self, namespace: &str, name: &str) -> Result<Option<T>, Problem> {
         let state = self.lock();
         if let Some(problem) = state.unread.iter().flatten().next() {
@@ -99,13 +100,13 @@ impl<T: Clone + PartialEq> Mirror<T> {
         Ok(found.map(|it| it.value.clone()))
     }
 
-    /// Why the objects have not all been read; `None` if they have.
+    /// Why not all objects have been read; `None` if they have.
     #[must_use]
     pub fn unread(&self) -> Option<Problem> {
         self.lock().unread.iter().flatten().next().cloned()
     }
 
-    /// Takes what we wrote ourselves.
+    /// Takes an own write, unless the cache has a newer version or the deletion.
     pub fn note(&self, key: Key, version: u64, value: T) {
         let mut state = self.lock();
         let is_gone = state.gone.iter().any(|(it, at, _)| *it == key && *at > version);
@@ -115,7 +116,7 @@ impl<T: Clone + PartialEq> Mirror<T> {
         }
     }
 
-    /// Takes that we deleted what was shown.
+    /// Takes an own deletion: removes the object, and leaves a tombstone of its cached version.
     pub fn note_deleted(&self, key: &Key) {
         let mut state = self.lock();
         if let Some(entry) = state.entries.remove(key) {
@@ -123,12 +124,12 @@ impl<T: Clone + PartialEq> Mirror<T> {
         }
     }
 
-    /// Takes what a watch shows; `None` if that changes nothing.
+    /// Takes an object as a watch shows it. Returns the change, if there is one.
     pub fn apply(&self, key: Key, version: u64, value: T) -> Option<Change<T>> {
         self.lock().apply(key, version, value)
     }
 
-    /// Takes that an object is gone as of that version.
+    /// Takes the deletion of an object, as of that version. Returns the change, if there is one.
     pub fn delete(&self, key: Key, version: u64) -> Option<Change<T>> {
         let mut state = self.lock();
         if state.entries.get(&key).is_some_and(|it| it.version > version) {
@@ -139,8 +140,8 @@ impl<T: Clone + PartialEq> Mirror<T> {
         changed(key, before, None)
     }
 
-    /// Takes all that a watch has listed, at once: nobody sees half of it. What it does not list
-    /// is gone. Returns what changed, and whether it was the first list.
+    /// Takes the complete list of a watch in one step, so that no reader sees half of it. Removes what
+    /// the watch no longer lists. Returns the changes, and whether it was the first list of the watch.
     pub fn replace(&self, watch: usize, list: Vec<(Key, u64, T)>) -> (Vec<Change<T>>, bool) {
         let mut state = self.lock();
         let listed: HashSet<Key> = list.iter().map(|(key, ..)| key.clone()).collect();
@@ -158,14 +159,14 @@ impl<T: Clone + PartialEq> Mirror<T> {
         (changes, first)
     }
 
-    /// Takes that a watch cannot be had. What was read before still counts.
+    /// Takes the failure of a watch. Objects that were read before stay valid.
     pub fn fail(&self, watch: usize, problem: Problem) {
         if let Some(unread @ Some(_)) = self.lock().unread.get_mut(watch) {
             *unread = Some(problem);
         }
     }
 
-    /// What it mirrors, for messages.
+    /// The kind of objects in the cache, for messages.
     #[must_use]
     pub fn what(&self) -> &'static str {
         self.what
@@ -199,7 +200,8 @@ fn changed<T: PartialEq>(key: Key, before: Option<T>, after: Option<T>) -> Optio
     (before != after).then_some(Change { key, before, after })
 }
 
-/// Versions of one resource compare as numbers (Kubernetes API concepts, "Resource versions").
+/// Parses a resource version. Versions of one resource compare as numbers (Kubernetes API concepts,
+/// "Resource versions").
 #[must_use]
 pub fn version(text: Option<&str>) -> u64 {
     text.and_then(|it| it.parse().ok()).unwrap_or_default()
@@ -213,7 +215,7 @@ mod tests {
         ("a".to_owned(), name.to_owned())
     }
 
-    /// Filled by one watch for all, or by one for each name.
+    /// Creates a cache that is filled by one watch of all names, or by one for each of these names.
     fn mirror(names: &[&str]) -> Mirror<u8> {
         let watches = names.iter().map(|it| Some((*it).to_owned())).collect();
         Mirror::new("things", if names.is_empty() { vec![None] } else { watches })
@@ -274,7 +276,7 @@ mod tests {
         assert_eq!(mirror.apply(key("x"), 4, 4), None);
         assert_eq!(mirror.delete(key("x"), 4), None);
         assert_eq!(read(&mirror), [5]);
-        // Its own event is no news.
+        // The event of the own write changes nothing.
         assert_eq!(mirror.apply(key("x"), 5, 5), None);
         assert!(mirror.delete(key("x"), 6).is_some());
         assert_eq!(read(&mirror), [0; 0]);
@@ -284,11 +286,11 @@ mod tests {
     fn what_was_deleted_before_we_noted_it_does_not_return() {
         let mirror = mirror(&[]);
         mirror.replace(0, vec![]);
-        // We wrote version 5; the watch was quicker than the answer.
+        // Version 5 is an own write. The watch shows its deletion before the write is answered.
         assert_eq!(mirror.delete(key("x"), 6), None);
         mirror.note(key("x"), 5, 5);
         assert_eq!(read(&mirror), [0; 0]);
-        // What is noted while the watch is broken goes with the next list.
+        // The next list removes what was noted while the watch was broken.
         mirror.note(key("y"), 7, 7);
         assert_eq!(mirror.replace(0, vec![]).0.len(), 1);
         assert_eq!(read(&mirror), [0; 0]);

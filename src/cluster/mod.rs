@@ -1,4 +1,4 @@
-//! The cluster: one client, watches and what they have shown, and the objects that are written.
+//! The cluster: the client, the watches with their caches, and the objects that are written.
 
 pub(crate) mod accounts;
 pub(crate) mod admission;

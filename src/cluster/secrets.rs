@@ -1,4 +1,4 @@
-//! Pull secrets as Kubernetes stores them, to what decisions need and back.
+//! Reduces pull secrets to what decisions need, and builds the Secrets to write.
 
 use std::fmt;
 
@@ -30,39 +30,39 @@ const EXPIRES: &str = "acr-attach.dev/expires";
 const RENEW: &str = "acr-attach.dev/renew";
 const PROOF: &str = "acr-attach.dev/proof";
 const AUDIENCE: &str = "acr-attach.dev/audience";
-/// The word for tokens that were asked for Azure Resource Manager.
+/// The value of the audience annotation for tokens with the audience of Azure Resource Manager.
 const BY_ARM: &str = "azure-resource-manager";
-/// Covers the content and the annotations above.
+/// The annotation with the digest of the content and of the annotations above.
 const DIGEST: &str = "acr-attach.dev/digest";
 
-/// The label selector for all pull secrets.
+/// Returns the label selector for all pull secrets.
 pub fn selector() -> String {
     format!("{}={}", MANAGED_BY.0, MANAGED_BY.1)
 }
 
-/// What a pull secret is to hold.
+/// The content of a pull secret.
 pub struct Content<'a> {
     /// The registry.
     pub server: &'a LoginServer,
-    /// The other hosts that it is pulled from.
+    /// The registry's other hosts, at its regional endpoints.
     pub regional: &'a [LoginServer],
     /// User and password.
     pub credential: &'a Credential,
-    /// What it was made from.
+    /// The inputs that the credential was made from.
     pub inputs: &'a Inputs,
-    /// What the registry said of it.
+    /// The registry's answer to the credential.
     pub proof: Proof,
-    /// Whether the tenant does not know the audience of registries.
+    /// Whether the audience is Azure Resource Manager's: the tenant did not know that of registries.
     pub by_arm_audience: bool,
-    /// When it was made.
+    /// When the credential was made.
     pub written: Timestamp,
-    /// When it is to be renewed.
+    /// When the credential is to be renewed.
     pub renew: Option<Timestamp>,
 }
 
 impl Content<'_> {
-    /// The docker configuration, with an entry for each host of the registry. Each has user name,
-    /// password and both together: tools read one or the other.
+    /// Builds the docker configuration, with an entry for each host of the registry. Each entry has
+    /// user name and password both apart and joined in `auth`: tools read one or the other.
     pub fn docker_config(&self) -> Vec<u8> {
         let Credential { user, password, .. } = self.credential;
         let password = password.secret();
@@ -74,7 +74,7 @@ impl Content<'_> {
         json!({"auths": entries}).to_string().into_bytes()
     }
 
-    /// The annotations that tell its story.
+    /// Builds the annotations that describe the credential.
     fn annotations(&self) -> Vec<(&'static str, String)> {
         let time = |it: Timestamp| it.strftime("%FT%TZ").to_string();
         let mut all = vec![
@@ -88,19 +88,19 @@ impl Content<'_> {
         all
     }
 
-    /// As it is written.
+    /// Builds the content and annotations to write.
     pub fn write(&self) -> Written {
         Written { data: self.docker_config(), annotations: self.annotations() }
     }
 }
 
-/// The same for every namespace: content and annotations.
+/// Content and annotations of a pull secret, which are the same in every namespace.
 pub struct Written {
     data: Vec<u8>,
     annotations: Vec<(&'static str, String)>,
 }
 
-/// Shows no credential.
+/// Omits the credential.
 impl fmt::Debug for Written {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Written").field("annotations", &self.annotations).finish_non_exhaustive()
@@ -108,7 +108,7 @@ impl fmt::Debug for Written {
 }
 
 impl Written {
-    /// That of a Secret that was written before, if it is as it was written.
+    /// Reads content and annotations of a Secret; `None` if it is not as it was written.
     pub fn of(secret: &Secret) -> Option<Self> {
         let data = content(secret)?.to_vec();
         let annotations = [INPUTS, WRITTEN, EXPIRES, RENEW, PROOF, AUDIENCE].into_iter();
@@ -119,7 +119,7 @@ impl Written {
         (secret.annotations().get(DIGEST) == Some(&written.digest())).then_some(written)
     }
 
-    /// What stands for all of it.
+    /// Returns the digest of content and annotations.
     pub fn digest(&self) -> String {
         let mut annotations = self.annotations.clone();
         annotations.sort();
@@ -130,7 +130,7 @@ impl Written {
         digest(&bytes)
     }
 
-    /// What decisions need to know of it.
+    /// Reduces the credential to what decisions need; `None` if its inputs cannot be read.
     pub fn accepted(&self) -> Option<AcceptedCredential> {
         let annotation = |name: &str| {
             let found = self.annotations.iter().find(|(it, _)| *it == name);
@@ -145,8 +145,8 @@ impl Written {
         })
     }
 
-    /// The Secret to apply. The uid keeps it from one of the same name that came later; nothing
-    /// of the attachment's own labels and annotations is copied, since tools prune by them.
+    /// Builds the Secret to apply. The uid keeps the patch from a later Secret of the same name. The
+    /// attachment's own labels and annotations are not copied, since tools prune by them.
     pub fn manifest(&self, target: &SecretTarget, object: &RegistryAttachment) -> Value {
         let digest = self.digest();
         let annotations = self.annotations.iter().map(|(name, value)| (*name, value));
@@ -175,7 +175,7 @@ impl Written {
         })
     }
 
-    /// User and password for that registry.
+    /// Reads user and password for that registry.
     pub fn credential(&self, server: &LoginServer) -> Option<Credential> {
         let config: Value = serde_json::from_slice(&self.data).ok()?;
         let entry = &config["auths"][server.as_str()];
@@ -185,7 +185,7 @@ impl Written {
     }
 }
 
-/// What of a Secret is not as it was to be written: names of fields, and no value.
+/// Names the fields of a stored Secret that differ from its manifest, without values.
 pub fn differences(manifest: &Value, stored: &Secret) -> Vec<String> {
     let stored = serde_json::to_value(stored).unwrap_or_default();
     let mut found = Vec::new();
@@ -205,7 +205,7 @@ pub fn differences(manifest: &Value, stored: &Secret) -> Vec<String> {
     found
 }
 
-/// A Secret without its content.
+/// Reduces a Secret to what decisions need, without its content.
 pub fn reduce(secret: &Secret) -> Option<(Key, StoredSecret)> {
     let (namespace, name) = (secret.namespace()?, secret.name_any());
     let annotations = secret.annotations();
@@ -247,7 +247,7 @@ fn owners(secret: &Secret) -> Vec<Owner> {
         .collect()
 }
 
-/// The field manager that wrote it last, as far as it tells.
+/// Returns the field manager that wrote the Secret last, if the Secret names one.
 fn written_by(secret: &Secret) -> Option<String> {
     let all = secret.managed_fields().iter();
     all.max_by_key(|it| it.time.as_ref().map(|it| it.0))?.manager.clone()

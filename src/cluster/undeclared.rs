@@ -1,4 +1,4 @@
-//! Fields of status that the definition in the cluster does not know: it is of an older release.
+//! Status fields that the definition in the cluster, of an older release, does not declare.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 pub(crate) struct Undeclared(Arc<Mutex<BTreeSet<String>>>);
 
 impl Undeclared {
-    /// Takes note of the fields that a refusal names, and removes them. Returns whether any was there.
+    /// Records the fields that a refusal names, and removes them from the status. Returns whether the
+    /// status had any of them.
     ///
     /// The API server refuses an apply patch with such a field as a whole.
     pub fn learn(&self, refusal: &kube::Error, status: &mut Value) -> bool {
@@ -30,7 +31,7 @@ impl Undeclared {
         removed
     }
 
-    /// The status without these fields.
+    /// Returns the status without these fields.
     pub fn without(&self, status: RegistryAttachmentStatus) -> RegistryAttachmentStatus {
         let fields = self.lock();
         if fields.is_empty() {
@@ -53,7 +54,7 @@ fn named(message: &str) -> impl Iterator<Item = &str> {
     fields.filter_map(|it| Some(it.split_once(": field not declared in schema")?.0))
 }
 
-/// Removes a field by its path, and returns whether it was there.
+/// Removes a field by its path. Returns whether the field was there.
 fn remove(status: &mut Value, path: &str) -> bool {
     let (parents, field) = path.rsplit_once('.').unwrap_or(("", path));
     let mut parents = parents.split('.').filter(|it| !it.is_empty());

@@ -1,5 +1,5 @@
-//! The watches beside the one on attachments: namespaces, pull secrets, service accounts, and
-//! the Secrets that hold client secrets. Each has a backoff of its own and delays no other.
+//! The watches other than the one on attachments: namespaces, pull secrets, service accounts, and the
+//! Secrets that hold client secrets. Each watch has its own backoff and delays no other.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -26,21 +26,21 @@ use super::watching::Watching;
 use super::{accounts, client_secret, secrets};
 use crate::attachment::touched::Touch;
 
-/// How many objects are listed at once. A page is held as a whole, and what others put into their
-/// Secrets and service accounts may be large.
+/// How many objects are listed at once. Memory holds a page as a whole, and other writers may put much
+/// into their Secrets and service accounts.
 const PAGE: u32 = 100;
-/// Helm keeps its releases as Secrets of up to 1 MiB in the namespace of the release
-/// (helm.sh/docs/topics/advanced, "Storage backends").
+/// The field selector that leaves Helm's releases out. Helm keeps them as Secrets of up to 1 MiB in the
+/// namespace of the release (helm.sh/docs/topics/advanced, "Storage backends").
 const NO_RELEASES: &str = "type!=helm.sh/release.v1";
 
-/// What they have shown.
+/// The caches that the watches fill.
 #[derive(Clone, Debug)]
 pub struct Watches {
     /// All namespaces.
     pub namespaces: Arc<Mirror<Namespace>>,
-    /// The Secrets of the names that pull secrets may have, ours and others'.
+    /// The Secrets of the names that pull secrets may have, of any owner.
     pub secrets: Arc<Mirror<StoredSecret>>,
-    /// Whether it has those of others. Where any name is allowed it has not.
+    /// Whether `secrets` has those without acr-attach's label: not where any name is allowed.
     pub show_all_secrets: bool,
     /// The service accounts that may be changed.
     pub accounts: Arc<Mirror<ServiceAccount>>,
@@ -49,7 +49,7 @@ pub struct Watches {
 }
 
 impl Watches {
-    /// Nothing has been seen yet.
+    /// Creates empty caches.
     #[must_use]
     pub fn new(policy: &Policy) -> Self {
         let secrets = Mirror::new("pull secrets", shown(&policy.secret_names));
@@ -63,8 +63,8 @@ impl Watches {
         }
     }
 
-    /// Follows the cluster until it is dropped, and tells what changed. Namespaces are kept in that
-    /// store too.
+    /// Fills the caches until the future is dropped, and sends what changed. Namespaces are also kept
+    /// in that store.
     pub async fn follow(
         self,
         watching: Watching,
@@ -120,8 +120,8 @@ impl Watches {
     }
 }
 
-/// One watch for each name, so that the rules can allow these alone; one for all where any name
-/// is allowed.
+/// Returns the names to watch. A watch for each name lets the RBAC rules allow these names alone. Where
+/// any name is allowed, one watch is for all.
 fn shown(names: &AllowedNames) -> Vec<Option<String>> {
     names.listed().map_or_else(|| vec![None], |it| it.iter().cloned().map(Some).collect())
 }
@@ -137,10 +137,10 @@ fn configs(names: &AllowedNames, any: &Config) -> Vec<(usize, Config)> {
     shown(names).into_iter().map(config).enumerate().collect()
 }
 
-/// What is read of namespaces.
+/// The metadata of an object: all that is read of namespaces.
 pub type Metadata<K> = PartialObjectMeta<K>;
 
-/// Keeps what tells a namespace from others.
+/// Removes what the store does not need.
 fn strip(object: &mut Metadata<StoredNamespace>) {
     object.managed_fields_mut().clear();
     object.annotations_mut().clear();
@@ -163,7 +163,7 @@ fn namespace_touch(change: &Change<Namespace>) -> Touch {
     if change.after.is_some() { Touch::InNamespace(name) } else { Touch::NamespaceGone(name) }
 }
 
-/// Where watches come from, and where what they change is told.
+/// The source of the watches, and the receiver of their changes.
 #[derive(Clone)]
 struct Ends {
     watching: Watching,
@@ -171,13 +171,13 @@ struct Ends {
 }
 
 impl Ends {
-    /// For one watch of that resource.
+    /// Returns the client for one watch of that resource.
     fn client(&self, resource: &'static str) -> Client {
         self.watching.client(resource)
     }
 }
 
-/// What fills a mirror from watches of one kind.
+/// Fills a cache from the watches of one kind.
 struct Feed<K, T> {
     resource: &'static str,
     mirror: Arc<Mirror<T>>,
@@ -202,7 +202,7 @@ where
         self.take(watch, watcher(api, config).default_backoff()).await;
     }
 
-    /// Fills the mirror from the events of a watch.
+    /// Fills the cache from the events of one watch.
     async fn take(self, watch: usize, events: impl Stream<Item = watcher::Result<Event<K>>>) {
         let mut events = std::pin::pin!(events);
         let mut listed = Vec::new();
@@ -243,7 +243,7 @@ where
     fn listed(&self, watch: usize, list: Vec<(Key, u64, T)>) {
         let (changes, first) = self.mirror.replace(watch, list);
         if first {
-            // Nobody listens any more only when the operator ends.
+            // No receiver is left only when the operator ends.
             let _ = self.ends.touches.send(Touch::Everything);
         } else {
             for change in changes {

@@ -1,5 +1,5 @@
-//! How each watch reaches the API server: what it shows is noted, and a refusal that would keep it
-//! from ever going on is turned into one that it understands.
+//! The clients of the watches. They record what each watch shows, and turn a refusal with HTTP status
+//! 410, which kube's watcher would repeat for ever, into an event that makes it list anew.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use serde_json::json;
 use crate::life::{Sign, Signs};
 use crate::metrics::{Restart, Watches};
 
-/// What tells a watch that was refused with HTTP status 410 from one that ended so.
+/// The reason that distinguishes a watch refused with HTTP status 410 from one that ended with 410.
 const HTTP_GONE: &str = "HttpGone";
 
 /// Makes clients for watches.
@@ -31,13 +31,13 @@ pub struct Watching {
 }
 
 impl Watching {
-    /// Over that client.
+    /// Makes clients on top of that client.
     #[must_use]
     pub fn new(client: &Client, signs: Signs, metrics: Watches) -> Self {
         Self { client: client.clone(), signs, metrics }
     }
 
-    /// A client for one watch of that resource, and for nothing else.
+    /// Creates the client for one watch of that resource, and for no other calls.
     #[must_use]
     pub fn client(&self, resource: &'static str) -> Client {
         self.metrics.begin(resource);
@@ -51,7 +51,7 @@ impl Watching {
         Client::new(service, namespace)
     }
 
-    /// A watch of that resource ended so.
+    /// Counts the failure of a watch of that resource.
     pub fn failed(&self, resource: &'static str, error: &watcher::Error) {
         self.metrics.restarted(resource, reason(error));
     }
@@ -99,8 +99,8 @@ impl Watch {
     }
 }
 
-/// What a watch says in the midst of it when it cannot go on. Refused with the HTTP status, kube's
-/// watcher would ask for the same again and again; this makes it list anew.
+/// Builds the event by which the API server ends a watch that cannot go on. After a refusal with the
+/// HTTP status, kube's watcher would repeat the request for ever; after this event it lists anew.
 fn gone() -> Response<Body> {
     let status = Status::failure(
         "the API server refused to begin the watch with HTTP status 410",
@@ -111,7 +111,8 @@ fn gone() -> Response<Body> {
     Response::new(Body::from(line.into_bytes()))
 }
 
-/// Whether a watch was given up while it showed nothing. Who only stops watching begins no other.
+/// Whether a watch was dropped while it waited for an event. Only its next request counts as a restart,
+/// so a watch that just stops does not.
 #[derive(Clone, Default)]
 struct Idle(Arc<AtomicBool>);
 
@@ -125,12 +126,12 @@ impl Idle {
     }
 }
 
-/// An answer of which each part is noted as it comes.
+/// The body of an answer. Each part that arrives is recorded as a sign of life.
 struct Shown {
     body: Body,
-    /// Whose signs these are; nobody's where it is a refusal.
+    /// The watch that gets the signs of life; `None` for a refusal.
     shows: Option<Watch>,
-    /// Whether it has been asked for more than has come.
+    /// Whether a part has been requested that has not arrived yet.
     waits: bool,
 }
 

@@ -14,10 +14,10 @@ use kube::ResourceExt;
 use crate::attachment::Context;
 use crate::cluster::secrets::Written;
 
-/// What was done, and what kept the rest from being done.
+/// The result of carrying out a plan.
 #[derive(Debug, Default)]
 pub struct Applied {
-    /// What was changed.
+    /// The changes that were made.
     pub changes: Vec<Change>,
     /// Why the namespace is not served.
     pub failing: Vec<NamespaceProblem>,
@@ -25,9 +25,9 @@ pub struct Applied {
     pub unwritten: Vec<NamespaceProblem>,
     /// Why something that is no longer desired was not removed.
     pub unremoved: Option<Problem>,
-    /// Whether a Secret waits for a credential that the attachment has yet to get.
+    /// Whether a Secret waits for a credential that the attachment controller has yet to get.
     pub waits: bool,
-    /// The writes to single objects; with a problem where somebody else decides that.
+    /// The writes to single objects, each with its problem if others decide about the write.
     pub writes: Vec<(ManagedObject, Option<Problem>)>,
 }
 
@@ -38,38 +38,38 @@ pub enum Change {
     WroteSecret {
         /// The Secret.
         target: SecretTarget,
-        /// Whether another writer had changed or deleted it.
+        /// Whether another writer had changed or deleted the Secret.
         restored: bool,
     },
     /// A pull secret was deleted.
     DeletedSecret(Box<StoredSecret>),
-    /// A service account names the pull secret now.
+    /// A service account got the name of the pull secret.
     AddedEntry,
-    /// A service account does not name that pull secret any more.
+    /// A service account lost the name of that pull secret.
     RemovedEntry(ServiceAccount, String),
 }
 
 impl Change {
-    /// Whether something was removed.
+    /// Whether the change removed something.
     #[must_use]
     pub fn is_removal(&self) -> bool {
         matches!(self, Self::DeletedSecret(_) | Self::RemovedEntry(..))
     }
 }
 
-/// What the steps for one attachment are taken with.
+/// Carries out steps for one attachment.
 #[derive(Clone, Copy)]
 pub struct Applier<'a> {
     /// The attachment.
     pub object: &'a RegistryAttachment,
     /// Whether the namespace was served before.
     pub was_served: bool,
-    /// What all reconciles share.
+    /// The context that all reconciles share.
     pub ctx: &'a Context,
 }
 
 impl Applier<'_> {
-    /// Takes the steps of a plan. A step that fails keeps no other from being taken.
+    /// Carries out the steps of a plan. A failed prerequisite stops all, a failed step stops no other.
     pub async fn apply(self, plan: &Plan, accepted: Option<&Arc<Written>>) -> Applied {
         let mut applied = Applied::default();
         if let Some(Step::AddFinalizer(Finalizer::ServiceAccounts)) = plan.prerequisite {
@@ -103,7 +103,7 @@ impl Applier<'_> {
                 }
             }
             Step::RemoveEntries(entries) => {
-                // One after the other: each patch moves what the next one finds.
+                // One after the other: each patch moves the positions that the next one depends on.
                 for (account, secret) in entries {
                     let removed = self.set_entry(account, secret, false).await;
                     let change = Change::RemovedEntry(account.clone(), secret.clone());
@@ -123,7 +123,7 @@ impl Applier<'_> {
                 let object = ManagedObject::Secret { namespace, name };
                 applied.removed(object, deleted, Change::DeletedSecret(Box::new(secret.clone())));
             }
-            // Roles and finalizers are the attachment controller's.
+            // The attachment controller takes the steps for roles and finalizers.
             _ => {}
         }
     }
@@ -147,7 +147,7 @@ impl Applier<'_> {
 }
 
 impl Applied {
-    /// Adds what was done elsewhere.
+    /// Adds another result to this one.
     pub fn extend(&mut self, other: Self) {
         self.changes.extend(other.changes);
         self.failing.extend(other.failing);
@@ -157,14 +157,14 @@ impl Applied {
         self.writes.extend(other.writes);
     }
 
-    /// Takes what became of a write to an object.
+    /// Records the result of a write to an object, for its contest.
     fn wrote(&mut self, object: ManagedObject, failed: Option<&Problem>) {
         if failed.is_none_or(|it| it.cause.is_decided_by_others()) {
             self.writes.push((object, failed.cloned()));
         }
     }
 
-    /// Takes what became of a removal.
+    /// Records the result of a removal.
     fn removed(&mut self, object: ManagedObject, result: Result<(), Problem>, change: Change) {
         self.wrote(ManagedObject::Removal(Box::new(object)), result.as_ref().err());
         match result {
@@ -174,7 +174,7 @@ impl Applied {
     }
 }
 
-/// The namespace of a step that adds an entry.
+/// The namespace of a step that adds an entry; `None` for any other step.
 fn namespace(step: &Step) -> Option<String> {
     match step {
         Step::AddEntry(account, _) => Some(account.namespace.clone()),

@@ -1,4 +1,4 @@
-//! What delivery knows of one attachment.
+//! The state that the delivery controller keeps of one attachment.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -18,51 +18,52 @@ use super::{Change, Lane};
 use crate::cluster::mirror::version;
 use crate::cluster::secrets::Written;
 
-/// What is known of one attachment.
+/// The state of one attachment.
 #[derive(Debug)]
 pub(super) struct Attachment {
     pub object: Arc<RegistryAttachment>,
-    /// Whether this version can read the object as it is now. If not, `object` is an older one.
+    /// Whether this version can read the current object. If not, `object` is an older one.
     pub is_readable: bool,
     pub facts: Facts,
     pub directive: Arc<Directive>,
     pub deliveries: Deliveries,
     pub complete: Arc<Notify>,
-    /// The writes in each namespace that others refuse or undo, and the failures in a row.
+    /// The writes that others refuse or undo, by lane and namespace.
     pub contests: HashMap<(Lane, String), Contests>,
+    /// The failures in a row, by lane and namespace.
     pub failures: HashMap<(Lane, String), u32>,
     pub accepted: Option<Arc<Written>>,
     pub refused: BTreeSet<String>,
     pub changes: Vec<Change>,
-    /// Held by those that write for the attachment. Detaching waits until they are done.
+    /// Writers for the attachment hold a read lock. Detaching takes the write lock, and so waits.
     pub writers: Arc<RwLock<()>>,
     pub finalizer: Arc<tokio::sync::Mutex<()>>,
-    /// Whether the object is gone, and what it has left is being removed.
+    /// Whether the object vanished before it was detached, and what it left is being removed.
     pub is_let_go: bool,
     /// The version of the object after its finalizer was added.
     pub finalizer_since: Option<u64>,
 }
 
-/// What a reconcile of a namespace needs to know of an attachment.
+/// What a reconcile of a namespace needs of an attachment.
 #[derive(Clone, Debug)]
 pub struct Subject {
     /// The object as it was last seen.
     pub object: Arc<RegistryAttachment>,
-    /// What to do for it.
+    /// What to do for the attachment.
     pub directive: Arc<Directive>,
-    /// The writes of one lane in the namespace that others refuse or undo.
+    /// The writes of this lane in the namespace that others refuse or undo.
     pub contests: Contests,
     /// The credential that was accepted last.
     pub accepted: Option<Arc<Written>>,
     /// The digests of credentials that the registry has refused.
     pub refused: BTreeSet<String>,
-    /// Whether the namespace was served at its last report.
+    /// Whether the namespace was served according to its last report.
     pub was_served: bool,
     /// Whether the object bears the finalizer for entries.
     pub has_finalizer: bool,
 }
 
-/// What a reconcile of a namespace reports of an attachment.
+/// What a reconcile of a namespace reports on an attachment.
 #[derive(Clone, Debug)]
 pub enum Report {
     /// The entries in service accounts.
@@ -72,7 +73,7 @@ pub enum Report {
 }
 
 impl Attachment {
-    /// An attachment that was seen for the first time.
+    /// Creates the state of an attachment that was seen for the first time.
     pub fn new(object: Arc<RegistryAttachment>) -> Self {
         Self {
             object,
@@ -93,7 +94,7 @@ impl Attachment {
         }
     }
 
-    /// What is to be done for it. An object that cannot be read says nothing: what it has stays as it is.
+    /// Decides what to do for the attachment: nothing, while this version cannot read its object.
     pub fn directive_under(&self, policy: &Policy) -> Directive {
         if self.is_readable {
             directive(&self.object, &self.facts, policy)
@@ -102,7 +103,7 @@ impl Attachment {
         }
     }
 
-    /// Whether the object bears the finalizer for entries, or has got it since it was seen.
+    /// Whether the object bears the finalizer for entries, or has got it since the watch showed it.
     pub fn has_finalizer(&self) -> bool {
         let name = Finalizer::ServiceAccounts.name();
         let seen = version(self.object.resource_version().as_deref());
@@ -111,7 +112,7 @@ impl Attachment {
     }
 }
 
-/// Whether a user has changed the spec since, or has asked for a reconcile.
+/// Whether a user has changed the spec between the two objects, or has requested a reconcile.
 pub(super) fn asks_more(before: &RegistryAttachment, now: &RegistryAttachment) -> bool {
     let requested = |it: &RegistryAttachment| it.annotations().get(REQUESTED_AT).cloned();
     before.metadata.generation != now.metadata.generation || requested(before) != requested(now)
@@ -130,7 +131,7 @@ impl Subject {
 }
 
 impl Report {
-    /// The lane that it is of.
+    /// The lane of the report.
     #[must_use]
     pub fn lane(&self) -> Lane {
         match self {

@@ -14,7 +14,7 @@ impl Delivery {
         self.lock().get(uid)?.accepted.clone()
     }
 
-    /// Takes a new credential, and gives it to the namespaces that wait for one.
+    /// Stores a new credential, and enqueues the namespaces that wait for one.
     pub fn accept(&self, uid: &str, credential: Arc<Written>) {
         let mut all = self.lock();
         let Some(known) = all.get_mut(uid) else { return };
@@ -25,7 +25,7 @@ impl Delivery {
         }
     }
 
-    /// Takes which credentials the registry has refused. The namespaces that hold one lack a good one.
+    /// Stores the refused credentials, and enqueues the namespaces that hold one of them.
     pub fn refuse(&self, uid: &str, refused: &BTreeSet<String>) {
         let mut all = self.lock();
         let Some(known) = all.get_mut(uid).filter(|it| it.refused != *refused) else { return };

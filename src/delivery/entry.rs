@@ -12,14 +12,14 @@ use crate::cluster::accounts;
 use crate::cluster::kubernetes::{is_outdated, within};
 use crate::cluster::mirror::version;
 
-/// So often a patch is made anew in a row when others have changed the list in between.
+/// How often in a row a patch is tried when others change the list in between.
 const TRIES: u32 = 10;
 
 impl Applier<'_> {
     /// Adds or removes an entry of a service account.
     ///
-    /// Other writers may change the list between the read and the patch. Then it is read and patched
-    /// again at once: pods that start meanwhile copy the list as it is.
+    /// Other writers may change the list between the read and the patch. Both are then repeated at
+    /// once, since pods that start meanwhile copy the list as it is.
     pub(super) async fn set_entry(
         self,
         account: &ServiceAccount,
@@ -37,7 +37,7 @@ impl Applier<'_> {
                 accounts::remove(&account, secret, &uid)
             };
             match self.patched(&account, patch, &doing).await {
-                // It is gone, and the entry with it.
+                // The service account is gone, and the entry with it.
                 Err(problem) if problem.cause == Cause::NotFound && !present => return Ok(()),
                 Err(problem) => return Err(problem),
                 Ok(true) => return Ok(()),
@@ -60,7 +60,7 @@ impl Applier<'_> {
         Err(Problem::new(Cause::Unavailable, text))
     }
 
-    /// Patches a service account. Returns whether it still was as it was read.
+    /// Patches a service account. Returns whether the account was unchanged since it was read.
     async fn patched(
         self,
         account: &ServiceAccount,
@@ -81,8 +81,8 @@ impl Applier<'_> {
         Ok(stored.as_ref().map(|it| self.seen(it)).is_some())
     }
 
-    /// Reads a service account again. It is listed by its name: the operator's rules allow lists
-    /// and no other reads.
+    /// Reads a service account again. It is listed by its name: the operator's RBAC rules allow `list`,
+    /// but not `get`.
     async fn account(
         self,
         account: &ServiceAccount,
@@ -97,7 +97,7 @@ impl Applier<'_> {
         Api::namespaced(self.ctx.kubernetes.client(), &account.namespace)
     }
 
-    /// Takes a service account as the API server shows it.
+    /// Takes a service account into the cache as the API server shows it.
     fn seen(self, stored: &StoredAccount) -> Option<ServiceAccount> {
         let (key, reduced) = accounts::reduce(stored)?;
         let version = version(stored.resource_version().as_deref());
@@ -106,7 +106,7 @@ impl Applier<'_> {
     }
 }
 
-/// What is being done, for messages.
+/// Describes the operation, for messages.
 fn doing(account: &ServiceAccount, secret: &str, present: bool) -> String {
     let ServiceAccount { namespace, name, .. } = account;
     let verb = if present { "adding" } else { "removing" };

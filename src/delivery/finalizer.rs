@@ -1,4 +1,4 @@
-//! The finalizer for entries: it comes before the first entry, and goes after the last.
+//! The finalizer for entries. It is added before the first entry, and removed after the last.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::state::Delivery;
 use crate::attachment::Context;
 
 impl Delivery {
-    /// Whether an attachment bears the finalizer for entries, or has got it since it was seen.
+    /// Whether an attachment bears the finalizer for entries, or has got it since the object was read.
     #[must_use]
     pub fn bears_finalizer(&self, object: &RegistryAttachment) -> bool {
         let all = self.lock();
@@ -23,7 +23,7 @@ impl Delivery {
             || object.finalizers().iter().any(|it| it == name)
     }
 
-    /// What writes for an attachment have to hold.
+    /// Returns the lock that writes for an attachment hold for reading.
     #[must_use]
     pub fn writers(&self, uid: &str) -> Option<Arc<RwLock<()>>> {
         self.lock().get(uid).map(|it| Arc::clone(&it.writers))

@@ -1,21 +1,21 @@
-//! The two kinds of work in a namespace. Each has a queue of its own.
+//! The two kinds of work in a namespace. Each has its own queue.
 
 use acr_attach_core::plan::{self, Desired, Owned, Plan, RemovalTiming};
 
 /// A kind of work in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
-    /// Entries in service accounts. A pod gets them when it is admitted, so they come first.
+    /// Entries in service accounts. They come first: a pod gets the pull secrets when it is admitted.
     Entries,
     /// Pull secrets.
     Secrets,
 }
 
 impl Lane {
-    /// Both.
+    /// Both lanes.
     pub const ALL: [Self; 2] = [Self::Entries, Self::Secrets];
 
-    /// The other one.
+    /// The other lane.
     #[must_use]
     pub fn other(self) -> Self {
         match self {
@@ -24,7 +24,7 @@ impl Lane {
         }
     }
 
-    /// How many namespaces are worked on at once.
+    /// How many namespaces are reconciled at once.
     #[must_use]
     pub fn concurrency(self) -> u16 {
         match self {
@@ -33,7 +33,7 @@ impl Lane {
         }
     }
 
-    /// The steps in a namespace.
+    /// Plans the steps of the lane in a namespace.
     #[must_use]
     pub fn plan(self, desired: &Desired, owned: &Owned, timing: RemovalTiming) -> Plan {
         match self {

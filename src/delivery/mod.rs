@@ -1,5 +1,5 @@
-//! The controller of delivery: keeps pull secrets and entries of service accounts in each namespace.
-//! It never waits for Azure.
+//! The delivery controller: keeps pull secrets, and entries in service accounts, in each namespace. It
+//! never waits for Azure.
 
 mod apply;
 mod attachment;
@@ -36,7 +36,7 @@ pub use owners::Owners;
 pub use state::Delivery;
 pub use unwatched::remove_unwatched;
 
-/// Reconciles namespaces until told to stop: entries and Secrets in a queue each, so that a service
+/// Reconciles namespaces until told to stop. Entries and Secrets have a queue each, so that a service
 /// account does not wait behind thousands of renewals.
 pub async fn run(
     namespaces: Store<Metadata<Namespace>>,
@@ -54,7 +54,7 @@ async fn follow(
     stop: CancellationToken,
 ) {
     ctx.metrics.delivery[lane as usize].begin(lane.concurrency());
-    // Every reconcile is enqueued by name, once all caches have what it needs.
+    // The controller has no watch: namespaces are enqueued by name, once the caches have what it needs.
     let queue = futures::stream::iter(ctx.delivery.queues.queued(lane)).flat_map(received);
     Controller::for_stream(futures::stream::pending(), namespaces)
         .with_config(controller::Config::default().concurrency(lane.concurrency()))
@@ -69,8 +69,8 @@ async fn follow(
         .await;
 }
 
-/// Reconciles one namespace: for each attachment that chooses it, or has something in it, writes what
-/// is missing and removes what is not desired any more.
+/// Reconciles one namespace. For each attachment that chooses it or has something in it, writes what is
+/// missing and removes what is no longer desired.
 async fn reconcile(
     lane: Lane,
     namespace: &Metadata<Namespace>,

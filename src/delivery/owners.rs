@@ -1,4 +1,4 @@
-//! Which attachments are gone, whose Secrets and entries may be taken over.
+//! Finds attachments that are gone, whose Secrets and entries may be taken over.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -8,22 +8,22 @@ use tokio::sync::Mutex;
 
 use crate::cluster::kubernetes::Kubernetes;
 
-/// How long an attachment of another operator counts as there without being read again.
+/// How long an attachment of another operator counts as existing without being read again.
 const ALIVE: Duration = Duration::from_secs(60);
 
-/// What was read of attachments that no watch shows, by uid.
+/// By uid: attachments that this operator's watch does not show, as they were last read.
 #[derive(Debug, Default)]
 pub struct Owners(Mutex<HashMap<String, Seen>>);
 
 #[derive(Clone, Copy, Debug)]
 enum Seen {
-    /// A uid never comes back.
+    /// Final: a uid is never used again.
     Gone,
     Alive(Instant),
 }
 
 impl Owners {
-    /// Those of the uids that belong to no attachment. They are read live and without a selector: a
+    /// Returns the uids that belong to no attachment. Lists attachments live and without a selector: a
     /// list that lags behind must not give away what an attachment still owns.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl Owners {
         if uids.is_empty() {
             return Ok(BTreeSet::new());
         }
-        // One list serves all that wait for it.
+        // The lock is held while listing, so that all waiting callers share one list.
         let mut seen = self.0.lock().await;
         let is_known = |uid: &String| match seen.get(uid) {
             Some(Seen::Gone) => true,

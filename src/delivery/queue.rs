@@ -1,4 +1,4 @@
-//! The queues of namespaces to reconcile, and of attachments to tell of.
+//! Queues of namespaces to reconcile, and of attachments with new reports.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -33,25 +33,25 @@ impl Default for Queues {
 }
 
 impl Queues {
-    /// The names of namespaces to reconcile. For one listener.
+    /// Returns the names of namespaces to reconcile in a lane. Only the first caller gets the receiver.
     pub fn queued(&self, lane: Lane) -> Option<UnboundedReceiver<String>> {
         let queued = &self.lanes[lane as usize].queued;
         queued.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The names of attachments of which there are new reports. For one listener.
+    /// Returns the names of attachments with new reports. Only the first caller gets the receiver.
     pub fn reported(&self) -> Option<UnboundedReceiver<String>> {
         self.reported.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Reconciles a namespace.
+    /// Enqueues a namespace in both lanes.
     pub fn enqueue(&self, namespace: &str) {
         for lane in Lane::ALL {
             self.add(lane, namespace);
         }
     }
 
-    /// Reconciles a namespace in one lane.
+    /// Enqueues a namespace in one lane.
     pub fn add(&self, lane: Lane, namespace: &str) {
         // No receiver is left only when the operator ends.
         let _ = self.lanes[lane as usize].add.send(namespace.to_owned());

@@ -1,4 +1,4 @@
-//! Brings one namespace to what the attachments ask for that concern it.
+//! Reconciles one namespace with the attachments that concern it.
 
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
@@ -21,13 +21,13 @@ use super::snapshot::Contents;
 use crate::attachment::Context;
 use crate::metrics::PassResult;
 
-/// When to try again after a panic.
+/// The wait after a panic.
 const AFTER_A_PANIC: SignedDuration = SignedDuration::from_mins(10);
-/// When to come back while detaching waits for writers to end.
+/// The wait while detaching drains the writers.
 const DRAINING: SignedDuration = SignedDuration::from_millis(200);
 
-/// Reconciles one namespace, and returns how long to wait until the next time; `None` where nothing is
-/// due. A panic must not end the controller.
+/// Reconciles one namespace, and returns the wait until the next reconcile; `None` if nothing is due.
+/// Catches panics, which must not end the controller.
 pub async fn reconcile(lane: Lane, namespace: &str, ctx: &Context) -> Option<SignedDuration> {
     let metrics = &ctx.metrics.delivery[lane as usize];
     let _worker = metrics.worker();
@@ -42,17 +42,17 @@ pub async fn reconcile(lane: Lane, namespace: &str, ctx: &Context) -> Option<Sig
     visited.next
 }
 
-/// What came of a reconcile.
+/// The result of a reconcile.
 #[derive(Clone, Copy, Debug, Default)]
 struct Visited {
-    /// How long to wait until the next time.
+    /// The wait until the next reconcile.
     next: Option<SignedDuration>,
     /// Whether something failed.
     failed: bool,
 }
 
-/// Goes through the attachments that concern the namespace. The caches tell when they have been read,
-/// and then every namespace is reconciled.
+/// Reconciles the attachments that concern the namespace. While a cache has not been read it does
+/// nothing: after the first list every namespace is enqueued.
 async fn visit_all(lane: Lane, namespace: &str, ctx: &Context) -> Visited {
     let mut all = Visited::default();
     let Ok(Some(namespace)) = ctx.watches.namespaces.get("", namespace) else { return all };
@@ -69,16 +69,16 @@ async fn visit_all(lane: Lane, namespace: &str, ctx: &Context) -> Visited {
     all
 }
 
-/// What one attachment asks of the namespace.
+/// The inputs of the plan for one attachment.
 #[derive(Clone, Copy)]
 struct Case<'a> {
     /// What the namespace should have.
     desired: &'a Desired,
-    /// What is known of the attachment.
+    /// The state of the attachment.
     subject: &'a Subject,
-    /// The attachments whose Secrets and entries this one may take over.
+    /// The attachments whose Secrets and entries may be taken over.
     gone: &'a BTreeSet<String>,
-    /// When the plan is made.
+    /// When the plan was made.
     planned: Timestamp,
 }
 
@@ -92,7 +92,7 @@ struct Visit<'a> {
 }
 
 impl Visit<'_> {
-    /// Writes the difference for the attachment; `None` where nothing is to be done for it.
+    /// Plans, applies and reports for the attachment; `None` if nothing is to be done for it.
     async fn run(self) -> Option<Visited> {
         let Self { lane, uid, namespace, ctx } = self;
         let writers = ctx.delivery.writers(uid)?;
@@ -126,7 +126,7 @@ impl Visit<'_> {
         self.report(case, owned.contests, plan, applied)
     }
 
-    /// The steps to take. A suspended attachment only renews.
+    /// Plans the steps. For a suspended attachment these are only renewals.
     fn plan(self, case: Case<'_>, owned: &Owned, now: Timestamp) -> Plan {
         let served = case.subject.directive.served();
         let timing = case.subject.timing(now, self.ctx.intervals.removal_delay);
@@ -139,8 +139,8 @@ impl Visit<'_> {
         Some(contents.owned(case.desired, case.subject, case.gone))
     }
 
-    /// The attachments whose Secrets and entries this one may take over: those that are gone and,
-    /// where it serves the namespace, those that are being deleted.
+    /// Returns the attachments whose Secrets and entries may be taken over: those that are gone and,
+    /// where this one serves the namespace, those that are being deleted.
     async fn gone(self, desired: &Desired) -> Result<BTreeSet<String>, Problem> {
         let Self { uid, namespace, ctx, .. } = self;
         let contents = Contents::of(&namespace.name, &ctx.watches)?;
@@ -160,7 +160,7 @@ impl Visit<'_> {
         Ok(free)
     }
 
-    /// Reports what the namespace holds now, and returns when it is to be looked at again.
+    /// Reports what the namespace holds now, and returns when to reconcile again.
     fn report(
         self,
         case: Case<'_>,
@@ -182,7 +182,7 @@ impl Visit<'_> {
             .chain(&plan.unremoved)
             .cloned()
             .collect();
-        // What was due when the plan was made is done, or waits for something else.
+        // A date before the plan brings no reconcile: its step was taken, or waits for something else.
         let dates = [plan.due, contests.due()].map(|it| it.filter(|it| *it > case.planned));
         let (owned, desired) = (self.owned(case)?, case.desired);
         let report = match lane {
@@ -201,7 +201,7 @@ impl Visit<'_> {
         Some(Visited { next, failed: !problems.is_empty() })
     }
 
-    /// When what failed is tried again.
+    /// Counts the failure, and returns the wait before the retry; `None` without problems.
     fn retry(self, problems: &[Problem]) -> Option<SignedDuration> {
         let Self { lane, uid, namespace, ctx } = self;
         let failures = ctx.delivery.failed(uid, lane, &namespace.name, !problems.is_empty());

@@ -1,4 +1,4 @@
-//! What namespaces report, and what the attachment controller asks of it.
+//! The reports of namespaces, and the queries of the attachment controller on them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,25 +13,25 @@ use super::state::Delivery;
 use super::{Change, Lane};
 use crate::cluster::watches::Watches;
 
-/// How long a reconcile of an attachment waits for the reports of namespaces, so that status tells of
-/// all of them at once.
+/// How long a reconcile of an attachment waits for reports, so that status covers all at once.
 const REPORTING: Duration = Duration::from_secs(1);
 
-/// What a reconcile of a namespace has found for one attachment.
+/// The result of a reconcile of a namespace for one attachment.
 pub struct Found<'a> {
     /// The report.
     pub report: Report,
     /// The writes that others refuse or undo.
     pub contests: Contests,
-    /// What was changed.
+    /// The changes that were made.
     pub changes: Vec<Change>,
-    /// The directive that was followed.
+    /// The directive that the reconcile followed.
     pub directive: &'a Arc<Directive>,
 }
 
 impl Delivery {
-    /// Takes the report on a namespace, with what was changed there. A namespace that has gone meanwhile
-    /// counts no more: the cache forgets it before its report is forgotten.
+    /// Stores the report on a namespace, and the changes there. Drops the report on a namespace that is
+    /// gone: the cache removes a namespace before [`namespace_gone`](Self::namespace_gone) discards its
+    /// reports, and none may follow.
     pub fn report(&self, (uid, namespace): (&str, &str), found: Found<'_>, watches: &Watches) {
         let Found { report, contests, changes, directive } = found;
         let mut all = self.lock();
@@ -50,7 +50,7 @@ impl Delivery {
         let has_changed = !changes.is_empty();
         known.changes.extend(changes);
         if !Arc::ptr_eq(&known.directive, directive) {
-            // The report answers another question.
+            // The directive has changed since: the report is outdated.
             self.queues.add(lane, namespace);
             return;
         }
@@ -62,7 +62,7 @@ impl Delivery {
             // Another attachment may wait for the name.
             self.queues.enqueue(namespace);
         } else if is_new {
-            // What one lane has found decides when the other may remove what is replaced.
+            // The reports of one lane decide when the other may remove what is replaced.
             self.queues.add(lane.other(), namespace);
         }
         if is_new || was_expected || has_changed {
@@ -70,7 +70,7 @@ impl Delivery {
         }
     }
 
-    /// Counts failures in a row. Returns how many there are now.
+    /// Counts the failures in a row, and returns the count.
     pub fn failed(&self, uid: &str, lane: Lane, namespace: &str, failed: bool) -> u32 {
         let mut all = self.lock();
         let Some(known) = all.get_mut(uid) else { return 0 };
@@ -92,7 +92,7 @@ impl Delivery {
         let _ = self.queues.reports.send(known.object.name_any());
     }
 
-    /// Waits until every namespace has reported since what is desired has changed, but not for long.
+    /// Waits until every namespace has reported on the latest directive, but not for long.
     pub async fn reported_on(&self, uid: &str) {
         let complete = async {
             loop {
@@ -110,7 +110,7 @@ impl Delivery {
         let _ = tokio::time::timeout(REPORTING, complete).await;
     }
 
-    /// Asks the reports on an attachment; `None` for one that is not known.
+    /// Queries the reports on an attachment; `None` for one that is not known.
     pub fn ask<T>(&self, uid: &str, question: impl FnOnce(&Deliveries) -> T) -> Option<T> {
         self.lock().get(uid).map(|it| question(&it.deliveries))
     }
@@ -121,7 +121,7 @@ impl Delivery {
         self.ask(uid, |it| it.unremoved().cloned()).flatten()
     }
 
-    /// What was changed since this was last asked.
+    /// Returns the changes since the last call.
     #[must_use]
     pub fn take_changes(&self, uid: &str) -> Vec<Change> {
         self.lock().get_mut(uid).map(|it| std::mem::take(&mut it.changes)).unwrap_or_default()

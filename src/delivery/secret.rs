@@ -27,8 +27,8 @@ impl Applier<'_> {
         let doing = format!("writing Secret {name} in namespace {namespace}");
         let target = &SecretTarget { uid: self.uid_there(target, &doing).await?, ..target.clone() };
         let uid = &target.uid;
-        // Each attachment writes under a name of its own, so that two that create the same
-        // Secret at once conflict, and the second does not take it over.
+        // Each attachment has its own field manager. Where two create the same Secret at once, they
+        // conflict, and the second does not take it over.
         let manager = format!("acr-attach-{}", self.object.uid().unwrap_or_default());
         let mut params = PatchParams::apply(&manager);
         params.force = uid.is_some();
@@ -62,11 +62,11 @@ impl Applier<'_> {
         Ok(())
     }
 
-    /// The uid of the Secret to change in place; `None` where there is none.
+    /// Returns the uid of the Secret to update; `None` to create one, after deleting an immutable one.
     ///
-    /// Where Secrets of any name are allowed, the watch shows only those with acr-attach's label. Then
-    /// applying is no safeguard: it takes over fields without a recorded owner, such as those of a
-    /// Secret that was applied with `stringData` (kubernetes issue 118519).
+    /// Where Secrets of any name are allowed, the watch shows only those with acr-attach's label, so
+    /// the Secret is read. The apply patch is no safeguard: it takes over fields without a recorded
+    /// owner, such as those of a Secret that was applied with `stringData` (kubernetes issue 118519).
     async fn uid_there(
         self,
         target: &SecretTarget,
@@ -88,7 +88,7 @@ impl Applier<'_> {
         Err(foreign_secret(&found).problem)
     }
 
-    /// Deletes a Secret of the attachment, and not one of the same name that came later.
+    /// Deletes a Secret of the attachment, but no later one of the same name.
     pub(super) async fn delete_secret(self, secret: &StoredSecret) -> Result<(), Problem> {
         let StoredSecret { namespace, name, uid, .. } = secret;
         self.delete(namespace, name, uid).await
@@ -110,7 +110,7 @@ impl Applier<'_> {
     }
 }
 
-/// Whether somebody else owns a field. Other conflicts, such as two writers of one quota, pass.
+/// Whether a field has another owner. Other conflicts, such as two writers of one quota, are temporary.
 fn is_field_conflict(error: &kube::Error) -> bool {
     let kube::Error::Api(status) = error else { return false };
     let causes = status.details.iter().flat_map(|it| &it.causes);

@@ -1,4 +1,4 @@
-//! Reads what a namespace holds that concerns an attachment. The caches have it all.
+//! Reads what a namespace holds for an attachment, from the caches.
 
 use std::collections::BTreeSet;
 
@@ -11,20 +11,20 @@ use kube::ResourceExt;
 use super::attachment::Subject;
 use crate::cluster::watches::Watches;
 
-/// The objects of a namespace that pull secrets are about.
+/// The Secrets and service accounts of a namespace that matter for pull secrets.
 #[derive(Clone, Debug)]
 pub struct Contents {
     /// The Secrets of the names that pull secrets may have.
     pub secrets: Vec<StoredSecret>,
-    /// The service accounts that may be changed; why they cannot be read, if they cannot.
+    /// The service accounts that may be changed, or why they have not been read.
     pub accounts: Result<Vec<ServiceAccount>, Problem>,
 }
 
 impl Contents {
-    /// What the caches have of a namespace.
+    /// Reads a namespace from the caches.
     ///
     /// # Errors
-    /// While Secrets have not all been read.
+    /// While not all Secrets have been read.
     pub fn of(namespace: &str, watches: &Watches) -> Result<Self, Problem> {
         Ok(Self {
             secrets: watches.secrets.within(namespace)?,
@@ -32,7 +32,7 @@ impl Contents {
         })
     }
 
-    /// The uids of all attachments that have or had something here.
+    /// Returns the uids of all attachments that have or had something in the namespace.
     #[must_use]
     pub fn owners(&self) -> BTreeSet<String> {
         let secrets = self.secrets.iter().flat_map(StoredSecret::uids);
@@ -40,8 +40,8 @@ impl Contents {
         secrets.chain(accounts).collect()
     }
 
-    /// What concerns one attachment. `gone_uids` are attachments whose Secrets and entries may be
-    /// taken over.
+    /// Returns the part that concerns one attachment. `gone_uids` are attachments whose Secrets and
+    /// entries may be taken over.
     #[must_use]
     pub fn owned(
         &self,
@@ -56,14 +56,14 @@ impl Contents {
         });
         let leaves = *subject.directive == Directive::Remove;
         let mut finalizers = BTreeSet::new();
-        // None is added to an object that is being deleted.
+        // No finalizer may be added to an object that is being deleted: the API server refuses it.
         if subject.has_finalizer || leaves {
             finalizers.insert(Finalizer::ServiceAccounts);
         }
         Owned {
             finalizers,
             assignments: None,
-            // Garbage collection takes the Secrets of an object that is being deleted.
+            // Garbage collection removes the Secrets of an object that is being deleted.
             secrets: (!leaves).then(|| secrets.cloned().collect()),
             gone_uids: gone_uids.clone(),
             accepted: subject.accepted.as_ref().and_then(|it| it.accepted()),

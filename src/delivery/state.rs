@@ -1,4 +1,4 @@
-//! What delivery knows of each attachment: what to do for it, and what namespaces show of it.
+//! The delivery controller's state of all attachments: what to do for each, and the reports on it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,17 +14,16 @@ use super::attachment::{Attachment, Subject, asks_more};
 use super::queue::Queues;
 use crate::attachment::{Context, facts};
 
-/// What delivery knows, by the uid of the attachment. Caches, reports and credentials belong to a term of
-/// the leader.
+/// The state of attachments, by uid. Caches, reports and credentials belong to one term of the leader.
 #[derive(Debug, Default)]
 pub struct Delivery {
     attachments: Mutex<HashMap<String, Attachment>>,
-    /// What is to be reconciled.
+    /// The namespaces to reconcile, and the attachments with new reports.
     pub queues: Queues,
 }
 
 impl Delivery {
-    /// Takes an attachment as the watch shows it.
+    /// Takes an attachment as the watch shows it, and decides what to do for it.
     pub fn show(&self, object: &Arc<RegistryAttachment>, ctx: &Context) {
         let Some(uid) = object.uid() else { return };
         let mut all = self.lock();
@@ -40,14 +39,14 @@ impl Delivery {
         known.is_readable = true;
         known.facts = facts::shown(object, &known.facts, ctx);
         if !self.decide(known, ctx) && asks_more {
-            // What failed before is tried again at once.
+            // A changed spec or a request retries what failed before at once.
             let directive = Arc::clone(&known.directive);
             self.fan_out(known, &directive, ctx);
         }
     }
 
-    /// Removes what an attachment has in the cluster that vanished before it was detached. It is kept until
-    /// [`forget`](Self::forget).
+    /// Removes what an attachment that vanished before it was detached left in the cluster. Its state
+    /// is kept until [`forget`](Self::forget).
     pub fn let_go(&self, object: &Arc<RegistryAttachment>, ctx: &Context) {
         self.remove(object, ctx);
         let uid = object.uid().unwrap_or_default();
@@ -56,8 +55,8 @@ impl Delivery {
         }
     }
 
-    /// Removes what an attachment has in the cluster that the watch does not show as it is, unless there is
-    /// another one of its name.
+    /// Removes what an attachment has in the cluster, by an object that the watch does not show like
+    /// this. Does nothing while another attachment has its name.
     pub fn remove(&self, object: &Arc<RegistryAttachment>, ctx: &Context) {
         let Some(uid) = object.uid() else { return };
         let mut all = self.lock();
@@ -80,7 +79,7 @@ impl Delivery {
         }
     }
 
-    /// Takes that an attachment cannot be read: what it has stays as it is.
+    /// Takes that this version cannot read an attachment: nothing is changed for it.
     pub fn leave(&self, uid: &str) {
         if let Some(known) = self.lock().get_mut(uid) {
             known.is_readable = false;
@@ -93,12 +92,12 @@ impl Delivery {
         self.lock().remove(uid);
     }
 
-    /// Forgets the attachment of that name, which is gone.
+    /// Forgets the gone attachment of that name, unless [`let_go`](Self::let_go) still works on it.
     pub fn forget_named(&self, name: &str) {
         self.lock().retain(|_, it| it.is_let_go || it.object.name_any() != name);
     }
 
-    /// Takes what a reconcile of the attachment has learned.
+    /// Takes facts that a reconcile of the attachment has learned.
     pub fn learn(&self, uid: &str, change: impl FnOnce(&mut Facts), ctx: &Context) {
         if let Some(known) = self.lock().get_mut(uid) {
             change(&mut known.facts);
@@ -106,7 +105,7 @@ impl Delivery {
         }
     }
 
-    /// Takes what the client secrets in the operator's namespace are now.
+    /// Takes a change of the client secrets in the operator's namespace.
     pub fn credentials_changed(&self, ctx: &Context) {
         for known in self.lock().values_mut() {
             known.facts = facts::shown(&known.object, &known.facts, ctx);
@@ -114,8 +113,8 @@ impl Delivery {
         }
     }
 
-    /// Decides anew what to do for an attachment, and reconciles the namespaces that this concerns. Returns
-    /// whether that is something else than before.
+    /// Decides again what to do for an attachment. If that changes, enqueues the namespaces that it
+    /// concerns and returns true.
     fn decide(&self, known: &mut Attachment, ctx: &Context) -> bool {
         let now = known.directive_under(&ctx.policy);
         let is_new = now != *known.directive;
@@ -126,7 +125,7 @@ impl Delivery {
         is_new
     }
 
-    /// Reconciles all namespaces, since more of the cluster is known now.
+    /// Decides again for all attachments, and enqueues all namespaces: more of the cluster is known.
     pub fn everything(&self, ctx: &Context) {
         let mut all = self.lock();
         for known in all.values_mut() {
@@ -141,7 +140,7 @@ impl Delivery {
         }
     }
 
-    /// Reconciles the namespaces that an attachment chooses, has chosen, or has something in.
+    /// Enqueues the namespaces that an attachment chooses, has chosen, or has something in.
     fn fan_out(&self, known: &mut Attachment, before: &Directive, ctx: &Context) {
         let Ok(namespaces) = ctx.watches.namespaces.select(|_| true) else { return };
         let concerns = |it: &Namespace| {
@@ -157,7 +156,7 @@ impl Delivery {
         }
     }
 
-    /// Takes that a namespace is gone.
+    /// Takes the deletion of a namespace.
     pub fn namespace_gone(&self, namespace: &str) {
         for known in self.lock().values_mut() {
             for lane in Lane::ALL {
@@ -171,8 +170,8 @@ impl Delivery {
         }
     }
 
-    /// The uids of the attachments that choose a namespace or have reports on it, in the order in which
-    /// they are served: the older one first.
+    /// Returns the uids of the attachments that choose a namespace, own something in it or have reports
+    /// on it, in the order of service: those that choose it first, and older ones before younger ones.
     #[must_use]
     pub fn concerned(&self, namespace: &Namespace, owners: &BTreeSet<String>) -> Vec<String> {
         let all = self.lock();
@@ -190,7 +189,7 @@ impl Delivery {
         found.into_iter().map(|(.., uid)| uid).collect()
     }
 
-    /// What a reconcile needs to know of an attachment; `None` for one that is not known.
+    /// Returns what a reconcile needs of an attachment; `None` for one that is not known.
     #[must_use]
     pub fn subject(&self, uid: &str, lane: Lane, namespace: &str) -> Option<Subject> {
         let all = self.lock();
@@ -208,7 +207,7 @@ impl Delivery {
         })
     }
 
-    /// The uids of attachments that exist and go on, and of those that are being deleted.
+    /// Returns the uids of attachments that stay, and of those that are being deleted.
     #[must_use]
     pub fn known(&self) -> (BTreeSet<String>, BTreeSet<String>) {
         let all = self.lock();

@@ -1,4 +1,4 @@
-//! Removes what no watch shows: Secrets and entries under names that the settings no longer allow.
+//! Removes Secrets and entries under names that the settings no longer allow. No watch shows them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use super::snapshot::Contents;
 use super::{Applied, Applier, Lane};
 use crate::attachment::Context;
 
-/// Removes those of these objects that are not desired any more, and due.
+/// Removes those of the given objects that are no longer desired, and due.
 ///
 /// # Errors
 /// While the caches have not been read.
@@ -63,7 +63,7 @@ async fn remove_in(
     Ok(by.apply(&plan, None).await)
 }
 
-/// The part of a step that removes what is left; `None` for any other step.
+/// Reduces a step to the removal of what is left; `None` for any other step.
 fn about(step: Step, (secrets, accounts): &Left) -> Option<Step> {
     match step {
         Step::RemoveEntries(mut entries) => {

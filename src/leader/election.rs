@@ -1,8 +1,7 @@
 //! Leader election on a Lease: one replica works, the others wait.
 //!
-//! Every write to the Lease names the version that it read, so that the API server takes one of two
-//! at most. What a leader writes elsewhere passes a fence that is open as long as the last renewal is
-//! good.
+//! Every write to the Lease names the version that was read, so that the API server accepts at most one
+//! of two. All other writes of a leader ask a fence, which is open as long as the last renewal is good.
 
 use std::time::{Duration, Instant};
 
@@ -20,10 +19,10 @@ use crate::cluster::kubernetes::within;
 use crate::leader::boot_time::BootTime;
 use crate::leader::fence::Fence;
 
-/// How long giving the lease back may take. Who cannot, lets it run out.
+/// How long giving the lease back may take. After that the replica lets the lease expire.
 const RESIGNING: Duration = Duration::from_secs(2);
 
-/// One replica in the election.
+/// A replica in the election.
 pub struct Candidate {
     leases: Api<Lease>,
     election: Election,
@@ -31,44 +30,44 @@ pub struct Candidate {
     seen: Option<Seen>,
 }
 
-/// What a candidate has read, and when it first read it so.
+/// The lease as a candidate has read it, and since when it is unchanged.
 struct Seen {
     spec: LeaseSpec,
     since: Instant,
 }
 
-/// What the leader does.
+/// The work of the leader.
 pub trait Work {
-    /// Works until told to stop. Whatever it writes asks the fence.
+    /// Works until told to stop. Every write asks the fence.
     fn work(&self, fence: Fence, stop: CancellationToken) -> impl Future<Output = ()> + Send;
 
-    /// The replica knows whether it leads.
+    /// Called when the replica learns whether it leads.
     fn leads(&self, leads: bool);
 }
 
 impl Candidate {
-    /// A candidate of that name, which no other one has, also after a restart.
+    /// Creates a candidate. Its name must be unique, also after a restart.
     #[must_use]
     pub fn new(client: Client, namespace: &str, election: Election, name: String) -> Self {
         Self { leases: Api::namespaced(client, namespace), election, name, seen: None }
     }
 
-    /// Works whenever it leads, until told to stop. Then it gives the lease back.
+    /// Works whenever it leads, until told to stop, and then gives the lease back.
     ///
-    /// One that loses the lease stops working and waits for its next turn: an API server that is
-    /// away for a while ends no process.
+    /// A replica that loses the lease stops working and competes for it again: an outage of the API
+    /// server does not end the process.
     pub async fn run(mut self, work: &impl Work, stop: CancellationToken) {
         loop {
             let fence = tokio::select! {
                 fence = self.elected(work) => fence,
-                // It may have been taking the lease in this moment.
+                // The candidate may just have taken the lease.
                 () = stop.cancelled() => return self.resign().await,
             };
             tracing::info!(lease = self.election.lease, candidate = self.name, "leading");
             work.leads(true);
             tokio::select! {
                 () = work.work(fence.clone(), stop.clone()) => {}
-                // What is at work is cut short: nothing of it may write any more.
+                // The lease is lost. Dropping the work keeps it from writing any more.
                 () = self.keep(&fence) => {}
             }
             fence.close();
@@ -77,7 +76,7 @@ impl Candidate {
                 self.resign().await;
                 return;
             }
-            tracing::warn!(lease = self.election.lease, "not leading any more; waiting for a turn");
+            tracing::warn!(lease = self.election.lease, "not leading any more; waiting to lead");
         }
     }
 
@@ -93,7 +92,7 @@ impl Candidate {
         }
     }
 
-    /// How long to wait before another attempt: not longer than until the lease runs out.
+    /// The wait before another attempt: at most until the lease expires.
     fn pause(&self) -> Duration {
         let left = self
             .seen
@@ -103,7 +102,7 @@ impl Candidate {
         left.map_or(self.election.retry_period, |left| left.min(self.election.retry_period))
     }
 
-    /// Renews the lease until that is not possible any more.
+    /// Renews the lease until it is lost.
     async fn keep(&mut self, fence: &Fence) {
         let mut good_until = BootTime::now() + self.election.renew_deadline;
         loop {
@@ -124,7 +123,7 @@ impl Candidate {
         }
     }
 
-    /// Takes or renews the lease if that is possible, and returns when that began.
+    /// Takes or renews the lease if that is possible, and returns when the attempt began.
     async fn attempt(&mut self) -> Result<Option<BootTime>, Problem> {
         let begun = BootTime::now();
         let limit = self.election.renew_deadline;
@@ -160,7 +159,7 @@ impl Candidate {
         Ok(true)
     }
 
-    /// How long this candidate has seen the lease as it is.
+    /// How long this candidate has seen the lease unchanged.
     fn unchanged(&mut self, spec: LeaseSpec) -> Duration {
         match &self.seen {
             Some(seen) if seen.spec == spec => seen.since.elapsed(),
@@ -171,8 +170,8 @@ impl Candidate {
         }
     }
 
-    /// The lease; one that nobody holds if there is none. Creating it by a patch needs a right to
-    /// that name alone, and two who do so at once are of one opinion.
+    /// Reads the lease, or creates it without a holder. Creating it by an apply patch needs a right to
+    /// that name alone, and two candidates that create it at once do not conflict.
     async fn read(&self) -> Result<Lease, Problem> {
         let name = &self.election.lease;
         let doing = format!("reading lease {name}");
@@ -193,10 +192,10 @@ impl Candidate {
         within(&doing, self.leases.patch(&self.election.lease, &params, &body)).await.map(drop)
     }
 
-    /// Gives the lease back if it holds it, so that another replica need not wait until it runs out.
+    /// Gives the lease back if this replica holds it, so that another need not wait until it expires.
     async fn resign(&self) {
         let resign = async {
-            // A renewal that was cut short may still arrive between reading and writing.
+            // A cancelled renewal may arrive between the read and the write, which then conflicts.
             while let Err(problem) = self.try_to_resign().await {
                 tracing::warn!(%problem, "the lease was not given back yet");
                 tokio::time::sleep(RESIGNING / 10).await;

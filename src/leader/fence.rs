@@ -1,4 +1,4 @@
-//! Who may write: only the replica that leads, and only for as long as it knows that it does.
+//! The fence: lets only the leader write, and only while it knows that it leads.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,9 +6,9 @@ use acr_attach_core::lease::NotLeading;
 
 use crate::leader::boot_time::BootTime;
 
-/// What every write asks first. Clones are one fence.
+/// A check before every write. Clones share one state.
 ///
-/// The fence is open until a time on the clock that goes on while the process is stopped and while the
+/// The fence is open until a time on a clock that goes on while the process is stopped and while the
 /// machine is suspended: a leader that was away for too long finds the fence closed.
 #[derive(Clone, Debug)]
 pub struct Fence(Arc<Mutex<Opening>>);
@@ -21,19 +21,19 @@ enum Opening {
 }
 
 impl Fence {
-    /// One that never closes, for an operator that is alone.
+    /// Creates a fence that never closes, for the election itself and for an operator without one.
     #[must_use]
     pub fn open() -> Self {
         Self(Arc::new(Mutex::new(Opening::Always)))
     }
 
-    /// One that closes at that time unless it is extended.
+    /// Creates a fence that closes at that time unless it is extended.
     #[must_use]
     pub fn until(time: BootTime) -> Self {
         Self(Arc::new(Mutex::new(Opening::Until(time))))
     }
 
-    /// Keeps it open until that time, unless it was closed for good.
+    /// Keeps the fence open until that time, unless it was closed for good.
     pub fn extend(&self, time: BootTime) {
         let mut opening = self.lock();
         if let Opening::Until(until) = &mut *opening {
@@ -41,7 +41,7 @@ impl Fence {
         }
     }
 
-    /// Closes it for good.
+    /// Closes the fence for good.
     pub fn close(&self) {
         *self.lock() = Opening::Never;
     }
@@ -49,7 +49,7 @@ impl Fence {
     /// Whether a write may begin now.
     ///
     /// # Errors
-    /// When it may not.
+    /// When the fence is closed.
     pub fn check(&self) -> Result<(), NotLeading> {
         match *self.lock() {
             Opening::Always => Ok(()),

@@ -1,4 +1,4 @@
-//! What the API server was asked for, in client-go's words, and who leads.
+//! Metrics of requests to the API server, named as in client-go, and of leadership.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use prometheus_client::registry::Registry;
 
 use super::seconds;
 
-/// Requests by method and how they ended. They go to one host, which is not told.
+/// Requests by method and result. There is one host, so no label names it.
 #[derive(Clone, Debug)]
 pub struct ApiServer {
     requests: Family<RequestLabels, Counter>,
@@ -52,7 +52,7 @@ impl ApiServer {
         api_server
     }
 
-    /// The API server has answered, or has not: then the code is client-go's word for that.
+    /// Counts a request. If the API server did not answer, `code` is client-go's word for that.
     pub fn asked(&self, method: &str, code: &str, took: Duration) {
         let (method, code) = (method.to_owned(), code.to_owned());
         let labels = VerbLabels { verb: method.clone() };
@@ -60,7 +60,7 @@ impl ApiServer {
         self.requests.get_or_create(&RequestLabels { code, method }).inc();
     }
 
-    /// Whether this replica leads by that lease.
+    /// Sets whether this replica leads by that lease.
     pub fn leads(&self, lease: &str, leads: bool) {
         let labels = LeaseLabels { name: lease.to_owned() };
         self.leading.get_or_create(&labels).set(leads.into());

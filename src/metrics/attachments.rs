@@ -1,4 +1,4 @@
-//! How the attachments stand, and what was done for them.
+//! Metrics of the state of attachments, and of what was done for them.
 
 use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -7,7 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// Counts of all, and series of each where that is wanted.
+/// Totals of all attachments and, if enabled, series of each.
 #[derive(Clone, Debug)]
 pub struct Attachments {
     by_ready: Family<ReadyLabels, Gauge>,
@@ -21,7 +21,7 @@ pub struct Attachments {
     rotations: Family<ResultLabels, Counter>,
 }
 
-/// How an attachment stands, as its status tells.
+/// The state of an attachment, by its spec and status.
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
     /// Its name.
@@ -32,11 +32,11 @@ pub struct Standing {
     pub suspended: bool,
     /// Type and status of each condition.
     pub conditions: Vec<(String, String)>,
-    /// When the first credential in use ends.
+    /// When the first credential in use expires.
     pub expires: Option<Timestamp>,
-    /// When the first of them is to be renewed.
+    /// When the first credential in use is to be renewed.
     pub renews: Option<Timestamp>,
-    /// Since when a finalizer of ours keeps it from going.
+    /// Since when a finalizer of acr-attach delays its deletion.
     pub pending: Option<Timestamp>,
 }
 
@@ -121,23 +121,23 @@ impl Attachments {
         registry.register("credential_rotations", text, self.rotations.clone());
     }
 
-    /// Something that was there was made again.
+    /// Counts an object that was restored after another writer removed or changed it.
     pub fn corrected(&self, kind: &'static str) {
         self.drift_corrections.get_or_create(&KindLabels { kind }).inc();
     }
 
-    /// A periodic look failed for a passing reason.
+    /// Counts a periodic check of Azure that failed for a temporary reason.
     pub fn missed(&self) {
         self.missed_looks.inc();
     }
 
-    /// A credential for pull secrets was made, or could not be.
+    /// Counts a credential for pull secrets that was made, or could not be.
     pub fn rotated(&self, made: bool) {
         let result = if made { "success" } else { "error" };
         self.rotations.get_or_create(&ResultLabels { result }).inc();
     }
 
-    /// Sets how the attachments stand now, `each` on its own too if that is wanted.
+    /// Sets the state of all attachments; `each` adds the series of single ones.
     pub(super) fn set(&self, all: &[Standing], each: bool, now: Timestamp) {
         self.by_ready.clear();
         self.conditions.clear();
@@ -188,7 +188,7 @@ mod tests {
         let mut registry = Registry::default();
         let attachments = Attachments::new(&mut registry);
         let now = Timestamp::from_second(1_000_000).unwrap();
-        // What went before must not be seen any more.
+        // The series of an earlier state must disappear.
         attachments.set(&[standing("gone", "False")], true, now);
         attachments.set(all, each, now);
         Format::Prometheus.page(&registry).unwrap()

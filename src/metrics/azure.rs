@@ -1,4 +1,4 @@
-//! What Azure was asked for.
+//! Metrics of requests to Azure.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 
 use super::seconds;
 
-/// Requests by service, what they were about and how they ended.
+/// Requests by service, operation and result.
 #[derive(Clone, Debug)]
 pub struct Azure {
     requests: Family<RequestLabels, Counter>,

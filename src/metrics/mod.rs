@@ -1,4 +1,4 @@
-//! What the operator counts. Names that controller-runtime uses are used as it uses them, so that
+//! The metrics of the operator. Names from controller-runtime have the same meaning here, so that
 //! existing dashboards work. No label ever holds an id, a principal or an error text.
 //!
 //! `docs/metrics.md` lists them.
@@ -22,25 +22,25 @@ pub use azure::Azure;
 pub use passes::{PassResult, Passes, Worker};
 pub use watches::{Restart, Watches};
 
-/// All of them. Cheap to clone; clones count together.
+/// All metrics. Cloning is cheap, and clones share their counts.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     /// The reconciles of attachments.
     pub passes: Passes,
     /// The reconciles of namespaces: of entries in service accounts, and of pull secrets.
     pub delivery: [Passes; 2],
-    /// What Azure was asked for.
+    /// Requests to Azure.
     pub azure: Azure,
-    /// What the API server was asked for, and who leads.
+    /// Requests to the API server, and leadership.
     pub api_server: ApiServer,
-    /// What the watches have shown.
+    /// The watches of the cluster.
     pub watches: Watches,
-    /// How the attachments stand, and what was done for them.
+    /// The state of attachments, and what was done for them.
     pub attachments: Attachments,
 }
 
 impl Metrics {
-    /// Creates them in that registry.
+    /// Creates the metrics in that registry.
     pub fn new(registry: &mut Registry) -> Self {
         let build = Info::new([
             ("version", env!("CARGO_PKG_VERSION")),
@@ -62,8 +62,8 @@ impl Metrics {
 }
 
 impl Metrics {
-    /// Sets what is known only by asking: how attachments stand, `each` on its own if that is
-    /// wanted, when watches have last shown something, and what is at work.
+    /// Sets the metrics that are measured at a scrape: the state of attachments, with `each` of single
+    /// ones too; the last event of each watched resource; and the work in progress.
     pub fn measure(
         &self,
         attachments: &[Standing],

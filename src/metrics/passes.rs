@@ -1,4 +1,4 @@
-//! Passes, in the words of controller-runtime and of client-go's work queue.
+//! Metrics of reconciles, named as in controller-runtime and in client-go's work queue.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -16,7 +16,7 @@ use super::seconds;
 
 const ATTACHMENTS: &str = "registryattachment";
 
-/// What the reconciles of one controller came to, and how long they took.
+/// Results and durations of the reconciles of one controller.
 #[derive(Clone, Debug)]
 pub struct Passes {
     controller: &'static str,
@@ -33,17 +33,17 @@ pub struct Passes {
     at_work: Arc<AtWork>,
 }
 
-/// How a pass ended, in controller-runtime's words. What comes back for the periodic look alone is
-/// a success, as it would be there.
+/// The result of a reconcile, as controller-runtime names it. A reconcile that is only requeued for the
+/// periodic check is a success, as in controller-runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PassResult {
-    /// What is asked for holds.
+    /// The desired state is in place.
     Success,
-    /// Something failed, and is tried again.
+    /// Something failed, and is retried.
     Error,
-    /// Something failed that trying again does not cure.
+    /// Something failed that a retry does not cure.
     TerminalError,
-    /// Nothing was wrong, and the pass comes back when its turn is there.
+    /// Nothing failed, and the reconcile waits for others, such as Azure's rate limits.
     RequeueAfter,
 }
 
@@ -102,7 +102,7 @@ impl Passes {
         passes
     }
 
-    /// The reconciles of the controller of that name.
+    /// Returns the same metrics for another controller.
     #[must_use]
     pub fn of(&self, controller: &'static str) -> Self {
         Self { controller, at_work: Arc::default(), ..self.clone() }
@@ -116,8 +116,7 @@ impl Passes {
         QueueLabels { name: self.controller }
     }
 
-    /// The controller begins, with so many workers. What can be counted is there from then on, so
-    /// that the first of each kind is a change.
+    /// Sets the number of workers, and creates all counters, so that the first count is an increase.
     pub fn begin(&self, workers: u16) {
         self.most.get_or_create(&self.labels()).set(workers.into());
         for result in ["success", "error", "requeue", "requeue_after"] {
@@ -128,13 +127,13 @@ impl Passes {
         }
     }
 
-    /// The controller takes up an item; it puts it down when the value is dropped.
+    /// Records that a worker takes an item. Dropping the value ends its work.
     #[must_use]
     pub fn worker(&self) -> Worker {
         Worker { passes: self.clone(), id: self.at_work.add(Instant::now()) }
     }
 
-    /// A pass has ended.
+    /// Counts a reconcile that has ended.
     pub fn ended(&self, result: PassResult, took: Duration) {
         let word = match result {
             PassResult::Success => "success",
@@ -151,7 +150,7 @@ impl Passes {
         self.seconds.get_or_create(&self.labels()).observe(took.as_secs_f64());
     }
 
-    /// Measures what workers have in hand now.
+    /// Measures the work in progress.
     pub(super) fn measure(&self) {
         let seconds = self.at_work.seconds();
         let count = seconds.len().try_into().unwrap_or(i64::MAX);
@@ -161,13 +160,13 @@ impl Passes {
         self.longest.get_or_create(&self.queue()).set(longest);
     }
 
-    /// A pass has panicked.
+    /// Counts a reconcile that has panicked.
     pub fn panicked(&self) {
         self.panics.get_or_create(&self.labels()).inc();
     }
 }
 
-/// A worker with an item in hand.
+/// A worker with an item in progress.
 #[derive(Debug)]
 pub struct Worker {
     passes: Passes,
@@ -181,7 +180,7 @@ impl Drop for Worker {
     }
 }
 
-/// When each worker took up the item that it has in hand.
+/// When each worker took its current item.
 #[derive(Debug, Default)]
 struct AtWork(Mutex<(u64, BTreeMap<u64, Instant>)>);
 

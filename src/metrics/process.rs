@@ -1,4 +1,4 @@
-//! The process, in the words of Prometheus' own clients. Read when somebody asks.
+//! Metrics of the process, named as in Prometheus' own clients. They are read at a scrape.
 
 use std::fmt;
 
@@ -17,7 +17,7 @@ pub(super) fn register(registry: &mut Registry) {
 #[derive(Debug)]
 struct Process;
 
-/// What `/proc` says of it.
+/// The values from `/proc`.
 struct Reading {
     cpu_seconds: f64,
     start_seconds: f64,
@@ -49,7 +49,7 @@ impl Reading {
 }
 
 impl Collector for Process {
-    /// Where `/proc` cannot be read there are no such metrics.
+    /// Writes nothing if `/proc` cannot be read.
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let Ok(reading) = Reading::now() else { return Ok(()) };
         let text = "Seconds of user and system time that the process has used";

@@ -1,11 +1,11 @@
-//! The two text formats. `OpenMetrics` is what Prometheus asks for; everybody can read the older one.
+//! The two text formats: `OpenMetrics`, which Prometheus asks for, and the older one, for all others.
 
 use std::fmt::{self, Write as _};
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 
-/// A page of metrics.
+/// The format of a page of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// `OpenMetrics` 1.0.
@@ -15,7 +15,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The one for a client that accepts that.
+    /// Chooses the format by the header `Accept`.
     #[must_use]
     pub fn for_accept(accept: &str) -> Self {
         if accept.contains("application/openmetrics-text") {
@@ -25,7 +25,7 @@ impl Format {
         }
     }
 
-    /// As the header `Content-Type` names it.
+    /// Returns the value of the header `Content-Type`.
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
@@ -34,10 +34,10 @@ impl Format {
         }
     }
 
-    /// What that registry holds.
+    /// Writes the page of a registry.
     ///
     /// # Errors
-    /// When a metric cannot tell itself.
+    /// When a metric cannot be encoded.
     pub fn page(self, registry: &Registry) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, registry)?;
@@ -48,8 +48,8 @@ impl Format {
     }
 }
 
-/// The same in the older format, in which the names of counters end in `_total` everywhere, and
-/// which knows neither `info` nor an end.
+/// Converts a page to the older format, in which the names of counters end in `_total` everywhere, and
+/// which has neither type `info` nor an end marker.
 fn prometheus(text: &str) -> Result<String, fmt::Error> {
     let mut page = String::with_capacity(text.len());
     let mut help = "";

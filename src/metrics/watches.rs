@@ -1,4 +1,4 @@
-//! What the watches have shown.
+//! Metrics of the watches.
 
 use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -7,23 +7,23 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// Counts by the resource that is watched.
+/// Metrics by watched resource.
 #[derive(Clone, Debug)]
 pub struct Watches {
     restarts: Family<RestartLabels, Counter>,
     last_events: Family<ResourceLabels, Gauge>,
 }
 
-/// Why a watch was begun anew. That the API server ends each after some minutes is no reason.
+/// Why a watch was restarted. The API server's regular end after some minutes does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Restart {
-    /// The watch said that what it should go on from is too old. All is listed again.
+    /// The watch said that its resource version is too old. All objects are listed again.
     Gone,
-    /// The same, by the HTTP status with which the watch should have begun.
+    /// The same, but the HTTP status of the watch request said so.
     HttpGone,
-    /// It showed nothing for longer than it may, no bookmark either.
+    /// The watch showed nothing for too long, not even a bookmark.
     Idle,
-    /// It broke, or could not be had.
+    /// The watch broke, or could not be started.
     Error,
 }
 
@@ -39,10 +39,10 @@ struct ResourceLabels {
 }
 
 impl Restart {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [Self; 4] = [Self::Gone, Self::HttpGone, Self::Idle, Self::Error];
 
-    /// The word for it.
+    /// The value of the label.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -65,7 +65,7 @@ impl Watches {
         watches
     }
 
-    /// A resource is watched from now on, and nothing has gone wrong yet.
+    /// Creates the counters of a watched resource, at zero.
     pub fn begin(&self, resource: &'static str) {
         for reason in Restart::ALL {
             let labels = RestartLabels { resource, reason: reason.as_str() };
@@ -73,13 +73,13 @@ impl Watches {
         }
     }
 
-    /// A watch is begun anew.
+    /// Counts a restart of a watch.
     pub fn restarted(&self, resource: &'static str, reason: Restart) {
         let labels = RestartLabels { resource, reason: reason.as_str() };
         self.restarts.get_or_create(&labels).inc();
     }
 
-    /// Sets when each has last shown something.
+    /// Sets when each resource was last shown.
     pub(super) fn set(&self, all: impl IntoIterator<Item = (&'static str, Timestamp)>) {
         self.last_events.clear();
         for (resource, at) in all {

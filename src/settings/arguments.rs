@@ -1,4 +1,4 @@
-//! The flags, and how they are read.
+//! The flags, and how their values are parsed.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,16 +10,16 @@ use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-/// The flags of `acr-attach run`. Each has an environment twin.
+/// The flags of `acr-attach run`. Each has an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Arguments {
     /// The Azure cloud.
     #[arg(long, env = "ACR_ATTACH_CLOUD", value_enum, default_value = "public")]
     pub cloud: Cloud,
 
-    /// Registries that attachments may name: starts of resource ids in whole segments, or login
-    /// servers, separated by commas. A login server allows only attachments that name the
-    /// registry by it. Empty: any.
+    /// Registries that attachments may name, separated by commas: beginnings of resource ids, in whole
+    /// segments, or login servers. A login server allows only attachments that name the registry by it.
+    /// Empty: any.
     #[arg(
         long,
         env = "ACR_ATTACH_ALLOWED_REGISTRIES",
@@ -28,23 +28,23 @@ pub struct Arguments {
     )]
     pub allowed_registries: AllowedRegistries,
 
-    /// The label selector of the attachments to serve. Operators that share a cluster must not
-    /// overlap. Empty: all.
+    /// The label selector of the attachments to serve. Operators that share a cluster must not select
+    /// the same ones. Empty: all.
     #[arg(long, env = "ACR_ATTACH_ATTACHMENT_SELECTOR", default_value = "", hide_default_value = true, value_parser = selector)]
     pub attachment_selector: String,
 
-    /// The subscription in which registries are looked up by name where neither the attachment
-    /// nor the cluster tells another.
+    /// The subscription in which registries are looked up by name, unless the attachment or the cluster
+    /// names another.
     #[arg(long, env = "ACR_ATTACH_SUBSCRIPTION_ID")]
     pub subscription_id: Option<Uuid>,
 
-    /// The operator's own namespace, in which Secrets with client secrets are read. Without it,
-    /// that of the service account.
+    /// The operator's own namespace, from which Secrets with client secrets are read. Default: that of
+    /// the service account.
     #[arg(long, env = "POD_NAMESPACE")]
     pub namespace: Option<String>,
 
-    /// Domains of login servers, separated by commas. A client secret is shown to no other host.
-    /// Empty: the cloud's.
+    /// Domains of login servers, separated by commas. A client secret is sent to no other host. Empty:
+    /// the cloud's.
     #[arg(
         long,
         env = "ACR_ATTACH_LOGIN_SERVER_SUFFIXES",
@@ -53,8 +53,7 @@ pub struct Arguments {
     )]
     pub login_server_suffixes: Domains,
 
-    /// Whether attachments may use pull secrets. If not, nothing of Secrets and service accounts
-    /// is read.
+    /// Whether attachments may use pull secrets. If not, no Secrets and service accounts are read.
     #[arg(long, env = "ACR_ATTACH_PULL_SECRETS", default_value = "true", action = clap::ArgAction::Set)]
     pub pull_secrets: bool,
 
@@ -68,16 +67,16 @@ pub struct Arguments {
     #[arg(long, env = "ACR_ATTACH_SERVICE_ACCOUNT_NAMES", default_value = "default")]
     pub service_account_names: AllowedNames,
 
-    /// The audience of tokens that are exchanged at registries. Without it, the registries' own,
-    /// and Azure Resource Manager's where a tenant does not know that.
+    /// The audience of tokens that are exchanged at registries. Default: the registries' own, or Azure
+    /// Resource Manager's in a tenant that does not know it.
     #[arg(long, env = "ACR_ATTACH_ACR_AUDIENCE")]
     pub acr_audience: Option<String>,
 
-    /// How many attachments may be worked on at once.
+    /// How many attachments may be reconciled at once.
     #[arg(long, env = "ACR_ATTACH_CONCURRENCY", default_value = "64", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
 
-    /// How often Azure is asked again whether what was attached still holds, ± 10 %.
+    /// How often Azure is checked again for each attachment, ± 10 %.
     #[arg(long, env = "ACR_ATTACH_RESYNC", default_value = "30m", value_parser = positive)]
     pub resync: SignedDuration,
 
@@ -90,20 +89,20 @@ pub struct Arguments {
     #[arg(long, env = "ACR_ATTACH_PATIENCE", default_value = "10m", value_parser = duration)]
     pub patience: SignedDuration,
 
-    /// A file of certificates (PEM) to trust for Azure beside the system's.
+    /// A file of certificates (PEM) to trust for Azure, beside the system's.
     #[arg(long, env = "ACR_ATTACH_CA_FILE")]
     pub ca_file: Option<PathBuf>,
 
-    /// Whether replicas elect one that works. Without it, run one.
+    /// Whether replicas elect a leader. If not, run only one replica.
     #[arg(long, env = "ACR_ATTACH_LEADER_ELECTION", default_value = "true", action = clap::ArgAction::Set)]
     pub leader_election: bool,
 
-    /// The Lease, in the operator's namespace, that says which replica leads. Operators that
-    /// share a namespace need one each.
+    /// The Lease, in the operator's namespace, that names the leader. Operators that share a namespace
+    /// need one each.
     #[arg(long, env = "ACR_ATTACH_LEASE_NAME", default_value = "acr-attach")]
     pub lease_name: String,
 
-    /// How long the other replicas wait for a leader that says nothing more.
+    /// How long the other replicas wait for a leader that does not renew its lease.
     #[arg(long, env = "ACR_ATTACH_LEASE_DURATION", default_value = "15s", value_parser = positive)]
     pub lease_duration: SignedDuration,
 
@@ -115,49 +114,49 @@ pub struct Arguments {
     #[arg(long, env = "ACR_ATTACH_RETRY_PERIOD", default_value = "2s", value_parser = duration)]
     pub retry_period: SignedDuration,
 
-    /// Where /livez, /readyz and /metrics are served.
+    /// The address of /livez, /readyz and /metrics.
     #[arg(long, env = "ACR_ATTACH_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
-    /// Whether metrics tell of each attachment, by its name. Without it they count them.
+    /// Whether metrics have series for each attachment, by name. If not, they only count attachments.
     #[arg(long, env = "ACR_ATTACH_METRICS_PER_OBJECT", default_value = "true", action = clap::ArgAction::Set)]
     pub metrics_per_object: bool,
 
-    /// How much is logged.
+    /// The log level.
     #[arg(long, env = "ACR_ATTACH_LOG_LEVEL", value_enum, default_value = "info")]
     pub log_level: LogLevel,
 
-    /// How it is logged.
+    /// The log format.
     #[arg(long, env = "ACR_ATTACH_LOG_FORMAT", value_enum, default_value = "json")]
     pub log_format: LogFormat,
 }
 
-/// How much is logged.
+/// The log level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogLevel {
-    /// Only what the operator could not do at all.
+    /// Only failures that are not retried.
     Error,
-    /// Also what failed and is tried again.
+    /// Also failures that are retried.
     Warn,
     /// Also one line for each reconcile.
     Info,
-    /// Also what the libraries tell.
+    /// Also messages of libraries.
     Debug,
     /// Everything.
     Trace,
 }
 
-/// How a line is logged.
+/// The log format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Text for people.
     Text,
 }
 
 impl Arguments {
-    /// How the replicas elect one that works.
+    /// Returns the parameters of the leader election, if they are consistent.
     pub(super) fn election(&self) -> Result<Election, String> {
         Election {
             lease: self.lease_name.clone(),
@@ -184,8 +183,8 @@ fn positive(text: &str) -> Result<SignedDuration, String> {
         .ok_or_else(|| "write a duration of at least a second, such as 30m or 15s".to_owned())
 }
 
-/// Label selectors are judged by the API server; what can be said here is that it is one line
-/// of printable characters, so that it stays in its place in a URL.
+/// Checks that a label selector is one line of printable characters, so that it keeps its place in a
+/// URL. The API server judges the rest.
 fn selector(text: &str) -> Result<String, String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_./=!,() ".contains(c);
     if text.chars().all(allowed) {

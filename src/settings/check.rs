@@ -1,4 +1,4 @@
-//! The flags of `acr-attach check`, and what they mean.
+//! The flags of `acr-attach check`, and the check that they ask for.
 
 use std::path::PathBuf;
 
@@ -8,28 +8,28 @@ use acr_attach_core::ids::LoginServer;
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
-/// The flags of `acr-attach check`. Each has an environment twin.
+/// The flags of `acr-attach check`. Each has an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct CheckArguments {
     /// The registry's login server, such as myregistry.azurecr.io.
     #[arg(long, env = "ACR_ATTACH_CHECK_REGISTRY", value_name = "HOST")]
     pub registry: LoginServer,
 
-    /// An image of the registry: REPOSITORY:TAG or REPOSITORY@DIGEST, with the registry's host before it or
-    /// without. Without an image, the check ends where the registry has accepted a credential.
+    /// An image of the registry: REPOSITORY:TAG or REPOSITORY@DIGEST, with or without the registry's
+    /// host before it. Without an image, the check ends when the registry has accepted a credential.
     #[arg(long, env = "ACR_ATTACH_CHECK_IMAGE")]
     pub image: Option<String>,
 
-    /// The namespace of the pods in question. Without it, that of the check itself.
+    /// The namespace of the pods in question. Default: that of the check itself.
     #[arg(long, env = "POD_NAMESPACE")]
     pub namespace: Option<String>,
 
-    /// The service account of those pods, whose pull secrets they are given.
+    /// The service account of those pods, from which they get their pull secrets.
     #[arg(long, env = "ACR_ATTACH_CHECK_SERVICE_ACCOUNT", default_value = "default")]
     pub service_account: String,
 
-    /// A pull secret that those pods name themselves; may be given several times. The list of the service
-    /// account then does not count, as for pods.
+    /// A pull secret that those pods name themselves; may be given several times. The list of the
+    /// service account is then ignored, as it is for pods.
     #[arg(
         long = "pull-secret",
         env = "ACR_ATTACH_CHECK_PULL_SECRETS",
@@ -38,13 +38,13 @@ pub struct CheckArguments {
     )]
     pub pull_secrets: Vec<String>,
 
-    /// The client id or the object id of the kubelet's identity. Without it, instance metadata chooses the
-    /// system-assigned one of the node, else the only one.
+    /// The client id or the object id of the kubelet identity. Without it, instance metadata chooses
+    /// the node's system-assigned identity, else the only one.
     #[arg(long, env = "ACR_ATTACH_CHECK_KUBELET_IDENTITY", value_name = "ID")]
     pub kubelet_identity: Option<Uuid>,
 
-    /// What the nodes run that are to pull the image, such as linux/arm64; may be given several times. Without it,
-    /// what the check itself runs on.
+    /// The platform of the nodes that are to pull the image, such as linux/arm64; may be given several
+    /// times. Default: that of the check itself.
     #[arg(
         long = "platform",
         env = "ACR_ATTACH_CHECK_PLATFORMS",
@@ -53,30 +53,30 @@ pub struct CheckArguments {
     )]
     pub platforms: Vec<Platform>,
 
-    /// How the report is printed.
+    /// The format of the report.
     #[arg(long, env = "ACR_ATTACH_CHECK_OUTPUT", value_enum, default_value = "text")]
     pub output: Output,
 
-    /// A file of certificates (PEM) to trust beside the system's.
+    /// A file of certificates (PEM) to trust, beside the system's.
     #[arg(long, env = "ACR_ATTACH_CA_FILE")]
     pub ca_file: Option<PathBuf>,
 }
 
-/// How a report is printed.
+/// The format of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// Text for people.
     Text,
     /// One JSON object.
     Json,
 }
 
 impl CheckArguments {
-    /// What is to be checked. `namespace` is that of the check's own service account, `processor` Rust's name
-    /// for the one that it runs on.
+    /// Returns what to check. `namespace` is that of the check's own service account, `processor`
+    /// Rust's name for the architecture that it runs on.
     ///
     /// # Errors
-    /// One sentence when the image is none of the registry.
+    /// One sentence when the image is not one of the registry.
     pub fn target(&self, namespace: &str, processor: &str) -> Result<Target, String> {
         let Self { registry, image, service_account, pull_secrets, platforms, .. } = self;
         let image = image.as_deref().filter(|it| !it.is_empty());

@@ -1,4 +1,4 @@
-//! Settings: what was typed, and what it means. Parsed once, at the start.
+//! Settings: what the flags and the environment mean. They are resolved once, at the start.
 
 mod arguments;
 mod check;
@@ -17,47 +17,47 @@ pub use check::{CheckArguments, Output};
 
 use crate::life::Limits;
 
-/// What the operator works with.
+/// The settings of the operator.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The Azure cloud.
     pub cloud: Cloud,
-    /// Who the operator is there.
+    /// The operator's identity in Azure.
     pub identity: Identity,
     /// What attachments may ask for.
     pub policy: Policy,
     /// The operator's own namespace.
     pub namespace: String,
-    /// The file with the operator's own token of the cluster, if it has one.
+    /// The file with the operator's own service account token, if it has one.
     pub token_file: Option<PathBuf>,
-    /// The operator's own subscription, if it is given.
+    /// The subscription in which registries are looked up by name, if it is given.
     pub subscription: Option<Uuid>,
     /// The audience of tokens that are exchanged at registries, if it is given.
     pub acr_audience: Option<String>,
     /// The label selector of the attachments to serve.
     pub attachment_selector: String,
-    /// How many attachments may be worked on at once.
+    /// How many attachments may be reconciled at once.
     pub concurrency: u16,
     /// The operator's intervals.
     pub intervals: Intervals,
-    /// What may be asked of one Azure subscription.
+    /// The rate limits for one Azure subscription.
     pub budget: Budget,
-    /// How the replicas elect one that works; without it, this one does.
+    /// The parameters of the leader election; `None` without one.
     pub election: Option<Election>,
     /// This replica's name, such as that of its pod.
     pub instance: String,
-    /// Whether metrics tell of each attachment.
+    /// Whether metrics have series for each attachment.
     pub metrics_per_object: bool,
-    /// How long there may be no sign of life.
+    /// The longest times without a sign of life.
     pub limits: Limits,
 }
 
 impl Settings {
-    /// What those flags and the standard variables of Azure's libraries mean. `variable` reads
-    /// the environment; `namespace` is that of the service account.
+    /// Resolves flags and the standard variables of Azure's libraries. `variable` reads the
+    /// environment; `namespace` is that of the service account.
     ///
     /// # Errors
-    /// One sentence when they contradict each other.
+    /// One sentence when the settings contradict each other.
     pub fn resolve(
         arguments: &Arguments,
         variable: impl Fn(&str) -> Option<String>,
@@ -104,12 +104,12 @@ impl Settings {
     }
 }
 
-/// The file with the token of the cluster that Entra takes, for the operator and for service
-/// principals without a client secret.
+/// The variable with the path of the service account token that Entra accepts, for the operator and for
+/// service principals without a client secret.
 const TOKEN_FILE: &str = "AZURE_FEDERATED_TOKEN_FILE";
 
-/// The operator's identity, from the variables that Azure's libraries and the workload identity
-/// webhook use. Without any it has none.
+/// Returns the operator's identity, by the variables that Azure's libraries and the workload identity
+/// webhook use. Without any, the operator has no identity.
 fn identity(variable: impl Fn(&str) -> Option<String>) -> Result<Identity, String> {
     let value = |name| variable(name).filter(|it| !it.is_empty());
     let client = value("AZURE_CLIENT_ID");
@@ -122,7 +122,7 @@ fn identity(variable: impl Fn(&str) -> Option<String>) -> Result<Identity, Strin
         }
         Some("WorkloadIdentityCredential")
             if secret.is_none() && file.is_some() && client.is_some() => {}
-        // The token is for service principals alone.
+        // The token is only for service principals.
         Some("EnvironmentCredential") if secret.is_some() => file = None,
         Some(word) => {
             return Err(format!(

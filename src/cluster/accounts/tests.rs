@@ -1,4 +1,4 @@
-//! What patches make of a service account, and what others do to it meanwhile.
+//! Tests of the patches for service accounts, also with concurrent changes by others.
 
 use proptest::prelude::*;
 
@@ -9,7 +9,7 @@ fn account(manifest: &Value) -> ServiceAccount {
     reduce(&stored).unwrap().1
 }
 
-/// The account after a patch, as the API server applies it.
+/// Returns the account after a patch, applied as the API server does.
 fn patched(manifest: &Value, patch: Value) -> Value {
     let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
     let mut after = manifest.clone();
@@ -50,7 +50,7 @@ fn what_others_added_meanwhile_is_not_lost() {
     json_patch::patch(&mut now.clone(), &patch).unwrap_err();
 }
 
-/// Lists before and after others wrote, each with the uid in the mark of `first`, if there is one.
+/// The list and the uid in the mark of `first`: as planned, and as read again after others wrote.
 #[rstest::rstest]
 #[case::others_added_their_own(&[], None, &["first"], None, false)]
 #[case::others_added_another(&[], None, &["second"], None, true)]
@@ -133,18 +133,18 @@ fn what_others_append_meanwhile_does_not_keep_an_entry_from_going() {
     assert_eq!(after["imagePullSecrets"], json!([{"name": "first"}, {"name": "late"}]));
 }
 
-/// What somebody does to a list of names.
+/// A change of the list of names, or a read of it.
 #[derive(Clone, Debug)]
 enum Edit {
-    /// Somebody else adds an entry there.
+    /// Another writer inserts an entry at this position.
     Insert(usize, u8),
-    /// Somebody else takes one out, if it is not ours.
+    /// Another writer removes the entry at this position, unless it is acr-attach's.
     Delete(usize),
-    /// We read the object.
+    /// acr-attach reads the object.
     Read,
-    /// We add our entry, by what we read last.
+    /// acr-attach adds its entry, by its last read.
     Add,
-    /// We take it out again, by what we read last.
+    /// acr-attach removes its entry, by its last read.
     Remove,
 }
 
@@ -162,7 +162,7 @@ fn names(manifest: &Value) -> Vec<String> {
     account(manifest).pull_secrets.unwrap_or_default()
 }
 
-/// Without ours.
+/// Returns the names without acr-attach's.
 fn of_others(manifest: &Value) -> Vec<String> {
     names(manifest).into_iter().filter(|it| it != OURS).collect()
 }
@@ -220,7 +220,7 @@ proptest! {
             prop_assert_eq!(&of_others(&now), &theirs);
             prop_assert!(names(&now).len() <= theirs.len() + 1, "ours is there twice");
         }
-        // From whatever there is, what we read now can be undone.
+        // Whatever the edits were, a fresh read makes the removal succeed.
         if account(&now).is_marked(OURS, "uid") {
             now = patched(&now, remove(&account(&now), OURS, "uid"));
             prop_assert!(!names(&now).contains(&OURS.to_owned()));
