@@ -31,7 +31,7 @@ pub struct Rules {
     pub namespace: String,
     /// The file with the operator's own token of the cluster, if it has one.
     pub token_file: Option<PathBuf>,
-    /// The operator's own subscription, if it is given.
+    /// The subscription in which registries are looked up by name, if one is set.
     pub subscription: Option<Uuid>,
     /// The operator's intervals.
     pub intervals: Intervals,
@@ -53,7 +53,7 @@ pub struct Context {
     pub namespace: String,
     /// The service principals of pull secrets.
     pub principals: Principals,
-    /// The operator's own subscription, if it is given.
+    /// The subscription in which registries are looked up by name, if one is set.
     pub subscription: Option<Uuid>,
     /// Which cluster this is.
     pub platform: Shared,

@@ -116,11 +116,14 @@ impl<T: Clone + PartialEq> Mirror<T> {
         }
     }
 
-    /// Takes an own deletion: removes the object, and leaves a tombstone of its cached version.
-    pub fn note_deleted(&self, key: &Key) {
+    /// Takes an own deletion: removes the object, and leaves a tombstone of its cached version. A watch
+    /// may already show a later object of that name, which stays.
+    pub fn note_deleted(&self, key: &Key, is_it: impl FnOnce(&T) -> bool) {
         let mut state = self.lock();
-        if let Some(entry) = state.entries.remove(key) {
-            state.bury(key.clone(), entry.version);
+        let version = state.entries.get(key).filter(|it| is_it(&it.value)).map(|it| it.version);
+        if let Some(version) = version {
+            state.entries.remove(key);
+            state.bury(key.clone(), version);
         }
     }
 
@@ -300,8 +303,12 @@ mod tests {
     fn what_we_deleted_is_gone_at_once_and_that_is_no_news_later() {
         let mirror = mirror(&[]);
         mirror.replace(0, vec![(key("x"), 1, 1)]);
-        mirror.note_deleted(&key("x"));
+        mirror.note_deleted(&key("x"), |it| *it == 1);
         assert_eq!(read(&mirror), [0; 0]);
         assert_eq!(mirror.delete(key("x"), 2), None);
+        // Somebody makes another one before the deletion is answered.
+        mirror.apply(key("x"), 3, 2);
+        mirror.note_deleted(&key("x"), |it| *it == 1);
+        assert_eq!(read(&mirror), [2]);
     }
 }

@@ -50,8 +50,12 @@ impl Delivery {
         let has_changed = !changes.is_empty();
         known.changes.extend(changes);
         if !Arc::ptr_eq(&known.directive, directive) {
-            // The directive has changed since: the report is outdated.
-            self.queues.add(lane, namespace);
+            // The directive has changed since: the report is outdated. What was removed is gone all the
+            // same, and another attachment may wait for the name.
+            self.queues.enqueue(namespace);
+            if has_changed {
+                self.tell(known);
+            }
             return;
         }
         let Reported { is_new, was_expected } = match report {

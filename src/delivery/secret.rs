@@ -100,7 +100,10 @@ impl Applier<'_> {
         let params = DeleteParams::default().preconditions(preconditions);
         match within(&doing, self.secrets(namespace).delete(name, &params)).await {
             Err(problem) if problem.cause != Cause::NotFound => return Err(problem),
-            _ => self.ctx.watches.secrets.note_deleted(&(namespace.to_owned(), name.to_owned())),
+            _ => {
+                let key = (namespace.to_owned(), name.to_owned());
+                self.ctx.watches.secrets.note_deleted(&key, |it| it.uid == uid);
+            }
         }
         Ok(())
     }
