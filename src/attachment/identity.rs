@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use acr_attach_azure::Reader;
+use acr_attach_core::api::IdentityType;
 use acr_attach_core::ids::{ClusterId, LoginServer, PrincipalId};
 use acr_attach_core::platform::{Platform, PlatformHint, undetermined};
 use acr_attach_core::problem::{Cause, Problem};
@@ -20,6 +21,8 @@ pub(super) struct Identity {
     pub principal: PrincipalId,
     /// The cluster that it was read from.
     pub cluster: Option<ClusterId>,
+    /// What it is, where it was read from a cluster.
+    pub kind: Option<IdentityType>,
     /// Whether no node uses a former identity any more.
     pub settled: bool,
     /// What speaks against it, and changes nothing.
@@ -98,7 +101,12 @@ impl Known {
             Self::Named(_, Some(here)) => kubelet_identity::other_nodes_warning(&cluster, here),
             _ => None,
         };
-        Ok(Identity { principal, settled: cluster.settled, cluster: Some(cluster.id), remark })
+        let kind = Some(match cluster.kubelet_identity {
+            Some(_) => IdentityType::ManagedIdentity,
+            None => IdentityType::ServicePrincipal,
+        });
+        let (settled, cluster) = (cluster.settled, Some(cluster.id));
+        Ok(Identity { principal, cluster, kind, settled, remark })
     }
 }
 
@@ -114,7 +122,7 @@ async fn given(
         None => None,
     };
     let remark = kubelet_identity::client_id_warning(principal, here.as_ref(), of_nodes);
-    Identity { principal, cluster: None, settled: true, remark }
+    Identity { principal, cluster: None, kind: None, settled: true, remark }
 }
 
 /// What speaks against a registry's host as nodes ask for it. They are asked about only where they may not know it.

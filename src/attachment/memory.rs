@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 
 use acr_attach_core::api::{
-    MethodInUse, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus,
+    MethodInUse, RELEASE, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus,
 };
 use acr_attach_core::ids::AssignmentId;
 use acr_attach_core::outcome::status::Observed;
@@ -95,6 +95,7 @@ pub struct Trigger {
     uid: Option<String>,
     generation: Option<i64>,
     requested_at: Option<String>,
+    released: Option<String>,
     deleting: bool,
     finalizers: BTreeSet<Finalizer>,
     readable: bool,
@@ -117,9 +118,9 @@ impl Hash for Trigger {
 
 impl Trigger {
     fn key(&self) -> impl Eq + Hash + use<'_> {
-        let Self { uid, generation, requested_at, deleting, finalizers, readable } = self;
+        let Self { uid, generation, requested_at, released, deleting, finalizers, readable } = self;
         let holds_roles = finalizers.contains(&Finalizer::RoleAssignments);
-        (uid, generation, requested_at, deleting, holds_roles, readable)
+        (uid, generation, requested_at, released, deleting, holds_roles, readable)
     }
 
     /// Of an object that this version may not understand.
@@ -135,6 +136,7 @@ impl Trigger {
             uid: object.uid(),
             generation: object.meta().generation,
             requested_at: object.annotations().get(REQUESTED_AT).cloned(),
+            released: object.annotations().get(RELEASE).cloned(),
             deleting: object.meta().deletion_timestamp.is_some(),
             finalizers: Finalizer::ALL
                 .into_iter()

@@ -1,11 +1,15 @@
 //! Observe, for the role of the kubelet identity.
 
+use acr_attach_core::api::RELEASE;
 use acr_attach_core::plan::Assignments;
 use acr_attach_core::problem::Problem;
+use acr_attach_core::roles::former_identity::{CurrentIdentity, released};
 use acr_attach_core::roles::pull_role::{self, PullAccess, PullRoles};
 use acr_attach_core::spec::{KubeletIdentity, RegistryName};
 
-use super::identity;
+use kube::ResourceExt;
+
+use super::identity::{self, Identity};
 use super::observe::{Observation, Pass};
 use super::observe_secrets::shown_registry;
 use super::registry::{Wanted, usable};
@@ -25,6 +29,20 @@ impl Observation {
         if let Some(registry) = registry {
             self.former(asked.former.as_ref(), &registry, pass.ctx);
         }
+    }
+
+    /// Decides which former identities of nodes may lose their roles.
+    async fn former_identities(&mut self, identity: &Identity, pass: Pass<'_>) {
+        let current = CurrentIdentity {
+            principal: identity.principal,
+            cluster: identity.cluster.clone(),
+            identity_type: identity.kind,
+        };
+        let replaced = current.replaced(pass.object.status.as_ref());
+        let released = released(pass.object.annotations().get(RELEASE).map(String::as_str));
+        self.desired.releasable = Some(&replaced | &released);
+        self.observed.replaced = replaced;
+        self.observed.node_ages = pass.ctx.told_by_nodes().await.and_then(|it| it.ages);
     }
 
     /// Reads the kubelet identity, the registry and its role assignments.
@@ -52,6 +70,8 @@ impl Observation {
         let identity = known.identity(azure).await?;
         self.observed.cluster.clone_from(&identity.cluster);
         self.observed.principal = Some(identity.principal);
+        self.observed.identity_type = identity.kind;
+        self.former_identities(&identity, pass).await;
         let too_old = identity::may_be_too_old(&registry.login_server, pass.ctx).await;
         let remarks = [self.observed.remark.take(), identity.remark, too_old];
         self.observed.remark = remarks.into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));

@@ -99,8 +99,13 @@ impl Outcome {
         let is_known = desired.grants.is_some() || desired.prepared.is_some();
         if let Some(Assignments { found, .. }) = found.filter(|_| is_known) {
             let (grants, prepared) = (desired.grants.unwrap_or_default(), desired.prepared);
-            let waiting = plan.pending_removals;
-            observed.roles = Some(RoleState { grants, prepared, found, waiting });
+            observed.roles = Some(RoleState {
+                grants,
+                prepared,
+                found,
+                waiting: plan.pending_removals,
+                awaiting_release: plan.awaiting_release,
+            });
         }
         if occasion == Occasion::Look && observed.roles.is_some() {
             look.obsolete = acted.obsolete.take();

@@ -7,7 +7,7 @@ use acr_attach_azure::Reader;
 use acr_attach_core::api::{REQUESTED_AT, RegistryAttachment};
 use acr_attach_core::ids::{ClusterId, eq_ignore_case};
 use acr_attach_core::platform::{
-    KUBELET_CLIENT, Node, NodeResourceGroup, Platform, PlatformHint, hint, oldest_kubelet,
+    KUBELET_CLIENT, Node, NodeAges, NodeResourceGroup, Platform, PlatformHint, hint, oldest_kubelet,
 };
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::roles::credential_provider::KubeletVersion;
@@ -37,6 +37,8 @@ pub struct Told {
     pub kubelet_clients: BTreeSet<Uuid>,
     /// The oldest kubelet; `None` where they do not tell.
     pub oldest_kubelet: Option<KubeletVersion>,
+    /// When they joined the cluster.
+    pub ages: Option<NodeAges>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -103,7 +105,8 @@ impl Context {
         let nodes = self.nodes().await?;
         let kubelet_clients = nodes.iter().filter_map(|it| it.kubelet_client).collect();
         let oldest_kubelet = oldest_kubelet(&nodes);
-        let told = Told { hint: hint(&nodes), kubelet_clients, oldest_kubelet };
+        let ages = NodeAges::of(&nodes);
+        let told = Told { hint: hint(&nodes), kubelet_clients, oldest_kubelet, ages };
         let mut known = self.platform.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         *known = Some((at, told.clone()));
         Ok(told)
@@ -199,6 +202,7 @@ fn reduce(node: &Stored) -> Node {
         is_virtual: labels.get("type").is_some_and(|it| it == "virtual-kubelet"),
         kubelet_client: labels.get(KUBELET_CLIENT).and_then(|it| it.parse().ok()),
         kubelet: kubelet.and_then(|it| KubeletVersion::read(&it.kubelet_version)),
+        created: node.creation_timestamp().map(|it| it.0),
     }
 }
 

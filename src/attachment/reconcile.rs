@@ -69,7 +69,8 @@ async fn taken_up(object: &DeserializeGuard<RegistryAttachment>, ctx: &Context) 
         (Ok(object), ..) => Box::pin(work(object, by, wake, None, ctx)).await,
         (Err(_), ..) if trigger.is_deleting() => detach(&name, by, ctx).boxed().await,
         (Err(invalid), ..) => {
-            told_or_panicked(report_unreadable(invalid, before.as_ref(), ctx), ctx).await
+            let report = report_unreadable(invalid, before.as_ref(), ctx);
+            Box::pin(told_or_panicked(report, ctx)).await
         }
     }
 }

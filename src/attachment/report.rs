@@ -139,7 +139,9 @@ fn status_after(
     now: Timestamp,
 ) -> RegistryAttachmentStatus {
     let trigger = Trigger::of(object);
+    let name = object.name_any();
     let report = Report {
+        name: &name,
         generation: object.metadata.generation.unwrap_or_default(),
         requested_at: object.annotations().get(REQUESTED_AT).map(String::as_str),
         deleting: object.metadata.deletion_timestamp.is_some(),

@@ -107,6 +107,7 @@ async fn tell(
     let before = Option::<RegistryAttachmentStatus>::deserialize(&stored.data["status"]);
     let verdict = Verdict::Stalled(problem.clone());
     let report = Report {
+        name: &name,
         generation: object.metadata.generation.unwrap_or_default(),
         requested_at: None,
         deleting: false,

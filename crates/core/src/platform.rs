@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::ids::{ClusterId, lower};
@@ -23,6 +24,26 @@ pub struct Node {
     pub kubelet_client: Option<Uuid>,
     /// The version of its kubelet.
     pub kubelet: Option<KubeletVersion>,
+    /// When it joined the cluster (UTC).
+    pub created: Option<Timestamp>,
+}
+
+/// When the nodes joined the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeAges {
+    /// The first of those that are there (UTC).
+    pub oldest: Timestamp,
+    /// The last one (UTC).
+    pub newest: Timestamp,
+}
+
+impl NodeAges {
+    /// The ages of machines; `None` where there are none.
+    #[must_use]
+    pub fn of(nodes: &[Node]) -> Option<Self> {
+        let created = || nodes.iter().filter(|it| !it.is_virtual).filter_map(|it| it.created);
+        Some(Self { oldest: created().min()?, newest: created().max()? })
+    }
 }
 
 /// The oldest kubelet version of the nodes that are machines.
@@ -141,6 +162,7 @@ mod tests {
             is_virtual: false,
             kubelet_client,
             kubelet,
+            created: None,
         }
     }
 

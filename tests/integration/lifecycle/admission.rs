@@ -268,6 +268,7 @@ async fn defaults_are_filled_in_only_where_the_user_wrote_the_parent() {
     let expected = json!({
         "registry": {"resourceId": registry()},
         "method": "PullSecret",
+        "prepareForAbac": false,
         "deletionPolicy": "Delete",
         "suspend": false,
         "pullSecret": {

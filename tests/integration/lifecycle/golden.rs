@@ -27,7 +27,8 @@ async fn world(model: impl FnOnce(&mut Model), settings: impl FnOnce(&mut Settin
     World::with(model, change).await
 }
 
-/// Waits until the operator has seen the cluster. How often it looks before that depends on the pace.
+/// Waits until the operator has seen the cluster, and knows the service that the registry names: how often
+/// it reads either before that depends on the pace.
 async fn until_the_cluster_is_seen(world: &World) {
     world.apply(FIRST, world.pull_spec(&json!({"names": ["nowhere"]}))).await;
     world
@@ -37,6 +38,8 @@ async fn until_the_cluster_is_seen(world: &World) {
             (reason != "Progressing").then_some(())
         })
         .await;
+    let is_known = || async { (world.calls(Call::RegistryPing) > 0).then_some(()) };
+    world.until("the registry to name its service", is_known).await;
     world.delete(FIRST).await;
     world.until_gone(FIRST).await;
 }
@@ -173,6 +176,7 @@ async fn an_assigned_role_and_a_switch_of_the_method() {
     world.apply("a", spec).await;
     transcript.step("the method is KubeletIdentity", &["a"]).await;
     request(&world, "what replaces the pull secret holds").await;
+    world.until_no_secret(&one, "acr-pull").await;
     transcript.step("what it replaces goes", &["a"]).await;
     delete(&world, transcript).await;
 }

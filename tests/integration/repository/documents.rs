@@ -209,7 +209,14 @@ fn the_reference_tells_when_a_problem_stalls_and_is_tried_again() {
         assert_eq!((row[2].as_str(), row[3].as_str()), (stalls, &*waits(cause)), "{reason}");
     }
     // What is left is no problem.
-    let others = ["Attached", "Detaching", "Suspended", "NoNamespaces", "NamespaceMissing"];
+    let others = [
+        "Attached",
+        "Detaching",
+        "Suspended",
+        "NoNamespaces",
+        "NamespaceMissing",
+        "AwaitingRelease",
+    ];
     assert_eq!(column(&rows, 0), others);
 }
 

@@ -4,6 +4,7 @@ mod assigned_roles;
 mod attaching;
 mod contradictions;
 pub mod finding;
+mod former_identities;
 mod fresh_reads;
 mod in_the_way;
 mod looked_up;

@@ -77,6 +77,8 @@ pub enum Reason {
     NotFound,
     /// Azure does not yet know what was just made.
     Propagating,
+    /// A user has to say that no node pulls with a former identity any more.
+    AwaitingRelease,
     /// Azure asks to wait.
     Throttled,
     /// No answer, or a failure of Azure or of the API server.
@@ -111,6 +113,7 @@ impl Reason {
             Self::AccessDenied => "AccessDenied",
             Self::NotFound => "NotFound",
             Self::Propagating => "Propagating",
+            Self::AwaitingRelease => "AwaitingRelease",
             Self::Throttled => "Throttled",
             Self::Unavailable => "Unavailable",
             Self::QuotaExceeded => "QuotaExceeded",

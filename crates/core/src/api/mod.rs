@@ -16,13 +16,18 @@ pub use spec::{
     RegistrySpec,
 };
 pub use status::{
-    KubeletIdentityStatus, MethodInUse, NamespaceFailure, Ownership, PullSecretStatus,
-    RegistryAttachmentStatus, RegistryStatus, RoleAssignmentMode, RoleAssignmentStatus,
+    IdentityType, KubeletIdentityStatus, MethodInUse, NamespaceFailure, Ownership,
+    PullSecretStatus, RegistryAttachmentStatus, RegistryStatus, RoleAssignmentMode,
+    RoleAssignmentStatus,
 };
 
 /// The annotation whose every change asks for a fresh look, as Flux sets it with
 /// `flux reconcile`. Its value is echoed in `status.lastHandledReconcileAt`.
 pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
+
+/// The annotation that releases the roles of former identities of nodes: their object ids, separated by
+/// commas. A user sets it once no node pulls with these identities any more.
+pub const RELEASE: &str = "acr-attach.dev/release";
 
 /// The finalizers. Each is present only while something exists that garbage collection cannot
 /// undo: a claim on a role assignment, an entry in a service account.

@@ -109,6 +109,28 @@ pub struct KubeletIdentityStatus {
     /// The object id of the identity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub principal_id: Option<String>,
+    /// What it is, where it was read from the cluster.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub identity_type: Option<IdentityType>,
+    /// The object ids of identities that still hold a role by this attachment, and that no node pulls with
+    /// once the cluster is settled: managed identities that AKS has replaced by this one, and service
+    /// principals of former pull secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub replaced_principal_ids: Option<Vec<String>>,
+}
+
+/// What a kubelet identity is.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum IdentityType {
+    /// A managed identity. AKS upgrades the node pools when it replaces one.
+    ManagedIdentity,
+    /// The service principal of the cluster. Nodes go on with it until their pool is upgraded.
+    ServicePrincipal,
+    /// A word of a newer version.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
 }
 
 /// One role assignment.

@@ -7,12 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::api::{
-    KubeletIdentityStatus, MethodInUse, NamespaceFailure, Ownership, PullSecretStatus,
-    RegistryAttachmentStatus, RegistryStatus, RoleAssignmentMode, RoleAssignmentStatus,
+    IdentityType, KubeletIdentityStatus, MethodInUse, NamespaceFailure, Ownership,
+    PullSecretStatus, RegistryAttachmentStatus, RegistryStatus, RoleAssignmentMode,
+    RoleAssignmentStatus,
 };
 use crate::ids::{AssignmentId, ClusterId, PrincipalId};
 use crate::outcome::verdict::Verdict;
 use crate::plan::{Finalizer, Grant};
+use crate::platform::NodeAges;
 use crate::problem::Problem;
 use crate::pull_secrets::{Endpoints, PullSecretState};
 use crate::roles::claims::Claim;
@@ -37,6 +39,12 @@ pub struct Observed {
     pub cluster: Option<ClusterId>,
     /// The object id of the kubelet identity.
     pub principal: Option<PrincipalId>,
+    /// What the kubelet identity is.
+    pub identity_type: Option<IdentityType>,
+    /// The identities that it has replaced and that no node pulls with once the cluster is settled.
+    pub replaced: BTreeSet<PrincipalId>,
+    /// When the nodes joined the cluster.
+    pub node_ages: Option<NodeAges>,
     /// The desired grants and the role assignments.
     pub roles: Option<RoleState>,
     /// Why something that is no longer desired could not be removed.
@@ -66,11 +74,15 @@ pub struct RoleState {
     pub found: Vec<RoleAssignment>,
     /// The assignments that wait for their removal, with its time (UTC) if that is known.
     pub waiting: BTreeMap<AssignmentId, Option<Timestamp>>,
+    /// The assignments of former identities that a user has to release first.
+    pub awaiting_release: BTreeMap<AssignmentId, PrincipalId>,
 }
 
 /// What status is built from.
 #[derive(Clone, Debug)]
 pub struct Report<'a> {
+    /// The name of the attachment.
+    pub name: &'a str,
     /// The generation that was reconciled.
     pub generation: i64,
     /// The value of annotation `reconcile.fluxcd.io/requestedAt`.
@@ -110,6 +122,8 @@ pub fn status(
         status.kubelet_identity = Some(KubeletIdentityStatus {
             cluster_resource_id: observed.cluster.as_ref().map(ToString::to_string),
             principal_id: Some(principal.to_string()),
+            identity_type: observed.identity_type,
+            replaced_principal_ids: replaced(observed),
         });
     }
     match observed.method {
@@ -133,11 +147,26 @@ pub fn status(
     status
 }
 
+/// The replaced identities that still hold a role by this attachment; all of them while that is unknown.
+fn replaced(observed: &Observed) -> Option<Vec<String>> {
+    let holds_role = |it: &PrincipalId| {
+        let found = observed.roles.iter().flat_map(|roles| &roles.found);
+        observed.roles.is_none()
+            || found.filter(|it| it.claims().is_some()).any(|found| found.principal == *it)
+    };
+    let ids = observed.replaced.iter().filter(|it| holds_role(it));
+    let ids: Vec<_> = ids.take(MAX_NAMES).map(ToString::to_string).collect();
+    (!ids.is_empty()).then_some(ids)
+}
+
 /// Drops values of a newer version: they can be read, and the API server refuses to store them again.
 fn without_unknown_words(mut status: RegistryAttachmentStatus) -> RegistryAttachmentStatus {
     status.method = status.method.filter(|it| *it != MethodInUse::Unknown);
     if let Some(registry) = &mut status.registry {
         registry.role_assignment_mode = registry.role_assignment_mode.and_then(known_mode);
+    }
+    if let Some(identity) = &mut status.kubelet_identity {
+        identity.identity_type = identity.identity_type.filter(|it| *it != IdentityType::Unknown);
     }
     if let Some(list) = &mut status.role_assignments {
         list.retain(|it| it.ownership != Ownership::Unknown);

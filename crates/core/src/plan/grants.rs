@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::{Assignments, Desired, Finalizer, Owned, Plan, RemovalTiming, Step};
+use super::sharing::foreign_assignment;
+use super::{Assignments, Desired, Finalizer, Owned, Plan, RemovalTiming, Step, share};
 use crate::ids::{AssignmentId, PrincipalId, RegistryId};
-use crate::problem::{Cause, Problem};
-use crate::roles::claims::{self, Claim, Claims};
+use crate::problem::Problem;
 use crate::roles::role::{Role, assignment_name};
 use crate::snapshot::azure::RoleAssignment;
 
@@ -54,6 +54,7 @@ impl Grant {
 /// | yes | on the registry, unusable; and above, that gives the grant | – (the one above is used) |
 /// | yes | foreign, on the registry, with another condition; and none above that gives the grant | blocked, `NotOurs` |
 /// | no, another grant is | with the claim of this attachment | `ReleaseAssignment` once the replacement was in force for the delay |
+/// | no, another identity's is | with the claim of this attachment, of an identity that is not releasable | – (it awaits its release) |
 /// | no grant is | with the claim of this attachment | `ReleaseAssignment`, `RemoveFinalizer` |
 /// | no | foreign | – |
 ///
@@ -83,6 +84,10 @@ pub(super) fn plan(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan
         |it: &&RoleAssignment| grants.iter().chain(&desired.prepared).any(|grant| grant.is_of(it));
     let (kept, surplus): (Vec<&RoleAssignment>, Vec<&RoleAssignment>) = mine.partition(is_desired);
     for assignment in surplus {
+        if awaits_release(assignment, grants, desired) {
+            plan.awaiting_release.insert(assignment.id.clone(), assignment.principal);
+            continue;
+        }
         match timing.replaced_at {
             Some(due) if due <= timing.now => {
                 steps.push(Step::ReleaseAssignment(assignment.id.clone()));
@@ -93,8 +98,15 @@ pub(super) fn plan(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan
             }
         }
     }
-    let remains = !kept.is_empty() || !plan.pending_removals.is_empty();
+    let waits = !plan.pending_removals.is_empty() || !plan.awaiting_release.is_empty();
+    let remains = waits || !kept.is_empty();
     plan.roles = with_finalizer(steps, &plan.prepared, Some(remains), owned);
+}
+
+/// Whether an assignment is of a former identity that nodes may still pull with.
+fn awaits_release(found: &RoleAssignment, grants: &[Grant], desired: &Desired) -> bool {
+    let is_former = grants.iter().all(|it| it.principal != found.principal);
+    is_former && desired.releasable.as_ref().is_some_and(|it| !it.contains(&found.principal))
 }
 
 /// The step that gives a desired grant; `None` where an assignment does.
@@ -201,94 +213,9 @@ fn state_at_registry(
     })
 }
 
-fn foreign_assignment(found: &RoleAssignment, grant: &Grant) -> Problem {
-    let advice = format!(
-        "delete the role assignment that is in the way (az role assignment delete --ids {})",
-        found.id
-    );
-    let doing = format!(
-        "assigning {} on {} to {}",
-        grant.role.name(),
-        grant.registry.name(),
-        grant.principal
-    );
-    let accounts = [
-        format!(
-            "{doing}: acr-attach did not make this assignment, which gives the role with another condition, and Azure keeps one per scope, principal and role"
-        ),
-        format!("{doing}: acr-attach did not make this assignment"),
-    ];
-    Problem::advised(Cause::NotOurs, &advice, &accounts)
-}
-
 /// Whether an assignment on the registry itself bears the claim of this attachment.
 fn bears_claim(found: &RoleAssignment, assignments: &Assignments) -> bool {
     assignments.registry_and_claim.as_ref().is_some_and(|(registry, claim)| {
         found.id.is_at(registry) && found.claims().is_some_and(|it| it.contains(claim))
-    })
-}
-
-/// New contents for an assignment that acr-attach made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AssignmentUpdate {
-    /// The new claims.
-    pub claims: Claims,
-    /// The new condition.
-    pub condition: Option<String>,
-}
-
-/// Adds a claim to an assignment that bears claims; `None` when nothing changes. The attachment
-/// with the oldest claim decides the condition.
-///
-/// # Errors
-/// `NotOurs` when the assignment bears no claims, or when its condition differs and the oldest
-/// claim is another attachment's; `QuotaExceeded` when there is no room for one more claim.
-pub fn share(
-    found: &RoleAssignment,
-    grant: &Grant,
-    claim: &Claim,
-) -> Result<Option<AssignmentUpdate>, Problem> {
-    let Some(before) = found.claims() else { return Err(foreign_assignment(found, grant)) };
-    let Some(claims) = before.with(claim) else {
-        let account = format!(
-            "sharing role assignment {}: {} attachments use it already, and its description has room for no more",
-            found.id,
-            claims::MAX_CLAIMS
-        );
-        let advice = "delete attachments that are not needed";
-        return Err(Problem::advised(Cause::QuotaExceeded, advice, &[account]));
-    };
-    if found.condition != grant.condition && claims.first() != Some(claim) {
-        let advice = "give both attachments the same repositories, or delete the other one";
-        let account = format!(
-            "sharing role assignment {}: another attachment holds it with another condition",
-            found.id
-        );
-        return Err(Problem::advised(Cause::NotOurs, advice, &[account]));
-    }
-    let condition = grant.condition.clone();
-    let changes = claims != before || condition != found.condition;
-    Ok(changes.then_some(AssignmentUpdate { claims, condition }))
-}
-
-/// How to release an assignment, by its contents at that moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Release {
-    /// Other attachments use the assignment: remove only the claim of this one.
-    RemoveClaim(AssignmentUpdate),
-    /// The claim of this attachment is the last one: delete the assignment.
-    DeleteAssignment,
-    /// The assignment does not bear the claim any more: change nothing.
-    NotClaimed,
-}
-
-/// Decides how to release an assignment.
-#[must_use]
-pub fn release(found: &RoleAssignment, claim: &Claim) -> Release {
-    let Some(claims) = found.claims().filter(|it| it.contains(claim)) else {
-        return Release::NotClaimed;
-    };
-    claims.without(claim).map_or(Release::DeleteAssignment, |claims| {
-        Release::RemoveClaim(AssignmentUpdate { claims, condition: found.condition.clone() })
     })
 }

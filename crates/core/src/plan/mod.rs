@@ -7,23 +7,23 @@ mod entries;
 mod grants;
 mod owned;
 mod secrets;
+mod sharing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::api::FINALIZERS;
-use crate::ids::AssignmentId;
+use crate::ids::{AssignmentId, PrincipalId};
 use crate::problem::Problem;
 use crate::pull_secrets::{Accounts, Inputs};
 use crate::snapshot::cluster::{ServiceAccount, StoredSecret};
 
 pub use entries::{all_accounts_name, entry};
-pub use grants::{
-    AssignmentUpdate, Grant, Release, blocking_assignment, held_since, release, share,
-};
+pub use grants::{Grant, blocking_assignment, held_since};
 pub use owned::{AcceptedCredential, Assignments, Owned};
 pub use secrets::{CredentialOrigin, SecretTarget, credential_is_due, foreign_secret};
+pub use sharing::{AssignmentUpdate, Release, release, share};
 
 /// The desired state of an attachment. A field is `None` while its facts are unknown, and the plan
 /// then leaves that part unchanged.
@@ -31,12 +31,12 @@ pub use secrets::{CredentialOrigin, SecretTarget, credential_is_due, foreign_sec
 pub struct Desired {
     /// The roles to keep assigned.
     pub grants: Option<Vec<Grant>>,
-    /// A further role to keep assigned, which counts only after a switch of the registry's mode. Nothing
-    /// waits for it.
+    /// A role to keep assigned that counts only after a switch of the registry's mode.
     pub prepared: Option<Grant>,
-    /// Whether nodes pull with `grants`, so that the roles replace pull secrets. Otherwise the roles
-    /// belong to the service principal of the pull secrets.
+    /// Whether nodes pull with `grants`. Otherwise the service principal of the pull secrets does.
     pub grants_are_for_nodes: bool,
+    /// The former identities of nodes whose roles may be removed; `None`: all of them.
+    pub releasable: Option<BTreeSet<PrincipalId>>,
     /// Whether nothing uses the replaced roles and Secrets any more.
     pub settled: bool,
     /// The pull secrets to keep, by namespace.
@@ -62,6 +62,7 @@ impl Desired {
             grants: None,
             prepared: None,
             grants_are_for_nodes: false,
+            releasable: None,
             settled: true,
             secrets: None,
             inputs: None,
@@ -163,7 +164,7 @@ pub struct Plan {
     /// The steps for roles, in their order, before `parts`: credentials need the roles. A step that
     /// fails stops only the role steps after it.
     pub roles: Vec<Step>,
-    /// The steps for the role that is prepared, after `roles`. The object bears the finalizer then.
+    /// The steps for the role that is prepared, after `roles`.
     pub prepared: Vec<Step>,
     /// Independent lists of steps, each in its order. A step that fails stops only the steps after it
     /// in the same list.
@@ -171,6 +172,8 @@ pub struct Plan {
     /// Assignments that are no longer desired, with the time (UTC) of their removal. The time is
     /// `None` while the replacement is not in force.
     pub pending_removals: BTreeMap<AssignmentId, Option<Timestamp>>,
+    /// Assignments of former identities that a user has to release first.
+    pub awaiting_release: BTreeMap<AssignmentId, PrincipalId>,
     /// The time (UTC) of the next removal.
     pub due: Option<Timestamp>,
     /// Why a desired role cannot be assigned.

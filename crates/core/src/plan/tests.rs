@@ -1,5 +1,6 @@
 //! The table of `plan` for role assignments, row by row.
 
+mod former;
 mod prepared;
 mod properties;
 mod sharing;

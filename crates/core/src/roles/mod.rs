@@ -2,6 +2,7 @@
 
 pub mod claims;
 pub mod credential_provider;
+pub mod former_identity;
 pub mod kubelet_identity;
 pub mod pull_role;
 pub mod role;

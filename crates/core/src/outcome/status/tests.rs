@@ -53,6 +53,7 @@ fn observed(held: bool) -> Observed {
             prepared: None,
             found: if held { vec![found] } else { vec![] },
             waiting: BTreeMap::new(),
+            awaiting_release: BTreeMap::new(),
         }),
         ..Observed::default()
     }
@@ -66,6 +67,7 @@ fn told(
 ) -> RegistryAttachmentStatus {
     let finalizers = &BTreeSet::new();
     let report = Report {
+        name: "a",
         generation: 1,
         requested_at: None,
         deleting: false,
@@ -229,6 +231,7 @@ fn a_stuck_deletion_names_the_way_out() {
     let told = |why: &str, finalizers: BTreeSet<Finalizer>| {
         let verdict = Verdict::Retrying(Problem::new(Cause::AccessDenied, why));
         let report = Report {
+            name: "a",
             generation: 1,
             requested_at: Some("now"),
             deleting: true,

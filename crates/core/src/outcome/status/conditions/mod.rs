@@ -122,7 +122,8 @@ fn former(type_: ConditionType, report: &Report<'_>, before: &[Condition]) -> Op
     let is_outdated = match report.observed.method {
         // Nothing is left. Only a reconcile that read Azure knows that no role waits for its removal.
         _ if type_ == ConditionType::Obsolete => {
-            let waits = former.reason == Reason::Progressing.as_str();
+            let waiting = [Reason::Progressing, Reason::AwaitingRelease];
+            let waits = waiting.iter().any(|it| former.reason == it.as_str());
             report.knows_obsolete && (report.read_azure || !waits)
         }
         Some(MethodInUse::KubeletIdentity) => type_ != ConditionType::AccessGranted,

@@ -1,7 +1,8 @@
 //! The conditions beside Ready, one for each part of an attachment.
 
 use super::{NewCondition, condition};
-use crate::api::{ConditionType, Reason};
+use crate::api::{ConditionType, RELEASE, Reason};
+use crate::ids::{AssignmentId, PrincipalId};
 use crate::message;
 use crate::outcome::status::{CredentialEnd, Report, seconds};
 use crate::outcome::verdict::Verdict;
@@ -118,6 +119,10 @@ pub(super) fn obsolete(report: &Report<'_>) -> Option<NewCondition> {
         ));
     }
     let roles = report.observed.roles.as_ref().filter(|_| !report.deleting)?;
+    if let Some((id, principal)) = roles.awaiting_release.first_key_value() {
+        let text = awaiting_release(report, id, *principal);
+        return Some(condition(type_, "True", Reason::AwaitingRelease, &text));
+    }
     let (id, due) = roles.waiting.first_key_value()?;
     let when = match due {
         Some(due) => format!("after {}", seconds(*due)),
@@ -125,4 +130,19 @@ pub(super) fn obsolete(report: &Report<'_>) -> Option<NewCondition> {
     };
     let text = format!("role assignment {id} is not needed any more and is removed {when}");
     Some(condition(type_, "True", Reason::Progressing, &text))
+}
+
+/// Tells how a user releases the role of a former identity, with what nodes show of it.
+fn awaiting_release(report: &Report<'_>, id: &AssignmentId, principal: PrincipalId) -> String {
+    let nodes = report.observed.node_ages.map_or_else(String::new, |it| {
+        let (oldest, newest) = (seconds(it.oldest), seconds(it.newest));
+        format!(
+            "; nodes here joined from {oldest} to {newest}, which proves nothing: a pool that was never upgraded makes new nodes with the former identity"
+        )
+    });
+    format!(
+        "once every node pool was upgraded since identity {principal} was replaced, release it (kubectl annotate --overwrite registryattachment {} {RELEASE}={principal}): until then it keeps role assignment {}{nodes}",
+        report.name,
+        id.name()
+    )
 }
