@@ -24,8 +24,8 @@ pub struct Acted {
     pub unprepared: Option<Problem>,
     /// Why a role assignment that is no longer desired was not removed.
     pub obsolete: Option<Problem>,
-    /// Role assignments that were asked for, where no answer tells what came of it.
-    pub unanswered: Vec<AssignmentId>,
+    /// Role assignments that were written, or asked for without an answer.
+    pub written: Vec<AssignmentId>,
     /// Why a finalizer was not added or removed.
     pub problem: Option<Problem>,
     /// Why there is no new credential.
@@ -36,7 +36,7 @@ impl Acted {
     /// Adds what was done elsewhere.
     pub fn extend(&mut self, other: Self) {
         self.deeds.extend(other.deeds);
-        self.unanswered.extend(other.unanswered);
+        self.written.extend(other.written);
         self.undone = self.undone.take().or(other.undone);
         self.unprepared = self.unprepared.take().or(other.unprepared);
         self.obsolete = self.obsolete.take().or(other.obsolete);
@@ -56,7 +56,7 @@ impl Acted {
             Step::ReleaseAssignment(_) => self.obsolete = self.obsolete.take().or(Some(problem)),
             Step::CreateAssignment(_) | Step::ShareAssignment(..) => {
                 if problem.cause == Cause::Unavailable {
-                    self.unanswered.extend(step.claimed_assignment());
+                    self.written.extend(step.claimed_assignment());
                 }
                 self.undone = self.undone.take().or(Some(problem));
             }
@@ -82,6 +82,8 @@ pub enum Deed {
     Left(AssignmentId),
     /// A role assignment was deleted.
     Unassigned(AssignmentId),
+    /// Entries in so many service accounts were left behind, since a user asked for that.
+    Abandoned(usize),
     /// A credential was made and accepted.
     Minted,
 }
@@ -93,6 +95,23 @@ impl Deed {
         match self {
             Self::Left(id) | Self::Unassigned(id) => Some(id),
             Self::Amended(it) => Some(&it.id),
+            _ => None,
+        }
+    }
+
+    /// The role assignment that bears the claim no more.
+    #[must_use]
+    pub fn releases(&self) -> Option<&AssignmentId> {
+        match self {
+            Self::Left(id) | Self::Unassigned(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The role assignment that was made, or that bears the claim since.
+    fn writes(&self) -> Option<&AssignmentId> {
+        match self {
+            Self::Assigned(it) | Self::Joined(it) => Some(&it.id),
             _ => None,
         }
     }
@@ -181,6 +200,7 @@ impl Actor<'_> {
             // Secrets and entries are delivered by namespace.
             _ => None,
         };
+        acted.written.extend(deed.as_ref().and_then(Deed::writes).cloned());
         acted.deeds.extend(deed);
         Ok(())
     }

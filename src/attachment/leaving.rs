@@ -1,23 +1,44 @@
 //! Observe, for an attachment that is to go: where what it holds in Azure is.
 
+use acr_attach_azure::Reader;
 use acr_attach_core::ids::{AssignmentId, RegistryId};
 use acr_attach_core::plan::{Assignments, Finalizer};
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::spec::{DetachedRegistry, RegistryName};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::identity::Known;
 use super::observe::{Observation, Pass};
 use super::registry::{Wanted, told_assignments};
 
-/// How long Azure may not show a role assignment that it has made (terraform-provider-azurerm issues
-/// 8584 and 9379: 201, and then 404).
-const SHOWN_AFTER: SignedDuration = SignedDuration::from_mins(1);
+/// Asks by their ids for the assignments that status tells of, or that this process wrote, and that a list
+/// does not show: without one, the finalizer goes, and nothing looks again. Lists lag behind.
+pub(super) async fn confirmed(
+    mut listed: Assignments,
+    registry: &RegistryId,
+    azure: &Reader,
+    pass: Pass<'_>,
+) -> Result<Assignments, Problem> {
+    let (now, written) = (Timestamp::now(), &pass.known.written);
+    let told = told_assignments(pass.object).into_iter();
+    for id in told.chain(written.keys().cloned()) {
+        if !id.is_at(registry) || listed.found.iter().any(|it| it.id == id) {
+            continue;
+        }
+        let found = azure.role_assignment(&id).await?;
+        let is_young = |at: &&Timestamp| now.duration_since(**at) < pass.ctx.intervals.visibility;
+        let at = written.get(&id).filter(is_young).filter(|_| found.is_none());
+        listed.hidden = listed.hidden.take().or(at.map(|at| hidden(&id, *at, pass)));
+        listed.found.extend(found);
+    }
+    Ok(listed)
+}
 
-fn may_be_there(id: &AssignmentId, asked: Timestamp) -> Problem {
+fn hidden(id: &AssignmentId, at: Timestamp, pass: Pass<'_>) -> Problem {
+    let visibility = pass.ctx.intervals.visibility;
     let text = format!(
-        "detaching: role assignment {id} was asked for at {}, and no answer tells whether it was made; Azure may show it late, so that it is looked for until {SHOWN_AFTER:#} after that",
-        asked.strftime("%FT%TZ")
+        "removing role assignment {id}: it was asked for at {}, and Azure does not show it, which may take {visibility:#}; it is looked for until then",
+        at.strftime("%FT%TZ")
     );
     Problem::new(Cause::Propagating, text)
 }
@@ -29,36 +50,12 @@ impl Observation {
         leaving: &DetachedRegistry,
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
-        let now = Timestamp::now();
         self.desired.grants = Some(Vec::new());
-        let Some(registry) = self.registry_to_leave(leaving, pass).await? else {
-            self.owned.assignments = Some(Assignments::none());
-            return Ok(());
-        };
-        let registry = &registry;
-        self.assignments(registry, false, pass).await?;
-        // Nobody looks again after this, so a list that lags behind must not have the last word.
-        let (Some(session), Some(owns)) = (&self.session, &mut self.owned.assignments) else {
-            return Ok(());
-        };
-        let unanswered = &pass.known.unanswered;
-        let told = told_assignments(pass.object).into_iter();
-        let mut unseen = None;
-        for id in told.chain(unanswered.keys().cloned()) {
-            if !id.is_at(registry) || owns.found.iter().any(|it| it.id == id) {
-                continue;
-            }
-            let found = session.reader.role_assignment(&id).await?;
-            let young = |at: &&Timestamp| now.duration_since(**at) < SHOWN_AFTER;
-            let asked = unanswered.get(&id).filter(young).filter(|_| found.is_none());
-            unseen = unseen.or(asked.map(|at| may_be_there(&id, *at)));
-            owns.found.extend(found);
+        if let Some(registry) = self.registry_to_leave(leaving, pass).await? {
+            return self.assignments(&registry, false, pass).await;
         }
-        // Without them the finalizer stays.
-        unseen.map_or(Ok(()), |problem| {
-            self.owned.assignments = None;
-            Err(problem)
-        })
+        self.owned.assignments = Some(Assignments::none());
+        Ok(())
     }
 
     /// The id of the registry to detach from; `None` if Azure says that there is none of that name

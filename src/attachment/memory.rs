@@ -5,7 +5,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 
 use acr_attach_core::api::{
-    MethodInUse, RELEASE, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus,
+    ABANDON_ENTRIES, MethodInUse, RELEASE, REQUESTED_AT, RegistryAttachment,
+    RegistryAttachmentStatus,
 };
 use acr_attach_core::ids::AssignmentId;
 use acr_attach_core::outcome::status::Observed;
@@ -83,8 +84,9 @@ pub struct Known {
     pub remark: Option<String>,
     /// What was read before that does not serve the look that has to wait for its turn, if one has.
     pub since: Option<Timestamp>,
-    /// Role assignments that were asked for, and when, while nothing has shown what came of it.
-    pub unanswered: BTreeMap<AssignmentId, Timestamp>,
+    /// Role assignments that were written, or asked for without an answer, and when. Azure may not show them
+    /// yet.
+    pub written: BTreeMap<AssignmentId, Timestamp>,
     /// What the last look has found for status.
     pub observed: Observed,
 }
@@ -96,6 +98,7 @@ pub struct Trigger {
     generation: Option<i64>,
     requested_at: Option<String>,
     released: Option<String>,
+    abandons_entries: Option<String>,
     deleting: bool,
     finalizers: BTreeSet<Finalizer>,
     readable: bool,
@@ -118,9 +121,10 @@ impl Hash for Trigger {
 
 impl Trigger {
     fn key(&self) -> impl Eq + Hash + use<'_> {
-        let Self { uid, generation, requested_at, released, deleting, finalizers, readable } = self;
+        let Self { uid, generation, requested_at, deleting, finalizers, readable, .. } = self;
         let holds_roles = finalizers.contains(&Finalizer::RoleAssignments);
-        (uid, generation, requested_at, released, deleting, holds_roles, readable)
+        let consents = (&self.released, &self.abandons_entries);
+        (uid, generation, requested_at, consents, deleting, holds_roles, readable)
     }
 
     /// Of an object that this version may not understand.
@@ -132,11 +136,13 @@ impl Trigger {
     /// Of an object as it was read.
     #[must_use]
     pub fn of(object: &impl ResourceExt) -> Self {
+        let annotation = |name: &str| object.annotations().get(name).cloned();
         Self {
             uid: object.uid(),
             generation: object.meta().generation,
-            requested_at: object.annotations().get(REQUESTED_AT).cloned(),
-            released: object.annotations().get(RELEASE).cloned(),
+            requested_at: annotation(REQUESTED_AT),
+            released: annotation(RELEASE),
+            abandons_entries: annotation(ABANDON_ENTRIES),
             deleting: object.meta().deletion_timestamp.is_some(),
             finalizers: Finalizer::ALL
                 .into_iter()

@@ -1,6 +1,8 @@
 //! What is worth telling a user of a pass: the changes that were made, and Ready when it turns.
 
-use acr_attach_core::api::{ConditionType, Ownership, Reason, RegistryAttachmentStatus};
+use acr_attach_core::api::{
+    ABANDON_ENTRIES, ConditionType, Ownership, Reason, RegistryAttachmentStatus,
+};
 use acr_attach_core::ids::{AssignmentId, eq_ignore_case};
 use acr_attach_core::outcome::verdict::condition;
 use acr_attach_core::plan::SecretTarget;
@@ -46,6 +48,12 @@ pub fn of_deed(
         Deed::Left(id) => {
             let note = format!("left role assignment {id} to the other attachments that hold it");
             (false, "RoleAssignmentReleased", "Unassign", note)
+        }
+        Deed::Abandoned(accounts) => {
+            let note = format!(
+                "left entries in imagePullSecrets of {accounts} service accounts, as annotation {ABANDON_ENTRIES} asks"
+            );
+            (true, "ServiceAccountsAbandoned", "Withdraw", note)
         }
         Deed::Unassigned(id) => {
             let note = format!("deleted role assignment {id}");

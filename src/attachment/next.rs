@@ -120,6 +120,7 @@ mod tests {
         removal_delay: SignedDuration::from_hours(1),
         conflict_retry: Intervals::CONFLICT_RETRY,
         reread: Intervals::REREAD,
+        visibility: Intervals::VISIBILITY,
     };
 
     fn now() -> Timestamp {

@@ -19,6 +19,7 @@ use super::act::{Deed, with_deeds};
 use super::choice::has_role;
 use super::context::Context;
 use super::credential::Making;
+use super::leaving::confirmed;
 use super::look::Look;
 use super::memory::{Known, Trigger};
 use super::registry::{self};
@@ -270,7 +271,10 @@ impl Observation {
             Err(error) if error.is_not_found() => Vec::new(),
             answer => answer?,
         };
-        self.owned.assignments = Some(Assignments::on(registry, claim, found));
+        let found = Assignments::on(registry, claim, found);
+        let assignments =
+            if wanted { found } else { confirmed(found, registry, &session.reader, pass).await? };
+        self.owned.assignments = Some(assignments);
         Ok(())
     }
 }

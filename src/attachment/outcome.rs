@@ -117,7 +117,13 @@ impl Outcome {
         outcome.unanswered = acted.undone.as_ref().is_some_and(|it| it.cause == Cause::Unavailable);
         outcome.known.remember(look, &acted);
         let asked = Timestamp::now();
-        outcome.known.unanswered.extend(acted.unanswered.drain(..).map(|id| (id, asked)));
+        outcome.known.written.extend(acted.written.drain(..).map(|id| (id, asked)));
+        let freed: Vec<_> = acted.deeds.iter().filter_map(Deed::releases).collect();
+        let visibility = ctx.intervals.visibility;
+        outcome
+            .known
+            .written
+            .retain(|id, at| asked.duration_since(*at) < visibility && !freed.contains(&id));
         if occasion == Occasion::Look {
             outcome.known.look.too_early = unread;
             outcome.known.look.undone = plan.blocked.or(acted.undone);

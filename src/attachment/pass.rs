@@ -43,6 +43,8 @@ pub(super) async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
         plan.prepared.clear();
     }
     acted.extend(act(&plan, &actor(pass, &seen, None)).await);
+    let hidden = seen.owned.assignments.as_ref().and_then(|it| it.hidden.clone());
+    acted.obsolete = acted.obsolete.take().or(hidden);
     seen.take(&acted.deeds);
     seen.publish_replacement(pass, now);
     acted.extend(get_credential(&mut seen, pass, now).await);

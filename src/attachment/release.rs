@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use acr_attach_core::api::ABANDON_ENTRIES;
 use acr_attach_core::delivery::Deliveries;
 use acr_attach_core::plan::Finalizer;
 use acr_attach_core::problem::{Cause, Problem};
@@ -9,6 +10,7 @@ use acr_attach_core::pull_secrets::Accounts;
 use acr_attach_core::spec::policy::PULL_SECRETS;
 use acr_attach_core::spec::{Method, Task};
 
+use kube::ResourceExt;
 use tokio::sync::OwnedRwLockWriteGuard;
 
 use super::act::{Acted, Deed};
@@ -36,6 +38,10 @@ pub(super) async fn release_entries(seen: &mut Observation, left: &Left, pass: P
     {
         return acted;
     }
+    if abandons(pass) {
+        acted.extend(abandon(pass).await);
+        return acted;
+    }
     match release(left, pass).await {
         Ok(true) => acted.deeds.push(Deed::Finalizer(FINALIZER, false)),
         Ok(false) => {}
@@ -43,6 +49,26 @@ pub(super) async fn release_entries(seen: &mut Observation, left: &Left, pass: P
         Err(problem) => seen.unremoved = seen.unremoved.take().or(Some(problem)),
     }
     acted
+}
+
+/// Whether a user lets the deleted attachment go without its entries being taken out.
+fn abandons(pass: Pass<'_>) -> bool {
+    let value = pass.object.annotations().get(ABANDON_ENTRIES);
+    matches!(pass.task, Task::Detach(_)) && value.is_some_and(|it| it == "true")
+}
+
+/// Removes the finalizer, whatever is left.
+async fn abandon(pass: Pass<'_>) -> Acted {
+    let uid = pass.uid();
+    let marked = pass.ctx.watches.accounts.select(|it| it.uids().contains(&uid));
+    let left = marked.map(|it| it.len()).unwrap_or_default();
+    match pass.ctx.kubernetes.remove_finalizer(pass.object, FINALIZER).await {
+        Ok(()) => {
+            let deeds = vec![Deed::Abandoned(left), Deed::Finalizer(FINALIZER, false)];
+            Acted { deeds, ..Acted::default() }
+        }
+        Err(problem) => Acted { problem: Some(problem), ..Acted::default() },
+    }
 }
 
 /// Returns whether the finalizer was removed. It stays while an entry is left or may be.
@@ -92,8 +118,7 @@ async fn drain(uid: &str, pass: Pass<'_>) -> Result<Option<OwnedRwLockWriteGuard
 
 fn not_allowed() -> Problem {
     let advice = format!(
-        "set {PULL_SECRETS} to true, or take them out by hand and remove finalizer {}",
-        FINALIZER.name()
+        "set {PULL_SECRETS} to true, or let the attachment go and take them out by hand (annotation {ABANDON_ENTRIES}=true)"
     );
     let account =
         "taking pull secrets out of service accounts: the operator's settings do not allow it";

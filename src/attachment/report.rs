@@ -113,9 +113,6 @@ fn judged<'a>(
 fn remember(outcome: &Outcome) -> Known {
     let mut known = outcome.known.clone();
     known.since = known.since.filter(|_| outcome.waits_for_azure());
-    if let Some(holdings) = &outcome.observed.roles {
-        known.unanswered.retain(|id, _| holdings.found.iter().all(|it| it.id != *id));
-    }
     known
 }
 

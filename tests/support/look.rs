@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use acr_attach_core::api::RegistryAttachmentStatus;
+use acr_attach_core::api::{REQUESTED_AT, RegistryAttachmentStatus};
 use azure_sim::model::{ACR_PULL, Principal, REPOSITORY_READER, Registry, RoleAssignment};
 use azure_sim::{Call, Model};
 use control_plane::audit::AuditEvent;
@@ -13,6 +13,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 use kube::core::DynamicObject;
 use kube::runtime::{WatchStreamExt, watcher};
+use serde_json::json;
 use tokio::time::MissedTickBehavior;
 
 use super::{LABEL, World};
@@ -132,6 +133,16 @@ impl World {
         let before = self.calls(call);
         let what = format!("{more} more calls {call:?}");
         self.until(&what, || async { (self.calls(call) >= before + more).then_some(()) }).await;
+    }
+
+    /// Asks for a check of Azure, and waits until it was made.
+    pub async fn request(&self, name: &str, value: &str) {
+        self.patch(name, json!({"metadata": {"annotations": {REQUESTED_AT: value}}})).await;
+        self.until(&format!("the check {value}"), || async {
+            let handled = self.status(name).await.last_handled_reconcile_at?;
+            (handled == value).then_some(())
+        })
+        .await;
     }
 
     pub fn calls(&self, call: Call) -> usize {

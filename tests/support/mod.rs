@@ -223,6 +223,7 @@ impl World {
                 removal_delay: SignedDuration::from_secs(1),
                 conflict_retry: Intervals::CONFLICT_RETRY,
                 reread: Intervals::REREAD,
+                visibility: SignedDuration::from_secs(2),
             },
             budget: Budget::default(),
             election: Some(election()),

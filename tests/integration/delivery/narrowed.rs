@@ -2,8 +2,9 @@
 //! operator's rules still let it, and told where they do not.
 
 use acr_attach::settings::Settings;
+use acr_attach_core::api::ABANDON_ENTRIES;
 use jiff::SignedDuration;
-use kube::api::{Patch, PatchParams};
+use kube::api::PatchParams;
 use serde_json::{Value, json};
 
 use crate::support::{World, find, message};
@@ -143,10 +144,13 @@ async fn entries_that_the_rules_do_not_reach_are_told_and_hold_the_object() {
     // Deleted, it says so too, and waits.
     world.delete("a").await;
     let status = world.until_reason("a", "Ready", "NotAllowed").await;
-    assert!(message(&status).contains("remove finalizer"), "{}", message(&status));
+    assert!(message(&status).contains("abandon-entries=true"), "{}", message(&status));
     world.until_pull_secrets_of(&one, "builder", &["acr-pull"]).await;
-    let (params, patch) = (PatchParams::default(), json!({"metadata": {"finalizers": null}}));
-    let name = world.name("a");
-    world.attachments().patch(&name, &params, &Patch::Merge(patch)).await.unwrap();
+    let abandon = |value: &str| json!({"metadata": {"annotations": {ABANDON_ENTRIES: value}}});
+    world.patch("a", abandon("no")).await;
+    world.request("a", "with another value").await;
+    world.patch("a", abandon("true")).await;
     world.until_gone("a").await;
+    world.until_event("a", "Warning", "ServiceAccountsAbandoned").await;
+    assert_eq!(world.pull_secrets_of(&one, "builder").await, ["acr-pull"]);
 }

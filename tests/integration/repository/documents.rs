@@ -10,7 +10,7 @@ use acr_attach_check::findings::credential::CredentialSource;
 use acr_attach_check::findings::manifest::{Manifest, manifest};
 use acr_attach_check::findings::{PullSecretSource, Report, StepName, Target};
 use acr_attach_check::image::Image;
-use acr_attach_core::api::{FINALIZERS, REQUESTED_AT, crd};
+use acr_attach_core::api::{ABANDON_ENTRIES, FINALIZERS, RELEASE, REQUESTED_AT, crd};
 use acr_attach_core::outcome::schedule::{Intervals, retry};
 use acr_attach_core::problem::{Cause, Stalls};
 use acr_attach_core::roles::claims;
@@ -229,6 +229,7 @@ fn waits(cause: Cause) -> String {
         removal_delay: resync,
         conflict_retry: Intervals::CONFLICT_RETRY,
         reread: Intervals::REREAD,
+        visibility: Intervals::VISIBILITY,
     };
     let [first, last] = [1, 99].map(|failures| retry(cause, failures, &intervals, 0.5));
     let most = text(retry(cause, 99, &intervals, 1.0));
@@ -266,7 +267,10 @@ fn the_reference_names_every_event() {
 
 #[test]
 fn the_reference_names_what_stands_in_objects_and_in_azure() {
-    let finalizers = column(&table(REFERENCE, "## Annotation and finalizers"), 0);
+    let consents = table(REFERENCE, "## Annotations and finalizers");
+    let consents: Vec<_> = consents.iter().flat_map(|it| code(&it[0])).collect();
+    assert_eq!(consents, [RELEASE, ABANDON_ENTRIES]);
+    let finalizers = column(&table(REFERENCE, "### Finalizers"), 0);
     assert_same(&finalizers, FINALIZERS);
     let text = read(REFERENCE);
     assert!(text.contains(&format!("annotation `{REQUESTED_AT}`")));

@@ -1,6 +1,6 @@
 //! Former identities of nodes: a role goes by itself only where AKS has replaced the identity.
 
-use acr_attach_core::api::{RELEASE, REQUESTED_AT};
+use acr_attach_core::api::RELEASE;
 use azure_sim::Model;
 use azure_sim::model::{APPLICATION_READ_ALL, KubeletIdentity, READER};
 use jiff::SignedDuration;
@@ -73,14 +73,7 @@ async fn an_identity_that_the_spec_gave_keeps_its_role_until_a_user_releases_it(
 
     // Another identity's release says nothing of this one.
     release(&world, SECOND).await;
-    let again = json!({"metadata": {"annotations": {REQUESTED_AT: "after the wrong release"}}});
-    world.patch("a", again).await;
-    world
-        .until("the next check", || async {
-            let handled = world.status("a").await.last_handled_reconcile_at?;
-            (handled == "after the wrong release").then_some(())
-        })
-        .await;
+    world.request("a", "after the wrong release").await;
     until_kept(&world, FIRST).await;
     assert_eq!(holders(&world), [FIRST, SECOND]);
 

@@ -29,6 +29,10 @@ pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 /// commas. A user sets it once no node pulls with these identities any more.
 pub const RELEASE: &str = "acr-attach.dev/release";
 
+/// The annotation that lets a deleted attachment go although service accounts bear entries of it. Its value
+/// is `true`.
+pub const ABANDON_ENTRIES: &str = "acr-attach.dev/abandon-entries";
+
 /// The finalizers. Each is present only while something exists that garbage collection cannot
 /// undo: a claim on a role assignment, an entry in a service account.
 pub const FINALIZERS: [&str; 2] =

@@ -20,6 +20,8 @@ pub struct Intervals {
     pub conflict_retry: SignedDuration,
     /// How long after a write Azure is read again; with jitter up to half as long again.
     pub reread: SignedDuration,
+    /// How long after a write Azure may not show a role assignment, so that its absence proves nothing.
+    pub visibility: SignedDuration,
 }
 
 impl Intervals {
@@ -27,6 +29,10 @@ impl Intervals {
     pub const CONFLICT_RETRY: SignedDuration = SignedDuration::from_mins(2);
     /// The default of [`reread`](Self::reread).
     pub const REREAD: SignedDuration = SignedDuration::from_mins(1);
+    /// The default of [`visibility`](Self::visibility). Azure Resource Manager takes up to 10 minutes to
+    /// show a change of role assignments (learn.microsoft.com, "Troubleshoot Azure RBAC"); seen as 201 and
+    /// then 404 in terraform-provider-azurerm issues 8584 and 9379.
+    pub const VISIBILITY: SignedDuration = SignedDuration::from_mins(10);
 }
 
 /// Consecutive failures of the same cause and generation.
@@ -186,6 +192,7 @@ mod tests {
         removal_delay: SignedDuration::from_hours(1),
         conflict_retry: Intervals::CONFLICT_RETRY,
         reread: Intervals::REREAD,
+        visibility: Intervals::VISIBILITY,
     };
 
     fn now() -> Timestamp {

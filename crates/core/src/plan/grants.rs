@@ -99,7 +99,7 @@ pub(super) fn plan(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan
         }
     }
     let waits = !plan.pending_removals.is_empty() || !plan.awaiting_release.is_empty();
-    let remains = waits || !kept.is_empty();
+    let remains = waits || !kept.is_empty() || assignments.hidden.is_some();
     plan.roles = with_finalizer(steps, &plan.prepared, Some(remains), owned);
 }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{Desired, Finalizer};
 use crate::delivery::contest::{Contests, ManagedObject, ObjectState};
 use crate::ids::RegistryId;
+use crate::problem::Problem;
 use crate::pull_secrets::Inputs;
 use crate::roles::claims::Claim;
 use crate::snapshot::azure::RoleAssignment;
@@ -65,19 +66,21 @@ pub struct Assignments {
     pub registry_and_claim: Option<(RegistryId, Claim)>,
     /// All assignments that were found.
     pub found: Vec<RoleAssignment>,
+    /// Why one that this attachment wrote may exist although Azure does not show it.
+    pub hidden: Option<Problem>,
 }
 
 impl Assignments {
     /// The assignments that were listed for a registry.
     #[must_use]
     pub fn on(registry: &RegistryId, claim: Claim, found: Vec<RoleAssignment>) -> Self {
-        Self { registry_and_claim: Some((registry.clone(), claim)), found }
+        Self { registry_and_claim: Some((registry.clone(), claim)), found, hidden: None }
     }
 
     /// No assignments, so that the plan changes none.
     #[must_use]
     pub fn none() -> Self {
-        Self { registry_and_claim: None, found: Vec::new() }
+        Self { registry_and_claim: None, found: Vec::new(), hidden: None }
     }
 }
 

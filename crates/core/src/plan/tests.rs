@@ -253,6 +253,14 @@ fn a_former_role_waits_for_its_replacement() {
 }
 
 #[test]
+fn the_finalizer_stays_while_azure_may_hide_an_assignment() {
+    let hidden = Some(Problem::new(Cause::Propagating, "x"));
+    let mut owned = owns(vec![], true);
+    owned.assignments.as_mut().unwrap().hidden = hidden;
+    assert_eq!(steps(&Desired::nothing(), &owned), vec![]);
+}
+
+#[test]
 fn detaching_releases_at_once_and_then_lets_the_object_go() {
     let held = claimed(&grant(1, Role::AcrPull), &["mine", "other"]);
     let expected = vec![

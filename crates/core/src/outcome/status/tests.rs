@@ -251,7 +251,7 @@ fn a_stuck_deletion_names_the_way_out() {
     assert!(message(&both).starts_with("refused; to let it go"));
     // Orphan leaves only role assignments.
     let entries = told("refused", [Finalizer::ServiceAccounts].into());
-    assert!(message(&entries).contains("remove finalizer acr-attach.dev/service-accounts"));
+    assert!(message(&entries).contains("acr-attach.dev/abandon-entries=true"));
     // As long as the advice for a missing right with the longest names.
     let advice = "a ".repeat(245);
     let long = message(&told(&format!("{advice}; and what happened"), Finalizer::ALL.into()));

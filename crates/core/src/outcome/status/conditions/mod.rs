@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::{CredentialEnd, Observed, Report, RoleState};
-use crate::api::{ConditionType, MethodInUse, Reason};
+use crate::api::{ABANDON_ENTRIES, ConditionType, MethodInUse, Reason};
 use crate::message;
 use crate::outcome::verdict::Verdict;
 use crate::plan::Finalizer;
@@ -110,8 +110,8 @@ fn force_release_advice(report: &Report<'_>) -> String {
         return "to let it go without that, set spec.deletionPolicy to Orphan, and role assignments stay".to_owned();
     }
     format!(
-        "to let it go without that, remove finalizer {}, and entries in imagePullSecrets of service accounts stay",
-        Finalizer::ServiceAccounts.name()
+        "to let it go without that (kubectl annotate registryattachment {} {ABANDON_ENTRIES}=true), and entries in imagePullSecrets of service accounts stay",
+        report.name
     )
 }
 
