@@ -1,10 +1,10 @@
 //! What a pass came to: the part that acting and reporting share.
 
 use acr_attach_core::outcome::status::{CredentialEnd, Observed, RoleState};
-use acr_attach_core::plan::{Assignments, Plan};
+use acr_attach_core::plan::{Assignments, Desired, Plan};
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::pull_secrets::PullSecretState;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::act::{Acted, Deed};
 use super::look::Look;
@@ -95,18 +95,8 @@ impl Outcome {
         let mut outcome = Self { occasion, decided: now, unseen, ..Self::idle(known) };
         let removals = plan.pending_removals.values().flatten().copied().chain(plan.due);
         outcome.dates.extend(removals.map(|it| (it, Occasion::Look)));
-        let found = owned.assignments.take();
-        let is_known = desired.grants.is_some() || desired.prepared.is_some();
-        if let Some(Assignments { found, .. }) = found.filter(|_| is_known) {
-            let (grants, prepared) = (desired.grants.unwrap_or_default(), desired.prepared);
-            observed.roles = Some(RoleState {
-                grants,
-                prepared,
-                found,
-                waiting: plan.pending_removals,
-                awaiting_release: plan.awaiting_release,
-            });
-        }
+        let roles = owned.assignments.take().and_then(|it| role_state(desired, it, &plan));
+        observed.roles = roles.or(observed.roles);
         if occasion == Occasion::Look && observed.roles.is_some() {
             look.obsolete = acted.obsolete.take();
             look.knows_obsolete = true;
@@ -116,14 +106,7 @@ impl Outcome {
         observed.unprepared.clone_from(&look.unprepared);
         outcome.unanswered = acted.undone.as_ref().is_some_and(|it| it.cause == Cause::Unavailable);
         outcome.known.remember(look, &acted);
-        let asked = Timestamp::now();
-        outcome.known.written.extend(acted.written.drain(..).map(|id| (id, asked)));
-        let freed: Vec<_> = acted.deeds.iter().filter_map(Deed::releases).collect();
-        let visibility = ctx.intervals.visibility;
-        outcome
-            .known
-            .written
-            .retain(|id, at| asked.duration_since(*at) < visibility && !freed.contains(&id));
+        outcome.known.remember_writes(&acted, ctx.intervals.visibility);
         if occasion == Occasion::Look {
             outcome.known.look.too_early = unread;
             outcome.known.look.undone = plan.blocked.or(acted.undone);
@@ -237,7 +220,28 @@ impl Outcome {
     }
 }
 
+/// The roles as they are after the steps; `None` while it is not known which are desired.
+fn role_state(desired: Desired, assignments: Assignments, plan: &Plan) -> Option<RoleState> {
+    let is_known = desired.grants.is_some() || desired.prepared.is_some();
+    is_known.then(|| RoleState {
+        grants: desired.grants.unwrap_or_default(),
+        prepared: desired.prepared,
+        found: assignments.found,
+        waiting: plan.pending_removals.clone(),
+        awaiting_release: plan.awaiting_release.clone(),
+    })
+}
+
 impl Known {
+    /// Keeps the role assignments that Azure may not show yet.
+    fn remember_writes(&mut self, acted: &Acted, visibility: SignedDuration) {
+        let now = Timestamp::now();
+        self.written.extend(acted.written.iter().map(|id| (id.clone(), now)));
+        let released: Vec<_> = acted.deeds.iter().filter_map(Deed::releases).collect();
+        self.written
+            .retain(|id, at| now.duration_since(*at) < visibility && !released.contains(&id));
+    }
+
     /// What is known after a pass. A new credential answers what was known of the former, but
     /// does not make one good that the registry has refused: it may still be somewhere.
     fn remember(&mut self, look: Look, acted: &Acted) {

@@ -159,9 +159,13 @@ async fn a_secret_of_another_type_is_somebody_elses_and_is_left_alone() {
         "name": object.name_any(), "uid": object.uid(),
     }]);
     change(&world, &one, &json!({"metadata": {"ownerReferences": owner}})).await;
-    world.until_reason("a", "Stalled", "NotOurs").await;
+    let before = world.secrets(&one).get("acr-pull").await.unwrap();
+    world.request("a", "after the copy").await;
+    let failing = world.status("a").await.pull_secret.unwrap().failing.unwrap();
+    assert_eq!(failing[0].reason, "NotOurs", "{failing:?}");
     let theirs = world.secrets(&one).get("acr-pull").await.unwrap();
     assert_eq!(theirs.type_.as_deref(), Some("Opaque"));
+    assert_eq!(theirs.resource_version(), before.resource_version(), "nothing was written");
 }
 
 #[tokio::test]

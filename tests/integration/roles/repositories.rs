@@ -172,6 +172,29 @@ async fn a_strangers_role_in_the_way_is_told_with_all_that_is_to_be_done() {
 }
 
 #[tokio::test]
+async fn a_strangers_role_that_goes_is_noticed_without_a_request() {
+    let world = World::with(abac, |settings| {
+        settings.intervals.resync = SignedDuration::from_mins(30);
+        settings.intervals.conflict_retry = SignedDuration::from_secs(1);
+    })
+    .await;
+    let kubelet = world.kubelet();
+    world.azure.update(|azure| {
+        let registry = azure.find_registry("contoso").unwrap().id();
+        let name = azure.assign_id(&kubelet, REPOSITORY_READER, &registry);
+        let made = azure.assignment_mut(&name).unwrap();
+        made.condition = Some("(@Request[Microsoft.ContainerRegistry/registries/repositories:name] StringEqualsIgnoreCase 'x')".into());
+        made.condition_version = Some("2.0".into());
+    });
+    world.apply("a", world.spec()).await;
+    world.until_reason("a", "Stalled", "NotOurs").await;
+    // What is in the way is read by its id at each try.
+    world.until_calls(Call::GetRoleAssignment, 2).await;
+    world.azure.update(|azure| azure.role_assignments.retain(|it| it.role != REPOSITORY_READER));
+    world.until_ready("a").await;
+}
+
+#[tokio::test]
 async fn a_registry_in_legacy_mode_knows_no_repositories() {
     let world = World::new().await;
     world.apply("a", only(&world, &["team-a/*"])).await;
