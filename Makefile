@@ -130,6 +130,7 @@ endif
 
 # What the operator asked in all tests is compared with the rules of the chart at the end.
 test: tools gitops-tools image format lint ## Checks format, lints and generated files, and runs all tests; STRESS=1: three times on busy cores
+	@tests/tools/packages jq:jq
 	@cargo build --quiet --workspace --all-targets
 	@$(if $(STRESS),tests/tools/stress 3) $(MAKE) --no-print-directory behaviour
 	@cargo test --workspace --doc --quiet

@@ -82,10 +82,19 @@ pub enum Deed {
     Left(AssignmentId),
     /// A role assignment was deleted.
     Unassigned(AssignmentId),
-    /// Entries in so many service accounts were left behind, since a user asked for that.
-    Abandoned(usize),
+    /// The finalizer for entries was removed although entries are left.
+    Abandoned(Abandoned),
     /// A credential was made and accepted.
     Minted,
+}
+
+/// Entries that are left in service accounts.
+#[derive(Clone, Copy, Debug)]
+pub enum Abandoned {
+    /// In so many accounts, since a user asked for that; `None` where the number is unknown.
+    Asked(Option<usize>),
+    /// In so many accounts, since another writer puts them back after each removal.
+    PutBack(usize),
 }
 
 impl Deed {

@@ -137,7 +137,8 @@ impl Actor<'_> {
     /// Another cluster may have written at the same moment; what counts is what is there now.
     async fn read_back(&self, id: &AssignmentId) -> Result<RoleAssignment, Problem> {
         let (azure, claim) = self.writer()?;
-        let found = azure.role_assignment(id).await?;
+        let found = azure.role_assignment(id).await;
+        let found = found.map_err(|error| Problem::from(error).unconfirmed())?;
         let ours = found.filter(|it| is_ours(it, claim));
         ours.ok_or_else(|| {
             Problem::new(
@@ -149,11 +150,14 @@ impl Actor<'_> {
         })
     }
 
-    /// Takes our claim back, and deletes the assignment if it was the last.
+    /// Removes the claim, and deletes the assignment with the last one. An assignment that this process has
+    /// written, and that Azure does not show, may still come.
     pub(super) async fn let_go(&self, id: &AssignmentId) -> Result<Option<Deed>, Problem> {
         let (azure, claim) = self.writer()?;
         let lock = self.locks.take(id)?;
-        let Some(found) = azure.role_assignment(id).await? else { return Ok(None) };
+        let Some(found) = azure.role_assignment(id).await? else {
+            return if lock.is_written() { Err(not_shown(id)) } else { Ok(None) };
+        };
         match release(&found, claim) {
             Release::NotClaimed => Ok(None),
             Release::DeleteAssignment => {
@@ -191,6 +195,13 @@ fn new<'a>(id: &'a AssignmentId, grant: &'a Grant, claim: &Claim) -> NewAssignme
         condition: grant.condition.as_deref(),
         description: Claims::of(claim.clone()).to_string(),
     }
+}
+
+fn not_shown(id: &AssignmentId) -> Problem {
+    let text = format!(
+        "removing role assignment {id}: Azure lists it, and does not find it by its id, since it was written a moment ago; acr-attach tries again"
+    );
+    Problem::new(Cause::Propagating, text)
 }
 
 fn is_ours(found: &RoleAssignment, claim: &Claim) -> bool {

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use acr_attach_azure::Reader;
 use acr_attach_core::api::IdentityType;
-use acr_attach_core::ids::{ClusterId, LoginServer, PrincipalId};
+use acr_attach_core::ids::{ClusterId, PrincipalId};
 use acr_attach_core::platform::{Platform, PlatformHint, undetermined};
 use acr_attach_core::problem::{Cause, Problem};
-use acr_attach_core::roles::credential_provider::{self, Host};
+use acr_attach_core::roles::credential_provider;
 use acr_attach_core::roles::kubelet_identity;
+use acr_attach_core::snapshot::azure::Registry;
 use acr_attach_core::spec::IdentitySource;
 use uuid::Uuid;
 
@@ -125,12 +126,12 @@ async fn given(
     Identity { principal, cluster: None, kind: None, settled: true, remark }
 }
 
-/// What speaks against a registry's host as nodes ask for it. They are asked about only where they may not know it.
-pub(super) async fn may_be_too_old(server: &LoginServer, ctx: &Context) -> Option<String> {
-    if Host::of(server) != Host::Labelled {
+/// Warns of nodes that may be too old for a host of the registry. Nodes are listed only where one may be.
+pub(super) async fn old_nodes_warning(registry: &Registry, ctx: &Context) -> Option<String> {
+    if credential_provider::suits_all_nodes(registry) {
         return None;
     }
-    credential_provider::old_node_warning(server, &ctx.told_by_nodes().await?.oldest_kubelet?)
+    credential_provider::old_nodes_warning(registry, &ctx.told_by_nodes().await?.oldest)
 }
 
 /// The cluster that the nodes are of.

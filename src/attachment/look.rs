@@ -5,13 +5,16 @@ use std::collections::BTreeSet;
 use acr_attach_core::ids::PrincipalId;
 use acr_attach_core::problem::Problem;
 use acr_attach_core::pull_secrets::proof::Proof;
-use acr_attach_core::snapshot::azure::Registry;
+use acr_attach_core::snapshot::azure::{Registry, RoleAssignmentMode};
+use jiff::Timestamp;
 
 /// What the last look at Azure has found. A glance takes it, but for roles, instead of asking.
 #[derive(Clone, Debug, Default)]
 pub struct Look {
     /// The registry.
     pub registry: Option<Registry>,
+    /// The mode of the registry, and since when this process has seen it (UTC).
+    pub mode: Option<(RoleAssignmentMode, Timestamp)>,
     /// The client id and the object id of the service principal, if it is to have the role.
     pub principal: Option<(String, PrincipalId)>,
     /// Why something is not known.
@@ -58,7 +61,15 @@ impl Look {
     /// What is left of it when Azure is asked anew: what cannot be read this time is as it was.
     #[must_use]
     pub fn before_the_next(&self) -> Self {
-        let Self { registry, principal, unprepared, obsolete, refused, .. } = self.clone();
-        Self { registry, principal, unprepared, obsolete, refused, ..Self::default() }
+        let Self { registry, mode, principal, unprepared, obsolete, refused, .. } = self.clone();
+        Self { registry, mode, principal, unprepared, obsolete, refused, ..Self::default() }
+    }
+
+    /// Notes the mode of the registry. Returns since when this process has seen that mode (UTC); `None` where
+    /// Azure does not tell the mode.
+    pub fn note_mode(&mut self, now: Timestamp) -> Option<Timestamp> {
+        let mode = self.registry.as_ref()?.mode?;
+        let same = self.mode.filter(|(it, _)| *it == mode);
+        Some(self.mode.insert(same.unwrap_or((mode, now))).1)
     }
 }

@@ -9,7 +9,7 @@ use acr_attach_core::plan::SecretTarget;
 use acr_attach_core::snapshot::azure::RoleAssignment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::act::Deed;
+use super::act::{Abandoned, Deed};
 use crate::cluster::events::News;
 use crate::delivery::Change;
 
@@ -49,10 +49,19 @@ pub fn of_deed(
             let note = format!("left role assignment {id} to the other attachments that hold it");
             (false, "RoleAssignmentReleased", "Unassign", note)
         }
-        Deed::Abandoned(accounts) => {
-            let note = format!(
-                "left entries in imagePullSecrets of {accounts} service accounts, as annotation {ABANDON_ENTRIES} asks"
-            );
+        Deed::Abandoned(entries) => {
+            let (count, why) = match entries {
+                Abandoned::Asked(count) => {
+                    (*count, format!("as annotation {ABANDON_ENTRIES} asks"))
+                }
+                Abandoned::PutBack(count) => (
+                    Some(*count),
+                    "since another writer puts them back after each removal".to_owned(),
+                ),
+            };
+            let count = count.map_or_else(String::new, |it| format!("{it} "));
+            let note =
+                format!("left entries in imagePullSecrets of {count}service accounts, {why}");
             (true, "ServiceAccountsAbandoned", "Withdraw", note)
         }
         Deed::Unassigned(id) => {
@@ -237,5 +246,14 @@ mod tests {
         assert_eq!(told(&attached, &failed), ["true Attach NotOurs"]);
         let partly = [("Ready", "True", "Attached"), ("PullSecretsReady", "False", "NotOurs")];
         assert_eq!(told(&attached, &partly), ["true Provide NotOurs"]);
+    }
+
+    #[test]
+    fn entries_that_stay_are_told_with_the_reason() {
+        let note = |it| of_deed(&Deed::Abandoned(it), None, None).unwrap().note;
+        let asked = note(Abandoned::Asked(None));
+        assert!(asked.contains("of service accounts, as annotation"), "{asked}");
+        let put_back = note(Abandoned::PutBack(2));
+        assert!(put_back.contains("of 2 service accounts, since another writer"), "{put_back}");
     }
 }

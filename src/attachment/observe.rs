@@ -13,6 +13,7 @@ use acr_attach_core::pull_secrets::Endpoints;
 use acr_attach_core::roles::claims::Claim;
 use acr_attach_core::roles::pull_role::PullRoles;
 use acr_attach_core::spec::{Method, Task};
+use jiff::Timestamp;
 use kube::ResourceExt;
 
 use super::act::{Deed, with_deeds};
@@ -235,6 +236,7 @@ impl Observation {
         for grant in roles.pull.iter().chain(&roles.prepared) {
             reread(&mut self.owned, grant, azure).await;
         }
+        self.desired.honoured_since = self.look.note_mode(Timestamp::now());
         self.desired.prepared = roles.prepared;
         self.desired.grants = Some(vec![roles.pull?]);
         Ok(())

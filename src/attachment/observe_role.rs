@@ -3,7 +3,7 @@
 use acr_attach_core::api::RELEASE;
 use acr_attach_core::plan::Assignments;
 use acr_attach_core::problem::Problem;
-use acr_attach_core::roles::former_identity::{CurrentIdentity, released};
+use acr_attach_core::roles::former_identity::{CurrentIdentity, Released, of_pull_secrets};
 use acr_attach_core::roles::pull_role::{self, PullAccess, PullRoles};
 use acr_attach_core::spec::{KubeletIdentity, RegistryName};
 
@@ -31,17 +31,21 @@ impl Observation {
         }
     }
 
-    /// Decides which former identities of nodes may lose their roles.
+    /// Decides which former identities may lose their roles.
     async fn former_identities(&mut self, identity: &Identity, pass: Pass<'_>) {
         let current = CurrentIdentity {
             principal: identity.principal,
             cluster: identity.cluster.clone(),
             identity_type: identity.kind,
         };
-        let replaced = current.replaced(pass.object.status.as_ref());
-        let released = released(pass.object.annotations().get(RELEASE).map(String::as_str));
-        self.desired.releasable = Some(&replaced | &released);
+        let shown = pass.object.status.as_ref();
+        let replaced = current.replaced(shown.and_then(|it| it.kubelet_identity.as_ref()));
+        let assigned = shown.and_then(|it| it.role_assignments.as_deref()).unwrap_or_default();
+        let released = Released::parse(pass.object.annotations().get(RELEASE).map(String::as_str));
+        let releasable = &(&replaced | &of_pull_secrets(assigned)) | &released.principals;
+        self.desired.releasable = Some(releasable);
         self.observed.replaced = replaced;
+        self.observed.released = released;
         self.observed.node_ages = pass.ctx.told_by_nodes().await.and_then(|it| it.ages);
     }
 
@@ -53,7 +57,8 @@ impl Observation {
         prepare_for_abac: bool,
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
-        let access = PullAccess { repositories: &asked.repositories, prepare_for_abac };
+        let repositories = &asked.repositories;
+        let access = PullAccess { repositories, prepare_for_abac, is_kept: true };
         let claim = self.claim(pass).await?;
         let known = identity::Known::from(&asked.source, pass.cluster_before(), pass).await?;
         let (subscription, before) = (known.subscription(), self.before(pass));
@@ -72,7 +77,7 @@ impl Observation {
         self.observed.principal = Some(identity.principal);
         self.observed.identity_type = identity.kind;
         self.former_identities(&identity, pass).await;
-        let too_old = identity::may_be_too_old(&registry.login_server, pass.ctx).await;
+        let too_old = identity::old_nodes_warning(&registry, pass.ctx).await;
         let remarks = [self.observed.remark.take(), identity.remark, too_old];
         self.observed.remark = remarks.into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
         let found = azure.role_assignments(&registry.id).await?;

@@ -22,7 +22,9 @@ impl Observation {
         prepare_for_abac: bool,
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
-        let access = PullAccess { repositories: &secret.repositories, prepare_for_abac };
+        let prepare_for_abac = prepare_for_abac && secret.assigns_role;
+        let (repositories, is_kept) = (&secret.repositories, secret.assigns_role);
+        let access = PullAccess { repositories, prepare_for_abac, is_kept };
         let source = self.source(name, pass).await?;
         // What serves is renewed, whatever else is wrong with the spec.
         self.made_from(secret, source.clone(), pass.ctx);

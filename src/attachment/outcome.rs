@@ -31,12 +31,14 @@ pub struct Outcome {
     pub dates: Vec<(Timestamp, Occasion)>,
     /// Whether a change of role assignments was tried, and no answer tells what came of it.
     pub unanswered: bool,
-    /// Whether the credential in use could not be asked about.
-    pub in_doubt: bool,
+    /// Whether what should hold does, if that is known.
+    pub holds: Option<bool>,
     /// Whether the object asks for nothing at the moment.
     pub suspended: bool,
     /// How closely the pass looked.
     pub occasion: Occasion,
+    /// Whether the pass read Azure, as far as Azure answered.
+    pub read_azure: bool,
     /// When it decided what to do.
     pub decided: Timestamp,
     /// Why something in the cluster is not known.
@@ -92,15 +94,19 @@ impl Outcome {
         let unremoved = unremoved.or_else(|| ctx.delivery.unremoved(&pass.uid()));
         let Observation { mut observed, desired, mut owned, unseen, unread, .. } = seen;
         let mut look = seen.look;
-        let mut outcome = Self { occasion, decided: now, unseen, ..Self::idle(known) };
+        let read_azure = occasion == Occasion::Look;
+        let mut outcome = Self { occasion, read_azure, decided: now, unseen, ..Self::idle(known) };
+        let knows_desired = desired.grants.is_some();
         let removals = plan.pending_removals.values().flatten().copied().chain(plan.due);
         outcome.dates.extend(removals.map(|it| (it, Occasion::Look)));
         let roles = owned.assignments.take().and_then(|it| role_state(desired, it, &plan));
         observed.roles = roles.or(observed.roles);
-        if occasion == Occasion::Look && observed.roles.is_some() {
+        if read_azure && observed.roles.is_some() {
+            look.unprepared = plan.unprepared.or(acted.unprepared.take());
+        }
+        if read_azure && observed.roles.is_some() && knows_desired {
             look.obsolete = acted.obsolete.take();
             look.knows_obsolete = true;
-            look.unprepared = plan.unprepared.or(acted.unprepared.take());
         }
         observed.obsolete = look.left(unremoved.as_ref()).cloned();
         observed.unprepared.clone_from(&look.unprepared);
@@ -161,6 +167,7 @@ impl Outcome {
 
         // Azure Resource Manager is not asked for leave to pull.
         let can_pull = served.is_some_and(PullSecretState::holds);
+        let problem = problem.map(|it| after_preparation(it, unprepared.as_ref()));
         let (passing, unknown) = match problem {
             Some(it) if can_pull && it.cause.is_transient() => (Some(it), None),
             problem => (None, problem),
@@ -170,7 +177,13 @@ impl Outcome {
             Some(it) if can_pull && !it.cause.is_waiting() => (Some(it), None),
             doubt => (None, doubt),
         };
-        self.in_doubt = doubt.is_some() || untried.as_ref().is_some_and(is_transient);
+        let in_doubt = doubt.is_some() || untried.as_ref().is_some_and(is_transient);
+        let roles = self.observed.roles.as_ref().map(RoleState::all_assigned);
+        self.holds = match served {
+            Some(served) if in_doubt && served.holds() => None,
+            Some(served) => Some(served.holds() && roles != Some(false)),
+            None => roles,
+        };
         let trouble = served.and_then(PullSecretState::first_failure);
         let overdue = served.and_then(|it| it.renewal_problem.clone());
         let failing = served.and_then(PullSecretState::problem);
@@ -198,16 +211,6 @@ impl Outcome {
         self.unanswered || self.deeds.iter().any(Deed::is_in_azure)
     }
 
-    /// Whether what should hold does, if that is known.
-    pub fn holds(&self) -> Option<bool> {
-        let roles = self.observed.roles.as_ref().map(RoleState::all_assigned);
-        match &self.observed.pull_secrets {
-            Some(served) if self.in_doubt && served.holds() => None,
-            Some(served) => Some(served.holds() && roles != Some(false)),
-            None => roles,
-        }
-    }
-
     /// Whether the next look is the one that this pass could not make.
     pub fn waits_for_azure(&self) -> bool {
         let is_waiting = |it: &Trouble| it.problem.cause.is_waiting();
@@ -220,11 +223,22 @@ impl Outcome {
     }
 }
 
+/// The advice on an invalid spec may end in a switch of the registry's mode. Without the role that is
+/// prepared for it, the switch takes the right to pull.
+fn after_preparation(problem: Problem, unprepared: Option<&Problem>) -> Problem {
+    let Some(unprepared) = unprepared.filter(|_| problem.cause == Cause::InvalidSpec) else {
+        return problem;
+    };
+    let text = format!("{unprepared}; do not switch the registry before; {}", problem.message);
+    Problem::new(Cause::InvalidSpec, text)
+}
+
 /// The roles as they are after the steps; `None` while it is not known which are desired.
 fn role_state(desired: Desired, assignments: Assignments, plan: &Plan) -> Option<RoleState> {
     let is_known = desired.grants.is_some() || desired.prepared.is_some();
     is_known.then(|| RoleState {
         grants: desired.grants.unwrap_or_default(),
+        for_nodes: desired.grants_are_for_nodes,
         prepared: desired.prepared,
         found: assignments.found,
         waiting: plan.pending_removals.clone(),

@@ -7,10 +7,13 @@ use acr_attach_azure::Reader;
 use acr_attach_core::api::{REQUESTED_AT, RegistryAttachment};
 use acr_attach_core::ids::{ClusterId, eq_ignore_case};
 use acr_attach_core::platform::{
-    KUBELET_CLIENT, Node, NodeAges, NodeResourceGroup, Platform, PlatformHint, hint, oldest_kubelet,
+    KUBELET_CLIENT, Node, NodeAges, NodeResourceGroup, Platform, PlatformHint, hint,
+    oldest_versions,
 };
 use acr_attach_core::problem::{Cause, Problem};
-use acr_attach_core::roles::credential_provider::KubeletVersion;
+use acr_attach_core::roles::credential_provider::{
+    KubeletVersion, NODE_IMAGE, NodeImage, OldestVersions,
+};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node as Stored;
 use kube::ResourceExt;
@@ -35,8 +38,8 @@ pub struct Told {
     pub hint: PlatformHint,
     /// The client ids of the kubelet identity.
     pub kubelet_clients: BTreeSet<Uuid>,
-    /// The oldest kubelet; `None` where they do not tell.
-    pub oldest_kubelet: Option<KubeletVersion>,
+    /// Their oldest versions.
+    pub oldest: OldestVersions,
     /// When they joined the cluster.
     pub ages: Option<NodeAges>,
 }
@@ -104,9 +107,9 @@ impl Context {
         let at = Timestamp::now();
         let nodes = self.nodes().await?;
         let kubelet_clients = nodes.iter().filter_map(|it| it.kubelet_client).collect();
-        let oldest_kubelet = oldest_kubelet(&nodes);
+        let oldest = oldest_versions(&nodes);
         let ages = NodeAges::of(&nodes);
-        let told = Told { hint: hint(&nodes), kubelet_clients, oldest_kubelet, ages };
+        let told = Told { hint: hint(&nodes), kubelet_clients, oldest, ages };
         let mut known = self.platform.nodes.lock().unwrap_or_else(PoisonError::into_inner);
         *known = Some((at, told.clone()));
         Ok(told)
@@ -202,6 +205,7 @@ fn reduce(node: &Stored) -> Node {
         is_virtual: labels.get("type").is_some_and(|it| it == "virtual-kubelet"),
         kubelet_client: labels.get(KUBELET_CLIENT).and_then(|it| it.parse().ok()),
         kubelet: kubelet.and_then(|it| KubeletVersion::read(&it.kubelet_version)),
+        image: labels.get(NODE_IMAGE).and_then(|it| NodeImage::read(it)),
         created: node.creation_timestamp().map(|it| it.0),
     }
 }

@@ -152,21 +152,30 @@ pub(super) async fn attach(
         }
     };
     let known = &Known { remark, ..known.clone() };
-    let occasion = match is_by_role(&task) {
-        // Roles need no renewal. Pull secrets that a role is yet to replace do.
-        true if suspended && !waits_for_credential(object, ctx) => {
-            return Some(Outcome::paused(known));
-        }
-        true if suspended => Occasion::Glance,
-        // Nothing is known yet that could be told of a role.
-        true if occasion == Occasion::Glance && known.observed.roles.is_none() => return None,
-        _ => occasion,
-    };
     let spec_problem = spec_problem.as_ref();
-    Some(
-        pass(Pass { object, task: &task, occasion, known, lost, spec_problem, ctx }, suspended)
-            .await,
-    )
+    let this = Pass { object, task: &task, occasion, known, lost, spec_problem, ctx };
+    match is_by_role(&task) {
+        true if suspended => Some(renew_former(this).await),
+        // Nothing is known yet that could be told of a role.
+        true if occasion == Occasion::Glance && known.observed.roles.is_none() => None,
+        _ => Some(pass(this, suspended).await),
+    }
+}
+
+/// Renews the pull secrets that a role is yet to replace, while the attachment is suspended. Roles need no
+/// renewal, and so nothing of them is read.
+async fn renew_former(this: Pass<'_>) -> Outcome {
+    if !waits_for_credential(this.object, this.ctx) {
+        return Outcome::paused(this.known);
+    }
+    let mut known = this.known.clone();
+    if this.occasion == Occasion::Look {
+        // The time of the next try has come.
+        known.look.refusal = None;
+    }
+    let renewal = Pass { occasion: Occasion::Glance, known: &known, ..this };
+    let outcome = pass(renewal, true).await;
+    Outcome { occasion: this.occasion, ..outcome }
 }
 
 /// Whether a namespace waits for a credential.

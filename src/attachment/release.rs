@@ -7,13 +7,14 @@ use acr_attach_core::delivery::Deliveries;
 use acr_attach_core::plan::Finalizer;
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::pull_secrets::Accounts;
+use acr_attach_core::snapshot::cluster::ServiceAccount;
 use acr_attach_core::spec::policy::PULL_SECRETS;
 use acr_attach_core::spec::{Method, Task};
 
 use kube::ResourceExt;
 use tokio::sync::OwnedRwLockWriteGuard;
 
-use super::act::{Acted, Deed};
+use super::act::{Abandoned, Acted, Deed};
 use super::observe::{Observation, Pass};
 use super::unwatched::{Left, marked_accounts};
 
@@ -43,8 +44,12 @@ pub(super) async fn release_entries(seen: &mut Observation, left: &Left, pass: P
         return acted;
     }
     match release(left, pass).await {
-        Ok(true) => acted.deeds.push(Deed::Finalizer(FINALIZER, false)),
-        Ok(false) => {}
+        Ok(Some(put_back)) => {
+            let left = Some(put_back).filter(|it| *it > 0);
+            acted.deeds.extend(left.map(|it| Deed::Abandoned(Abandoned::PutBack(it))));
+            acted.deeds.push(Deed::Finalizer(FINALIZER, false));
+        }
+        Ok(None) => {}
         Err(problem) if matches!(pass.task, Task::Detach(_)) => acted.problem = Some(problem),
         Err(problem) => seen.unremoved = seen.unremoved.take().or(Some(problem)),
     }
@@ -61,24 +66,31 @@ fn abandons(pass: Pass<'_>) -> bool {
 async fn abandon(pass: Pass<'_>) -> Acted {
     let uid = pass.uid();
     let marked = pass.ctx.watches.accounts.select(|it| it.uids().contains(&uid));
-    let left = marked.map(|it| it.len()).unwrap_or_default();
+    let left = marked.map(|it| it.len()).ok();
     match pass.ctx.kubernetes.remove_finalizer(pass.object, FINALIZER).await {
         Ok(()) => {
-            let deeds = vec![Deed::Abandoned(left), Deed::Finalizer(FINALIZER, false)];
+            let abandoned = Deed::Abandoned(Abandoned::Asked(left));
+            let deeds = vec![abandoned, Deed::Finalizer(FINALIZER, false)];
             Acted { deeds, ..Acted::default() }
         }
         Err(problem) => Acted { problem: Some(problem), ..Acted::default() },
     }
 }
 
-/// Returns whether the finalizer was removed. It stays while an entry is left or may be.
-async fn release(left: &Left, pass: Pass<'_>) -> Result<bool, Problem> {
+/// Removes the finalizer, unless an entry is left or may be. Returns in how many service accounts of a deleted
+/// attachment another writer puts the entries back, since these would keep it for ever; `None` while the
+/// finalizer stays.
+async fn release(left: &Left, pass: Pass<'_>) -> Result<Option<usize>, Problem> {
     let (uid, ctx) = (pass.uid(), pass.ctx);
-    if !ctx.policy.pull_secrets {
-        return Err(not_allowed());
-    }
     let detaches = matches!(pass.task, Task::Detach(_));
-    let marked = ctx.watches.accounts.select(|it| it.uids().contains(&uid))?;
+    if !ctx.policy.pull_secrets {
+        return Err(not_allowed(detaches));
+    }
+    let put_back = ctx.delivery.ask(&uid, Deliveries::put_back).filter(|_| detaches);
+    let put_back = put_back.unwrap_or_default();
+    let is_left =
+        |it: &ServiceAccount| !put_back.contains(&(it.namespace.clone(), it.name.clone()));
+    let marked = ctx.watches.accounts.select(|it| it.uids().contains(&uid) && is_left(it))?;
     if !marked.is_empty() || left.may_hide_entries() {
         let unremoved = ctx.delivery.unremoved(&uid);
         let busy = || {
@@ -86,23 +98,23 @@ async fn release(left: &Left, pass: Pass<'_>) -> Result<bool, Problem> {
             Problem::new(Cause::Busy, text)
         };
         let busy = (detaches && !marked.is_empty()).then(busy);
-        return unremoved.filter(|_| detaches).or(busy).map_or(Ok(false), Err);
+        return unremoved.filter(|_| detaches).or(busy).map_or(Ok(None), Err);
     }
     if !ctx.delivery.ask(&uid, Deliveries::are_complete).unwrap_or(true) {
-        return Ok(false);
+        return Ok(None);
     }
     let _no_writes = drain(&uid, pass).await?;
     let names = ctx.policy.account_names.listed();
     let names = names.map_or_else(|| vec!["*".to_owned()], |it| it.iter().cloned().collect());
     for name in names {
         // A watch may lag behind, and nothing is removed after this.
-        if !marked_accounts(&name, &uid, ctx).await?.is_empty() {
+        if marked_accounts(&name, &uid, ctx).await?.iter().any(is_left) {
             let text = "removing entries from service accounts: the watch does not show all yet";
             return Err(Problem::new(Cause::Unavailable, text));
         }
     }
     ctx.kubernetes.remove_finalizer(pass.object, FINALIZER).await?;
-    Ok(true)
+    Ok(Some(put_back.len()))
 }
 
 /// Waits until all writes have ended that began before the attachment was to have no entries. None begins
@@ -116,10 +128,12 @@ async fn drain(uid: &str, pass: Pass<'_>) -> Result<Option<OwnedRwLockWriteGuard
     })
 }
 
-fn not_allowed() -> Problem {
-    let advice = format!(
-        "set {PULL_SECRETS} to true, or let the attachment go and take them out by hand (annotation {ABANDON_ENTRIES}=true)"
+/// The annotation counts only while the attachment is being deleted.
+fn not_allowed(detaches: bool) -> Problem {
+    let abandon = format!(
+        ", or let the attachment go and take them out by hand (annotation {ABANDON_ENTRIES}=true)"
     );
+    let advice = format!("set {PULL_SECRETS} to true{}", if detaches { &abandon } else { "" });
     let account =
         "taking pull secrets out of service accounts: the operator's settings do not allow it";
     Problem::advised(Cause::NotAllowed, &advice, &[account.to_owned()])

@@ -95,6 +95,7 @@ fn assignments(status: &Value) -> Vec<RoleAssignmentStatus> {
         role: String::new(),
         principal_id: String::new(),
         ownership: Ownership::Managed,
+        used_by: None,
         remove_after: None,
     })
     .collect()

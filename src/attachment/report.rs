@@ -98,7 +98,7 @@ fn judged<'a>(
         problem: outcome.problem.as_ref(),
         other_problem: outcome.beside.as_ref(),
         suspended: outcome.suspended,
-        holds: outcome.holds(),
+        holds: outcome.holds,
         generation: object.metadata.generation.unwrap_or_default(),
         deleting: object.metadata.deletion_timestamp.is_some(),
         attempt: match (outcome.occasion, due) {
@@ -143,7 +143,7 @@ fn status_after(
         requested_at: object.annotations().get(REQUESTED_AT).map(String::as_str),
         deleting: object.metadata.deletion_timestamp.is_some(),
         finalizers: trigger.finalizers(),
-        read_azure: outcome.has_looked(),
+        read_azure: outcome.read_azure,
         knows_obsolete: outcome.known.look.knows_obsolete,
         observed: &outcome.observed,
         verdict,

@@ -184,7 +184,8 @@ impl Visit<'_> {
             .collect();
         // A date before the plan brings no reconcile: its step was taken, or waits for something else.
         let dates = [plan.due, contests.due()].map(|it| it.filter(|it| *it > case.planned));
-        let (owned, desired) = (self.owned(case)?, case.desired);
+        let owned = Owned { contests: contests.clone(), ..self.owned(case)? };
+        let desired = case.desired;
         let report = match lane {
             Lane::Entries => Report::Entries(Box::new(EntryReport::of(desired, &owned, plan))),
             Lane::Secrets => {

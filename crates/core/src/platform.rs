@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::ids::{ClusterId, lower};
 use crate::problem::{Cause, Problem};
-use crate::roles::credential_provider::KubeletVersion;
+use crate::roles::credential_provider::{KubeletVersion, NodeImage, OldestVersions};
 
 /// A node, reduced to what the detection needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub struct Node {
     pub kubelet_client: Option<Uuid>,
     /// The version of its kubelet.
     pub kubelet: Option<KubeletVersion>,
+    /// The version of its image.
+    pub image: Option<NodeImage>,
     /// When it joined the cluster (UTC).
     pub created: Option<Timestamp>,
 }
@@ -46,11 +48,14 @@ impl NodeAges {
     }
 }
 
-/// The oldest kubelet version of the nodes that are machines.
+/// The oldest versions of the nodes that are machines.
 #[must_use]
-pub fn oldest_kubelet(nodes: &[Node]) -> Option<KubeletVersion> {
-    let machines = nodes.iter().filter(|it| !it.is_virtual);
-    machines.filter_map(|it| it.kubelet.clone()).min()
+pub fn oldest_versions(nodes: &[Node]) -> OldestVersions {
+    let machines = || nodes.iter().filter(|it| !it.is_virtual);
+    OldestVersions {
+        kubelet: machines().filter_map(|it| it.kubelet.clone()).min(),
+        image: machines().filter_map(|it| it.image.clone()).min(),
+    }
 }
 
 /// The label in which AKS writes the kubelet identity's client id. It is empty or missing on some
@@ -162,6 +167,7 @@ mod tests {
             is_virtual: false,
             kubelet_client,
             kubelet,
+            image: None,
             created: None,
         }
     }
@@ -194,16 +200,23 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_kubelet_is_that_of_a_machine() {
-        let of = |version: &str, is_virtual| Node {
+    fn the_oldest_versions_are_those_of_machines() {
+        let of = |version: &str, image: &str, is_virtual| Node {
             kubelet: KubeletVersion::read(version),
+            image: NodeImage::read(image),
             is_virtual,
             ..node(false, None)
         };
-        let nodes =
-            [of("v1.33.1", false), of("v1.32.4", false), of("v1.19.0", true), of("", false)];
-        assert_eq!(oldest_kubelet(&nodes), KubeletVersion::read("v1.32.4"));
-        assert_eq!(oldest_kubelet(&[]), None);
+        let nodes = [
+            of("v1.33.1", "AKSUbuntu-202607.1.0", false),
+            of("v1.32.4", "AKSUbuntu-202608.1.0", false),
+            of("v1.19.0", "AKSUbuntu-202001.1.0", true),
+            of("", "", false),
+        ];
+        let kubelet = KubeletVersion::read("v1.32.4");
+        let image = NodeImage::read("AKSUbuntu-202607.1.0");
+        assert_eq!(oldest_versions(&nodes), OldestVersions { kubelet, image });
+        assert_eq!(oldest_versions(&[]), OldestVersions::default());
     }
 
     #[test]

@@ -51,6 +51,12 @@ impl Problem {
         if fits { longer.with_correlation_id_of(&self) } else { self }
     }
 
+    /// The same problem where it leaves open whether a change took effect.
+    #[must_use]
+    pub fn unconfirmed(self) -> Self {
+        Self { cause: Cause::Unavailable, ..self }
+    }
+
     /// The same problem with the correlation id of the problem that caused it.
     #[must_use]
     pub fn with_correlation_id_of(self, other: &Self) -> Self {

@@ -136,7 +136,7 @@ fn what_others_append_meanwhile_does_not_keep_an_entry_from_going() {
 /// A change of the list of names, or a read of it.
 #[derive(Clone, Debug)]
 enum Edit {
-    /// Another writer inserts an entry at this position.
+    /// Another writer inserts an entry at this position. 0 is an entry without a name.
     Insert(usize, u8),
     /// Another writer removes the entry at this position, unless it is acr-attach's.
     Delete(usize),
@@ -150,7 +150,7 @@ enum Edit {
 
 fn any_edit() -> impl Strategy<Value = Edit> {
     prop_oneof![
-        (0usize..9, any::<u8>()).prop_map(|(at, n)| Edit::Insert(at, n)),
+        (0usize..9, 0u8..5).prop_map(|(at, n)| Edit::Insert(at, n)),
         (0usize..9).prop_map(Edit::Delete),
         Just(Edit::Read),
         Just(Edit::Add),
@@ -168,7 +168,7 @@ fn of_others(manifest: &Value) -> Vec<String> {
 }
 
 fn set(manifest: &mut Value, names: &[String]) {
-    let list = names.iter().map(|it| json!({"name": it})).collect();
+    let list = names.iter().map(|it| entry(it)).collect();
     manifest["imagePullSecrets"] = Value::Array(list);
 }
 
@@ -188,8 +188,9 @@ proptest! {
                 Edit::Insert(at, n) => {
                     let at = at.min(list.len());
                     let before = list[..at].iter().filter(|it| *it != OURS).count();
-                    list.insert(at, format!("theirs-{n}"));
-                    theirs.insert(before, format!("theirs-{n}"));
+                    let name = if n == 0 { String::new() } else { format!("theirs-{n}") };
+                    list.insert(at, name.clone());
+                    theirs.insert(before, name);
                     set(&mut now, &list);
                     None
                 }

@@ -56,6 +56,56 @@ async fn an_entry_without_a_name_keeps_neither_attaching_nor_detaching() {
     assert_eq!(world.pull_secrets_of(&one, "default").await, ["", "x", "", ""]);
 }
 
+/// What a namespace's owner may write beside acr-attach's entry, or in place of it.
+#[rstest::rstest]
+#[case::its_name_twice(json!({"imagePullSecrets": [{"name": "acr-pull"}, {}, {"name": "acr-pull"}]}), &["", "acr-pull"])]
+#[case::another_mark(mark("acr-pull", "mine"), &[])]
+#[case::a_mark_alone(json!({"imagePullSecrets": null}), &[])]
+#[case::a_mark_of_another_name(mark("other", ""), &[])]
+#[tokio::test]
+async fn whatever_a_namespace_holds_an_attachment_can_be_deleted(
+    #[case] patch: Value,
+    #[case] left: &[&str],
+) {
+    let (world, one) = attached().await;
+    let (params, patch) = (PatchParams::default(), Patch::Merge(&patch));
+    world.accounts(&one).patch("default", &params, &patch).await.unwrap();
+    world.delete("a").await;
+    world.until_gone("a").await;
+    assert_eq!(world.pull_secrets_of(&one, "default").await, left);
+}
+
+const MARK: &str = "pull-secrets.acr-attach.dev/";
+
+fn mark(secret: &str, value: &str) -> Value {
+    json!({"metadata": {"annotations": {format!("{MARK}{secret}"): value}}})
+}
+
+/// A tool that applies a copy of the live object, mark included.
+#[tokio::test]
+async fn an_entry_that_comes_back_with_its_mark_keeps_no_attachment_from_being_deleted() {
+    let (world, one) = attached().await;
+    let copy = world.accounts(&one).get("default").await.unwrap();
+    let copy = json!({
+        "metadata": {"annotations": copy.annotations()},
+        "imagePullSecrets": copy.image_pull_secrets,
+    });
+    let put_back = async {
+        loop {
+            let (params, patch) = (PatchParams::default(), Patch::Merge(&copy));
+            world.accounts(&one).patch("default", &params, &patch).await.unwrap();
+        }
+    };
+    let detached = async {
+        world.delete("a").await;
+        world.until_gone("a").await;
+    };
+    tokio::select! {
+        () = put_back => {}
+        () = detached => {}
+    }
+}
+
 #[tokio::test]
 async fn a_platform_that_applies_its_own_entry_keeps_acr_attach_from_nothing() {
     let world = World::with_pull_secrets(|_| {}).await;

@@ -1,6 +1,8 @@
 //! Pull secrets and service accounts that somebody else changes.
 
 use acr_attach_core::api::RegistryAttachment;
+use azure_sim::Call;
+use jiff::SignedDuration;
 use k8s_openapi::api::core::v1::{LocalObjectReference, Secret, ServiceAccount};
 use kube::ResourceExt;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
@@ -109,17 +111,51 @@ async fn a_secret_that_lost_its_owner_is_taken_up_again() {
 
 #[tokio::test]
 async fn an_entry_that_is_taken_out_comes_back_until_that_is_a_fight() {
-    let (world, one) = attached().await;
+    let world = World::with_pull_secrets(|settings| {
+        settings.intervals.resync = SignedDuration::from_secs(2);
+    })
+    .await;
+    let one = world.namespace_with("one", json!({})).await;
+    world.until_account(&one).await;
+    // The API server keeps field managers of an object only once something was applied, or created with fields.
+    let account = json!({
+        "apiVersion": "v1", "kind": "ServiceAccount",
+        "metadata": {"name": "default", "namespace": one, "labels": {"team": "x"}},
+    });
+    world.apply_object(&account, &PatchParams::apply("user")).await.unwrap();
+    let mut spec = world.pull_spec(&json!({"names": [one]}));
+    spec["registry"] = world.spec()["registry"].clone();
+    world.apply("a", spec).await;
+    world.until_ready("a").await;
+    world.until_pull_secrets_of(&one, "default", &["acr-pull"]).await;
+    let take_out = async || {
+        let patch = json!({"imagePullSecrets": [{"name": "of-platform"}]});
+        let params =
+            PatchParams { field_manager: Some("platform".to_owned()), ..PatchParams::default() };
+        world.accounts(&one).patch("default", &params, &Patch::Merge(&patch)).await.unwrap();
+    };
     for _ in 0..3 {
-        world.set_pull_secrets_of(&one, "default", &[]).await;
-        world.until_pull_secrets_of(&one, "default", &["acr-pull"]).await;
+        take_out().await;
+        world.until_pull_secrets_of(&one, "default", &["of-platform", "acr-pull"]).await;
     }
-    world.set_pull_secrets_of(&one, "default", &[]).await;
+    take_out().await;
     let status = world.until_reason("a", "Stalled", "ExternallyManaged").await;
-    assert!(message(&status).contains("took the entry out 4 times"), "{}", message(&status));
-    assert!(world.pull_secrets_of(&one, "default").await.is_empty());
+    let advice = format!(
+        "add `- name: acr-pull` to imagePullSecrets of service account default in namespace {one} where field manager platform takes it from"
+    );
+    let text = message(&status);
+    assert!(text.starts_with(&advice) && text.contains("took the entry out 4 times"), "{text}");
+    let checks = world.calls(Call::GetRegistry);
+    world
+        .until("two checks of Azure more", || async {
+            let status = world.status("a").await;
+            assert_eq!(find(&status, "Ready").unwrap().0, "False", "{status:?}");
+            (world.calls(Call::GetRegistry) >= checks + 3).then_some(())
+        })
+        .await;
+    assert_eq!(world.pull_secrets_of(&one, "default").await, ["of-platform"]);
     world.until_event("a", "Warning", "ExternallyManaged").await;
-    // Whoever took it out puts it in.
+    // The other writer puts it in.
     world.set_pull_secrets_of(&one, "default", &["acr-pull"]).await;
     world.until_ready("a").await;
     let events = world.events("a").await;

@@ -3,7 +3,7 @@
 
 use std::process::Stdio;
 
-use azure_sim::model::{ClientSecret, READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
+use azure_sim::model::{READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
 use azure_sim::{Call, Fault};
 use kube::api::DeleteParams;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ fn kubectl(world: &World) -> tokio::process::Command {
 }
 
 /// What a user types, with kubectl at hand.
-fn shell(world: &World, text: &str) -> tokio::process::Command {
+pub(super) fn shell(world: &World, text: &str) -> tokio::process::Command {
     let programs = path("kubectl").parent().unwrap().display().to_string();
     let mut command = tokio::process::Command::new("sh");
     command.args(["-c", text]).current_dir(root()).env_clear().kill_on_drop(true);
@@ -378,50 +378,31 @@ async fn explain_tells_defaults_and_an_example() {
     }
 }
 
-/// `az`, as far as docs/rotating.md needs it: it notes what it is told, and says what is in a file.
-const AZ: &str = r#"#!/bin/sh
-echo "$@" >> "$AZ_FOLDER/told"
-case "$*" in
-    *"credential list"*) echo old-key-id ;;
-    *"credential reset"*) cat "$AZ_FOLDER/new-secret" ;;
-esac
-"#;
-
+/// README and the samples wait for two minutes, since most mistakes turn Stalled only after the patience,
+/// and show then what is the matter.
 #[tokio::test]
-async fn the_page_on_rotating_rotates() {
-    const NEW_SECRET: &str = "marker-new-client-secret-of-the-puller";
-    let world = World::with_pull_secrets(|_| {}).await;
-    let one = world.namespace_with("one", json!({})).await;
-    world.apply("a", world.pull_spec(&json!({"names": [one]}))).await;
-    world.until_ready("a").await;
-    let before = world.until_secret(&one, "acr-pull").await;
-    world.azure.update(|azure| {
-        let puller = azure.principals.iter_mut().find(|it| it.display_name == "puller").unwrap();
-        let added = ClientSecret { value: NEW_SECRET.into(), ..ClientSecret::default() };
-        puller.secrets.push(added);
-    });
-    let folder = tempfile::tempdir().unwrap();
-    let az = folder.path().join("az");
-    std::fs::write(&az, AZ).unwrap();
-    std::fs::write(folder.path().join("new-secret"), NEW_SECRET).unwrap();
-    std::fs::set_permissions(&az, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-
-    let page = crate::repository::documents::read("docs/rotating.md");
-    let (_, section) = page.split_once("## The client secret of a pull secret").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
-    let blocks = section.split("```sh\n").skip(1).map(|it| it.split("```").next().unwrap());
-    let typed =
-        blocks.collect::<Vec<_>>().concat().replace("acr-attach-system", &world.namespace());
-    let typed =
-        typed.replace("ATTACHMENT=contoso-pull", &format!("ATTACHMENT={}", world.name("a")));
-    let mut shell = shell(&world, &format!("set -e; PATH=\"$AZ_FOLDER:$PATH\"\n{typed}"));
-    let text = said(shell.env("AZ_FOLDER", folder.path()), "").await;
-    assert!(text.contains("True: the credential in use is renewed in time"), "{text}");
-    let after = world.until_secret(&one, "acr-pull").await;
-    assert_ne!(before.data, after.data);
-    let told = std::fs::read_to_string(folder.path().join("told")).unwrap();
-    let client =
-        world.azure.read(|azure| crate::support::secrets::puller(azure).client_id.unwrap());
-    let last = format!("ad app credential delete --id {client} --key-id old-key-id");
-    assert_eq!(told.lines().last(), Some(&*last), "{told}");
+async fn the_waits_of_readme_and_samples_end_with_what_is_the_matter() {
+    let world = World::with(|azure| azure.role_assignments.clear(), |_| {}).await;
+    world.apply("a", world.spec()).await;
+    world.until_reason("a", "Ready", "AccessDenied").await;
+    let samples = std::fs::read_dir(root().join("deploy/samples")).unwrap();
+    let samples = samples.map(|it| std::fs::read_to_string(it.unwrap().path()).unwrap());
+    let readme = crate::repository::documents::read("README.md");
+    let pages: Vec<_> = samples.chain([readme]).collect();
+    let lines = pages.iter().flat_map(|it| it.lines());
+    let waits: Vec<_> =
+        lines.filter(|it| it.contains("--timeout=2m registryattachment/")).collect();
+    assert!(waits.len() > 8, "{waits:?}");
+    for wait in waits.into_iter().filter(|it| it.contains("||")) {
+        let typed = wait.trim_start_matches("# ").trim();
+        let (before, rest) = typed.split_once("registryattachment/").unwrap();
+        let (_, after) = rest.split_once(' ').unwrap();
+        let typed = format!("{before}registryattachment/{} {after}", world.name("a"));
+        let text = said(&mut shell(&world, &typed.replace("=2m", "=1s")), "").await;
+        let shown = text.lines().find(|it| it.starts_with(&world.name("a"))).unwrap();
+        assert!(
+            shown.contains("AccessDenied") && shown.contains("az role assignment create"),
+            "{shown}"
+        );
+    }
 }

@@ -6,6 +6,7 @@ mod image;
 mod monitoring;
 pub mod objects;
 mod openshift;
+mod pages;
 mod refused_values;
 mod release_names;
 pub mod rendering;

@@ -148,3 +148,23 @@ async fn nodes_that_may_not_know_a_host_with_a_dash_are_a_remark() {
         assert_eq!(text.contains(&format!("a node runs {kubelet}")), is_said, "{text}");
     }
 }
+
+#[tokio::test]
+async fn nodes_that_may_not_know_a_regional_host_are_a_remark() {
+    let node = |image: &str| {
+        let mut node = aks_node(&group_of_prod());
+        node["labels"]["kubernetes.azure.com/node-image-version"] = image.into();
+        node
+    };
+    let (old, new) =
+        ("AKSUbuntu-2204gen2containerd-202607.21.0", "AKSUbuntu-2204gen2containerd-202608.12.0");
+    for (image, is_said) in [(old, true), (new, false)] {
+        let world = with_nodes(&[node(image), node(new)], reader_of_all, |_| {}).await;
+        set(&world, &[WEST]);
+        world.apply("a", world.spec()).await;
+        let status = world.until_ready("a").await;
+        let text = message(&status);
+        assert_eq!(text.contains(&format!("a node has image {image}")), is_said, "{text}");
+        assert_eq!(text.contains("*.*.geo.azurecr.*"), is_said, "{text}");
+    }
+}

@@ -2,11 +2,34 @@
 
 use azure_sim::{Call, Fault};
 use jiff::SignedDuration;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::renewal::{by_id, often, until_renewed};
 use crate::support::secrets::login;
 use crate::support::{World, find};
+
+/// An attachment by pull secret in one namespace whose credential lives `life` seconds, and that a role is
+/// yet to replace: Azure refuses to assign one. Returns the namespace and the spec.
+async fn replaced_by_a_refused_role(life: u32) -> (World, String, Value) {
+    let world = World::with_pull_secrets(often).await;
+    world.azure.update(|azure| azure.settings.token_lifetimes.registry_refresh = life);
+    let one = world.namespace_with("one", json!({})).await;
+    let mut spec = by_id(&world, &json!({"names": [one]}));
+    world.apply("a", spec.clone()).await;
+    world.until_ready("a").await;
+    world.azure.fault(Fault::error(Call::PutRoleAssignment, 403, "AuthorizationFailed", "x"));
+    spec["method"] = "KubeletIdentity".into();
+    spec["kubeletIdentity"] = world.spec()["kubeletIdentity"].clone();
+    world.apply("a", spec.clone()).await;
+    world.until_reason("a", "Ready", "AccessDenied").await;
+    (world, one, spec)
+}
+
+/// Waits until the credential of a namespace was renewed once more.
+async fn until_renewed_once_more(world: &World, namespace: &str) {
+    let before = login(&world.until_secret(namespace, "acr-pull").await);
+    until_renewed(world, namespace, &before).await;
+}
 
 #[tokio::test]
 async fn another_name_replaces_the_old_one_without_a_gap() {
@@ -36,20 +59,9 @@ async fn another_name_replaces_the_old_one_without_a_gap() {
 
 #[tokio::test]
 async fn what_a_role_is_yet_to_replace_is_still_renewed() {
-    let world = World::with_pull_secrets(often).await;
-    world.azure.update(|azure| azure.settings.token_lifetimes.registry_refresh = 6);
-    let one = world.namespace_with("one", json!({})).await;
-    let mut spec = by_id(&world, &json!({"names": [one]}));
-    world.apply("a", spec.clone()).await;
-    world.until_ready("a").await;
-    world.azure.fault(Fault::error(Call::PutRoleAssignment, 403, "AuthorizationFailed", "x"));
-    spec["method"] = "KubeletIdentity".into();
-    spec["kubeletIdentity"] = world.spec()["kubeletIdentity"].clone();
-    world.apply("a", spec).await;
-    world.until_reason("a", "Ready", "AccessDenied").await;
+    let (world, one, _) = replaced_by_a_refused_role(6).await;
     for _ in 0..2 {
-        let before = login(&world.until_secret(&one, "acr-pull").await);
-        until_renewed(&world, &one, &before).await;
+        until_renewed_once_more(&world, &one).await;
     }
     world.azure.clear_faults();
     world.until_ready("a").await;
@@ -58,29 +70,38 @@ async fn what_a_role_is_yet_to_replace_is_still_renewed() {
 
 #[tokio::test]
 async fn what_a_role_is_yet_to_replace_is_renewed_while_the_attachment_is_suspended() {
-    let mut world = World::with_pull_secrets(often).await;
-    world.azure.update(|azure| azure.settings.token_lifetimes.registry_refresh = 8);
-    let one = world.namespace_with("one", json!({})).await;
-    let mut spec = by_id(&world, &json!({"names": [one]}));
-    world.apply("a", spec.clone()).await;
-    world.until_ready("a").await;
-    world.azure.fault(Fault::error(Call::PutRoleAssignment, 403, "AuthorizationFailed", "x"));
-    spec["method"] = "KubeletIdentity".into();
-    spec["kubeletIdentity"] = world.spec()["kubeletIdentity"].clone();
-    world.apply("a", spec.clone()).await;
-    world.until_reason("a", "Ready", "AccessDenied").await;
+    let (mut world, one, mut spec) = replaced_by_a_refused_role(8).await;
     spec["suspend"] = true.into();
     world.apply("a", spec).await;
     world.until_reason("a", "Ready", "Suspended").await;
-    let before = login(&world.until_secret(&one, "acr-pull").await);
-    until_renewed(&world, &one, &before).await;
+    until_renewed_once_more(&world, &one).await;
     // What the operator knows of the registry after a start is what status tells.
     world.stop().await;
     world.start().await;
-    let before = login(&world.until_secret(&one, "acr-pull").await);
-    until_renewed(&world, &one, &before).await;
+    until_renewed_once_more(&world, &one).await;
     assert_eq!(find(&world.status("a").await, "Ready").unwrap().1, "Suspended");
     assert_eq!(world.pull_assignments().len(), 1, "the puller's own");
+}
+
+#[tokio::test]
+async fn a_renewal_that_fails_while_the_attachment_is_suspended_is_tried_again() {
+    let (world, one, mut spec) = replaced_by_a_refused_role(8).await;
+    spec["suspend"] = true.into();
+    world.apply("a", spec).await;
+    world.until_reason("a", "Ready", "Suspended").await;
+    let outage = Fault::error(Call::RegistryExchange, 503, "UNAVAILABLE", "x");
+    world.azure.fault(outage.once());
+    let failed = |it: &azure_sim::Entry| {
+        it.call == Some(Call::RegistryExchange) && it.status.is_some_and(|it| it == 503)
+    };
+    world
+        .until("a renewal that failed", || async {
+            world.azure.journal().iter().any(failed).then_some(())
+        })
+        .await;
+    for _ in 0..2 {
+        until_renewed_once_more(&world, &one).await;
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use acr_attach_core::api::FINALIZERS;
 use azure_sim::{Call, Effect, Fault, Model};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use serde_json::json;
 
@@ -162,4 +162,20 @@ async fn what_nothing_shows_yet_keeps_its_finalizer_and_is_told_beside() {
             find(&world.status("a").await, "Obsolete").is_none().then_some(())
         })
         .await;
+}
+
+/// That this process has made the role says nothing once lists show that it is gone.
+#[tokio::test]
+async fn what_somebody_else_has_deleted_is_not_waited_for_longer() {
+    let lag = |azure: &mut Model| azure.settings.list_lag_ms = 5_000;
+    let world = World::with(lag, |_| {}).await;
+    world.apply("a", world.spec()).await;
+    world.until_ready("a").await;
+    let made = world.pull_assignments()[0].created_on;
+    let shown = async || (Timestamp::now() >= made + SignedDuration::from_secs(5)).then_some(());
+    world.until("lists that lag behind to show it", shown).await;
+    let kubelet = world.kubelet();
+    world.azure.update(|azure| azure.role_assignments.retain(|it| it.principal_id != kubelet));
+    world.delete("a").await;
+    world.until_gone("a").await;
 }

@@ -98,6 +98,28 @@ async fn what_keeps_it_from_being_assigned_is_told_beside_and_takes_nothing_away
     assert!(is_ready(&world.status("a").await));
 }
 
+/// The switch that the advice ends in would take the right to pull.
+#[tokio::test]
+async fn with_repositories_a_refusal_comes_before_the_advice_to_switch() {
+    let world = World::new().await;
+    world.azure.fault(Fault::error(Call::PutRoleAssignment, 403, "AuthorizationFailed", "x"));
+    let mut spec = prepared(&world);
+    spec["repositories"] = json!(["team-a/*"]);
+    world.apply("a", spec).await;
+    let status = world.until_reason("a", "Stalled", "InvalidSpec").await;
+    let text = message(&status);
+    let order = ["assign pull roles", "do not switch the registry before", "spec.repositories"];
+    let places: Vec<_> = order.map(|it| text.find(it)).into();
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{text}");
+    world.azure.clear_faults();
+    until_roles(&world, &[REPOSITORY_READER]).await;
+    world
+        .until("the refusal to go", || async {
+            (!message(&world.status("a").await).contains("do not switch")).then_some(())
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn repositories_are_prepared_too_and_never_open_the_whole_registry() {
     let world = World::new().await;

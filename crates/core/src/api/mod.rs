@@ -18,7 +18,7 @@ pub use spec::{
 pub use status::{
     IdentityType, KubeletIdentityStatus, MethodInUse, NamespaceFailure, Ownership,
     PullSecretStatus, RegistryAttachmentStatus, RegistryStatus, RoleAssignmentMode,
-    RoleAssignmentStatus,
+    RoleAssignmentStatus, RoleUser,
 };
 
 /// The annotation whose every change asks for a fresh look, as Flux sets it with

@@ -112,9 +112,8 @@ pub struct KubeletIdentityStatus {
     /// What it is, where it was read from the cluster.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub identity_type: Option<IdentityType>,
-    /// The object ids of identities that still hold a role by this attachment, and that no node pulls with
-    /// once the cluster is settled: managed identities that AKS has replaced by this one, and service
-    /// principals of former pull secrets.
+    /// The object ids of managed identities that AKS has replaced by this one and that still hold a role by
+    /// this attachment. No node pulls with them once the cluster is settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub replaced_principal_ids: Option<Vec<String>>,
@@ -147,6 +146,9 @@ pub struct RoleAssignmentStatus {
     /// `Managed`: acr-attach made it for this attachment, and removes it. `Existing`: somebody else
     /// made it; it is used, and never changed or deleted.
     pub ownership: Ownership,
+    /// Which pulls have used the identity. `Nodes` stays once nodes have pulled with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used_by: Option<RoleUser>,
     /// When this assignment, which is no longer needed, will be removed. RFC 3339, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remove_after: Option<String>,
@@ -159,6 +161,19 @@ pub enum Ownership {
     Managed,
     /// Somebody else made it. It is used, and never changed or deleted.
     Existing,
+    /// A word of a newer version.
+    #[serde(other)]
+    #[schemars(skip)]
+    Unknown,
+}
+
+/// Which pulls use the identity of a role assignment.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RoleUser {
+    /// The kubelets of nodes.
+    Nodes,
+    /// The pull secrets of this attachment.
+    PullSecrets,
     /// A word of a newer version.
     #[serde(other)]
     #[schemars(skip)]

@@ -138,6 +138,14 @@ impl Contests {
         record.problem.as_ref().filter(|_| waits)
     }
 
+    /// Whether others have undone so many writes to an object that it counts as theirs. Refusals do not count.
+    #[must_use]
+    pub fn is_lost(&self, object: &ManagedObject) -> bool {
+        let Some(record) = self.0.get(object) else { return false };
+        let is_undone = |it: &Problem| it.cause == Cause::ExternallyManaged;
+        record.is_contested() && record.problem.as_ref().is_some_and(is_undone)
+    }
+
     /// Why an object still counts as contested although it is as it was written; `None` if it does not.
     #[must_use]
     pub fn still_contested(&self, object: &ManagedObject) -> Option<&Problem> {

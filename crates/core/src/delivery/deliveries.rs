@@ -147,6 +147,17 @@ impl Deliveries {
         first.secret.unremoved.as_ref().or(first.entries.unremoved.as_ref())
     }
 
+    /// The service accounts, as namespace and name, into which another writer puts the attachment's entries
+    /// back after each removal.
+    #[must_use]
+    pub fn put_back(&self) -> BTreeSet<(String, String)> {
+        let reports = self.reports.iter();
+        let all = reports.flat_map(|(namespace, report)| {
+            report.entries.put_back.iter().map(|it| (namespace.clone(), it.clone()))
+        });
+        all.collect()
+    }
+
     /// Since when all pull secrets serve in place of a role (UTC); `None` while one does not, or a
     /// service account does not name it. A namespace that is younger than the first pull secret never
     /// depended on the role.

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::plan::{Desired, DesiredSecret, Owned, Plan, all_accounts_name};
+use super::contest::ManagedObject;
+use crate::plan::{Desired, DesiredSecret, Owned, Plan, all_accounts_name, entry};
 use crate::problem::Problem;
 use crate::pull_secrets::proof::Proof;
 use crate::pull_secrets::{Accounts, digest};
 use crate::snapshot::by_namespace::ByNamespace;
+use crate::snapshot::cluster::ServiceAccount;
 
 /// The pull secret of one namespace.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,6 +64,8 @@ pub struct EntryReport {
     pub missing: BTreeSet<String>,
     /// The names of the service accounts with entries of the attachment.
     pub names: BTreeSet<String>,
+    /// Those of them into which another writer has put all entries back after each removal.
+    pub put_back: BTreeSet<String>,
 }
 
 impl SecretReport {
@@ -101,15 +105,25 @@ impl EntryReport {
     pub fn of(desired: &Desired, owned: &Owned, plan: Plan) -> Self {
         let wanted = desired.secrets.iter().flatten().map(|(_, it)| it).next();
         let accounts = owned.accounts.iter().flat_map(ByNamespace::iter);
-        let mine = accounts.filter(|it| it.uids().contains(&owned.uid));
+        let mine: Vec<_> = accounts.filter(|it| it.uids().contains(&owned.uid)).collect();
+        let put_back = mine.iter().filter(|it| is_put_back(it, owned));
         Self {
+            put_back: put_back.map(|it| it.name.clone()).collect(),
             complete: wanted.is_some_and(|it| all_accounts_name(it, desired, owned)),
             failing: first(plan.failing),
             unremoved: plan.unremoved,
             missing: wanted.map_or_else(BTreeSet::new, |it| missing(it, desired, owned)),
-            names: mine.map(|it| it.name.clone()).collect(),
+            names: mine.iter().map(|it| it.name.clone()).collect(),
         }
     }
+}
+
+fn is_put_back(account: &ServiceAccount, owned: &Owned) -> bool {
+    let mut marked = account.marks.keys().filter(|it| account.is_marked(it, &owned.uid));
+    marked.all(|it| {
+        let removal = ManagedObject::Removal(Box::new(entry(account, it)));
+        owned.contests.is_lost(&removal)
+    })
 }
 
 /// When the attachment's Secrets in a namespace are to be renewed or end, after `now` (UTC). Renewals are

@@ -1,26 +1,28 @@
 //! Builds the status of an attachment. No other code does.
 
 mod conditions;
+mod roles;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
 use crate::api::{
     IdentityType, KubeletIdentityStatus, MethodInUse, NamespaceFailure, Ownership,
-    PullSecretStatus, RegistryAttachmentStatus, RegistryStatus, RoleAssignmentMode,
-    RoleAssignmentStatus,
+    PullSecretStatus, RegistryAttachmentStatus, RegistryStatus, RoleAssignmentMode, RoleUser,
 };
-use crate::ids::{AssignmentId, ClusterId, PrincipalId};
+use crate::ids::{ClusterId, PrincipalId};
 use crate::outcome::verdict::Verdict;
-use crate::plan::{Finalizer, Grant};
+use crate::plan::Finalizer;
 use crate::platform::NodeAges;
 use crate::problem::Problem;
 use crate::pull_secrets::{Endpoints, PullSecretState};
 use crate::roles::claims::Claim;
-use crate::roles::role::Role;
+use crate::roles::former_identity::Released;
 use crate::snapshot::azure::{Registry, RoleAssignment};
 use crate::spec::policy::UsedNames;
+
+pub use roles::RoleState;
 
 /// What a reconcile found out. For a field that is `None` status keeps its value.
 #[derive(Clone, Debug, Default)]
@@ -41,8 +43,10 @@ pub struct Observed {
     pub principal: Option<PrincipalId>,
     /// What the kubelet identity is.
     pub identity_type: Option<IdentityType>,
-    /// The identities that it has replaced and that no node pulls with once the cluster is settled.
+    /// The managed identities that AKS has replaced by it.
     pub replaced: BTreeSet<PrincipalId>,
+    /// The former identities that a user has released.
+    pub released: Released,
     /// When the nodes joined the cluster.
     pub node_ages: Option<NodeAges>,
     /// The desired grants and the role assignments.
@@ -62,21 +66,6 @@ pub struct Observed {
 /// When a credential in use ends (UTC); `None` if the credential does not tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CredentialEnd(pub Option<Timestamp>);
-
-/// The role assignments after a reconcile.
-#[derive(Clone, Debug, Default)]
-pub struct RoleState {
-    /// The desired grants.
-    pub grants: Vec<Grant>,
-    /// The grant that counts only after a switch of the registry's mode.
-    pub prepared: Option<Grant>,
-    /// All assignments on the registry and on scopes above it.
-    pub found: Vec<RoleAssignment>,
-    /// The assignments that wait for their removal, with its time (UTC) if that is known.
-    pub waiting: BTreeMap<AssignmentId, Option<Timestamp>>,
-    /// The assignments of former identities that a user has to release first.
-    pub awaiting_release: BTreeMap<AssignmentId, PrincipalId>,
-}
 
 /// What status is built from.
 #[derive(Clone, Debug)]
@@ -139,7 +128,8 @@ pub fn status(
         status.service_account_names = listed(&names.accounts);
     }
     if let Some(roles) = &observed.roles {
-        let list = role_assignments(roles, observed.claim.as_ref());
+        let before = status.role_assignments.take().unwrap_or_default();
+        let list = roles.listed(observed.claim.as_ref(), &before);
         status.role_assignments = (!list.is_empty()).then_some(list);
     }
     let old = status.conditions.take().unwrap_or_default();
@@ -149,10 +139,14 @@ pub fn status(
 
 /// The replaced identities that still hold a role by this attachment; all of them while that is unknown.
 fn replaced(observed: &Observed) -> Option<Vec<String>> {
+    let is_claimed = |it: &RoleAssignment| {
+        let claim = observed.claim.as_ref();
+        it.claims().zip(claim).is_some_and(|(claims, claim)| claims.contains(claim))
+    };
     let holds_role = |it: &PrincipalId| {
         let found = observed.roles.iter().flat_map(|roles| &roles.found);
         observed.roles.is_none()
-            || found.filter(|it| it.claims().is_some()).any(|found| found.principal == *it)
+            || found.filter(|it| is_claimed(it)).any(|found| found.principal == *it)
     };
     let ids = observed.replaced.iter().filter(|it| holds_role(it));
     let ids: Vec<_> = ids.take(MAX_NAMES).map(ToString::to_string).collect();
@@ -170,6 +164,9 @@ fn without_unknown_words(mut status: RegistryAttachmentStatus) -> RegistryAttach
     }
     if let Some(list) = &mut status.role_assignments {
         list.retain(|it| it.ownership != Ownership::Unknown);
+        for it in list {
+            it.used_by = it.used_by.filter(|it| *it != RoleUser::Unknown);
+        }
     }
     status
 }
@@ -230,45 +227,6 @@ fn pull_secret(served: &PullSecretState) -> PullSecretStatus {
 
 fn seconds(time: Timestamp) -> String {
     time.strftime("%FT%TZ").to_string()
-}
-
-fn role_assignments(roles: &RoleState, claim: Option<&Claim>) -> Vec<RoleAssignmentStatus> {
-    let mine = |it: &RoleAssignment| {
-        it.claims().zip(claim).is_some_and(|(claims, claim)| claims.contains(claim))
-    };
-    let mut list: Vec<_> = roles
-        .found
-        .iter()
-        .filter(|it| {
-            let grants = || roles.grants.iter().chain(&roles.prepared);
-            mine(it) || grants().any(|grant| grant.is_given_by(it))
-        })
-        .filter_map(|it| {
-            Some(RoleAssignmentStatus {
-                id: it.id.to_string(),
-                role: Role::from_definition(it.role)?.name().to_owned(),
-                principal_id: it.principal.to_string(),
-                ownership: if mine(it) { Ownership::Managed } else { Ownership::Existing },
-                remove_after: roles.waiting.get(&it.id).and_then(|due| due.map(seconds)),
-            })
-        })
-        .collect();
-    list.sort_by(|a, b| a.id.cmp(&b.id));
-    list
-}
-
-impl RoleState {
-    pub(super) fn assignment_for(&self, grant: &Grant) -> Option<&RoleAssignment> {
-        // The assignment on the registry comes first, whatever the order of Azure's list.
-        let given = self.found.iter().filter(|it| grant.is_given_by(it));
-        given.min_by_key(|it| (!it.id.is_at(&grant.registry), it.id.clone()))
-    }
-
-    /// Whether an assignment gives every desired grant.
-    #[must_use]
-    pub fn all_assigned(&self) -> bool {
-        self.grants.iter().all(|grant| self.assignment_for(grant).is_some())
-    }
 }
 
 #[cfg(test)]

@@ -8,10 +8,11 @@ mod grants;
 mod owned;
 mod secrets;
 mod sharing;
+mod timing;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::api::FINALIZERS;
 use crate::ids::{AssignmentId, PrincipalId};
@@ -24,6 +25,7 @@ pub use grants::{Grant, blocking_assignment, held_since};
 pub use owned::{AcceptedCredential, Assignments, Owned};
 pub use secrets::{CredentialOrigin, SecretTarget, credential_is_due, foreign_secret};
 pub use sharing::{AssignmentUpdate, Release, release, share};
+pub use timing::{RemovalTiming, Serving, replaced_at};
 
 /// The desired state of an attachment. A field is `None` while its facts are unknown, and the plan
 /// then leaves that part unchanged.
@@ -35,10 +37,13 @@ pub struct Desired {
     pub prepared: Option<Grant>,
     /// Whether nodes pull with `grants`. Otherwise the service principal of the pull secrets does.
     pub grants_are_for_nodes: bool,
-    /// The former identities of nodes whose roles may be removed; `None`: all of them.
+    /// The former identities whose roles may be removed; `None`: all of them.
     pub releasable: Option<BTreeSet<PrincipalId>>,
     /// Whether nothing uses the replaced roles and Secrets any more.
     pub settled: bool,
+    /// Since when the registry is known to honour `grants` (UTC); `None` where the age of the assignments
+    /// alone counts.
+    pub honoured_since: Option<Timestamp>,
     /// The pull secrets to keep, by namespace.
     pub secrets: Option<DesiredSecrets>,
     /// The inputs of the credential in the pull secrets.
@@ -64,6 +69,7 @@ impl Desired {
             grants_are_for_nodes: false,
             releasable: None,
             settled: true,
+            honoured_since: None,
             secrets: None,
             inputs: None,
             accounts,
@@ -222,18 +228,6 @@ impl Plan {
     }
 }
 
-/// The times that removals depend on.
-#[derive(Clone, Copy, Debug)]
-pub struct RemovalTiming {
-    /// When the plan is made.
-    pub now: Timestamp,
-    /// From when the desired state counts, so that what it replaces may be removed; `None` while that
-    /// is unknown.
-    pub replaced_at: Option<Timestamp>,
-    /// How long a replacement must have been in force.
-    pub delay: SignedDuration,
-}
-
 /// Lists the steps from the existing role assignments to the desired ones.
 #[must_use]
 pub fn roles(desired: &Desired, owned: &Owned, timing: RemovalTiming) -> Plan {
@@ -258,42 +252,6 @@ pub fn entries(desired: &Desired, owned: &Owned, timing: RemovalTiming) -> Plan 
     let mut plan = entries::add(desired, owned, timing.now);
     entries::remove(desired, owned, timing, &mut plan);
     plan
-}
-
-/// The pull secrets that count when they replace a role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Serving {
-    /// No namespace gets one.
-    NotDesired,
-    /// Since when all serve (UTC); `None` while one does not.
-    Since(Option<Timestamp>),
-}
-
-/// From when the desired state counts, so that replaced parts may be removed (UTC); `None` while that
-/// is unknown. Without a desired replacement that is now.
-///
-/// Azure takes up to 10 minutes to honour a role (learn.microsoft.com, "Troubleshoot Azure
-/// RBAC"), and nodes use a former identity until they are reimaged.
-#[must_use]
-pub fn replaced_at(
-    desired: &Desired,
-    owned: &Owned,
-    serving: Serving,
-    now: Timestamp,
-    delay: SignedDuration,
-) -> Option<Timestamp> {
-    let grants = desired.grants.as_ref()?;
-    if !desired.settled {
-        return None;
-    }
-    let mut since: Vec<_> = grants.iter().map(|it| grants::held_since(it, owned)).collect();
-    match serving {
-        Serving::NotDesired if grants.is_empty() => return Some(now),
-        Serving::NotDesired => {}
-        Serving::Since(time) => since.push(time),
-    }
-    let latest = since.into_iter().collect::<Option<Vec<_>>>()?.into_iter().max()?;
-    latest.checked_add(delay).ok()
 }
 
 #[cfg(test)]

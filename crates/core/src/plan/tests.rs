@@ -5,6 +5,7 @@ mod prepared;
 mod properties;
 mod sharing;
 
+use jiff::SignedDuration;
 use proptest::prelude::*;
 use uuid::Uuid;
 

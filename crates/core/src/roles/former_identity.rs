@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::api::{IdentityType, KubeletIdentityStatus, MethodInUse, RegistryAttachmentStatus};
+use crate::api::{IdentityType, KubeletIdentityStatus, RoleAssignmentStatus, RoleUser};
 use crate::ids::{ClusterId, PrincipalId};
 
 /// The identity that nodes are to pull with.
@@ -22,23 +22,16 @@ pub struct CurrentIdentity {
 }
 
 impl CurrentIdentity {
-    /// The identities that no node pulls with once the cluster is settled: managed identities that AKS has
-    /// replaced by this one, and service principals of former pull secrets. `shown` is the status before.
+    /// The managed identities that AKS has replaced by this one: no node pulls with them once the cluster is
+    /// settled. `shown` is the identity in the status before.
     #[must_use]
-    pub fn replaced(&self, shown: Option<&RegistryAttachmentStatus>) -> BTreeSet<PrincipalId> {
-        let Some(shown) = shown else { return BTreeSet::new() };
-        let mut all: BTreeSet<PrincipalId> = BTreeSet::new();
-        if shown.method == Some(MethodInUse::PullSecret) {
-            let roles = shown.role_assignments.iter().flatten();
-            all.extend(roles.filter_map(|it| it.principal_id.parse::<PrincipalId>().ok()));
-        }
-        if let Some(identity) = shown.kubelet_identity.as_ref().filter(|it| self.is_of(it)) {
-            let is_managed = |it| it == Some(IdentityType::ManagedIdentity);
-            let by_aks = is_managed(self.identity_type) && is_managed(identity.identity_type);
-            let before = identity.principal_id.iter().filter(|_| by_aks);
-            let ids = identity.replaced_principal_ids.iter().flatten().chain(before);
-            all.extend(ids.filter_map(|it| it.parse::<PrincipalId>().ok()));
-        }
+    pub fn replaced(&self, shown: Option<&KubeletIdentityStatus>) -> BTreeSet<PrincipalId> {
+        let Some(shown) = shown.filter(|it| self.is_of(it)) else { return BTreeSet::new() };
+        let is_managed = |it| it == Some(IdentityType::ManagedIdentity);
+        let by_aks = is_managed(self.identity_type) && is_managed(shown.identity_type);
+        let before = shown.principal_id.iter().filter(|_| by_aks);
+        let ids = shown.replaced_principal_ids.iter().flatten().chain(before);
+        let mut all: BTreeSet<PrincipalId> = ids.filter_map(|it| it.parse().ok()).collect();
         all.remove(&self.principal);
         all
     }
@@ -50,11 +43,41 @@ impl CurrentIdentity {
     }
 }
 
-/// The identities that a user has released, by the value of annotation `acr-attach.dev/release`.
+/// The identities that only pull secrets have used, by the role assignments in status.
 #[must_use]
-pub fn released(annotation: Option<&str>) -> BTreeSet<PrincipalId> {
-    let ids = annotation.into_iter().flat_map(|it| it.split(','));
-    ids.filter_map(|it| it.trim().parse().ok()).collect()
+pub fn of_pull_secrets(shown: &[RoleAssignmentStatus]) -> BTreeSet<PrincipalId> {
+    let (by_secrets, others): (Vec<_>, Vec<_>) =
+        shown.iter().partition(|it| it.used_by == Some(RoleUser::PullSecrets));
+    let parsed = |all: Vec<&RoleAssignmentStatus>| -> BTreeSet<PrincipalId> {
+        all.iter().filter_map(|it| it.principal_id.parse().ok()).collect()
+    };
+    &parsed(by_secrets) - &parsed(others)
+}
+
+/// The value of annotation `acr-attach.dev/release`: the object ids of former identities that no node uses
+/// any more, with commas between them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Released {
+    /// The identities.
+    pub principals: BTreeSet<PrincipalId>,
+    /// The parts that are no object ids.
+    pub invalid: Vec<String>,
+}
+
+impl Released {
+    /// Reads the value of the annotation.
+    #[must_use]
+    pub fn parse(annotation: Option<&str>) -> Self {
+        let mut released = Self::default();
+        let parts = annotation.into_iter().flat_map(|it| it.split(',')).map(str::trim);
+        for part in parts.filter(|it| !it.is_empty()) {
+            match part.parse() {
+                Ok(id) => _ = released.principals.insert(id),
+                Err(_) => released.invalid.push(part.to_owned()),
+            }
+        }
+        released
+    }
 }
 
 #[cfg(test)]
@@ -62,6 +85,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::api::Ownership;
 
     fn cluster(name: &str) -> String {
         format!(
@@ -117,46 +141,36 @@ mod tests {
         #[case] expected: &[u128],
     ) {
         let expected = expected.iter().map(|it| principal(*it)).collect();
-        let status = RegistryAttachmentStatus {
-            method: Some(MethodInUse::KubeletIdentity),
-            kubelet_identity: Some(shown),
-            ..RegistryAttachmentStatus::default()
-        };
-        assert_eq!(current.replaced(Some(&status)), expected);
+        assert_eq!(current.replaced(Some(&shown)), expected);
         assert_eq!(current.replaced(None), BTreeSet::new());
     }
 
     #[test]
-    fn the_service_principal_of_pull_secrets_is_no_identity_of_nodes() {
-        let status = serde_json::json!({
-            "method": "PullSecret",
-            "roleAssignments": [{
-                "id": "x", "role": "AcrPull", "ownership": "Managed",
-                "principalId": principal(1).to_string(),
-            }],
-        });
-        let status: RegistryAttachmentStatus = serde_json::from_value(status).unwrap();
-        for current in [current(2, MANAGED), current(2, None)] {
-            assert_eq!(current.replaced(Some(&status)), [principal(1)].into());
-        }
-        // Status goes on telling so while the role waits for its removal.
-        let identity = KubeletIdentityStatus {
-            replaced_principal_ids: Some(vec![principal(1).to_string()]),
-            ..shown(2, None)
+    fn an_identity_is_of_pull_secrets_only_where_no_node_has_used_it() {
+        let used = |n, used_by| RoleAssignmentStatus {
+            id: String::new(),
+            role: String::new(),
+            principal_id: principal(n).to_string(),
+            ownership: Ownership::Managed,
+            used_by,
+            remove_after: None,
         };
-        let later = RegistryAttachmentStatus {
-            method: Some(MethodInUse::KubeletIdentity),
-            kubelet_identity: Some(identity),
-            ..status
-        };
-        assert_eq!(current(2, None).replaced(Some(&later)), [principal(1)].into());
+        let (nodes, secrets) = (Some(RoleUser::Nodes), Some(RoleUser::PullSecrets));
+        let shown = [used(1, secrets), used(2, nodes), used(3, None)];
+        assert_eq!(of_pull_secrets(&shown), [principal(1)].into());
+        // Two roles of one identity, of which nodes have used one.
+        assert_eq!(of_pull_secrets(&[used(1, secrets), used(1, nodes)]), BTreeSet::new());
+        assert_eq!(of_pull_secrets(&[]), BTreeSet::new());
     }
 
     #[test]
     fn a_user_releases_identities_by_their_object_ids() {
-        let both = format!("{}, {}", principal(1), principal(2).to_string().to_uppercase());
-        assert_eq!(released(Some(&both)), [principal(1), principal(2)].into());
-        assert_eq!(released(Some("the old one")), BTreeSet::new());
-        assert_eq!(released(None), BTreeSet::new());
+        let both = format!("{}, {},", principal(1), principal(2).to_string().to_uppercase());
+        let principals = [principal(1), principal(2)].into();
+        assert_eq!(Released::parse(Some(&both)), Released { principals, invalid: vec![] });
+        let invalid = vec!["the old one".to_owned()];
+        let expected = Released { principals: BTreeSet::new(), invalid };
+        assert_eq!(Released::parse(Some("the old one")), expected);
+        assert_eq!(Released::parse(None), Released::default());
     }
 }

@@ -15,6 +15,8 @@ pub struct PullAccess<'a> {
     /// Whether the role for a registry with repository permissions is kept assigned before the switch
     /// to them.
     pub prepare_for_abac: bool,
+    /// Whether the operator keeps the role assigned. Otherwise a user assigns it.
+    pub is_kept: bool,
 }
 
 /// The roles to keep assigned to one identity.
@@ -46,7 +48,7 @@ impl PullRoles {
             Problem::advised(Cause::Unsupported, "update acr-attach", &[account])
         });
         let is_legacy = registry.mode == Some(RoleAssignmentMode::LegacyRegistryPermissions);
-        let prepares = access.prepare_for_abac && is_legacy;
+        let prepares = access.prepare_for_abac && access.is_kept && is_legacy;
         Self {
             pull: role
                 .and_then(|role| access.check(registry).map(|()| grant(role, condition.clone()))),
@@ -80,10 +82,14 @@ impl PullAccess<'_> {
             );
             return Err(Problem::advised(Cause::Unsupported, advice, &[account]));
         }
-        let prepare = if self.prepare_for_abac { "" } else { "set spec.prepareForAbac to true, " };
+        let (prepare, others) = match (self.is_kept, self.prepare_for_abac) {
+            (true, false) => ("set spec.prepareForAbac to true, ", "all others"),
+            (true, true) => ("", "all others"),
+            (false, _) => ("", "the service principal and all others"),
+        };
         let name = id.name();
         let advice = format!(
-            "remove spec.repositories; or {prepare}give all others that pull and push there Container Registry Repository Reader or Writer (az role assignment list --include-inherited --scope REGISTRY_ID shows them), wait 10 minutes, and only then switch the registry (az acr update --name {name} --role-assignment-mode rbac-abac): from that moment AcrPull and AcrPush mean nothing there"
+            "remove spec.repositories; or {prepare}give {others} that pull and push there Container Registry Repository Reader or Writer (az role assignment list --include-inherited --scope REGISTRY_ID shows them), wait 10 minutes, and only then switch the registry (az acr update --name {name} --role-assignment-mode rbac-abac): from that moment AcrPull and AcrPush mean nothing there"
         );
         let accounts = [id.as_str(), name].map(|it| {
             format!(
@@ -110,9 +116,13 @@ mod tests {
         }
     }
 
+    fn access(repositories: &Repositories, prepare_for_abac: bool) -> PullAccess<'_> {
+        PullAccess { repositories, prepare_for_abac, is_kept: true }
+    }
+
     fn roles(registry: &Registry, repositories: &Repositories, prepare: bool) -> PullRoles {
         let someone = "22222222-2222-2222-2222-222222222222".parse().unwrap();
-        PullRoles::of(registry, someone, PullAccess { repositories, prepare_for_abac: prepare })
+        PullRoles::of(registry, someone, access(repositories, prepare))
     }
 
     #[rstest::rstest]
@@ -165,9 +175,12 @@ mod tests {
     fn the_way_to_repositories_begins_with_all_others() {
         let some = Repositories::new(["team/*".to_owned()]).unwrap();
         let legacy = registry(Some(RoleAssignmentMode::LegacyRegistryPermissions));
-        for prepare in [false, true] {
-            let text = roles(&legacy, &some, prepare).pull.unwrap_err().message;
-            assert_eq!(text.contains("set spec.prepareForAbac to true"), !prepare, "{text}");
+        for (prepare, is_kept) in [(false, true), (true, true), (false, false), (true, false)] {
+            let access = PullAccess { is_kept, ..access(&some, prepare) };
+            let text = access.check(&legacy).unwrap_err().message;
+            let advised = text.contains("set spec.prepareForAbac to true");
+            assert_eq!(advised, is_kept && !prepare, "{text}");
+            assert_eq!(text.contains("the service principal and all others"), !is_kept, "{text}");
             let words = ["remove spec.repositories", "all others", "wait", "az acr update"];
             let places: Vec<_> = words.map(|it| text.find(it).unwrap()).into();
             assert!(places.is_sorted(), "{text}");

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use serde_json::json;
 
-use super::super::contest::Contests;
+use super::super::contest::{Contests, ManagedObject};
 use super::*;
-use crate::plan::{NamespaceProblem, Owned, Plan};
+use crate::plan::{Desired, NamespaceProblem, Owned, Plan, entry};
 use crate::problem::{Cause, Problem};
 use crate::pull_secrets::proof::{Proof, UnprovenCredential};
 use crate::pull_secrets::{DesiredPullSecrets, PullSecretState};
@@ -242,4 +242,22 @@ fn reports_are_counted_once_and_a_namespace_that_is_gone_counts_no_more() {
     assert_eq!(empty.pending(), 1);
     assert!(empty.forget("a") && empty.are_complete());
     assert_eq!(state(&deliveries, None), state(&empty, None));
+}
+
+/// Four removals that another writer has undone make the entry that writer's.
+#[test]
+fn entries_that_come_back_after_each_removal_are_reported() {
+    let desired = Desired::nothing();
+    let mut owned = owned(&[], &["default"], &[]);
+    let account = owned.account("a", "default").unwrap().clone();
+    let removal = ManagedObject::Removal(Box::new(entry(&account, "acr-pull")));
+    for losses in 0..5 {
+        let report = EntryReport::of(&desired, &owned, Plan::default());
+        let mut deliveries = Deliveries::default();
+        deliveries.report_entries("a", report);
+        let is_put_back = deliveries.put_back().contains(&("a".to_owned(), "default".to_owned()));
+        assert_eq!(is_put_back, losses >= 4, "after {losses}");
+        owned.contests.record_write(removal.clone(), now());
+        owned.observe_contests(&desired, now());
+    }
 }

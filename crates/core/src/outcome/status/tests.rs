@@ -2,10 +2,14 @@
 
 mod pull_secrets;
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::*;
+use crate::plan::Grant;
 use crate::problem::{ALL, Cause, Problem};
+use crate::roles::role::Role;
 
 const REGISTRY: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso";
 
@@ -50,6 +54,7 @@ fn observed(held: bool) -> Observed {
         principal: Some(principal),
         roles: Some(RoleState {
             grants: vec![grant],
+            for_nodes: true,
             prepared: None,
             found: if held { vec![found] } else { vec![] },
             waiting: BTreeMap::new(),
@@ -97,6 +102,28 @@ fn an_attached_registry_says_since_when() {
     .assert_eq(&lines(&status));
     let held = &status.role_assignments.unwrap()[0];
     assert_eq!((held.role.as_str(), held.ownership), ("AcrPull", Ownership::Managed));
+}
+
+/// A switch of the method, there and back, makes no identity of nodes one of pull secrets.
+#[test]
+fn what_nodes_have_used_stays_theirs() {
+    let user = |before: Option<RoleUser>, for_nodes: bool, is_desired: bool| {
+        let now = "2026-11-22T12:00:00Z";
+        let mut observed = observed(true);
+        let mut shown = told(None, &observed, &Verdict::Attached, now);
+        shown.role_assignments.as_mut().unwrap()[0].used_by = before;
+        let roles = observed.roles.as_mut().unwrap();
+        roles.for_nodes = for_nodes;
+        roles.grants.truncate(usize::from(is_desired));
+        let after = told(Some(&shown), &observed, &Verdict::Attached, now);
+        after.role_assignments.unwrap()[0].used_by
+    };
+    let (nodes, secrets) = (Some(RoleUser::Nodes), Some(RoleUser::PullSecrets));
+    assert_eq!([user(None, true, true), user(None, false, true)], [nodes, secrets]);
+    assert_eq!([user(nodes, false, true), user(secrets, true, true)], [nodes, nodes]);
+    let kept = [nodes, secrets, None].map(|it| user(it, true, false));
+    assert_eq!(kept, [nodes, secrets, None]);
+    assert_eq!(user(Some(RoleUser::Unknown), false, false), None);
 }
 
 #[test]

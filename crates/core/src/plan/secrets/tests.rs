@@ -3,6 +3,8 @@
 mod accounts;
 mod replacing;
 
+use jiff::SignedDuration;
+
 use super::super::*;
 use crate::delivery::contest::{Contests, ManagedObject};
 use crate::problem::Cause;

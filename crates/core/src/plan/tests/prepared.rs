@@ -47,6 +47,20 @@ fn it_is_kept_while_it_is_wanted_and_goes_when_it_is_not() {
     assert_eq!(after.roles, vec![Step::ReleaseAssignment(pull.id)]);
 }
 
+/// A switch that is taken back finds the former role.
+#[test]
+fn the_former_role_stays_for_the_delay_although_the_next_one_is_old() {
+    let found = [Role::AcrPull, Role::RepositoryReader].map(|it| claimed(&grant(1, it), &["mine"]));
+    let owned = owns(found.to_vec(), true);
+    let since = now() - DELAY / 2;
+    let switched =
+        Desired { honoured_since: Some(since), ..wants(&grant(1, Role::RepositoryReader)) };
+    let waits = plan(&switched, &owned, now(), DELAY);
+    assert_eq!((waits.roles, waits.due), (vec![], Some(since + DELAY)));
+    let later = plan(&switched, &owned, since + DELAY, DELAY);
+    assert_eq!(later.roles, vec![Step::ReleaseAssignment(found[0].id.clone())]);
+}
+
 /// With repositories on a registry that cannot narrow access yet.
 #[test]
 fn it_alone_is_assigned_while_no_role_may_be_assigned_to_pull_with() {

@@ -8,6 +8,7 @@ use crate::outcome::status::{CredentialEnd, Report, seconds};
 use crate::outcome::verdict::Verdict;
 use crate::problem::Problem;
 use crate::pull_secrets::PullSecretState;
+use crate::roles::former_identity::Released;
 
 use super::{granted_text, server};
 
@@ -134,6 +135,13 @@ pub(super) fn obsolete(report: &Report<'_>) -> Option<NewCondition> {
 
 /// Tells how a user releases the role of a former identity, with what nodes show of it.
 fn awaiting_release(report: &Report<'_>, id: &AssignmentId, principal: PrincipalId) -> String {
+    let Released { principals, invalid } = &report.observed.released;
+    // The command replaces the annotation, and so names what was released before too.
+    let all = principals.iter().copied().chain([principal]);
+    let all = all.map(|it| it.to_string()).collect::<Vec<_>>().join(",");
+    let invalid = invalid.first().map_or_else(String::new, |it| {
+        format!("; annotation {RELEASE} has {it:?}, which is no object id")
+    });
     let nodes = report.observed.node_ages.map_or_else(String::new, |it| {
         let (oldest, newest) = (seconds(it.oldest), seconds(it.newest));
         format!(
@@ -141,7 +149,7 @@ fn awaiting_release(report: &Report<'_>, id: &AssignmentId, principal: Principal
         )
     });
     format!(
-        "once every node pool was upgraded since identity {principal} was replaced, release it (kubectl annotate --overwrite registryattachment {} {RELEASE}={principal}): until then it keeps role assignment {}{nodes}",
+        "once every node pool was upgraded since identity {principal} was replaced, release it (kubectl annotate --overwrite registryattachment {} {RELEASE}={all}): until then it keeps role assignment {}{invalid}{nodes}",
         report.name,
         id.name()
     )
