@@ -7,7 +7,7 @@ use acr_attach_core::api::RegistryAttachmentStatus;
 use serde_json::{Value, json};
 
 /// The fields that the API server has refused, by their paths below `status`, such as
-/// `registry.loginServer`.
+/// `registry.loginServer`. A name that holds a list stands for each of its items.
 #[derive(Clone, Default)]
 pub(crate) struct Undeclared(Arc<Mutex<BTreeSet<String>>>);
 
@@ -20,8 +20,8 @@ impl Undeclared {
         let kube::Error::Api(refusal) = refusal else { return false };
         let mut removed = false;
         for field in named(&refusal.message) {
-            removed |= remove(status, field);
-            if self.lock().insert(field.to_owned()) {
+            removed |= remove(status, &field);
+            if self.lock().insert(field.clone()) {
                 tracing::warn!(
                     field,
                     "the definition of RegistryAttachment is older than the operator; apply that of its release"
@@ -49,17 +49,29 @@ impl Undeclared {
     }
 }
 
-fn named(message: &str) -> impl Iterator<Item = &str> {
+/// The paths in a refusal, such as `.status.roleAssignments[0].usedBy` and
+/// `.status.conditions[type="Ready"].reason`, without the keys of items.
+fn named(message: &str) -> impl Iterator<Item = String> {
     let fields = message.split(".status.").skip(1);
-    fields.filter_map(|it| Some(it.split_once(": field not declared in schema")?.0))
+    fields.filter_map(|it| {
+        let (path, _) = it.split_once(": field not declared in schema")?;
+        let parts = path.split('[').map(|it| it.split_once(']').map_or(it, |(_, rest)| rest));
+        Some(parts.collect())
+    })
 }
 
-/// Removes a field by its path. Returns whether the field was there.
-fn remove(status: &mut Value, path: &str) -> bool {
-    let (parents, field) = path.rsplit_once('.').unwrap_or(("", path));
-    let mut parents = parents.split('.').filter(|it| !it.is_empty());
-    let parent = parents.try_fold(status, |at, name| at.get_mut(name));
-    parent.and_then(Value::as_object_mut).is_some_and(|it| it.remove(field).is_some())
+/// Removes a field by its path, from each item of a list. Returns whether the field was there.
+fn remove(value: &mut Value, path: &str) -> bool {
+    match (value, path.split_once('.')) {
+        (Value::Array(items), _) => {
+            items.iter_mut().fold(false, |removed, it| remove(it, path) | removed)
+        }
+        (Value::Object(fields), None) => fields.remove(path).is_some(),
+        (Value::Object(fields), Some((name, rest))) => {
+            fields.get_mut(name).is_some_and(|it| remove(it, rest))
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -82,6 +94,12 @@ mod tests {
         assert_eq!(status, json!({"claim": "x", "registry": {}}));
         assert!(!fields.learn(&refusal(text), &mut status), "it would be refused for ever");
         assert!(!fields.learn(&refusal("something else"), &mut status));
+        let mut listed = json!({"roleAssignments": [{"id": "a", "usedBy": "Nodes"}, {"id": "b"}]});
+        let text = "failed to create typed patch object (/a): .status.roleAssignments[0].usedBy: field not declared in schema";
+        assert!(fields.learn(&refusal(text), &mut listed));
+        assert_eq!(listed, json!({"roleAssignments": [{"id": "a"}, {"id": "b"}]}));
+        let key = ".status.conditions[type=\"a.b\"].extra: field not declared in schema";
+        assert_eq!(named(key).collect::<Vec<_>>(), ["conditions.extra"]);
         let told = fields.without(serde_json::from_value(before).unwrap());
         assert_eq!((told.claim.as_deref(), told.secret_names), (Some("x"), None));
     }
