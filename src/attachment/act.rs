@@ -5,7 +5,7 @@ use acr_attach_core::api::RegistryAttachment;
 use acr_attach_core::ids::AssignmentId;
 use acr_attach_core::plan::{Finalizer, Plan, Step};
 use acr_attach_core::problem::{Cause, Problem};
-use acr_attach_core::roles::claims::Claim;
+use acr_attach_core::roles::claims::OwnClaims;
 use acr_attach_core::snapshot::azure::RoleAssignment;
 
 use super::credential::Making;
@@ -53,7 +53,9 @@ impl Acted {
 
     fn fail(&mut self, step: &Step, problem: Problem) {
         match step {
-            Step::ReleaseAssignment(_) => self.obsolete = self.obsolete.take().or(Some(problem)),
+            Step::ReleaseAssignment(_) | Step::ReplaceClaim(_) => {
+                self.obsolete = self.obsolete.take().or(Some(problem))
+            }
             Step::CreateAssignment(_) | Step::ShareAssignment(..) => {
                 if problem.cause == Cause::Unavailable {
                     self.written.extend(step.claimed_assignment());
@@ -76,6 +78,8 @@ pub enum Deed {
     Joined(RoleAssignment),
     /// A role assignment of ours has its condition back.
     Amended(RoleAssignment),
+    /// A claim of before was replaced by the current one.
+    Reclaimed(RoleAssignment),
     /// A role assignment bears our claim already: a list of Azure lags behind.
     Held(RoleAssignment),
     /// Our claim was taken back; others hold the assignment on.
@@ -133,6 +137,7 @@ impl Deed {
             Self::Assigned(_)
                 | Self::Joined(_)
                 | Self::Amended(_)
+                | Self::Reclaimed(_)
                 | Self::Left(_)
                 | Self::Unassigned(_)
         )
@@ -144,7 +149,11 @@ impl Deed {
 pub fn with_deeds(mut found: Vec<RoleAssignment>, deeds: &[Deed]) -> Vec<RoleAssignment> {
     for deed in deeds {
         match deed {
-            Deed::Assigned(it) | Deed::Joined(it) | Deed::Amended(it) | Deed::Held(it) => {
+            Deed::Assigned(it)
+            | Deed::Joined(it)
+            | Deed::Amended(it)
+            | Deed::Reclaimed(it)
+            | Deed::Held(it) => {
                 found.retain(|old| old.id != it.id);
                 found.push(it.clone());
             }
@@ -159,8 +168,8 @@ pub fn with_deeds(mut found: Vec<RoleAssignment>, deeds: &[Deed]) -> Vec<RoleAss
 pub struct Actor<'a> {
     /// The attachment.
     pub object: &'a RegistryAttachment,
-    /// What marks its role assignments; without it there are none to change.
-    pub claim: Option<&'a Claim>,
+    /// The claims on its role assignments; without them there are none to change.
+    pub claims: Option<&'a OwnClaims>,
     /// The cluster.
     pub kubernetes: &'a Kubernetes,
     /// The service principals of pull secrets.
@@ -183,6 +192,7 @@ pub async fn act(plan: &Plan, by: &Actor<'_>) -> Acted {
     if acted.problem.is_none() {
         let prepared = by.act(&plan.prepared).await;
         acted.extend(Acted { unprepared: prepared.undone, undone: None, ..prepared });
+        acted.extend(by.act(&plan.claims).await);
     }
     acted
 }
@@ -206,6 +216,7 @@ impl Actor<'_> {
             Step::CreateAssignment(grant) => self.assign(grant).await?,
             Step::ShareAssignment(id, grant) => self.join(id, grant).await?,
             Step::ReleaseAssignment(id) => self.let_go(id).await?,
+            Step::ReplaceClaim(id) => self.reclaim(id).await?,
             // Secrets and entries are delivered by namespace.
             _ => None,
         };

@@ -2,9 +2,11 @@
 
 use acr_attach_azure::{Error, NewAssignment, Writer};
 use acr_attach_core::ids::AssignmentId;
-use acr_attach_core::plan::{AssignmentUpdate, Finalizer, Grant, Release, release, share};
+use acr_attach_core::plan::{
+    AssignmentUpdate, Finalizer, Grant, Release, release, replace_claim, share,
+};
 use acr_attach_core::problem::{Cause, Problem};
-use acr_attach_core::roles::claims::{Claim, Claims};
+use acr_attach_core::roles::claims::{Claims, OwnClaims};
 use acr_attach_core::roles::role::alternative_name;
 use acr_attach_core::snapshot::azure::RoleAssignment;
 
@@ -42,10 +44,10 @@ impl Actor<'_> {
     }
 
     /// Role assignments are planned only from what was read of them, and so with both.
-    fn writer(&self) -> Result<(&Writer, &Claim), Problem> {
+    fn writer(&self) -> Result<(&Writer, &OwnClaims), Problem> {
         let text = "changing role assignments: acr-attach has a fault; please report it";
         let fault = || Problem::new(Cause::Internal, text);
-        Ok((&self.session.ok_or_else(fault)?.writer, self.claim.ok_or_else(fault)?))
+        Ok((&self.session.ok_or_else(fault)?.writer, self.claims.ok_or_else(fault)?))
     }
 
     /// Joins the assignment, or makes it. What stands there is read a moment before it is
@@ -66,7 +68,7 @@ impl Actor<'_> {
     }
 
     async fn share(&self, found: &RoleAssignment, grant: &Grant) -> Result<Deed, Problem> {
-        let (azure, claim) = self.writer()?;
+        let (azure, own) = self.writer()?;
         let id = &found.id;
         if found.claims().is_none() {
             return Err(Problem::new(
@@ -76,12 +78,12 @@ impl Actor<'_> {
                 ),
             ));
         }
-        let Some(to) = share(found, grant, claim)? else {
+        let Some(to) = share(found, grant, own)? else {
             return Ok(Deed::Held(found.clone()));
         };
         azure.amend(found, &to).await?;
         let after = self.read_back(id).await?;
-        Ok(if is_ours(found, claim) { Deed::Amended(after) } else { Deed::Joined(after) })
+        Ok(if is_ours(found, own) { Deed::Amended(after) } else { Deed::Joined(after) })
     }
 
     /// Makes the assignment. Where Azure cannot take its name it is tried once more, since that
@@ -92,7 +94,7 @@ impl Actor<'_> {
         grant: &Grant,
         lock: &Lock,
     ) -> Result<Option<Deed>, Problem> {
-        let (azure, claim) = self.writer()?;
+        let (azure, own) = self.writer()?;
         lock.note(true);
         let mut refused = None;
         for salt in 0..=MOST_SALTS {
@@ -102,9 +104,9 @@ impl Actor<'_> {
             {
                 return self.share(&found, grant).await.map(Some);
             }
-            let mut made = azure.assign(&new(id, grant, claim)).await;
+            let mut made = azure.assign(&new(id, grant, own)).await;
             if made.as_ref().is_err_and(Error::is_hash_conflict) {
-                made = azure.assign(&new(id, grant, claim)).await;
+                made = azure.assign(&new(id, grant, own)).await;
             }
             match made {
                 Ok(()) => return self.made(id).await.map(Some),
@@ -128,37 +130,49 @@ impl Actor<'_> {
     /// Azure says that the role is assigned already. If that is not by our own earlier request,
     /// it is under another name, and the next list shows whose it is.
     async fn existing(&self, id: &AssignmentId, error: Error) -> Result<Option<Deed>, Problem> {
-        let (azure, claim) = self.writer()?;
+        let (azure, own) = self.writer()?;
         let found = azure.role_assignment(id).await?;
-        let ours = found.filter(|it| is_ours(it, claim));
+        let ours = found.filter(|it| is_ours(it, own));
         ours.map(|it| Some(Deed::Held(it))).ok_or_else(|| error.into())
     }
 
     /// Another cluster may have written at the same moment; what counts is what is there now.
     async fn read_back(&self, id: &AssignmentId) -> Result<RoleAssignment, Problem> {
-        let (azure, claim) = self.writer()?;
+        let (azure, own) = self.writer()?;
         let found = azure.role_assignment(id).await;
         let found = found.map_err(|error| Problem::from(error).unconfirmed())?;
-        let ours = found.filter(|it| is_ours(it, claim));
-        ours.ok_or_else(|| {
+        let is_claimed =
+            |it: &RoleAssignment| it.claims().is_some_and(|claims| claims.contains(own.current()));
+        found.filter(is_claimed).ok_or_else(|| {
             Problem::new(
                 Cause::Unavailable,
                 format!(
-                    "reading role assignment {id} after writing it: it does not bear claim {claim}; it is written again"
+                    "reading role assignment {id} after writing it: it does not bear claim {}; it is written again",
+                    own.current()
                 ),
             )
         })
     }
 
+    /// Replaces a claim of before by the current one.
+    pub(super) async fn reclaim(&self, id: &AssignmentId) -> Result<Option<Deed>, Problem> {
+        let (azure, own) = self.writer()?;
+        let _lock = self.locks.take(id)?;
+        let Some(found) = azure.role_assignment(id).await? else { return Ok(None) };
+        let Some(to) = replace_claim(&found, own) else { return Ok(None) };
+        azure.amend(&found, &to).await?;
+        self.read_back(id).await.map(|it| Some(Deed::Reclaimed(it)))
+    }
+
     /// Removes the claim, and deletes the assignment with the last one. An assignment that this process has
     /// written, and that Azure does not show, may still come.
     pub(super) async fn let_go(&self, id: &AssignmentId) -> Result<Option<Deed>, Problem> {
-        let (azure, claim) = self.writer()?;
+        let (azure, own) = self.writer()?;
         let lock = self.locks.take(id)?;
         let Some(found) = azure.role_assignment(id).await? else {
             return if lock.is_written() { Err(not_shown(id)) } else { Ok(None) };
         };
-        match release(&found, claim) {
+        match release(&found, own) {
             Release::NotClaimed => Ok(None),
             Release::DeleteAssignment => {
                 azure.unassign(&found).await?;
@@ -170,15 +184,16 @@ impl Actor<'_> {
     }
 
     async fn leave(&self, found: &RoleAssignment, to: &AssignmentUpdate) -> Result<Deed, Problem> {
-        let (azure, claim) = self.writer()?;
+        let (azure, own) = self.writer()?;
         let id = &found.id;
         azure.amend(found, to).await?;
         let left = azure.role_assignment(id).await?;
-        if left.is_some_and(|it| is_ours(&it, claim)) {
+        if left.is_some_and(|it| is_ours(&it, own)) {
             return Err(Problem::new(
                 Cause::Unavailable,
                 format!(
-                    "reading role assignment {id} after writing it: it still bears claim {claim}; it is written again"
+                    "reading role assignment {id} after writing it: it still bears claim {}; it is written again",
+                    own.current()
                 ),
             ));
         }
@@ -186,14 +201,14 @@ impl Actor<'_> {
     }
 }
 
-fn new<'a>(id: &'a AssignmentId, grant: &'a Grant, claim: &Claim) -> NewAssignment<'a> {
+fn new<'a>(id: &'a AssignmentId, grant: &'a Grant, own: &OwnClaims) -> NewAssignment<'a> {
     NewAssignment {
         id,
         registry: &grant.registry,
         role: grant.role,
         principal: grant.principal,
         condition: grant.condition.as_deref(),
-        description: Claims::of(claim.clone()).to_string(),
+        description: Claims::of(own.current().clone()).to_string(),
     }
 }
 
@@ -204,6 +219,6 @@ fn not_shown(id: &AssignmentId) -> Problem {
     Problem::new(Cause::Propagating, text)
 }
 
-fn is_ours(found: &RoleAssignment, claim: &Claim) -> bool {
-    found.claims().is_some_and(|it| it.contains(claim))
+fn is_ours(found: &RoleAssignment, own: &OwnClaims) -> bool {
+    found.claims().is_some_and(|it| it.contain_any(own))
 }

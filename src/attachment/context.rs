@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use acr_attach_azure::Azure;
+use acr_attach_core::api::RegistryAttachment;
 use acr_attach_core::outcome::schedule::Intervals;
 use acr_attach_core::problem::Problem;
-use acr_attach_core::roles::claims::Claim;
+use acr_attach_core::roles::claims::OwnClaims;
 use acr_attach_core::spec::policy::Policy;
-use kube::Client;
+use jiff::Timestamp;
+use kube::{Client, ResourceExt};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -106,12 +108,19 @@ impl Context {
         }
     }
 
-    /// What marks the role assignments of that attachment.
+    /// The claims of an attachment. `since` is as for [`platform`](Self::platform), and this may take a permit
+    /// for Azure Resource Manager as that does.
     ///
     /// # Errors
-    /// When the cluster's identity cannot be read.
-    pub async fn claim(&self, attachment: &str) -> Result<Claim, Problem> {
+    /// When the UID of namespace `kube-system` cannot be read; as [`OwnClaims::of`].
+    pub async fn claims(
+        &self,
+        object: &RegistryAttachment,
+        since: Option<Timestamp>,
+    ) -> Result<OwnClaims, Problem> {
         let uid = self.cluster_uid.get_or_try_init(|| self.kubernetes.cluster_uid()).await?;
-        Ok(Claim::new(uid, attachment))
+        let platform = self.platform(object, since).await;
+        let shown = object.status.as_ref().and_then(|it| it.claim.as_ref()?.parse().ok());
+        OwnClaims::of(&object.name_any(), uid, platform, shown)
     }
 }

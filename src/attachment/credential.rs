@@ -6,7 +6,8 @@ use acr_attach_azure::{ClientCredential, Error, ProbedCredential};
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::pull_secrets::proof::Probe;
 use acr_attach_core::pull_secrets::{CredentialForm, Endpoints, Inputs, PullSecret, renewal};
-use jiff::{SignedDuration, Timestamp};
+use acr_attach_core::roles::role::HONOURED_WITHIN;
+use jiff::Timestamp;
 
 use super::act::Actor;
 use super::principals::Resolved;
@@ -24,12 +25,9 @@ pub struct Making<'a> {
     pub role_since: Option<Timestamp>,
 }
 
-/// Azure takes up to 10 minutes to honour a role (learn.microsoft.com, "Troubleshoot Azure RBAC").
-const HONOURED: SignedDuration = SignedDuration::from_mins(10);
-
 /// What a refusal means where the role may be too young.
 fn honoured_later(error: Error, role_since: Option<Timestamp>, now: Timestamp) -> Problem {
-    let young = role_since.filter(|it| now.duration_since(*it) < HONOURED);
+    let young = role_since.filter(|it| now.duration_since(*it) < HONOURED_WITHIN);
     match young.filter(|_| error.is_refused()) {
         None => error.into(),
         Some(since) => Problem::new(

@@ -1,11 +1,13 @@
 //! Observe, for an attachment that is to go: where what it holds in Azure is.
 
 use acr_attach_azure::Reader;
+use acr_attach_core::api::RegistryAttachment;
 use acr_attach_core::ids::{AssignmentId, RegistryId};
 use acr_attach_core::plan::{Assignments, Finalizer};
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::spec::{DetachedRegistry, RegistryName};
 use jiff::Timestamp;
+use kube::ResourceExt;
 
 use super::identity::Known;
 use super::observe::{Observation, Pass};
@@ -31,7 +33,22 @@ pub(super) async fn confirmed(
         listed.hidden = listed.hidden.take().or(at.map(|at| hidden(&id, *at, pass)));
         listed.found.extend(found);
     }
+    let is_guess = listed.registry_and_claims.as_ref().is_some_and(|(_, own)| own.are_guessed());
+    let finds_none = !listed.found.iter().any(|it| listed.are_claimed(it));
+    if is_guess && finds_none && listed.found.iter().any(|it| it.claims().is_some()) {
+        return Err(unknown_claim(pass.object));
+    }
     Ok(listed)
+}
+
+/// Status shows no claim, and nothing tells what the claim is made of.
+fn unknown_claim(object: &RegistryAttachment) -> Problem {
+    let advice = format!(
+        "let the operator's identity read the cluster (role Reader), so that it can tell the claim of attachment {}",
+        object.name_any()
+    );
+    let account = "finding this attachment's claim among those on the registry: status shows none, and it is not known whether the cluster is AKS";
+    Problem::advised(Cause::Undetermined, &advice, &[account.to_owned()])
 }
 
 fn hidden(id: &AssignmentId, at: Timestamp, pass: Pass<'_>) -> Problem {
@@ -51,6 +68,9 @@ impl Observation {
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
         self.desired.grants = Some(Vec::new());
+        if self.owned.finalizers.contains(&Finalizer::RoleAssignments) {
+            self.own_claims(pass).await?;
+        }
         if let Some(registry) = self.registry_to_leave(leaving, pass).await? {
             return self.assignments(&registry, false, pass).await;
         }

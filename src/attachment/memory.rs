@@ -87,6 +87,8 @@ pub struct Known {
     /// Role assignments that were written, or asked for without an answer, and when. Azure may not show them
     /// yet.
     pub written: BTreeMap<AssignmentId, Timestamp>,
+    /// Since when the attachment is in a transition, if it is (UTC).
+    pub transition_since: Option<Timestamp>,
     /// What the last look has found for status.
     pub observed: Observed,
 }

@@ -45,6 +45,10 @@ pub fn of_deed(
             let note = format!("set the condition of role assignment {} right", it.id);
             (true, "RoleAssignmentRestored", "Assign", note)
         }
+        Deed::Reclaimed(it) => {
+            let note = format!("replaced this attachment's claim on role assignment {}", it.id);
+            (false, "RoleAssignmentUpdated", "Assign", note)
+        }
         Deed::Left(id) => {
             let note = format!("left role assignment {id} to the other attachments that hold it");
             (false, "RoleAssignmentReleased", "Unassign", note)

@@ -1,7 +1,7 @@
 //! When to come back: to ask Azure, and to look at the cluster.
 
 use acr_attach_core::api::MethodInUse;
-use acr_attach_core::outcome::schedule::{Intervals, reread, resync, retry, spread};
+use acr_attach_core::outcome::schedule::{Intervals, reread, resync, retry, spread, transition};
 use acr_attach_core::outcome::verdict::History;
 use acr_attach_core::problem::{Cause, Problem};
 use jiff::{SignedDuration, Timestamp};
@@ -38,7 +38,10 @@ impl Ended<'_> {
         let calm = match promised {
             Some(promised) => promised.look,
             None if glanced => after(spread(intervals, fastrand::f64())),
-            None => after(resync(intervals, jitter)),
+            None => after(match self.outcome.known.transition_since {
+                Some(since) => transition(now.duration_since(since), intervals, jitter),
+                None => resync(intervals, jitter),
+            }),
         };
         let asking = self.retries(Occasion::Look, intervals).map(after);
         let carried = self.before.and_then(|it| it.next.reread);
@@ -120,6 +123,7 @@ mod tests {
         removal_delay: SignedDuration::from_hours(1),
         conflict_retry: Intervals::CONFLICT_RETRY,
         reread: Intervals::REREAD,
+        transition: Intervals::TRANSITION,
         visibility: Intervals::VISIBILITY,
     };
 
@@ -182,6 +186,14 @@ mod tests {
         let mut by_role = calm;
         by_role.observed.method = Some(MethodInUse::KubeletIdentity);
         assert_eq!(next(&by_role, None, true), (90, 90));
+    }
+
+    #[test]
+    fn a_transition_is_looked_at_before_the_resync() {
+        let mut watched = outcome(Occasion::Look, &[]);
+        watched.known.transition_since = Some(now());
+        let (look, pass) = next(&watched, None, true);
+        assert!((108..=132).contains(&look) && pass == look, "{look} {pass}");
     }
 
     #[test]

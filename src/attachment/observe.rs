@@ -10,7 +10,7 @@ use acr_attach_core::outcome::status::{Observed, RoleState};
 use acr_attach_core::plan::{self, Assignments, Desired, Finalizer, Grant, Owned};
 use acr_attach_core::problem::Problem;
 use acr_attach_core::pull_secrets::Endpoints;
-use acr_attach_core::roles::claims::Claim;
+use acr_attach_core::roles::claims::OwnClaims;
 use acr_attach_core::roles::pull_role::PullRoles;
 use acr_attach_core::spec::{Method, Task};
 use jiff::Timestamp;
@@ -100,8 +100,8 @@ pub struct Observation {
     pub owned: Owned,
     /// The registry that the pull secret is for.
     pub source: Option<Endpoints>,
-    /// What marks role assignments, if they were asked for.
-    pub claim: Option<Claim>,
+    /// The claims on role assignments, if they were asked for.
+    pub claims: Option<OwnClaims>,
     /// The place at Azure Resource Manager, if it was needed.
     pub session: Option<Session>,
     /// Why something in the cluster is not known.
@@ -145,7 +145,7 @@ impl Observation {
             desired: Desired::unknown(),
             owned,
             source: None,
-            claim: None,
+            claims: None,
             session: None,
             unseen: None,
             unread: false,
@@ -220,12 +220,15 @@ impl Observation {
         known.or_else(|| registry::told(pass.object))
     }
 
-    /// What marks the role assignments of the attachment.
-    pub(super) async fn claim(&mut self, pass: Pass<'_>) -> Result<Claim, Problem> {
-        let claim = pass.ctx.claim(&pass.object.name_any()).await?;
-        self.observed.claim = Some(claim.clone());
-        self.claim = Some(claim.clone());
-        Ok(claim)
+    /// The claims of the attachment. They come before the session, since they may take a permit of their own.
+    pub(super) async fn own_claims(&mut self, pass: Pass<'_>) -> Result<OwnClaims, Problem> {
+        if let Some(known) = &self.claims {
+            return Ok(known.clone());
+        }
+        let own = pass.ctx.claims(pass.object, pass.known.since).await?;
+        self.observed.claims = Some(own.clone());
+        self.claims = Some(own.clone());
+        Ok(own)
     }
 
     /// Takes the roles to keep assigned.
@@ -264,7 +267,7 @@ impl Observation {
         if pass.occasion == Occasion::Glance {
             return Ok(());
         }
-        let claim = self.claim(pass).await?;
+        let own = self.own_claims(pass).await?;
         if self.session.is_none() {
             self.session = Some(pass.session()?);
         }
@@ -273,7 +276,7 @@ impl Observation {
             Err(error) if error.is_not_found() => Vec::new(),
             answer => answer?,
         };
-        let found = Assignments::on(registry, claim, found);
+        let found = Assignments::on(registry, own, found);
         let assignments =
             if wanted { found } else { confirmed(found, registry, &session.reader, pass).await? };
         self.owned.assignments = Some(assignments);

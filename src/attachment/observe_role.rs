@@ -59,7 +59,7 @@ impl Observation {
     ) -> Result<(), Problem> {
         let repositories = &asked.repositories;
         let access = PullAccess { repositories, prepare_for_abac, is_kept: true };
-        let claim = self.claim(pass).await?;
+        let own = self.own_claims(pass).await?;
         let known = identity::Known::from(&asked.source, pass.cluster_before(), pass).await?;
         let (subscription, before) = (known.subscription(), self.before(pass));
         let wanted = Wanted { name, subscription, before };
@@ -81,7 +81,7 @@ impl Observation {
         let remarks = [self.observed.remark.take(), identity.remark, too_old];
         self.observed.remark = remarks.into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
         let found = azure.role_assignments(&registry.id).await?;
-        self.owned.assignments = Some(Assignments::on(&registry.id, claim, found));
+        self.owned.assignments = Some(Assignments::on(&registry.id, own, found));
         let roles = PullRoles::of(&registry, identity.principal, access);
         self.desired.settled = identity.settled && pull_role::may_replace(&registry);
         let answer = self.desire(roles, azure).await;

@@ -2,6 +2,7 @@
 
 use acr_attach_core::api::RegistryAttachment;
 use acr_attach_core::outcome::status::RoleState;
+use acr_attach_core::plan::Finalizer;
 use acr_attach_core::problem::Problem;
 use acr_attach_core::pull_secrets::{Endpoints, Inputs, PullSecret};
 use acr_attach_core::roles::pull_role::{self, PullAccess, PullRoles};
@@ -25,6 +26,11 @@ impl Observation {
         let prepare_for_abac = prepare_for_abac && secret.assigns_role;
         let (repositories, is_kept) = (&secret.repositories, secret.assigns_role);
         let access = PullAccess { repositories, prepare_for_abac, is_kept };
+        let holds = self.owned.finalizers.contains(&Finalizer::RoleAssignments);
+        if (secret.assigns_role || holds) && pass.occasion == Occasion::Look {
+            // What serves does not wait for them.
+            let _ = self.own_claims(pass).await;
+        }
         let source = self.source(name, pass).await?;
         // What serves is renewed, whatever else is wrong with the spec.
         self.made_from(secret, source.clone(), pass.ctx);

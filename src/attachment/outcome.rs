@@ -99,7 +99,9 @@ impl Outcome {
         let knows_desired = desired.grants.is_some();
         let removals = plan.pending_removals.values().flatten().copied().chain(plan.due);
         outcome.dates.extend(removals.map(|it| (it, Occasion::Look)));
+        let tells_mode = observed.registry.as_ref().is_some_and(|it| it.mode.is_some());
         let roles = owned.assignments.take().and_then(|it| role_state(desired, it, &plan));
+        let roles = roles.map(|it| RoleState { unsettled: it.unsettled && tells_mode, ..it });
         observed.roles = roles.or(observed.roles);
         if read_azure && observed.roles.is_some() {
             look.unprepared = plan.unprepared.or(acted.unprepared.take());
@@ -116,6 +118,10 @@ impl Outcome {
         if occasion == Occasion::Look {
             outcome.known.look.too_early = unread;
             outcome.known.look.undone = plan.blocked.or(acted.undone);
+        }
+        if let Some(roles) = observed.roles.as_ref().filter(|_| read_azure) {
+            let since = outcome.known.transition_since.unwrap_or(now);
+            outcome.known.transition_since = roles.is_in_transition(now).then_some(since);
         }
         outcome.known.method = observed.method.or(outcome.known.method);
         if let Some(mut served) = served {
@@ -240,6 +246,7 @@ fn role_state(desired: Desired, assignments: Assignments, plan: &Plan) -> Option
         grants: desired.grants.unwrap_or_default(),
         for_nodes: desired.grants_are_for_nodes,
         prepared: desired.prepared,
+        unsettled: !desired.settled,
         found: assignments.found,
         waiting: plan.pending_removals.clone(),
         awaiting_release: plan.awaiting_release.clone(),

@@ -41,6 +41,7 @@ pub(super) async fn pass(pass: Pass<'_>, suspended: bool) -> Outcome {
     if suspended {
         plan.roles.clear();
         plan.prepared.clear();
+        plan.claims.clear();
     }
     acted.extend(act(&plan, &actor(pass, &seen, None)).await);
     let hidden = seen.owned.assignments.as_ref().and_then(|it| it.hidden.clone());
@@ -132,7 +133,7 @@ fn actor<'a>(
 ) -> Actor<'a> {
     Actor {
         object,
-        claim: seen.claim.as_ref(),
+        claims: seen.claims.as_ref(),
         kubernetes: &ctx.kubernetes,
         principals: &ctx.principals,
         azure: &ctx.azure,

@@ -72,7 +72,7 @@ pub async fn remains(
     let remains = Remains::of(&stored).filter(|_| is_same).ok_or_else(outrun)?;
     let holds = trigger.finalizers().contains(&Finalizer::RoleAssignments);
     let lost = if holds && !remains.tells_where {
-        Some(by_hand(name, &ctx.claim(name).await?))
+        Some(by_hand(name, ctx.claims(&remains.object, None).await?.current()))
     } else {
         None
     };

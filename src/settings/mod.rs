@@ -94,6 +94,7 @@ impl Settings {
                 removal_delay: arguments.removal_delay,
                 conflict_retry: Intervals::CONFLICT_RETRY,
                 reread: Intervals::REREAD,
+                transition: Intervals::TRANSITION,
                 visibility: Intervals::VISIBILITY,
             },
             budget: Budget::default(),

@@ -158,6 +158,20 @@ impl World {
         world
     }
 
+    /// The cluster of that world built anew: of the same names, and with another uid. The operator is not
+    /// started yet.
+    pub async fn rebuilt(other: &Self) -> Self {
+        let plane = plane().await;
+        let (cluster, azure) = (plane.cluster().clone(), Arc::clone(&other.azure));
+        let mut world = Self::named(cluster, azure, &other.id, |settings| {
+            settings.identity = other.settings.identity.clone();
+            settings.intervals = other.settings.intervals;
+        })
+        .await;
+        world.plane = Some(plane);
+        world
+    }
+
     /// A world with a control plane of its own in which nothing is installed. An operator with
     /// default settings that is installed as README tells is this world's.
     pub async fn fresh(settings: impl FnOnce(&mut Settings)) -> Self {
@@ -193,7 +207,16 @@ impl World {
         change: impl FnOnce(&mut Settings),
     ) -> Self {
         let id = Uuid::new_v4().simple().to_string()[..10].to_owned();
-        let mut world = Self::bare(cluster, azure, &id, change).await;
+        Self::named(cluster, azure, &id, change).await
+    }
+
+    async fn named(
+        cluster: Cluster,
+        azure: Arc<AzureSim>,
+        id: &str,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
+        let mut world = Self::bare(cluster, azure, id, change).await;
         world.grant_rights().await;
         world.record().await;
         world
@@ -223,6 +246,8 @@ impl World {
                 removal_delay: SignedDuration::from_secs(1),
                 conflict_retry: Intervals::CONFLICT_RETRY,
                 reread: Intervals::REREAD,
+                // As the resync, whatever a test sets that to.
+                transition: SignedDuration::from_hours(1),
                 visibility: SignedDuration::from_secs(2),
             },
             budget: Budget::default(),

@@ -229,6 +229,7 @@ fn waits(cause: Cause) -> String {
         removal_delay: resync,
         conflict_retry: Intervals::CONFLICT_RETRY,
         reread: Intervals::REREAD,
+        transition: Intervals::TRANSITION,
         visibility: Intervals::VISIBILITY,
     };
     let [first, last] = [1, 99].map(|failures| retry(cause, failures, &intervals, 0.5));

@@ -229,7 +229,7 @@ pub async fn with_nodes(
     world
 }
 
-async fn put_node(world: &World, name: &str, node: &Value) {
+pub async fn put_node(world: &World, name: &str, node: &Value) {
     let mut manifest = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
     manifest["metadata"]["labels"] = node["labels"].clone();
     manifest["spec"]["providerID"] = node["providerID"].clone();

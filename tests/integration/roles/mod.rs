@@ -2,6 +2,7 @@
 
 mod assigned_roles;
 mod attaching;
+mod claims;
 mod contradictions;
 pub mod finding;
 mod former_identities;
@@ -14,4 +15,5 @@ mod repositories;
 mod resource_groups;
 mod sharing;
 mod takeovers;
+mod transitions;
 mod two_clusters;

@@ -20,6 +20,8 @@ pub struct Intervals {
     pub conflict_retry: SignedDuration,
     /// How long after a write Azure is read again; with jitter up to half as long again.
     pub reread: SignedDuration,
+    /// The wait between checks while something changes that tells by no event; see [`transition`].
+    pub transition: SignedDuration,
     /// How long after a write Azure may not show a role assignment, so that its absence proves nothing.
     pub visibility: SignedDuration,
 }
@@ -29,6 +31,8 @@ impl Intervals {
     pub const CONFLICT_RETRY: SignedDuration = SignedDuration::from_mins(2);
     /// The default of [`reread`](Self::reread).
     pub const REREAD: SignedDuration = SignedDuration::from_mins(1);
+    /// The default of [`transition`](Self::transition).
+    pub const TRANSITION: SignedDuration = SignedDuration::from_mins(2);
     /// The default of [`visibility`](Self::visibility). Azure Resource Manager takes up to 10 minutes to
     /// show a change of role assignments (learn.microsoft.com, "Troubleshoot Azure RBAC"); seen as 201 and
     /// then 404 in terraform-provider-azurerm issues 8584 and 9379.
@@ -115,6 +119,14 @@ pub fn resync(intervals: &Intervals, jitter: f64) -> SignedDuration {
     intervals.resync.mul_f64(0.9 + 0.2 * jitter)
 }
 
+/// The wait until the next check of an attachment whose transition has lasted that long, at most the resync.
+/// With the default it is 2 minutes in the first 30, and then a 15th of the time.
+#[must_use]
+pub fn transition(lasts: SignedDuration, intervals: &Intervals, jitter: f64) -> SignedDuration {
+    let wait = intervals.transition.max(lasts / 15).mul_f64(0.9 + 0.2 * jitter);
+    wait.min(resync(intervals, jitter))
+}
+
 /// The wait until the first check after a start, when all attachments are reconciled at once.
 #[must_use]
 pub fn spread(intervals: &Intervals, jitter: f64) -> SignedDuration {
@@ -192,6 +204,7 @@ mod tests {
         removal_delay: SignedDuration::from_hours(1),
         conflict_retry: Intervals::CONFLICT_RETRY,
         reread: Intervals::REREAD,
+        transition: Intervals::TRANSITION,
         visibility: Intervals::VISIBILITY,
     };
 
@@ -201,6 +214,15 @@ mod tests {
 
     fn wait(cause: Cause, failures: u32) -> i64 {
         retry(cause, failures, &INTERVALS, 0.5).as_secs()
+    }
+
+    #[test]
+    fn a_transition_is_watched_closely_at_first_and_then_ever_less() {
+        let minutes = |lasts: i64| {
+            transition(SignedDuration::from_mins(lasts), &INTERVALS, 0.5).as_secs() / 60
+        };
+        assert_eq!([0, 29, 30, 60, 120].map(minutes), [2, 2, 2, 4, 8]);
+        assert_eq!([450, 10_000].map(minutes), [30, 30]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::plan::Finalizer;
 use crate::platform::NodeAges;
 use crate::problem::Problem;
 use crate::pull_secrets::{Endpoints, PullSecretState};
-use crate::roles::claims::Claim;
+use crate::roles::claims::OwnClaims;
 use crate::roles::former_identity::Released;
 use crate::snapshot::azure::{Registry, RoleAssignment};
 use crate::spec::policy::UsedNames;
@@ -31,8 +31,8 @@ pub struct Observed {
     pub method: Option<MethodInUse>,
     /// A warning for the message of Ready.
     pub remark: Option<String>,
-    /// The claim of the attachment.
-    pub claim: Option<Claim>,
+    /// The claims of the attachment.
+    pub claims: Option<OwnClaims>,
     /// The registry in Azure Resource Manager.
     pub registry: Option<Registry>,
     /// The registry's hosts, for pull secrets.
@@ -105,7 +105,7 @@ pub fn status(
         status.last_handled_reconcile_at = Some(requested_at.to_owned());
     }
     status.method = observed.method.or(status.method);
-    status.claim = observed.claim.as_ref().map(Claim::to_string).or(status.claim);
+    status.claim = observed.claims.as_ref().map(|it| it.current().to_string()).or(status.claim);
     status.registry = registry_status(observed).or(status.registry);
     if let Some(principal) = observed.principal {
         status.kubelet_identity = Some(KubeletIdentityStatus {
@@ -129,7 +129,7 @@ pub fn status(
     }
     if let Some(roles) = &observed.roles {
         let before = status.role_assignments.take().unwrap_or_default();
-        let list = roles.listed(observed.claim.as_ref(), &before);
+        let list = roles.listed(observed.claims.as_ref(), &before);
         status.role_assignments = (!list.is_empty()).then_some(list);
     }
     let old = status.conditions.take().unwrap_or_default();
@@ -140,8 +140,8 @@ pub fn status(
 /// The replaced identities that still hold a role by this attachment; all of them while that is unknown.
 fn replaced(observed: &Observed) -> Option<Vec<String>> {
     let is_claimed = |it: &RoleAssignment| {
-        let claim = observed.claim.as_ref();
-        it.claims().zip(claim).is_some_and(|(claims, claim)| claims.contains(claim))
+        let own = observed.claims.as_ref();
+        it.claims().zip(own).is_some_and(|(claims, own)| claims.contain_any(own))
     };
     let holds_role = |it: &PrincipalId| {
         let found = observed.roles.iter().flat_map(|roles| &roles.found);

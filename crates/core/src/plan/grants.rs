@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 
 use super::sharing::foreign_assignment;
-use super::{Assignments, Desired, Finalizer, Owned, Plan, RemovalTiming, Step, share};
+use super::{
+    Assignments, Desired, Finalizer, Owned, Plan, RemovalTiming, Step, replace_claim, share,
+};
 use crate::ids::{AssignmentId, PrincipalId, RegistryId};
 use crate::problem::Problem;
 use crate::roles::role::{Role, assignment_name};
@@ -49,6 +51,7 @@ impl Grant {
 /// |---|---|---|
 /// | yes | no assignment that gives the role | `AddFinalizer`, `CreateAssignment` |
 /// | yes | on the registry, with the claim of this attachment | – |
+/// | any | with a claim of before of this attachment, and not released now | `ReplaceClaim`, apart from the others |
 /// | yes | on the registry, with claims of other attachments only | `AddFinalizer`, `ShareAssignment` |
 /// | yes | foreign, on the registry or above, that gives the grant | – (it is used) |
 /// | yes | on the registry, unusable; and above, that gives the grant | – (the one above is used) |
@@ -79,13 +82,15 @@ pub(super) fn plan(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan
             Err(problem) => plan.blocked = plan.blocked.take().or(Some(problem)),
         }
     }
-    let mine = assignments.found.iter().filter(|it| bears_claim(it, assignments));
+    let mine = assignments.found.iter().filter(|it| assignments.are_claimed(it));
     let is_desired =
         |it: &&RoleAssignment| grants.iter().chain(&desired.prepared).any(|grant| grant.is_of(it));
     let (kept, surplus): (Vec<&RoleAssignment>, Vec<&RoleAssignment>) = mine.partition(is_desired);
+    plan.claims.extend(kept.iter().filter_map(|it| replaced_claim(it, assignments)));
     for assignment in surplus {
         if awaits_release(assignment, grants, desired) {
             plan.awaiting_release.insert(assignment.id.clone(), assignment.principal);
+            plan.claims.extend(replaced_claim(assignment, assignments));
             continue;
         }
         match timing.replaced_at {
@@ -95,6 +100,7 @@ pub(super) fn plan(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan
             due => {
                 plan.pending_removals.insert(assignment.id.clone(), due);
                 plan.note_due(due);
+                plan.claims.extend(replaced_claim(assignment, assignments));
             }
         }
     }
@@ -205,17 +211,18 @@ fn state_at_registry(
             Err(foreign_assignment(here, grant))
         };
     }
-    let claim = assignments.registry_and_claim.as_ref().map(|(_, claim)| claim);
-    let changes = claim.map(|it| share(here, grant, it)).transpose()?.flatten();
-    Ok(match changes {
+    let own = assignments.registry_and_claims.as_ref().map(|(_, own)| own);
+    let changes = own.map(|it| share(here, grant, it)).transpose()?.flatten();
+    // A claim of before is replaced apart from the roles: the assignment gives the role all the same.
+    let holds = assignments.are_claimed(here) && here.condition == grant.condition;
+    Ok(match changes.filter(|_| !holds) {
         None => GrantState::Held(here.updated_on),
         Some(_) => GrantState::Shareable(here.id.clone()),
     })
 }
 
-/// Whether an assignment on the registry itself bears the claim of this attachment.
-fn bears_claim(found: &RoleAssignment, assignments: &Assignments) -> bool {
-    assignments.registry_and_claim.as_ref().is_some_and(|(registry, claim)| {
-        found.id.is_at(registry) && found.claims().is_some_and(|it| it.contains(claim))
-    })
+/// The step that replaces a claim of before; `None` where the assignment bears none.
+fn replaced_claim(found: &RoleAssignment, assignments: &Assignments) -> Option<Step> {
+    let (_, own) = assignments.registry_and_claims.as_ref()?;
+    replace_claim(found, own).map(|_| Step::ReplaceClaim(found.id.clone()))
 }

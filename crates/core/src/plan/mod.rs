@@ -24,7 +24,7 @@ pub use entries::{all_accounts_name, entry};
 pub use grants::{Grant, blocking_assignment, held_since};
 pub use owned::{AcceptedCredential, Assignments, Owned};
 pub use secrets::{CredentialOrigin, SecretTarget, credential_is_due, foreign_secret};
-pub use sharing::{AssignmentUpdate, Release, release, share};
+pub use sharing::{AssignmentUpdate, Release, release, replace_claim, share};
 pub use timing::{RemovalTiming, Serving, replaced_at};
 
 /// The desired state of an attachment. A field is `None` while its facts are unknown, and the plan
@@ -135,6 +135,8 @@ pub enum Step {
     /// Add the claim of this attachment to an assignment of other attachments, or correct the
     /// assignment's condition.
     ShareAssignment(AssignmentId, Grant),
+    /// Replace a claim of before by the current one.
+    ReplaceClaim(AssignmentId),
     /// Remove the claim of this attachment, and delete the assignment if no claim is left.
     ReleaseAssignment(AssignmentId),
     /// Create or update pull secrets, all with the same credential.
@@ -172,6 +174,8 @@ pub struct Plan {
     pub roles: Vec<Step>,
     /// The steps for the role that is prepared, after `roles`.
     pub prepared: Vec<Step>,
+    /// The steps that replace claims of before, after `prepared`. Nothing depends on them.
+    pub claims: Vec<Step>,
     /// Independent lists of steps, each in its order. A step that fails stops only the steps after it
     /// in the same list.
     pub parts: Vec<Vec<Step>>,

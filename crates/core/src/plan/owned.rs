@@ -9,7 +9,7 @@ use crate::delivery::contest::{Contests, ManagedObject, ObjectState};
 use crate::ids::RegistryId;
 use crate::problem::Problem;
 use crate::pull_secrets::Inputs;
-use crate::roles::claims::Claim;
+use crate::roles::claims::OwnClaims;
 use crate::snapshot::azure::RoleAssignment;
 use crate::snapshot::by_namespace::ByNamespace;
 use crate::snapshot::cluster::{ServiceAccount, StoredSecret};
@@ -62,8 +62,8 @@ impl AcceptedCredential {
 /// The role assignments on a registry and above it, with any or no claims.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assignments {
-    /// The registry that was listed, and the claim of this attachment.
-    pub registry_and_claim: Option<(RegistryId, Claim)>,
+    /// The registry that was listed, and the claims of this attachment.
+    pub registry_and_claims: Option<(RegistryId, OwnClaims)>,
     /// All assignments that were found.
     pub found: Vec<RoleAssignment>,
     /// Why one that this attachment wrote may exist although Azure does not show it.
@@ -73,14 +73,24 @@ pub struct Assignments {
 impl Assignments {
     /// The assignments that were listed for a registry.
     #[must_use]
-    pub fn on(registry: &RegistryId, claim: Claim, found: Vec<RoleAssignment>) -> Self {
-        Self { registry_and_claim: Some((registry.clone(), claim)), found, hidden: None }
+    pub fn on(registry: &RegistryId, own: OwnClaims, found: Vec<RoleAssignment>) -> Self {
+        Self { registry_and_claims: Some((registry.clone(), own)), found, hidden: None }
     }
 
     /// No assignments, so that the plan changes none.
     #[must_use]
     pub fn none() -> Self {
-        Self { registry_and_claim: None, found: Vec::new(), hidden: None }
+        Self { registry_and_claims: None, found: Vec::new(), hidden: None }
+    }
+}
+
+impl Assignments {
+    /// Whether an assignment on the registry itself bears a claim of this attachment.
+    #[must_use]
+    pub fn are_claimed(&self, found: &RoleAssignment) -> bool {
+        self.registry_and_claims.as_ref().is_some_and(|(registry, own)| {
+            found.id.is_at(registry) && found.claims().is_some_and(|it| it.contain_any(own))
+        })
     }
 }
 

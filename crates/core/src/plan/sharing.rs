@@ -2,7 +2,7 @@
 
 use super::Grant;
 use crate::problem::{Cause, Problem};
-use crate::roles::claims::{self, Claim, Claims};
+use crate::roles::claims::{self, Claim, Claims, OwnClaims};
 use crate::snapshot::azure::RoleAssignment;
 
 /// New contents for an assignment that acr-attach made.
@@ -14,8 +14,8 @@ pub struct AssignmentUpdate {
     pub condition: Option<String>,
 }
 
-/// Adds a claim to an assignment that bears claims; `None` when nothing changes. The attachment
-/// with the oldest claim decides the condition.
+/// Adds the claim of an attachment to an assignment that bears claims; `None` when nothing changes. The
+/// attachment with the oldest claim decides the condition.
 ///
 /// # Errors
 /// `NotOurs` when the assignment bears no claims, or when its condition differs and the oldest
@@ -23,10 +23,10 @@ pub struct AssignmentUpdate {
 pub fn share(
     found: &RoleAssignment,
     grant: &Grant,
-    claim: &Claim,
+    own: &OwnClaims,
 ) -> Result<Option<AssignmentUpdate>, Problem> {
     let Some(before) = found.claims() else { return Err(foreign_assignment(found, grant)) };
-    let Some(claims) = before.with(claim) else {
+    let Some(claims) = before.with(own) else {
         let account = format!(
             "sharing role assignment {}: {} attachments use it already, and its description has room for no more",
             found.id,
@@ -35,17 +35,43 @@ pub fn share(
         let advice = "delete attachments that are not needed";
         return Err(Problem::advised(Cause::QuotaExceeded, advice, &[account]));
     };
-    if found.condition != grant.condition && claims.first() != Some(claim) {
-        let advice = "give both attachments the same repositories, or delete the other one";
-        let account = format!(
-            "sharing role assignment {}: another attachment holds it with another condition",
-            found.id
-        );
-        return Err(Problem::advised(Cause::NotOurs, advice, &[account]));
+    if found.condition != grant.condition
+        && let Some(first) = claims.first().filter(|it| *it != own.current())
+    {
+        return Err(other_condition(found, first, before.without(own)));
     }
     let condition = grant.condition.clone();
     let changes = claims != before || condition != found.condition;
     Ok(changes.then_some(AssignmentUpdate { claims, condition }))
+}
+
+/// The problem that another attachment decides the condition of an assignment. `others` are the claims on it
+/// of all others.
+fn other_condition(found: &RoleAssignment, first: &Claim, others: Option<Claims>) -> Problem {
+    let (scope, name) = (found.id.scope(), found.id.name());
+    let is_alone = others.is_none_or(|it| it.without(&first.clone().into()).is_none());
+    // The update replaces the assignment as a whole, and so takes it as Azure shows it.
+    let release = if is_alone {
+        format!("az role assignment delete --ids {}", found.id)
+    } else {
+        format!(
+            "az role assignment list --scope {scope} --query \"[?name=='{name}']|[0]\" | sed 's/{first},//' | az role assignment update --role-assignment @-"
+        )
+    };
+    let advice = format!(
+        "give both attachments the same repositories, or delete the other one, of claim {first} (status.claim); if its cluster is gone, take its claim out ({release})"
+    );
+    let doing = format!("sharing role assignment {name}");
+    let accounts = [format!("{doing}: another attachment holds it with another condition"), doing];
+    Problem::advised(Cause::NotOurs, &advice, &accounts)
+}
+
+/// Replaces a claim of before by the current one where it stands; `None` where the assignment bears none.
+#[must_use]
+pub fn replace_claim(found: &RoleAssignment, own: &OwnClaims) -> Option<AssignmentUpdate> {
+    let before = found.claims().filter(|it| it.contain_any(own))?;
+    let claims = before.with(own).filter(|it| *it != before)?;
+    Some(AssignmentUpdate { claims, condition: found.condition.clone() })
 }
 
 /// How to release an assignment, by its contents at that moment.
@@ -61,11 +87,11 @@ pub enum Release {
 
 /// Decides how to release an assignment.
 #[must_use]
-pub fn release(found: &RoleAssignment, claim: &Claim) -> Release {
-    let Some(claims) = found.claims().filter(|it| it.contains(claim)) else {
+pub fn release(found: &RoleAssignment, own: &OwnClaims) -> Release {
+    let Some(claims) = found.claims().filter(|it| it.contain_any(own)) else {
         return Release::NotClaimed;
     };
-    claims.without(claim).map_or(Release::DeleteAssignment, |claims| {
+    claims.without(own).map_or(Release::DeleteAssignment, |claims| {
         Release::RemoveClaim(AssignmentUpdate { claims, condition: found.condition.clone() })
     })
 }

@@ -12,8 +12,9 @@ use uuid::Uuid;
 use super::*;
 use crate::delivery::contest::Contests;
 use crate::ids::{PrincipalId, RegistryId};
+use crate::platform::Platform;
 use crate::problem::Cause;
-use crate::roles::claims::{Claim, Claims};
+use crate::roles::claims::{Claim, Claims, OwnClaims};
 use crate::roles::role::Role;
 use crate::snapshot::azure::RoleAssignment;
 use crate::snapshot::by_namespace::ByNamespace;
@@ -58,6 +59,10 @@ fn claim(name: &str) -> Claim {
     Claim::new("cluster", name)
 }
 
+fn own(name: &str) -> OwnClaims {
+    claim(name).into()
+}
+
 fn now() -> Timestamp {
     "2026-11-22T12:00:00Z".parse().unwrap()
 }
@@ -82,7 +87,7 @@ fn assignment(of: &Grant, description: &str, updated_on: Timestamp) -> RoleAssig
 fn claimed(of: &Grant, names: &[&str]) -> RoleAssignment {
     let claims = names[1..]
         .iter()
-        .fold(Claims::of(claim(names[0])), |claims, name| claims.with(&claim(name)).unwrap());
+        .fold(Claims::of(claim(names[0])), |claims, name| claims.with(&own(name)).unwrap());
     assignment(of, &claims.to_string(), now() - DELAY)
 }
 
@@ -90,7 +95,7 @@ fn owns(found: Vec<RoleAssignment>, finalizer: bool) -> Owned {
     Owned {
         uid: "mine".to_owned(),
         finalizers: finalizer.then_some(Finalizer::RoleAssignments).into_iter().collect(),
-        assignments: Some(Assignments::on(&registry(), claim("mine"), found)),
+        assignments: Some(Assignments::on(&registry(), own("mine"), found)),
         secrets: Some(ByNamespace::default()),
         gone_uids: BTreeSet::new(),
         accepted: None,
@@ -225,9 +230,9 @@ fn a_condition_that_a_user_added_is_removed_again() {
     ours.condition = Some("nothing".into());
     let expected = vec![Step::ShareAssignment(ours.id.clone(), wanted.clone())];
     assert_eq!(steps(&wants(&wanted), &owns(vec![ours.clone()], true)), expected);
-    let amended = share(&ours, &wanted, &claim("mine")).unwrap().unwrap();
+    let amended = share(&ours, &wanted, &own("mine")).unwrap().unwrap();
     assert_eq!(amended.condition, None);
-    assert_eq!(share(&ours, &wanted, &claim("other")).unwrap_err().cause, Cause::NotOurs);
+    assert_eq!(share(&ours, &wanted, &own("other")).unwrap_err().cause, Cause::NotOurs);
 }
 
 #[test]
@@ -282,12 +287,55 @@ fn missing_facts_change_nothing() {
 #[test]
 fn only_the_last_claim_deletes_the_assignment() {
     let of = grant(1, Role::AcrPull);
-    assert_eq!(release(&claimed(&of, &["mine"]), &claim("mine")), Release::DeleteAssignment);
-    assert_eq!(release(&claimed(&of, &["other"]), &claim("mine")), Release::NotClaimed);
-    assert_eq!(release(&assignment(&of, "by hand", now()), &claim("mine")), Release::NotClaimed);
+    assert_eq!(release(&claimed(&of, &["mine"]), &own("mine")), Release::DeleteAssignment);
+    assert_eq!(release(&claimed(&of, &["other"]), &own("mine")), Release::NotClaimed);
+    assert_eq!(release(&assignment(&of, "by hand", now()), &own("mine")), Release::NotClaimed);
     let left = AssignmentUpdate { claims: Claims::of(claim("other")), condition: None };
     assert_eq!(
-        release(&claimed(&of, &["mine", "other"]), &claim("mine")),
+        release(&claimed(&of, &["mine", "other"]), &own("mine")),
         Release::RemoveClaim(left)
     );
+}
+
+/// A role that holds is not touched for its claim: where the claim cannot be replaced, the role still counts.
+#[test]
+fn a_claim_of_before_is_replaced_apart_from_the_roles() {
+    let wanted = grant(1, Role::AcrPull);
+    let (kept, former) =
+        (claimed(&wanted, &["before"]), claimed(&grant(2, Role::AcrPull), &["before"]));
+    let found = vec![former.clone(), kept.clone(), claimed(&grant(3, Role::AcrPull), &["other"])];
+    let claims =
+        OwnClaims::of("mine", "cluster", Ok(Platform::NotAks), Some(claim("before"))).unwrap();
+    let mut owned = owns(found, true);
+    owned.assignments.as_mut().unwrap().registry_and_claims = Some((registry(), claims));
+    let desired = Desired { settled: false, ..wants(&wanted) };
+    let now_plan = plan(&desired, &owned, now(), DELAY);
+    let replaced = |it: &RoleAssignment| Step::ReplaceClaim(it.id.clone());
+    assert_eq!(
+        (now_plan.roles, now_plan.claims),
+        (vec![], vec![replaced(&kept), replaced(&former)])
+    );
+    let later = plan(&wants(&wanted), &owned, now() + DELAY, DELAY);
+    assert_eq!(later.roles, vec![Step::ReleaseAssignment(former.id)]);
+    assert_eq!(later.claims, vec![replaced(&kept)]);
+}
+
+/// The claim of a cluster that is gone decides for ever, unless a user takes it out.
+#[test]
+fn another_claim_that_decides_is_named_with_the_command_that_takes_it_out() {
+    let wanted = Grant { condition: Some("mine".into()), ..grant(1, Role::RepositoryReader) };
+    let theirs = Grant { condition: Some("theirs".into()), ..wanted.clone() };
+    let first = claim("other").to_string();
+    let text = |claims: &[&str]| {
+        share(&claimed(&theirs, claims), &wanted, &own("mine")).unwrap_err().message
+    };
+    let shared = text(&["other", "mine", "third"]);
+    assert!(
+        shared.contains(&format!("sed 's/{first},//'"))
+            && shared.contains("| az role assignment update"),
+        "{shared}"
+    );
+    let alone = text(&["other"]);
+    assert!(alone.contains("az role assignment delete --ids") && alone.contains(&first), "{alone}");
+    assert!([shared, alone].iter().all(|it| crate::message::is_bounded(it) && !it.contains('…')));
 }

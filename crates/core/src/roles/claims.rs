@@ -4,9 +4,15 @@
 //! Each attachment adds its claim. The one that removes the last claim deletes the assignment. So
 //! Azure is the only store.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 use sha2::{Digest, Sha256};
+
+use crate::ids::lower;
+use crate::platform::Platform;
+use crate::problem::Problem;
 
 const PREFIX: &str = "acr-attach claims: ";
 const CLAIM_DIGITS: usize = 12;
@@ -19,10 +25,11 @@ pub const MAX_CLAIMS: usize = 36;
 pub struct Claim(String);
 
 impl Claim {
-    /// The claim of an attachment. `cluster_uid` is the UID of namespace `kube-system`.
+    /// The claim of an attachment. `cluster` identifies the cluster: the resource id of the managed cluster in
+    /// lower case, or the UID of namespace `kube-system`.
     #[must_use]
-    pub fn new(cluster_uid: &str, attachment: &str) -> Self {
-        let digest = Sha256::digest(format!("{cluster_uid}/{attachment}"));
+    pub fn new(cluster: &str, attachment: &str) -> Self {
+        let digest = Sha256::digest(format!("{cluster}/{attachment}"));
         let hex = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]);
         let digit = |it: u8| char::from_digit(u32::from(it), 16);
         Self(hex.filter_map(digit).take(CLAIM_DIGITS).collect())
@@ -32,6 +39,82 @@ impl Claim {
 impl fmt::Display for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Not a claim.
+#[derive(Debug)]
+pub struct InvalidClaim;
+
+impl FromStr for Claim {
+    type Err = InvalidClaim;
+
+    fn from_str(text: &str) -> Result<Self, InvalidClaim> {
+        let is_digit = |it: u8| matches!(it, b'0'..=b'9' | b'a'..=b'f');
+        let is_claim = text.len() == CLAIM_DIGITS && text.bytes().all(is_digit);
+        is_claim.then(|| Self(text.to_owned())).ok_or(InvalidClaim)
+    }
+}
+
+/// The claims by which an attachment knows its assignments: the current one, and those of before.
+///
+/// The claim of an AKS cluster is made of the managed cluster's resource id, so that it outlives a cluster
+/// that is built anew under that id. A claim of before is replaced by the current one where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnClaims {
+    current: Claim,
+    former: BTreeSet<Claim>,
+    is_guess: bool,
+}
+
+impl OwnClaims {
+    /// The claims of an attachment. `uid` is that of namespace `kube-system`, and `shown` the claim in status.
+    ///
+    /// Only what the nodes and Azure confirm makes a claim of the cluster's resource id: an id that a user
+    /// wrote may stand in the manifests of two clusters. Where the platform is unknown, the claim stays.
+    ///
+    /// # Errors
+    /// Why the platform is unknown, where status shows no claim.
+    pub fn of(
+        attachment: &str,
+        uid: &str,
+        platform: Result<Platform, Problem>,
+        shown: Option<Claim>,
+    ) -> Result<Self, Problem> {
+        let by_uid = Claim::new(uid, attachment);
+        let (current, is_guess) = match (platform, &shown) {
+            (Ok(Platform::Aks(cluster)), _) => {
+                (Claim::new(&lower(cluster.as_str()), attachment), false)
+            }
+            (Ok(Platform::NotAks), _) => (by_uid.clone(), false),
+            (_, Some(shown)) => (shown.clone(), false),
+            (Ok(Platform::Unsure(_)), None) => (by_uid.clone(), true),
+            (Err(problem), None) => return Err(problem),
+        };
+        let former = shown.into_iter().chain([by_uid]).filter(|it| *it != current);
+        Ok(Self { former: former.collect(), current, is_guess })
+    }
+
+    /// The claim that assignments get.
+    #[must_use]
+    pub fn current(&self) -> &Claim {
+        &self.current
+    }
+
+    /// Whether nothing confirms the current claim: assignments may bear another one of this attachment.
+    #[must_use]
+    pub fn are_guessed(&self) -> bool {
+        self.is_guess
+    }
+
+    fn contain(&self, claim: &Claim) -> bool {
+        self.current == *claim || self.former.contains(claim)
+    }
+}
+
+impl From<Claim> for OwnClaims {
+    fn from(current: Claim) -> Self {
+        Self { current, former: BTreeSet::new(), is_guess: false }
     }
 }
 
@@ -49,15 +132,9 @@ impl Claims {
     /// Parses a description; `None` if it holds no claims, so that acr-attach did not make the assignment.
     #[must_use]
     pub fn read(description: &str) -> Option<Self> {
-        let is_claim = |it: &str| {
-            it.len() == CLAIM_DIGITS && it.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-        };
         let list = description.trim().strip_prefix(PREFIX)?;
-        let claims: Vec<&str> = list.split(',').map(str::trim).collect();
-        claims
-            .iter()
-            .all(|it| is_claim(it))
-            .then(|| Self(claims.into_iter().map(|it| Claim(it.to_owned())).collect()))
+        let claims: Result<_, _> = list.split(',').map(|it| it.trim().parse()).collect();
+        claims.ok().map(Self)
     }
 
     /// Whether the claim is in the list.
@@ -66,26 +143,34 @@ impl Claims {
         self.0.contains(claim)
     }
 
+    /// Whether a claim of the attachment is in the list, be it the current one or one of before.
+    #[must_use]
+    pub fn contain_any(&self, own: &OwnClaims) -> bool {
+        self.0.iter().any(|it| own.contain(it))
+    }
+
     /// The oldest claim. Its attachment decides the condition of the assignment.
     #[must_use]
     pub fn first(&self) -> Option<&Claim> {
         self.0.first()
     }
 
-    /// The list with the claim added at the end; `None` when there is no room.
+    /// The list with the current claim of the attachment: in the place of its first claim, or at the end;
+    /// `None` when there is no room.
     #[must_use]
-    pub fn with(&self, claim: &Claim) -> Option<Self> {
-        if self.contains(claim) {
-            return Some(self.clone());
-        }
-        let claims = self.0.iter().chain([claim]).cloned().collect();
-        (self.0.len() < MAX_CLAIMS).then_some(Self(claims))
+    pub fn with(&self, own: &OwnClaims) -> Option<Self> {
+        let first = self.0.iter().position(|it| own.contain(it)).unwrap_or(self.0.len());
+        let is_others = |it: &&Claim| !own.contain(it);
+        let before = self.0[..first].iter();
+        let after = self.0[first..].iter().filter(is_others);
+        let claims: Vec<_> = before.chain([own.current()]).chain(after).cloned().collect();
+        (claims.len() <= MAX_CLAIMS).then_some(Self(claims))
     }
 
-    /// The list without the claim; `None` when no claim is left.
+    /// The list without the claims of the attachment; `None` when no claim is left.
     #[must_use]
-    pub fn without(&self, claim: &Claim) -> Option<Self> {
-        let claims: Vec<_> = self.0.iter().filter(|it| *it != claim).cloned().collect();
+    pub fn without(&self, own: &OwnClaims) -> Option<Self> {
+        let claims: Vec<_> = self.0.iter().filter(|it| !own.contain(it)).cloned().collect();
         (!claims.is_empty()).then_some(Self(claims))
     }
 }
@@ -103,6 +188,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::problem::Cause;
 
     fn claim(n: usize) -> Claim {
         Claim::new("cluster", &n.to_string())
@@ -128,19 +214,63 @@ mod tests {
         assert_eq!(Claims::read(text).is_some(), ours);
     }
 
+    fn own(n: usize) -> OwnClaims {
+        claim(n).into()
+    }
+
     #[test]
     fn as_many_fit_as_azure_allows() {
-        let full = (1..MAX_CLAIMS).fold(Claims::of(claim(0)), |it, n| it.with(&claim(n)).unwrap());
+        let full = (1..MAX_CLAIMS).fold(Claims::of(claim(0)), |it, n| it.with(&own(n)).unwrap());
         assert!(full.to_string().len() <= 512);
-        assert_eq!(full.with(&claim(MAX_CLAIMS)), None);
-        assert_eq!(full.with(&claim(3)), Some(full.clone()));
+        assert_eq!(full.with(&own(MAX_CLAIMS)), None);
+        assert_eq!(full.with(&own(3)), Some(full.clone()));
+    }
+
+    const ID: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/RG/providers/Microsoft.ContainerService/managedClusters/prod";
+
+    fn claims(platform: Result<Platform, Problem>, shown: Option<usize>) -> OwnClaims {
+        OwnClaims::of("a", "uid", platform, shown.map(claim)).unwrap()
+    }
+
+    fn unavailable() -> Problem {
+        Problem::new(Cause::Unavailable, "x")
+    }
+
+    #[test]
+    fn a_claim_is_made_of_the_cluster_that_nodes_and_azure_confirm() {
+        let by_id = Claim::new(&lower(ID), "a");
+        let by_uid = Claim::new("uid", "a");
+        let aks = || Ok(Platform::Aks(ID.parse().unwrap()));
+        let unsure = || Ok(Platform::Unsure("no nodes".into()));
+        assert_eq!(claims(aks(), None).current, by_id);
+        assert_eq!(claims(aks(), Some(1)).former, [claim(1), by_uid.clone()].into());
+        assert_eq!(claims(Ok(Platform::NotAks), Some(1)).current, by_uid);
+        assert_eq!(claims(unsure(), Some(1)).current, claim(1));
+        assert_eq!(claims(Err(unavailable()), Some(1)).current, claim(1));
+        let guess = claims(unsure(), None);
+        assert!(guess.current == by_uid && guess.are_guessed());
+        let unknown = OwnClaims::of("a", "uid", Err(unavailable()), None);
+        assert_eq!(unknown.unwrap_err().cause, Cause::Unavailable);
+    }
+
+    #[test]
+    fn a_claim_of_before_is_replaced_where_it_stands() {
+        let list = |all: &[usize]| Claims(all.iter().map(|it| claim(*it)).collect());
+        let own = OwnClaims { former: [claim(1), claim(2)].into(), ..own(9) };
+        assert_eq!(list(&[0, 1, 3]).with(&own), Some(list(&[0, 9, 3])));
+        assert_eq!(list(&[2, 0, 1]).with(&own), Some(list(&[9, 0])));
+        assert_eq!(list(&[0, 9, 1]).with(&own), Some(list(&[0, 9])));
+        assert_eq!(list(&[0]).with(&own), Some(list(&[0, 9])));
+        assert_eq!(list(&[0, 1, 9]).without(&own), Some(list(&[0])));
+        assert_eq!(list(&[2]).without(&own), None);
+        assert!(list(&[0, 2]).contain_any(&own) && !list(&[0]).contain_any(&own));
     }
 
     proptest! {
         #[test]
         fn a_claim_that_comes_and_goes_changes_no_other(n in 0usize..10, who in 20usize..30) {
-            let before = (1..=n).fold(Claims::of(claim(0)), |it, n| it.with(&claim(n)).unwrap());
-            let after = before.with(&claim(who)).unwrap().without(&claim(who));
+            let before = (1..=n).fold(Claims::of(claim(0)), |it, n| it.with(&own(n)).unwrap());
+            let after = before.with(&own(who)).unwrap().without(&own(who));
             prop_assert_eq!(Some(&before), after.as_ref());
             prop_assert_eq!(Claims::read(&before.to_string()), Some(before));
         }

@@ -1,5 +1,6 @@
 //! The two pull roles, and the names of their assignments.
 
+use jiff::SignedDuration;
 use uuid::{Uuid, uuid};
 
 use crate::api::RoleAssignmentMode;
@@ -53,6 +54,9 @@ impl Role {
         }
     }
 }
+
+/// How long Azure may take to honour a new role (learn.microsoft.com, "Troubleshoot Azure RBAC").
+pub const HONOURED_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// The namespace of the template function `guid()`.
 const GUID_NAMESPACE: Uuid = uuid!("11fb06fb-712d-4ddd-98c7-e71bbd588830");

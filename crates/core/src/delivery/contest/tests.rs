@@ -19,6 +19,7 @@ const INTERVALS: Intervals = Intervals {
     removal_delay: SignedDuration::from_hours(1),
     conflict_retry: Intervals::CONFLICT_RETRY,
     reread: Intervals::REREAD,
+    transition: Intervals::TRANSITION,
     visibility: Intervals::VISIBILITY,
 };
 

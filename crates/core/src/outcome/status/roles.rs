@@ -8,8 +8,8 @@ use super::seconds;
 use crate::api::{Ownership, RoleAssignmentStatus, RoleUser};
 use crate::ids::{AssignmentId, PrincipalId, eq_ignore_case};
 use crate::plan::Grant;
-use crate::roles::claims::Claim;
-use crate::roles::role::Role;
+use crate::roles::claims::OwnClaims;
+use crate::roles::role::{HONOURED_WITHIN, Role};
 use crate::snapshot::azure::RoleAssignment;
 
 /// The role assignments after a reconcile.
@@ -21,6 +21,8 @@ pub struct RoleState {
     pub for_nodes: bool,
     /// The grant that counts only after a switch of the registry's mode.
     pub prepared: Option<Grant>,
+    /// Whether the cluster changes at the moment, so that nodes may still use a former identity.
+    pub unsettled: bool,
     /// All assignments on the registry and on scopes above it.
     pub found: Vec<RoleAssignment>,
     /// The assignments that wait for their removal, with its time (UTC) if that is known.
@@ -42,14 +44,23 @@ impl RoleState {
         self.grants.iter().all(|grant| self.assignment_for(grant).is_some())
     }
 
-    /// The assignments for status: those with the claim, and those that give a desired grant.
+    /// Whether something is about to change that tells by no event: the cluster, a role that Azure may not
+    /// honour yet, or a removal that waits for what replaces the assignment.
+    #[must_use]
+    pub fn is_in_transition(&self, now: Timestamp) -> bool {
+        let made = self.grants.iter().filter_map(|it| self.assignment_for(it)?.created_on);
+        let is_young = made.max().is_some_and(|it| now.duration_since(it) < HONOURED_WITHIN);
+        self.unsettled || is_young || self.waiting.values().any(Option::is_none)
+    }
+
+    /// The assignments for status: those with a claim of the attachment, and those that give a desired grant.
     pub(super) fn listed(
         &self,
-        claim: Option<&Claim>,
+        own: Option<&OwnClaims>,
         before: &[RoleAssignmentStatus],
     ) -> Vec<RoleAssignmentStatus> {
         let mine = |it: &RoleAssignment| {
-            it.claims().zip(claim).is_some_and(|(claims, claim)| claims.contains(claim))
+            it.claims().zip(own).is_some_and(|(claims, own)| claims.contain_any(own))
         };
         let listed = self.found.iter().filter(|it| mine(it) || self.desires(it));
         let mut list: Vec<_> = listed

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::*;
 use crate::plan::Grant;
 use crate::problem::{ALL, Cause, Problem};
+use crate::roles::claims::Claim;
 use crate::roles::role::Role;
 
 const REGISTRY: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso";
@@ -41,7 +42,7 @@ fn observed(held: bool) -> Observed {
     };
     Observed {
         method: Some(MethodInUse::KubeletIdentity),
-        claim: Some(claim),
+        claims: Some(claim.into()),
         registry: Some(Registry {
             id: REGISTRY.parse().unwrap(),
             login_server: "contoso.azurecr.io".parse().unwrap(),
@@ -56,6 +57,7 @@ fn observed(held: bool) -> Observed {
             grants: vec![grant],
             for_nodes: true,
             prepared: None,
+            unsettled: false,
             found: if held { vec![found] } else { vec![] },
             waiting: BTreeMap::new(),
             awaiting_release: BTreeMap::new(),
@@ -102,6 +104,21 @@ fn an_attached_registry_says_since_when() {
     .assert_eq(&lines(&status));
     let held = &status.role_assignments.unwrap()[0];
     assert_eq!((held.role.as_str(), held.ownership), ("AcrPull", Ownership::Managed));
+}
+
+#[test]
+fn what_tells_by_no_event_is_a_transition() {
+    let calm = observed(true).roles.unwrap();
+    // The role was assigned at 11:00.
+    assert!(calm.is_in_transition(at("2026-11-22T11:09:59Z")));
+    let now = at("2026-11-22T12:00:00Z");
+    assert!(!calm.is_in_transition(now));
+    assert!(!RoleState::default().is_in_transition(now));
+    assert!(RoleState { unsettled: true, ..calm.clone() }.is_in_transition(now));
+    let id = calm.found[0].id.clone();
+    let waits =
+        |due: Option<Timestamp>| RoleState { waiting: [(id.clone(), due)].into(), ..calm.clone() };
+    assert!(waits(None).is_in_transition(now) && !waits(Some(now)).is_in_transition(now));
 }
 
 /// A switch of the method, there and back, makes no identity of nodes one of pull secrets.

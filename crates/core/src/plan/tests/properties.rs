@@ -8,7 +8,7 @@ use super::*;
 fn apply(owned: &Owned, steps: &[Step]) -> Owned {
     let mut after = owned.clone();
     let found = &mut after.assignments.as_mut().unwrap().found;
-    let ours = claim("mine");
+    let ours = own("mine");
     for step in steps {
         match step {
             Step::AddFinalizer(it) => drop(after.finalizers.insert(*it)),

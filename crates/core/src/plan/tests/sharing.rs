@@ -68,7 +68,7 @@ impl World {
         };
         let mut owned = owns(self.azure.clone(), self.finalizers[attachment]);
         let claim = claim_of(attachment);
-        owned.assignments = Some(Assignments::on(&registry(), claim, self.azure.clone()));
+        owned.assignments = Some(Assignments::on(&registry(), claim.into(), self.azure.clone()));
         let steps = plan(&desired, &owned, self.now, DELAY).roles;
         for step in steps.iter().take(most) {
             self.take(step, attachment);
@@ -91,7 +91,7 @@ impl World {
             }
             Step::ShareAssignment(id, grant) => {
                 let Some(found) = self.azure.iter_mut().find(|it| it.id == *id) else { return };
-                if let Ok(Some(to)) = share(found, grant, &claim) {
+                if let Ok(Some(to)) = share(found, grant, &claim.clone().into()) {
                     found.description = Some(to.claims.to_string());
                     found.condition = to.condition;
                     found.updated_on = Some(now);
@@ -99,7 +99,7 @@ impl World {
             }
             Step::ReleaseAssignment(id) => {
                 let Some(at) = self.azure.iter().position(|it| it.id == *id) else { return };
-                match release(&self.azure[at], &claim) {
+                match release(&self.azure[at], &claim.clone().into()) {
                     Release::DeleteAssignment => drop(self.azure.remove(at)),
                     Release::RemoveClaim(to) => {
                         self.azure[at].description = Some(to.claims.to_string());
