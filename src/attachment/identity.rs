@@ -8,6 +8,7 @@ use acr_attach_core::ids::{ClusterId, PrincipalId};
 use acr_attach_core::platform::{Platform, PlatformHint, undetermined};
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::roles::credential_provider;
+use acr_attach_core::roles::former_identity::CurrentIdentity;
 use acr_attach_core::roles::kubelet_identity;
 use acr_attach_core::snapshot::azure::Registry;
 use acr_attach_core::spec::IdentitySource;
@@ -16,18 +17,10 @@ use uuid::Uuid;
 use super::context::Context;
 use super::observe::Pass;
 
-/// The identity that pulls.
+/// The identity that pulls, with a warning for the message of Ready.
 pub(super) struct Identity {
-    /// Its object id.
-    pub principal: PrincipalId,
-    /// The cluster that it was read from.
-    pub cluster: Option<ClusterId>,
-    /// What it is, where it was read from a cluster.
-    pub kind: Option<IdentityType>,
-    /// Whether no node uses a former identity any more.
-    pub settled: bool,
-    /// What speaks against it, and changes nothing.
-    pub remark: Option<String>,
+    pub identity: CurrentIdentity,
+    pub warning: Option<String>,
 }
 
 /// Where it is known from.
@@ -98,16 +91,17 @@ impl Known {
             }
             _ => kubelet_identity::principal(&cluster)?,
         };
-        let remark = match self {
+        let warning = match self {
             Self::Named(_, Some(here)) => kubelet_identity::other_nodes_warning(&cluster, here),
             _ => None,
         };
-        let kind = Some(match cluster.kubelet_identity {
+        let identity_type = Some(match cluster.kubelet_identity {
             Some(_) => IdentityType::ManagedIdentity,
             None => IdentityType::ServicePrincipal,
         });
         let (settled, cluster) = (cluster.settled, Some(cluster.id));
-        Ok(Identity { principal, cluster, kind, settled, remark })
+        let identity = CurrentIdentity { principal, cluster, identity_type, settled };
+        Ok(Identity { identity, warning })
     }
 }
 
@@ -122,8 +116,9 @@ async fn given(
         Some(cluster) => azure.cluster(cluster).await.ok(),
         None => None,
     };
-    let remark = kubelet_identity::client_id_warning(principal, here.as_ref(), of_nodes);
-    Identity { principal, cluster: None, kind: None, settled: true, remark }
+    let warning = kubelet_identity::client_id_warning(principal, here.as_ref(), of_nodes);
+    let identity = CurrentIdentity { principal, cluster: None, identity_type: None, settled: true };
+    Identity { identity, warning }
 }
 
 /// Warns of nodes that may be too old for a host of the registry. Nodes are listed only where one may be.

@@ -67,7 +67,6 @@ impl Observation {
         leaving: &DetachedRegistry,
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
-        self.desired.grants = Some(Vec::new());
         if self.owned.finalizers.contains(&Finalizer::RoleAssignments) {
             self.own_claims(pass).await?;
         }

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
-use acr_attach_azure::{Reader, Session};
-use acr_attach_core::api::RegistryAttachment;
+use acr_attach_azure::Session;
+use acr_attach_core::api::{RELEASE, RegistryAttachment};
 use acr_attach_core::delivery::contest::Contests;
 use acr_attach_core::ids::{ClusterId, RegistryId};
 use acr_attach_core::outcome::status::{Observed, RoleState};
-use acr_attach_core::plan::{self, Assignments, Desired, Finalizer, Grant, Owned};
+use acr_attach_core::plan::{self, Assignments, AzureSnapshot, Desired, Finalizer, Owned};
 use acr_attach_core::problem::Problem;
 use acr_attach_core::pull_secrets::Endpoints;
 use acr_attach_core::roles::claims::OwnClaims;
-use acr_attach_core::roles::pull_role::PullRoles;
+use acr_attach_core::roles::former_identity::Released;
+use acr_attach_core::snapshot::azure::Registry;
 use acr_attach_core::spec::{Method, Task};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -94,6 +95,8 @@ impl Pass<'_> {
 pub struct Observation {
     /// For status.
     pub observed: Observed,
+    /// What was read in Azure that the desired roles depend on.
+    pub azure: AzureSnapshot,
     /// What should hold, as far as known.
     pub desired: Desired,
     /// What there is, as far as known.
@@ -136,12 +139,15 @@ impl Observation {
             contests: Contests::default(),
         };
         let mut observed = Observed::default();
+        let released = object.annotations().get(RELEASE);
+        observed.released = Released::parse(released.map(String::as_str));
         if let Task::Attach(attachment) = pass.task {
             observed.method = Some(attachment.method.in_use());
             observed.remark.clone_from(&known.remark);
         }
         Self {
             observed,
+            azure: AzureSnapshot::default(),
             desired: Desired::unknown(),
             owned,
             source: None,
@@ -174,44 +180,61 @@ impl Observation {
         Some(Making { spec, source: self.source.as_ref()?, refusal, role_since })
     }
 
-    /// Asks Azure what the task depends on beside the cluster, or recalls what it said.
+    /// Reads in Azure what the task depends on, or recalls it, and decides which roles are desired.
     pub async fn look(&mut self, pass: Pass<'_>) {
-        if let Some(lost) = pass.lost {
-            // Nothing is desired all the same, and nothing else waits for that.
-            self.desired.grants = Some(Vec::new());
-            self.look.problem = Some(lost.clone());
-            return;
+        let read = self.read(pass).await;
+        let decided = self.decide(pass);
+        if let Err(problem) = read.and(decided) {
+            self.look.problem = Some(problem);
         }
-        let result = match pass.task {
+        self.reread_blocking().await;
+        if self.owned.assignments.is_none() {
+            // A registry that hangs must not keep a permit for Azure Resource Manager.
+            self.session = None;
+        }
+    }
+
+    async fn read(&mut self, pass: Pass<'_>) -> Result<(), Problem> {
+        if let Some(lost) = pass.lost {
+            return Err(lost.clone());
+        }
+        match pass.task {
             Task::Attach(attachment) => match &attachment.method {
                 Method::KubeletIdentity(asked) if pass.occasion == Occasion::Glance => {
                     self.recall_role(&attachment.registry, asked, pass);
                     Ok(())
                 }
                 Method::KubeletIdentity(asked) => {
-                    self.desired.grants_are_for_nodes = true;
-                    let prepares = attachment.prepare_for_abac;
-                    self.kubelet_identity(&attachment.registry, asked, prepares, pass).await
+                    self.kubelet_identity(&attachment.registry, asked, pass).await
                 }
-                Method::PullSecret(secret) => {
-                    let prepares = attachment.prepare_for_abac;
-                    self.pull_secret(&attachment.registry, secret, prepares, pass).await
-                }
+                Method::PullSecret(secret) => self.pull_secret(attachment, secret, pass).await,
             },
             Task::Detach(Some(leaving)) => self.detaching(leaving, pass).await,
             Task::Detach(None) => {
-                self.desired.grants = Some(Vec::new());
                 self.owned.assignments = Some(Assignments::none());
                 Ok(())
             }
-        };
-        if let Err(problem) = result {
-            self.look.problem = Some(problem);
         }
-        if self.owned.assignments.is_none() {
-            // A registry that hangs must not keep a place at Azure Resource Manager.
-            self.session = None;
+    }
+
+    /// Decides which roles are desired. Where the spec is invalid apart from what is served, roles stay as
+    /// they are.
+    fn decide(&mut self, pass: Pass<'_>) -> Result<(), Problem> {
+        if pass.spec_problem.is_some() {
+            return Ok(());
         }
+        let shown = pass.object.status.as_ref();
+        let (desired, problem) =
+            plan::desired(pass.task, &self.azure, shown, &self.observed.released);
+        self.desired = Desired { inputs: self.desired.inputs.take(), ..desired };
+        problem.map_or(Ok(()), Err)
+    }
+
+    /// Notes the registry that roles are for.
+    pub(super) fn note_registry(&mut self, registry: &Registry) {
+        self.look.registry = Some(registry.clone());
+        self.azure.mode_since = self.look.note_mode(Timestamp::now());
+        self.azure.registry = Some(registry.clone());
     }
 
     /// The registry that was found before.
@@ -229,20 +252,6 @@ impl Observation {
         self.observed.claims = Some(own.clone());
         self.claims = Some(own.clone());
         Ok(own)
-    }
-
-    /// Takes the roles to keep assigned.
-    ///
-    /// # Errors
-    /// Why the identity gets no role to pull with.
-    pub(super) async fn desire(&mut self, roles: PullRoles, azure: &Reader) -> Result<(), Problem> {
-        for grant in roles.pull.iter().chain(&roles.prepared) {
-            reread(&mut self.owned, grant, azure).await;
-        }
-        self.desired.honoured_since = self.look.note_mode(Timestamp::now());
-        self.desired.prepared = roles.prepared;
-        self.desired.grants = Some(vec![roles.pull?]);
-        Ok(())
     }
 
     /// Takes what was done to role assignments.
@@ -282,15 +291,18 @@ impl Observation {
         self.owned.assignments = Some(assignments);
         Ok(())
     }
-}
 
-/// Reads by its id what a list of Azure shows to be in the way of a role: lists lag behind what was
-/// deleted or changed. Where Azure does not tell, the list has the last word.
-async fn reread(owned: &mut Owned, grant: &Grant, azure: &Reader) {
-    let Some(owns) = &mut owned.assignments else { return };
-    let Some(id) = plan::blocking_assignment(grant, owns).cloned() else { return };
-    if let Ok(found) = azure.role_assignment(&id).await {
-        owns.found.retain(|it| it.id != id);
-        owns.found.extend(found);
+    /// Reads by their ids the assignments that are in the way of desired roles: lists of Azure lag behind what was
+    /// deleted or changed. Where Azure does not tell, the list has the last word.
+    async fn reread_blocking(&mut self) {
+        let Self { session: Some(session), owned, desired, .. } = self else { return };
+        let Some(owns) = &mut owned.assignments else { return };
+        for grant in desired.grants.iter().flatten().chain(&desired.prepared) {
+            let Some(id) = plan::blocking_assignment(grant, owns).cloned() else { continue };
+            if let Ok(found) = session.reader.role_assignment(&id).await {
+                owns.found.retain(|it| it.id != id);
+                owns.found.extend(found);
+            }
+        }
     }
 }

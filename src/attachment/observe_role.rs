@@ -1,13 +1,9 @@
 //! Observe, for the role of the kubelet identity.
 
-use acr_attach_core::api::RELEASE;
-use acr_attach_core::plan::Assignments;
+use acr_attach_core::plan::{Assignments, Puller};
 use acr_attach_core::problem::Problem;
-use acr_attach_core::roles::former_identity::{CurrentIdentity, Released, of_pull_secrets};
-use acr_attach_core::roles::pull_role::{self, PullAccess, PullRoles};
+use acr_attach_core::roles::former_identity::CurrentIdentity;
 use acr_attach_core::spec::{KubeletIdentity, RegistryName};
-
-use kube::ResourceExt;
 
 use super::identity::{self, Identity};
 use super::observe::{Observation, Pass};
@@ -23,7 +19,6 @@ impl Observation {
         asked: &KubeletIdentity,
         pass: Pass<'_>,
     ) {
-        self.desired.grants_are_for_nodes = true;
         self.observed = pass.known.observed.clone();
         let registry = self.look.registry.clone().or_else(|| shown_registry(pass.object, name));
         if let Some(registry) = registry {
@@ -31,22 +26,16 @@ impl Observation {
         }
     }
 
-    /// Decides which former identities may lose their roles.
-    async fn former_identities(&mut self, identity: &Identity, pass: Pass<'_>) {
-        let current = CurrentIdentity {
-            principal: identity.principal,
-            cluster: identity.cluster.clone(),
-            identity_type: identity.kind,
-        };
+    /// Notes the kubelet identity for status, with the former ones and the ages of nodes.
+    async fn note_identity(&mut self, identity: CurrentIdentity, pass: Pass<'_>) {
+        let observed = &mut self.observed;
+        observed.cluster.clone_from(&identity.cluster);
+        observed.principal = Some(identity.principal);
+        observed.identity_type = identity.identity_type;
         let shown = pass.object.status.as_ref();
-        let replaced = current.replaced(shown.and_then(|it| it.kubelet_identity.as_ref()));
-        let assigned = shown.and_then(|it| it.role_assignments.as_deref()).unwrap_or_default();
-        let released = Released::parse(pass.object.annotations().get(RELEASE).map(String::as_str));
-        let releasable = &(&replaced | &of_pull_secrets(assigned)) | &released.principals;
-        self.desired.releasable = Some(releasable);
-        self.observed.replaced = replaced;
-        self.observed.released = released;
-        self.observed.node_ages = pass.ctx.told_by_nodes().await.and_then(|it| it.ages);
+        observed.replaced = identity.replaced(shown.and_then(|it| it.kubelet_identity.as_ref()));
+        observed.node_ages = pass.ctx.told_by_nodes().await.and_then(|it| it.ages);
+        self.azure.puller = Some(Puller::Nodes(identity));
     }
 
     /// Reads the kubelet identity, the registry and its role assignments.
@@ -54,11 +43,8 @@ impl Observation {
         &mut self,
         name: &RegistryName,
         asked: &KubeletIdentity,
-        prepare_for_abac: bool,
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
-        let repositories = &asked.repositories;
-        let access = PullAccess { repositories, prepare_for_abac, is_kept: true };
         let own = self.own_claims(pass).await?;
         let known = identity::Known::from(&asked.source, pass.cluster_before(), pass).await?;
         let (subscription, before) = (known.subscription(), self.before(pass));
@@ -68,24 +54,18 @@ impl Observation {
         let mut registry = wanted.read(azure, pass.ctx).await?;
         let before = self.look.registry.take().and_then(|it| it.regional);
         registry.regional = registry.regional.or(before);
-        self.look.registry = Some(registry.clone());
+        self.note_registry(&registry);
         self.observed.registry = Some(registry.clone());
         usable(&registry)?;
         self.former(asked.former.as_ref(), &registry, pass.ctx);
-        let identity = known.identity(azure).await?;
-        self.observed.cluster.clone_from(&identity.cluster);
-        self.observed.principal = Some(identity.principal);
-        self.observed.identity_type = identity.kind;
-        self.former_identities(&identity, pass).await;
+        let Identity { identity, warning } = known.identity(azure).await?;
+        self.note_identity(identity, pass).await;
         let too_old = identity::old_nodes_warning(&registry, pass.ctx).await;
-        let remarks = [self.observed.remark.take(), identity.remark, too_old];
+        let remarks = [self.observed.remark.take(), warning, too_old];
         self.observed.remark = remarks.into_iter().flatten().reduce(|a, b| format!("{a}; {b}"));
         let found = azure.role_assignments(&registry.id).await?;
         self.owned.assignments = Some(Assignments::on(&registry.id, own, found));
-        let roles = PullRoles::of(&registry, identity.principal, access);
-        self.desired.settled = identity.settled && pull_role::may_replace(&registry);
-        let answer = self.desire(roles, azure).await;
         self.session = Some(session);
-        answer
+        Ok(())
     }
 }

@@ -2,12 +2,11 @@
 
 use acr_attach_core::api::RegistryAttachment;
 use acr_attach_core::outcome::status::RoleState;
-use acr_attach_core::plan::Finalizer;
+use acr_attach_core::plan::{Finalizer, Puller};
 use acr_attach_core::problem::Problem;
 use acr_attach_core::pull_secrets::{Endpoints, Inputs, PullSecret};
-use acr_attach_core::roles::pull_role::{self, PullAccess, PullRoles};
 use acr_attach_core::snapshot::azure::Registry;
-use acr_attach_core::spec::RegistryName;
+use acr_attach_core::spec::{Attachment, RegistryName};
 
 use super::context::Context;
 use super::facts::permitted;
@@ -15,22 +14,19 @@ use super::observe::{Observation, Occasion, Pass};
 use super::registry::{self, usable};
 
 impl Observation {
-    /// The registry, the version of the credential, and what is left of the other method.
+    /// Reads the registry, the version of the credential, and the role assignments of either method.
     pub(super) async fn pull_secret(
         &mut self,
-        name: &RegistryName,
+        attachment: &Attachment,
         secret: &PullSecret,
-        prepare_for_abac: bool,
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
-        let prepare_for_abac = prepare_for_abac && secret.assigns_role;
-        let (repositories, is_kept) = (&secret.repositories, secret.assigns_role);
-        let access = PullAccess { repositories, prepare_for_abac, is_kept };
         let holds = self.owned.finalizers.contains(&Finalizer::RoleAssignments);
         if (secret.assigns_role || holds) && pass.occasion == Occasion::Look {
             // What serves does not wait for them.
             let _ = self.own_claims(pass).await;
         }
+        let name = &attachment.registry;
         let source = self.source(name, pass).await?;
         // What serves is renewed, whatever else is wrong with the spec.
         self.made_from(secret, source.clone(), pass.ctx);
@@ -38,51 +34,40 @@ impl Observation {
         if pass.spec_problem.is_some() {
             return Ok(());
         }
-        self.desired.grants = (!secret.assigns_role).then(Vec::new);
-        if let Some(registry) = self.observed.registry.as_ref().filter(|_| !prepare_for_abac) {
-            access.check(registry)?;
+        let by_arm = !matches!(name, RegistryName::LoginServer(_));
+        let Some(registry) = self.look.registry.clone().filter(|_| by_arm) else {
+            self.observed.roles = Some(RoleState::default());
+            return Ok(());
+        };
+        self.note_registry(&registry);
+        let access = attachment.access();
+        if !access.prepare_for_abac && access.check(&registry).is_err() {
+            // No role is assigned or taken away.
+            return Ok(());
         }
-        match self.look.registry.clone() {
-            Some(registry) if !matches!(name, RegistryName::LoginServer(_)) => {
-                self.assignments(&registry.id, secret.assigns_role, pass).await?;
-                self.role(&registry, secret, access, pass).await
-            }
-            _ => {
-                self.observed.roles = Some(RoleState::default());
-                Ok(())
-            }
-        }
+        self.assignments(&registry.id, secret.assigns_role, pass).await?;
+        self.service_principal(secret, pass).await
     }
 
-    /// The role that lets the service principal pull, if it is to be kept assigned and that was
-    /// looked up.
-    async fn role(
+    /// Reads the object id of the service principal, where it gets a role and a session is open.
+    async fn service_principal(
         &mut self,
-        registry: &Registry,
         secret: &PullSecret,
-        access: PullAccess<'_>,
         pass: Pass<'_>,
     ) -> Result<(), Problem> {
-        if !secret.assigns_role {
-            return access.check(registry);
-        }
-        let Some(session) = self.session.take().filter(|_| self.owned.assignments.is_some()) else {
-            return access.check(registry);
-        };
-        let told = pass.ctx.principals.object_id(&secret.principal, &session.reader).await;
-        let before =
-            self.look.principal.clone().filter(|(client, _)| *client == secret.principal.client);
-        let principal = match (told, before) {
-            // Whoever it is, it is the same as before.
+        let reads = secret.assigns_role && self.owned.assignments.is_some();
+        let Some(session) = self.session.as_ref().filter(|_| reads) else { return Ok(()) };
+        let read = pass.ctx.principals.object_id(&secret.principal, &session.reader).await;
+        let client = &secret.principal.client;
+        let before = self.look.principal.take().filter(|(before, _)| before == client);
+        let principal = match (read, before) {
+            // The lookup failed, so that the last known object id counts.
             (Err(_), Some((_, principal))) => principal,
-            (told, _) => told?,
+            (read, _) => read?,
         };
-        self.look.principal = Some((secret.principal.client.clone(), principal));
-        self.desired.settled &= pull_role::may_replace(registry);
-        let roles = PullRoles::of(registry, principal, access);
-        let answer = self.desire(roles, &session.reader).await;
-        self.session = Some(session);
-        answer
+        self.look.principal = Some((client.clone(), principal));
+        self.azure.puller = Some(Puller::PullSecrets(principal));
+        Ok(())
     }
 
     /// What pull secrets are made from.

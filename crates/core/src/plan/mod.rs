@@ -3,6 +3,7 @@
 //! The plan does not depend on the method of an attachment. A deleted attachment desires nothing.
 //! A changed method, role, identity or secret is an ordinary difference.
 
+mod desired;
 mod entries;
 mod grants;
 mod owned;
@@ -20,6 +21,7 @@ use crate::problem::Problem;
 use crate::pull_secrets::{Accounts, Inputs};
 use crate::snapshot::cluster::{ServiceAccount, StoredSecret};
 
+pub use desired::{AzureSnapshot, Puller, desired};
 pub use entries::{all_accounts_name, entry};
 pub use grants::{Grant, blocking_assignment, held_since};
 pub use owned::{AcceptedCredential, Assignments, Owned};

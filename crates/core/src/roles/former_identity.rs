@@ -19,6 +19,8 @@ pub struct CurrentIdentity {
     pub cluster: Option<ClusterId>,
     /// What it is; `None` where the spec gives the identity.
     pub identity_type: Option<IdentityType>,
+    /// Whether the cluster and its node pools are as configured, so that no node uses a former identity.
+    pub settled: bool,
 }
 
 impl CurrentIdentity {
@@ -99,7 +101,7 @@ mod tests {
 
     fn current(n: u128, identity_type: Option<IdentityType>) -> CurrentIdentity {
         let cluster = identity_type.map(|_| cluster("prod").parse().unwrap());
-        CurrentIdentity { principal: principal(n), cluster, identity_type }
+        CurrentIdentity { principal: principal(n), cluster, identity_type, settled: true }
     }
 
     fn shown(n: u128, identity_type: Option<IdentityType>) -> KubeletIdentityStatus {
