@@ -54,7 +54,7 @@ impl Acted {
     fn fail(&mut self, step: &Step, problem: Problem) {
         match step {
             Step::ReleaseAssignment(_) | Step::ReplaceClaim(_) => {
-                self.obsolete = self.obsolete.take().or(Some(problem))
+                self.obsolete = self.obsolete.take().or(Some(problem));
             }
             Step::CreateAssignment(_) | Step::ShareAssignment(..) => {
                 if problem.cause == Cause::Unavailable {

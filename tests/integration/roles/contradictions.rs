@@ -75,7 +75,8 @@ async fn a_client_id_is_a_remark_where_only_the_nodes_tell_it() {
     let text = until_said(&world, "is the client id of the kubelet identity").await;
     assert!(text.contains(&format!("az ad sp show --id {client} --query id")), "{text}");
     let calls = world.azure.journal();
-    assert!(!calls.iter().any(|it| it.path.contains("managedClusters")), "the cluster was asked");
+    let mut of_cluster = calls.iter().filter(|it| it.path.contains("managedClusters"));
+    assert!(of_cluster.all(|it| it.status.is_some_and(|it| it == 403)), "Azure told of the cluster");
 }
 
 #[tokio::test]

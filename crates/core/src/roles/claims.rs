@@ -238,11 +238,11 @@ mod tests {
 
     #[test]
     fn a_claim_is_made_of_the_cluster_that_nodes_and_azure_confirm() {
-        let by_id = Claim::new(&lower(ID), "a");
+        let of_cluster = Claim::new(&lower(ID), "a");
         let by_uid = Claim::new("uid", "a");
         let aks = || Ok(Platform::Aks(ID.parse().unwrap()));
         let unsure = || Ok(Platform::Unsure("no nodes".into()));
-        assert_eq!(claims(aks(), None).current, by_id);
+        assert_eq!(claims(aks(), None).current, of_cluster);
         assert_eq!(claims(aks(), Some(1)).former, [claim(1), by_uid.clone()].into());
         assert_eq!(claims(Ok(Platform::NotAks), Some(1)).current, by_uid);
         assert_eq!(claims(unsure(), Some(1)).current, claim(1));
