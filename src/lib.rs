@@ -126,7 +126,7 @@ impl Work for Replica {
         );
         let context = Context::new(&client, azure, self.rules(), self.counts.clone());
         let Settings { attachment_selector, concurrency, .. } = &self.settings;
-        let (attachments, passes) = attachment::run(
+        let (attachments, reconciles) = attachment::run(
             &client,
             attachment_selector,
             *concurrency,
@@ -135,8 +135,8 @@ impl Work for Replica {
         );
         self.part.works_on(attachments);
         // A task of its own, so that busy reconciles do not delay the renewal of the lease.
-        let passes = AbortOnDropHandle::new(tokio::spawn(bounded_end(passes, stop)));
-        if let Err(error) = passes.await {
+        let reconciles = AbortOnDropHandle::new(tokio::spawn(bounded_end(reconciles, stop)));
+        if let Err(error) = reconciles.await {
             tracing::error!("the controller has ended: {error}");
         }
     }
@@ -165,13 +165,13 @@ impl Replica {
 }
 
 /// Waits for reconciles to end, but no longer than [`GRACE`] after the operator was told to stop.
-async fn bounded_end(passes: impl Future<Output = ()>, stop: CancellationToken) {
+async fn bounded_end(reconciles: impl Future<Output = ()>, stop: CancellationToken) {
     let limit = async {
         stop.cancelled().await;
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        () = passes => {}
+        () = reconciles => {}
         () = limit => tracing::warn!("reconciles at work were cut short; they are taken up at the next start"),
     }
 }

@@ -50,7 +50,7 @@ impl Pulse {
 
     /// Describes the fault if the executor has not ticked for longer than the limit.
     #[must_use]
-    pub fn trouble(&self, now: Instant, limit: Duration) -> Option<String> {
+    pub fn failure(&self, now: Instant, limit: Duration) -> Option<String> {
         let silent = now.saturating_duration_since(*lock(&self.0));
         (silent > limit).then(|| {
             format!("the executor has run nothing for {} s: it is stuck\n", silent.as_secs())
@@ -87,7 +87,7 @@ impl Signs {
 
     /// Describes the fault if a watch has shown no sign of life for longer than the limit.
     #[must_use]
-    pub fn trouble(&self, now: Instant, limit: Duration) -> Option<String> {
+    pub fn failure(&self, now: Instant, limit: Duration) -> Option<String> {
         let seen = lock(&self.0);
         let oldest = seen.iter().min_by_key(|it| it.alive)?;
         let silent = now.saturating_duration_since(oldest.alive);
@@ -147,16 +147,16 @@ mod tests {
     fn an_executor_that_does_not_tick_is_dead() {
         let now = Instant::now();
         let pulse = Pulse::new(now);
-        assert_eq!(pulse.trouble(now + 30 * SECOND, 30 * SECOND), None);
-        let told = pulse.trouble(now + 31 * SECOND, 30 * SECOND).unwrap();
+        assert_eq!(pulse.failure(now + 30 * SECOND, 30 * SECOND), None);
+        let told = pulse.failure(now + 31 * SECOND, 30 * SECOND).unwrap();
         assert_eq!(told, "the executor has run nothing for 31 s: it is stuck\n");
         pulse.ticked(now + 31 * SECOND);
-        assert_eq!(pulse.trouble(now + 32 * SECOND, 30 * SECOND), None);
+        assert_eq!(pulse.failure(now + 32 * SECOND, 30 * SECOND), None);
     }
 
     #[test]
     fn without_watches_none_is_stale() {
-        assert_eq!(Signs::default().trouble(Instant::now() + 3600 * SECOND, SECOND), None);
+        assert_eq!(Signs::default().failure(Instant::now() + 3600 * SECOND, SECOND), None);
     }
 
     #[test]
@@ -169,12 +169,12 @@ mod tests {
         namespaces.tries(now + 500 * SECOND);
         secrets.shows(now + 599 * SECOND, at(599));
         other.shows(now, at(1));
-        assert_eq!(signs.trouble(now + 600 * SECOND, 600 * SECOND), None);
-        let told = signs.trouble(now + 601 * SECOND, 600 * SECOND).unwrap();
+        assert_eq!(signs.failure(now + 600 * SECOND, 600 * SECOND), None);
+        let told = signs.failure(now + 601 * SECOND, 600 * SECOND).unwrap();
         assert!(told.starts_with("a watch of secrets has shown and tried nothing for 601 s"));
         other.tries(now + 601 * SECOND);
-        assert_eq!(signs.trouble(now + 1100 * SECOND, 600 * SECOND), None);
-        assert!(signs.trouble(now + 1101 * SECOND, 600 * SECOND).unwrap().contains("namespaces"));
+        assert_eq!(signs.failure(now + 1100 * SECOND, 600 * SECOND), None);
+        assert!(signs.failure(now + 1101 * SECOND, 600 * SECOND).unwrap().contains("namespaces"));
         assert_eq!(signs.shown(), BTreeMap::from([("namespaces", at(0)), ("secrets", at(1))]));
     }
 }

@@ -113,8 +113,8 @@ fn router(pages: Pages) -> Router {
 async fn livez(State(pages): State<Pages>) -> Response {
     let Limits { executor, watch } = pages.limits;
     let now = Instant::now();
-    let trouble = pages.pulse.trouble(now, executor).or_else(|| match pages.part.get() {
-        Doing::Works(attachments) => attachments.trouble(now, watch),
+    let trouble = pages.pulse.failure(now, executor).or_else(|| match pages.part.get() {
+        Doing::Works(attachments) => attachments.failure(now, watch),
         Doing::Starts | Doing::StandsBy => None,
     });
     match trouble {

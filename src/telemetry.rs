@@ -33,7 +33,7 @@ pub fn start(level: LogLevel, format: LogFormat) -> Result<(), TryInitError> {
 ///
 /// The field is not `name`: the library that writes lines as JSON puts the span's own name there.
 #[must_use]
-pub fn pass(attachment: &str, generation: Option<i64>) -> Span {
+pub fn reconcile(attachment: &str, generation: Option<i64>) -> Span {
     tracing::error_span!("reconcile", reconcile_id = %Uuid::new_v4(), attachment, generation)
 }
 

@@ -1,4 +1,4 @@
-//! What a pass works with.
+//! What a reconcile works with.
 
 use std::path::PathBuf;
 
@@ -13,19 +13,19 @@ use kube::{Client, ResourceExt};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::latest::Latest;
-use super::locks::Locks;
-use super::memory::Memory;
-use super::platform::Shared;
-use super::principals::Principals;
-use super::touched::Touches;
+use crate::attachment::apply::locks::Locks;
+use crate::attachment::apply::principals::Principals;
+use crate::attachment::snapshot::platform::Shared;
+use crate::attachment::state::StateStore;
+use crate::attachment::state::latest::Latest;
+use crate::attachment::watch::signals::Signals;
 use crate::cluster::events::Events;
 use crate::cluster::kubernetes::Kubernetes;
 use crate::cluster::watches::Watches;
 use crate::delivery::{Delivery, Owners};
 use crate::metrics::Metrics;
 
-/// What the operator's settings say, as far as passes need it.
+/// What the operator's settings say, as far as reconciles need it.
 pub struct Rules {
     /// What attachments may ask for.
     pub policy: Policy,
@@ -41,7 +41,7 @@ pub struct Rules {
     pub instance: String,
 }
 
-/// What all passes share.
+/// What all reconciles share.
 pub struct Context {
     /// The cluster.
     pub kubernetes: Kubernetes,
@@ -65,8 +65,8 @@ pub struct Context {
     pub intervals: Intervals,
     /// What is counted.
     pub metrics: Metrics,
-    /// What is known of each attachment between passes.
-    pub memory: Memory,
+    /// What is known of each attachment between reconciles.
+    pub states: StateStore,
     /// What the watch has shown last of attachments that are worked on.
     pub latest: Latest,
     /// Which role assignments are being changed.
@@ -75,8 +75,8 @@ pub struct Context {
     pub delivery: Delivery,
     /// Which attachments of other operators are gone.
     pub owners: Owners,
-    /// What changed that attachments may have to look at.
-    pub touches: Touches,
+    /// What changed that attachments may have to check at.
+    pub signals: Signals,
     cluster_uid: OnceCell<String>,
 }
 
@@ -98,12 +98,12 @@ impl Context {
             platform: Shared::default(),
             intervals,
             metrics,
-            memory: Memory::default(),
+            states: StateStore::default(),
             latest: Latest::default(),
             locks: Locks::default(),
             delivery: Delivery::default(),
             owners: Owners::default(),
-            touches: Touches::default(),
+            signals: Signals::default(),
             cluster_uid: OnceCell::new(),
         }
     }

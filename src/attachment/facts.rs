@@ -5,8 +5,8 @@ use acr_attach_core::delivery::Facts;
 use acr_attach_core::pull_secrets::{Endpoints, SecretKeyRef};
 use acr_attach_core::spec::{self, RegistryName};
 
-use super::context::Context;
-use super::observe_secrets::shown_registry;
+use crate::attachment::context::Context;
+use crate::attachment::snapshot::secrets::shown_registry;
 
 /// The facts by the object as it is seen, beside those that a reconcile has learned before.
 pub fn shown(object: &RegistryAttachment, before: &Facts, ctx: &Context) -> Facts {

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 
-use super::mirror::Key;
+use super::cache::Key;
 
 /// The prefix of the annotation that marks an entry as added by acr-attach. The name of the pull secret
 /// follows; the value is the uid of the attachment.

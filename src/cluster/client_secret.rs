@@ -7,7 +7,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 
-use super::mirror::{Change, Key};
+use super::cache::{CacheChange, Key};
 
 /// A Secret that may hold client secrets, without its content.
 ///
@@ -71,7 +71,7 @@ pub(crate) fn reduce(secret: &Secret) -> Option<(Key, CredentialSeen)> {
 
 /// Whether a change adds or removes the Secret, or changes the client secret under that key.
 #[must_use]
-pub fn concerns(change: &Change<CredentialSeen>, key: &str) -> bool {
+pub fn concerns(change: &CacheChange<CredentialSeen>, key: &str) -> bool {
     match (&change.before, &change.after) {
         (Some(before), Some(after)) => before.digest(key).ok() != after.digest(key).ok(),
         _ => true,
@@ -107,7 +107,7 @@ mod tests {
     fn a_change_concerns_the_key_that_it_changes() {
         let at = |data: serde_json::Value| Some(seen("u", "1", &data));
         let concerned = |before, after| {
-            let change = Change { key: (String::new(), String::new()), before, after };
+            let change = CacheChange { key: (String::new(), String::new()), before, after };
             concerns(&change, "clientSecret")
         };
         let first = json!({"clientSecret": "YWJj", "other": "YWJj"});

@@ -37,7 +37,7 @@ pub struct Events {
 
 /// An event to publish.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct News {
+pub struct EventRecord {
     /// Whether the event is a warning.
     pub warning: bool,
     /// The reason, in `PascalCase`.
@@ -61,8 +61,8 @@ impl Events {
     ///
     /// Each event gets its own object. kube's recorder would merge it into an earlier event of the same
     /// reason and show the earlier text.
-    pub async fn tell(&self, about: &impl Resource<DynamicType = ()>, news: News) {
-        let event = self.event(about, news);
+    pub async fn publish(&self, about: &impl Resource<DynamicType = ()>, record: EventRecord) {
+        let event = self.event(about, record);
         if is_settled(&self.api, &event).await {
             return;
         }
@@ -72,7 +72,7 @@ impl Events {
         retries.spawn(retry);
     }
 
-    fn event(&self, about: &impl Resource<DynamicType = ()>, news: News) -> Event {
+    fn event(&self, about: &impl Resource<DynamicType = ()>, record: EventRecord) -> Event {
         let now = Timestamp::now();
         let name = about.meta().name.clone().unwrap_or_default();
         // The name of an event has a length limit, and no part of it may end in a dash.
@@ -91,10 +91,10 @@ impl Events {
                 uid: about.meta().uid.clone(),
                 ..ObjectReference::default()
             }),
-            type_: Some(if news.warning { "Warning" } else { "Normal" }.to_owned()),
-            reason: Some(news.reason),
-            action: Some(news.action.to_owned()),
-            note: Some(bounded(&news.note)),
+            type_: Some(if record.warning { "Warning" } else { "Normal" }.to_owned()),
+            reason: Some(record.reason),
+            action: Some(record.action.to_owned()),
+            note: Some(bounded(&record.note)),
             event_time: Some(MicroTime(now)),
             reporting_controller: Some(CONTROLLER.to_owned()),
             reporting_instance: Some(self.instance.clone()),
@@ -187,9 +187,9 @@ mod tests {
         let object =
             RegistryAttachment::new("a", serde_json::from_value(json!({"registry": {}})).unwrap());
         let (reason, note) = ("Attached".to_owned(), String::new());
-        let news = News { warning: false, reason, action: "Attach", note };
+        let record = EventRecord { warning: false, reason, action: "Attach", note };
         let events = Events::new(client, "one".to_owned());
-        events.tell(&object, news).await;
+        events.publish(&object, record).await;
         tokio::time::sleep(Duration::from_mins(10)).await;
         assert_eq!(asked.load(Ordering::Relaxed), tries);
     }
@@ -200,9 +200,9 @@ mod tests {
         let object =
             RegistryAttachment::new("a", serde_json::from_value(json!({"registry": {}})).unwrap());
         let (reason, note) = ("Attached".to_owned(), String::new());
-        let news = News { warning: false, reason, action: "Attach", note };
+        let record = EventRecord { warning: false, reason, action: "Attach", note };
         let events = Events::new(client, "one".to_owned());
-        events.tell(&object, news).await;
+        events.publish(&object, record).await;
         drop(events);
         tokio::time::sleep(Duration::from_mins(10)).await;
         assert_eq!(asked.load(Ordering::Relaxed), 1);

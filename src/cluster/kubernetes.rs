@@ -14,7 +14,7 @@ use kube::{Client, Resource, ResourceExt};
 use serde_json::{Value, json};
 
 use super::admission::refuser;
-use super::mirror::version;
+use super::cache::version;
 use super::undeclared::Undeclared;
 
 /// The field manager of status.

@@ -2,11 +2,11 @@
 
 pub(crate) mod accounts;
 pub(crate) mod admission;
+pub(crate) mod cache;
 mod client;
 pub(crate) mod client_secret;
 pub(crate) mod events;
 pub(crate) mod kubernetes;
-pub(crate) mod mirror;
 pub(crate) mod secrets;
 pub(crate) mod undeclared;
 pub(crate) mod watches;

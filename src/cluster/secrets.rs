@@ -17,7 +17,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 
-use super::mirror::Key;
+use super::cache::Key;
 
 const TYPE: &str = "kubernetes.io/dockerconfigjson";
 const CONTENT: &str = ".dockerconfigjson";

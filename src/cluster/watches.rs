@@ -18,13 +18,13 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 
+use super::cache::version;
+use super::cache::{Cache, CacheChange, Key};
 use super::client_secret::CredentialSeen;
 use super::kubernetes::watch_failed;
-use super::mirror::version;
-use super::mirror::{Change, Key, Mirror};
 use super::watching::Watching;
 use super::{accounts, client_secret, secrets};
-use crate::attachment::touched::Touch;
+use crate::attachment::watch::signals::Signal;
 
 /// How many objects are listed at once. Memory holds a page as a whole, and other writers may put much
 /// into their Secrets and service accounts.
@@ -37,29 +37,29 @@ const NO_RELEASES: &str = "type!=helm.sh/release.v1";
 #[derive(Clone, Debug)]
 pub struct Watches {
     /// All namespaces.
-    pub namespaces: Arc<Mirror<Namespace>>,
+    pub namespaces: Arc<Cache<Namespace>>,
     /// The Secrets of the names that pull secrets may have, of any owner.
-    pub secrets: Arc<Mirror<StoredSecret>>,
+    pub secrets: Arc<Cache<StoredSecret>>,
     /// Whether `secrets` has those without acr-attach's label: not where any name is allowed.
     pub show_all_secrets: bool,
     /// The service accounts that may be changed.
-    pub accounts: Arc<Mirror<ServiceAccount>>,
+    pub accounts: Arc<Cache<ServiceAccount>>,
     /// The Secrets in the operator's namespace.
-    pub credentials: Arc<Mirror<CredentialSeen>>,
+    pub credentials: Arc<Cache<CredentialSeen>>,
 }
 
 impl Watches {
     /// Creates empty caches.
     #[must_use]
     pub fn new(policy: &Policy) -> Self {
-        let secrets = Mirror::new("pull secrets", shown(&policy.secret_names));
-        let accounts = Mirror::new("service accounts", shown(&policy.account_names));
+        let secrets = Cache::new("pull secrets", shown(&policy.secret_names));
+        let accounts = Cache::new("service accounts", shown(&policy.account_names));
         Self {
-            namespaces: Arc::new(Mirror::new("namespaces", vec![None])),
+            namespaces: Arc::new(Cache::new("namespaces", vec![None])),
             secrets: Arc::new(secrets),
             show_all_secrets: policy.secret_names.listed().is_some(),
             accounts: Arc::new(accounts),
-            credentials: Arc::new(Mirror::new("Secrets in the operator's namespace", vec![None])),
+            credentials: Arc::new(Cache::new("Secrets in the operator's namespace", vec![None])),
         }
     }
 
@@ -70,15 +70,15 @@ impl Watches {
         watching: Watching,
         (policy, namespace): (Policy, String),
         store: Writer<Metadata<StoredNamespace>>,
-        touches: UnboundedSender<Touch>,
+        signals: UnboundedSender<Signal>,
     ) {
-        let ends = Ends { watching, touches };
+        let ends = Ends { watching, signals };
         let mut all = JoinSet::new();
         let namespaces = Feed {
             resource: "namespaces",
-            mirror: self.namespaces,
+            cache: self.namespaces,
             reduce: namespace_seen,
-            touch: namespace_touch,
+            signal: namespace_signal,
             ends: ends.clone(),
         };
         let api = Api::all(ends.client("namespaces"));
@@ -86,9 +86,9 @@ impl Watches {
         all.spawn(namespaces.take(0, shown));
         let secrets = Feed {
             resource: "secrets",
-            mirror: self.secrets,
+            cache: self.secrets,
             reduce: secrets::reduce,
-            touch: |change| Touch::InNamespace(change.key.0.clone()),
+            signal: |change| Signal::InNamespace(change.key.0.clone()),
             ends: ends.clone(),
         };
         let labelled = Config::default().labels(&secrets::selector());
@@ -97,9 +97,9 @@ impl Watches {
         }
         let accounts = Feed {
             resource: "serviceaccounts",
-            mirror: self.accounts,
+            cache: self.accounts,
             reduce: accounts::reduce,
-            touch: |change| Touch::InNamespace(change.key.0.clone()),
+            signal: |change| Signal::InNamespace(change.key.0.clone()),
             ends: ends.clone(),
         };
         for (watch, config) in configs(&policy.account_names, &Config::default()) {
@@ -109,9 +109,9 @@ impl Watches {
         let api = Api::namespaced(ends.client("secrets"), &namespace);
         let credentials = Feed {
             resource: "secrets",
-            mirror: self.credentials,
+            cache: self.credentials,
             reduce: client_secret::reduce,
-            touch: |change| Touch::Credential(change.clone()),
+            signal: |change| Signal::Credential(change.clone()),
             ends,
         };
         let config = Config::default().fields(NO_RELEASES).page_size(PAGE);
@@ -158,16 +158,16 @@ fn namespace_seen(object: &Metadata<StoredNamespace>) -> Option<(Key, Namespace)
     Some(((String::new(), name), seen))
 }
 
-fn namespace_touch(change: &Change<Namespace>) -> Touch {
+fn namespace_signal(change: &CacheChange<Namespace>) -> Signal {
     let name = change.key.1.clone();
-    if change.after.is_some() { Touch::InNamespace(name) } else { Touch::NamespaceGone(name) }
+    if change.after.is_some() { Signal::InNamespace(name) } else { Signal::NamespaceGone(name) }
 }
 
 /// The source of the watches, and the receiver of their changes.
 #[derive(Clone)]
 struct Ends {
     watching: Watching,
-    touches: UnboundedSender<Touch>,
+    signals: UnboundedSender<Signal>,
 }
 
 impl Ends {
@@ -180,16 +180,16 @@ impl Ends {
 /// Fills a cache from the watches of one kind.
 struct Feed<K, T> {
     resource: &'static str,
-    mirror: Arc<Mirror<T>>,
+    cache: Arc<Cache<T>>,
     reduce: fn(&K) -> Option<(Key, T)>,
-    touch: fn(&Change<T>) -> Touch,
+    signal: fn(&CacheChange<T>) -> Signal,
     ends: Ends,
 }
 
 impl<K, T> Clone for Feed<K, T> {
     fn clone(&self) -> Self {
-        let (mirror, ends) = (Arc::clone(&self.mirror), self.ends.clone());
-        Self { resource: self.resource, mirror, reduce: self.reduce, touch: self.touch, ends }
+        let (cache, ends) = (Arc::clone(&self.cache), self.ends.clone());
+        Self { resource: self.resource, cache, reduce: self.reduce, signal: self.signal, ends }
     }
 }
 
@@ -215,21 +215,21 @@ where
                     let reduced = self.reduced(&object);
                     self.tell(
                         reduced.and_then(|(key, version, value)| {
-                            self.mirror.apply(key, version, value)
+                            self.cache.apply(key, version, value)
                         }),
                     );
                 }
                 Ok(Event::Delete(object)) => {
                     let reduced = self.reduced(&object);
                     self.tell(
-                        reduced.and_then(|(key, version, _)| self.mirror.delete(key, version)),
+                        reduced.and_then(|(key, version, _)| self.cache.delete(key, version)),
                     );
                 }
                 Err(error) => {
                     self.ends.watching.failed(self.resource, &error);
-                    let problem = watch_failed(self.mirror.what(), &error);
+                    let problem = watch_failed(self.cache.what(), &error);
                     tracing::warn!(%problem, "a watch failed");
-                    self.mirror.fail(watch, problem);
+                    self.cache.fail(watch, problem);
                 }
             }
         }
@@ -241,10 +241,10 @@ where
     }
 
     fn listed(&self, watch: usize, list: Vec<(Key, u64, T)>) {
-        let (changes, first) = self.mirror.replace(watch, list);
+        let (changes, first) = self.cache.replace(watch, list);
         if first {
             // No receiver is left only when the operator ends.
-            let _ = self.ends.touches.send(Touch::Everything);
+            let _ = self.ends.signals.send(Signal::Everything);
         } else {
             for change in changes {
                 self.tell(Some(change));
@@ -252,9 +252,9 @@ where
         }
     }
 
-    fn tell(&self, change: Option<Change<T>>) {
+    fn tell(&self, change: Option<CacheChange<T>>) {
         if let Some(change) = change {
-            let _ = self.ends.touches.send((self.touch)(&change));
+            let _ = self.ends.signals.send((self.signal)(&change));
         }
     }
 }

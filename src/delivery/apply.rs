@@ -18,7 +18,7 @@ use crate::cluster::secrets::Written;
 #[derive(Debug, Default)]
 pub struct Applied {
     /// The changes that were made.
-    pub changes: Vec<Change>,
+    pub changes: Vec<NamespaceChange>,
     /// Why the namespace is not served.
     pub failing: Vec<NamespaceProblem>,
     /// Why a Secret was not written.
@@ -33,7 +33,7 @@ pub struct Applied {
 
 /// A change in the cluster.
 #[derive(Clone, Debug)]
-pub enum Change {
+pub enum NamespaceChange {
     /// A pull secret was written.
     WroteSecret {
         /// The Secret.
@@ -49,7 +49,7 @@ pub enum Change {
     RemovedEntry(ServiceAccount, String),
 }
 
-impl Change {
+impl NamespaceChange {
     /// Whether the change removed something.
     #[must_use]
     pub fn is_removal(&self) -> bool {
@@ -95,7 +95,7 @@ impl Applier<'_> {
                 let added = self.set_entry(account, secret, true).await;
                 applied.wrote(plan::entry(account, secret), added.as_ref().err());
                 match added {
-                    Ok(()) => applied.changes.push(Change::AddedEntry),
+                    Ok(()) => applied.changes.push(NamespaceChange::AddedEntry),
                     Err(problem) => {
                         let namespace = account.namespace.clone();
                         applied.failing.push(NamespaceProblem { namespace, problem });
@@ -106,7 +106,7 @@ impl Applier<'_> {
                 // One after the other: each patch moves the positions that the next one depends on.
                 for (account, secret) in entries {
                     let removed = self.set_entry(account, secret, false).await;
-                    let change = Change::RemovedEntry(account.clone(), secret.clone());
+                    let change = NamespaceChange::RemovedEntry(account.clone(), secret.clone());
                     applied.removed(plan::entry(account, secret), removed, change);
                 }
             }
@@ -121,7 +121,11 @@ impl Applier<'_> {
                 let deleted = self.delete_secret(secret).await;
                 let StoredSecret { namespace, name, .. } = secret.clone();
                 let object = ManagedObject::Secret { namespace, name };
-                applied.removed(object, deleted, Change::DeletedSecret(Box::new(secret.clone())));
+                applied.removed(
+                    object,
+                    deleted,
+                    NamespaceChange::DeletedSecret(Box::new(secret.clone())),
+                );
             }
             // The attachment controller takes the steps for roles and finalizers.
             _ => {}
@@ -136,7 +140,7 @@ impl Applier<'_> {
             Ok(()) => {
                 let restored = target.edited || target.uid.is_none() && self.was_served;
                 let target = target.clone();
-                applied.changes.push(Change::WroteSecret { target, restored });
+                applied.changes.push(NamespaceChange::WroteSecret { target, restored });
             }
             Err(problem) if problem.cause == Cause::NotOurs => {
                 applied.failing.push(failing(problem));
@@ -165,7 +169,12 @@ impl Applied {
     }
 
     /// Records the result of a removal.
-    fn removed(&mut self, object: ManagedObject, result: Result<(), Problem>, change: Change) {
+    fn removed(
+        &mut self,
+        object: ManagedObject,
+        result: Result<(), Problem>,
+        change: NamespaceChange,
+    ) {
         self.wrote(ManagedObject::Removal(Box::new(object)), result.as_ref().err());
         match result {
             Ok(()) => self.changes.push(change),

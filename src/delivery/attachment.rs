@@ -14,8 +14,8 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use tokio::sync::{Notify, RwLock};
 
-use super::{Change, Lane};
-use crate::cluster::mirror::version;
+use super::{Lane, NamespaceChange};
+use crate::cluster::cache::version;
 use crate::cluster::secrets::Written;
 
 /// The state of one attachment.
@@ -34,7 +34,7 @@ pub(super) struct Attachment {
     pub failures: HashMap<(Lane, String), u32>,
     pub accepted: Option<Arc<Written>>,
     pub refused: BTreeSet<String>,
-    pub changes: Vec<Change>,
+    pub changes: Vec<NamespaceChange>,
     /// Writers for the attachment hold a read lock. Detaching takes the write lock, and so waits.
     pub writers: Arc<RwLock<()>>,
     pub finalizer: Arc<tokio::sync::Mutex<()>>,

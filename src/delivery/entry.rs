@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::Applier;
 use crate::cluster::accounts;
+use crate::cluster::cache::version;
 use crate::cluster::kubernetes::{is_outdated, within};
-use crate::cluster::mirror::version;
 
 /// How often in a row a patch is tried when others change the list in between.
 const TRIES: u32 = 10;

@@ -19,7 +19,7 @@ use super::lane::Lane;
 use super::reports::Found;
 use super::snapshot::Contents;
 use crate::attachment::Context;
-use crate::metrics::PassResult;
+use crate::metrics::ResultLabel;
 
 /// The wait after a panic.
 const AFTER_A_PANIC: SignedDuration = SignedDuration::from_mins(10);
@@ -37,7 +37,7 @@ pub async fn reconcile(lane: Lane, namespace: &str, ctx: &Context) -> Option<Sig
         metrics.panicked();
         return Some(AFTER_A_PANIC);
     };
-    let result = if visited.failed { PassResult::Error } else { PassResult::Success };
+    let result = if visited.failed { ResultLabel::Error } else { ResultLabel::Success };
     metrics.ended(result, start.elapsed());
     visited.next
 }

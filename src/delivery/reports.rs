@@ -10,7 +10,7 @@ use kube::ResourceExt;
 
 use super::attachment::{Attachment, Report};
 use super::state::Delivery;
-use super::{Change, Lane};
+use super::{Lane, NamespaceChange};
 use crate::cluster::watches::Watches;
 
 /// How long a reconcile of an attachment waits for reports, so that status covers all at once.
@@ -23,7 +23,7 @@ pub struct Found<'a> {
     /// The writes that others refuse or undo.
     pub contests: Contests,
     /// The changes that were made.
-    pub changes: Vec<Change>,
+    pub changes: Vec<NamespaceChange>,
     /// The directive that the reconcile followed.
     pub directive: &'a Arc<Directive>,
 }
@@ -46,7 +46,7 @@ impl Delivery {
         } else {
             known.contests.insert(key, contests);
         }
-        let removals = changes.iter().any(Change::is_removal);
+        let removals = changes.iter().any(NamespaceChange::is_removal);
         let has_changed = !changes.is_empty();
         known.changes.extend(changes);
         if !Arc::ptr_eq(&known.directive, directive) {
@@ -127,7 +127,7 @@ impl Delivery {
 
     /// Returns the changes since the last call.
     #[must_use]
-    pub fn take_changes(&self, uid: &str) -> Vec<Change> {
+    pub fn take_changes(&self, uid: &str) -> Vec<NamespaceChange> {
         self.lock().get_mut(uid).map(|it| std::mem::take(&mut it.changes)).unwrap_or_default()
     }
 }

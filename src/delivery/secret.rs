@@ -8,8 +8,8 @@ use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 
 use super::Applier;
+use crate::cluster::cache::version;
 use crate::cluster::kubernetes::within;
-use crate::cluster::mirror::version;
 use crate::cluster::secrets;
 use crate::cluster::secrets::Written;
 

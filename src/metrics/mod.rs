@@ -6,8 +6,8 @@
 mod api_server;
 mod attachments;
 mod azure;
-mod passes;
 mod process;
+mod reconciles;
 pub mod text;
 mod watches;
 
@@ -19,16 +19,16 @@ use prometheus_client::registry::Registry;
 pub use api_server::ApiServer;
 pub use attachments::{Attachments, Standing};
 pub use azure::Azure;
-pub use passes::{PassResult, Passes, Worker};
+pub use reconciles::{Reconciles, ResultLabel, Worker};
 pub use watches::{Restart, Watches};
 
 /// All metrics. Cloning is cheap, and clones share their counts.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     /// The reconciles of attachments.
-    pub passes: Passes,
+    pub reconciles: Reconciles,
     /// The reconciles of namespaces: of entries in service accounts, and of pull secrets.
-    pub delivery: [Passes; 2],
+    pub delivery: [Reconciles; 2],
     /// Requests to Azure.
     pub azure: Azure,
     /// Requests to the API server, and leadership.
@@ -49,10 +49,10 @@ impl Metrics {
         ]);
         registry.register("acr_attach_build", "What this program was built from", build);
         process::register(registry);
-        let passes = Passes::new(registry);
+        let reconciles = Reconciles::new(registry);
         Self {
-            delivery: ["namespace-entries", "namespace-secrets"].map(|it| passes.of(it)),
-            passes,
+            delivery: ["namespace-entries", "namespace-secrets"].map(|it| reconciles.of(it)),
+            reconciles,
             azure: Azure::new(registry),
             api_server: ApiServer::new(registry),
             watches: Watches::new(registry),
@@ -72,8 +72,8 @@ impl Metrics {
     ) {
         self.attachments.set(attachments, each, Timestamp::now());
         self.watches.set(shown);
-        for passes in std::iter::once(&self.passes).chain(&self.delivery) {
-            passes.measure();
+        for reconciles in std::iter::once(&self.reconciles).chain(&self.delivery) {
+            reconciles.measure();
         }
     }
 }

@@ -252,7 +252,7 @@ fn text(wait: SignedDuration) -> String {
 
 #[test]
 fn the_reference_names_every_event() {
-    let source = read("src/attachment/news.rs");
+    let source = read("src/attachment/report/events.rs");
     let source = source.split("#[cfg(test)]").next().unwrap();
     let is_word = |it: &&str| {
         it.starts_with(char::is_uppercase) && it.chars().all(|it| it.is_ascii_alphabetic())

@@ -76,7 +76,10 @@ async fn a_client_id_is_a_remark_where_only_the_nodes_tell_it() {
     assert!(text.contains(&format!("az ad sp show --id {client} --query id")), "{text}");
     let calls = world.azure.journal();
     let mut of_cluster = calls.iter().filter(|it| it.path.contains("managedClusters"));
-    assert!(of_cluster.all(|it| it.status.is_some_and(|it| it == 403)), "Azure told of the cluster");
+    assert!(
+        of_cluster.all(|it| it.status.is_some_and(|it| it == 403)),
+        "Azure told of the cluster"
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,144 @@
+//! One reconcile over an attachment: roles in Azure, its credential, and what namespaces report.
+
+use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::plan;
+use acr_attach_core::problem::{Cause, Problem, check_again_step};
+use acr_attach_core::pull_secrets::PullSecret;
+use acr_attach_core::spec::{Method, Task};
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+use crate::attachment::apply::credential::CredentialRequest;
+use crate::attachment::apply::finalizer::release_entries;
+use crate::attachment::apply::{Applied, Applier, Change, apply};
+use crate::attachment::report::outcome::Outcome;
+use crate::attachment::snapshot::reports::watched_names;
+use crate::attachment::snapshot::unwatched::Left;
+use crate::attachment::snapshot::{Reconcile, Scope, Snapshot};
+use crate::delivery::{NamespaceChange, remove_unwatched};
+
+/// Observes, decides, acts, and says what came of it.
+pub async fn run(this: Reconcile<'_>, suspended: bool) -> Outcome {
+    let Reconcile { object, task, scope, ctx, .. } = this;
+    let now = Timestamp::now();
+    let mut seen = Snapshot::new(this);
+    let (left, unread) = Left::of(this).await;
+    if scope == Scope::Azure || matches!(task, Task::Detach(_)) {
+        seen.check.unread = unread;
+    }
+    seen.check(this).await;
+    seen.publish(this);
+    seen.reports(this).await;
+    if let Some(secret) = by_secret(task)
+        && scope == Scope::Azure
+    {
+        seen.prove(&secret.repositories, this).await;
+        ctx.delivery.refuse(&this.uid(), &seen.check.refused);
+        seen.reports(this).await;
+    }
+    let mut applied = Applied::default();
+    let mut plan = seen.plan(this, now);
+    if suspended {
+        plan.roles.clear();
+        plan.prepared.clear();
+        plan.claims.clear();
+    }
+    applied.extend(apply(&plan, &applier(this, &seen, None)).await);
+    let hidden = seen.owned.assignments.as_ref().and_then(|it| it.hidden.clone());
+    applied.obsolete = applied.obsolete.take().or(hidden);
+    seen.take(&applied.changes);
+    seen.publish_replacement(this, now);
+    applied.extend(get_credential(&mut seen, this, now).await);
+    let removed = remove_left(&mut seen, &left, suspended, this).await;
+    applied.extend(release_entries(&mut seen, &left, this).await);
+    if matches!(task, Task::Detach(_)) {
+        applied.hold(seen.check.unread.as_ref());
+    }
+    seen.observed.names = watched_names(this).map(|it| left.used_names(it, &removed));
+    ctx.signals.send_roles(applied.changes.iter().filter_map(Change::frees));
+    advise_to_look_again(object, [&mut plan.blocked, &mut applied.undone]);
+    let mut outcome = Outcome::of(seen, plan, applied, this, now);
+    outcome.namespace_changes = removed;
+    if suspended { outcome.suspended() } else { outcome }
+}
+
+/// Gets a credential where a namespace waits for one or, to prove it, where there is no namespace.
+async fn get_credential(seen: &mut Snapshot, this: Reconcile<'_>, now: Timestamp) -> Applied {
+    let mut applied = Applied::default();
+    let (uid, ctx) = (this.uid(), this.ctx);
+    let Some(inputs) = seen.desired.inputs.clone() else { return applied };
+    let proves =
+        by_secret(this.task).is_some() && seen.unseen.is_none() && !this.object.spec.suspend;
+    let is_needed = ctx
+        .delivery
+        .ask(&uid, |it| !it.waiting().is_empty() || proves && !it.are_desired())
+        .unwrap_or_default();
+    if !plan::credential_is_due(&inputs, &seen.owned, is_needed, now) {
+        return applied;
+    }
+    match applier(this, seen, seen.request(this)).credential().await {
+        Ok(credential) => {
+            applied.changes.push(Change::NewCredential);
+            ctx.delivery.accept(&uid, credential);
+            seen.reports(this).await;
+        }
+        Err(problem) => applied.credential_problem = Some(problem),
+    }
+    applied
+}
+
+/// Removes what is left under names that the settings no longer allow.
+async fn remove_left(
+    seen: &mut Snapshot,
+    left: &Left,
+    suspended: bool,
+    this: Reconcile<'_>,
+) -> Vec<NamespaceChange> {
+    if suspended {
+        return Vec::new();
+    }
+    match remove_unwatched(&this.uid(), left.clone().into_objects(), this.ctx).await {
+        Ok(applied) => {
+            seen.unremoved = applied.unremoved;
+            applied.changes
+        }
+        Err(problem) => {
+            seen.unseen = seen.unseen.take().or(Some(problem));
+            Vec::new()
+        }
+    }
+}
+
+/// Says how a user asks for the next check, once the user has removed what is in the way.
+fn advise_to_look_again(object: &RegistryAttachment, problems: [&mut Option<Problem>; 2]) {
+    for problem in problems.into_iter().flatten() {
+        if problem.cause == Cause::NotOurs {
+            *problem = problem.clone().with_last_step(&check_again_step(&object.name_any()));
+        }
+    }
+}
+
+pub fn by_secret(task: &Task) -> Option<&PullSecret> {
+    let Task::Attach(attachment) = task else { return None };
+    match &attachment.method {
+        Method::PullSecret(secret) => Some(secret),
+        Method::KubeletIdentity(_) => None,
+    }
+}
+
+fn applier<'a>(
+    Reconcile { object, ctx, .. }: Reconcile<'a>,
+    seen: &'a Snapshot,
+    request: Option<CredentialRequest<'a>>,
+) -> Applier<'a> {
+    Applier {
+        object,
+        claims: seen.claims.as_ref(),
+        kubernetes: &ctx.kubernetes,
+        principals: &ctx.principals,
+        azure: &ctx.azure,
+        session: seen.session.as_ref(),
+        locks: &ctx.locks,
+        request,
+    }
+}

@@ -1,0 +1,268 @@
+//! What is worth telling a user of a reconcile: the changes that were made, and Ready when it turns.
+
+use acr_attach_core::api::{
+    ABANDON_ENTRIES, ConditionType, Ownership, Reason, RegistryAttachmentStatus,
+};
+use acr_attach_core::ids::{AssignmentId, eq_ignore_case};
+use acr_attach_core::outcome::verdict::condition;
+use acr_attach_core::plan::SecretTarget;
+use acr_attach_core::snapshot::azure::RoleAssignment;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use crate::attachment::apply::{Abandoned, Change};
+use crate::cluster::events::EventRecord;
+use crate::delivery::NamespaceChange;
+
+/// What to tell of a change that was made; `before` is the status until then, and `generation`
+/// that of the spec.
+#[must_use]
+pub fn of_change(
+    change: &Change,
+    before: Option<&RegistryAttachmentStatus>,
+    generation: Option<i64>,
+) -> Option<EventRecord> {
+    let (warning, reason, action, note) = match change {
+        Change::Finalizer(..) | Change::Held(_) | Change::NewCredential => return None,
+        Change::Assigned(it) if was_ours(&it.id, before) => (
+            true,
+            "RoleAssignmentRestored",
+            "Assign",
+            format!("role assignment {} was gone and was made again", it.id),
+        ),
+        Change::Assigned(it) => {
+            let note = format!("made role assignment {}", it.id);
+            (false, "RoleAssignmentCreated", "Assign", note)
+        }
+        Change::Joined(it) => {
+            let note = format!("holds role assignment {} together with other attachments", it.id);
+            (false, "RoleAssignmentShared", "Assign", note)
+        }
+        Change::Amended(it) if is_new(before, generation) => {
+            let note = format!("changed the condition of role assignment {}", it.id);
+            (false, "RoleAssignmentUpdated", "Assign", note)
+        }
+        Change::Amended(it) => {
+            let note = format!("set the condition of role assignment {} right", it.id);
+            (true, "RoleAssignmentRestored", "Assign", note)
+        }
+        Change::Reclaimed(it) => {
+            let note = format!("replaced this attachment's claim on role assignment {}", it.id);
+            (false, "RoleAssignmentUpdated", "Assign", note)
+        }
+        Change::Left(id) => {
+            let note = format!("left role assignment {id} to the other attachments that hold it");
+            (false, "RoleAssignmentReleased", "Unassign", note)
+        }
+        Change::Abandoned(entries) => {
+            let (count, why) = match entries {
+                Abandoned::Asked(count) => {
+                    (*count, format!("as annotation {ABANDON_ENTRIES} asks"))
+                }
+                Abandoned::PutBack(count) => (
+                    Some(*count),
+                    "since another writer puts them back after each removal".to_owned(),
+                ),
+            };
+            let count = count.map_or_else(String::new, |it| format!("{it} "));
+            let note =
+                format!("left entries in imagePullSecrets of {count}service accounts, {why}");
+            (true, "ServiceAccountsAbandoned", "Withdraw", note)
+        }
+        Change::Unassigned(id) => {
+            let note = format!("deleted role assignment {id}");
+            (false, "RoleAssignmentDeleted", "Unassign", note)
+        }
+    };
+    Some(EventRecord { warning, reason: reason.to_owned(), action, note })
+}
+
+/// Whether the spec has changed since, so that what is changed now is no drift.
+#[must_use]
+pub fn is_new(before: Option<&RegistryAttachmentStatus>, generation: Option<i64>) -> bool {
+    before.is_none_or(|it| it.observed_generation != generation)
+}
+
+/// What to tell of pull secrets and service accounts: one thing for all that the same was done to.
+#[must_use]
+pub fn of_namespace_changes(changes: &[NamespaceChange]) -> Vec<EventRecord> {
+    let deleted = changes.iter().filter_map(|change| match change {
+        NamespaceChange::DeletedSecret(it) => {
+            Some(format!("Secret {} in namespace {}", it.name, it.namespace))
+        }
+        _ => None,
+    });
+    let removed = changes.iter().filter_map(|change| match change {
+        NamespaceChange::RemovedEntry(account, secret) => Some(format!(
+            "{secret} out of imagePullSecrets of service account {} in namespace {}",
+            account.name, account.namespace
+        )),
+        _ => None,
+    });
+    let told = |reason: &str, verb, what: Vec<String>| {
+        let note = format!("{verb} {}", and_more(&what)?);
+        Some(EventRecord { warning: false, reason: reason.to_owned(), action: "Withdraw", note })
+    };
+    let gone = [
+        told("PullSecretDeleted", "deleted", deleted.collect()),
+        told("ServiceAccountDetached", "took", removed.collect()),
+    ];
+    of_written(changes).into_iter().chain(gone.into_iter().flatten()).collect()
+}
+
+fn of_written(changes: &[NamespaceChange]) -> Option<EventRecord> {
+    let written: Vec<_> = changes
+        .iter()
+        .filter_map(|change| match change {
+            NamespaceChange::WroteSecret { target, restored } => Some((target, *restored)),
+            _ => None,
+        })
+        .collect();
+    let any_restored = written.iter().any(|(_, restored)| *restored);
+    let all_renewed = written.iter().all(|(it, _)| it.uid.is_some());
+    let (warning, reason, verb) = match (any_restored, all_renewed) {
+        (false, true) => (false, "PullSecretRotated", "renewed"),
+        (false, false) => (false, "PullSecretCreated", "wrote"),
+        _ => (true, "PullSecretRestored", "wrote again, after somebody changed or deleted it,"),
+    };
+    let secret = |(it, _): &(&SecretTarget, bool)| {
+        format!("Secret {} in namespace {}", it.name, it.namespace)
+    };
+    let note = format!("{verb} {}", and_more(&written.iter().map(secret).collect::<Vec<_>>())?);
+    Some(EventRecord { warning, reason: reason.to_owned(), action: "Provide", note })
+}
+
+/// The first, and how many there are beside it; `None` if there is none.
+fn and_more(what: &[String]) -> Option<String> {
+    let first = what.first()?;
+    Some(match what.len() {
+        1 => first.clone(),
+        n => format!("{first} and {} more", n - 1),
+    })
+}
+
+/// Whether an assignment that was made now was there before, and so was taken away by somebody.
+#[must_use]
+pub fn was_ours(id: &AssignmentId, before: Option<&RegistryAttachmentStatus>) -> bool {
+    let shown = before.and_then(|it| it.role_assignments.as_ref());
+    shown
+        .into_iter()
+        .flatten()
+        .any(|it| it.ownership == Ownership::Managed && eq_ignore_case(&it.id, &id.to_string()))
+}
+
+/// What to tell of assignments that `before` calls ours and that bear no claims any more: another
+/// tool has taken them over, and they are not ours to delete.
+#[must_use]
+pub fn of_taken_over(
+    found: &[RoleAssignment],
+    before: Option<&RegistryAttachmentStatus>,
+) -> Vec<EventRecord> {
+    let lost = found.iter().filter(|it| it.claims().is_none() && was_ours(&it.id, before));
+    lost.map(|it| EventRecord {
+        warning: true,
+        reason: "RoleAssignmentTakenOver".to_owned(),
+        action: "Assign",
+        note: format!(
+            "role assignment {} bears no claims of acr-attach any more: somebody has changed its description, and it is theirs from now on; it is used while it gives the role, and not deleted with this attachment",
+            it.id
+        ),
+    })
+    .collect()
+}
+
+/// What to tell when conditions turned: Ready when it changed its status or its reason, a part of
+/// it when it does not hold any more and Ready does not say so. Nothing at each further try.
+#[must_use]
+pub fn of_conditions(
+    before: Option<&RegistryAttachmentStatus>,
+    after: &RegistryAttachmentStatus,
+) -> Vec<EventRecord> {
+    let Some(ready) = condition(Some(after), ConditionType::Ready) else { return Vec::new() };
+    let mut all = Vec::new();
+    if has_turned(ready, condition(before, ConditionType::Ready)) {
+        let warning = ready.status == "False" && ready.reason != Reason::Detaching.as_str();
+        all.push(turned(ready, warning, "Attach"));
+    }
+    if let Some(obsolete) = condition(Some(after), ConditionType::Obsolete)
+        && obsolete.reason != Reason::Progressing.as_str()
+        && has_turned(obsolete, condition(before, ConditionType::Obsolete))
+    {
+        all.push(turned(obsolete, true, "Remove"));
+    }
+    let parts =
+        [(ConditionType::PullSecretsReady, "Provide"), (ConditionType::CredentialFresh, "Renew")];
+    for (type_, action) in parts {
+        let Some(part) = condition(Some(after), type_) else { continue };
+        let says_more = ready.status == "True" || ready.reason != part.reason;
+        if part.status == "False" && says_more && has_turned(part, condition(before, type_)) {
+            all.push(turned(part, true, action));
+        }
+    }
+    all
+}
+
+fn has_turned(new: &Condition, old: Option<&Condition>) -> bool {
+    old.is_none_or(|old| old.status != new.status || old.reason != new.reason)
+}
+
+fn turned(condition: &Condition, warning: bool, action: &'static str) -> EventRecord {
+    EventRecord {
+        warning,
+        reason: condition.reason.clone(),
+        action,
+        note: condition.message.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn status(conditions: &[(&str, &str, &str)]) -> RegistryAttachmentStatus {
+        let one = |(type_, status, reason): &(&str, &str, &str)| {
+            json!({
+                "type": type_, "status": status, "reason": reason, "message": "why",
+                "lastTransitionTime": "2026-11-22T12:00:00Z",
+            })
+        };
+        let all: Vec<_> = conditions.iter().map(one).collect();
+        serde_json::from_value(json!({"conditions": all})).unwrap()
+    }
+
+    fn told(before: &[(&str, &str, &str)], after: &[(&str, &str, &str)]) -> Vec<String> {
+        let all = of_conditions(Some(&status(before)), &status(after));
+        all.into_iter().map(|it| format!("{} {} {}", it.warning, it.action, it.reason)).collect()
+    }
+
+    #[test]
+    fn a_condition_is_told_when_it_turns_and_once() {
+        let attached = ("Ready", "True", "Attached");
+        let fresh = ("CredentialFresh", "True", "Attached");
+        let overdue = ("CredentialFresh", "False", "AuthenticationFailed");
+        assert_eq!(told(&[], &[attached, fresh]), ["false Attach Attached"]);
+        let expected = ["true Renew AuthenticationFailed"];
+        assert_eq!(told(&[attached, fresh], &[attached, overdue]), expected);
+        assert!(told(&[attached, overdue], &[attached, overdue]).is_empty());
+        assert!(told(&[attached, overdue], &[attached, fresh]).is_empty());
+    }
+
+    #[test]
+    fn what_ready_says_is_not_told_twice() {
+        let attached = [("Ready", "True", "Attached"), ("PullSecretsReady", "True", "Attached")];
+        let failed = [("Ready", "False", "NotOurs"), ("PullSecretsReady", "False", "NotOurs")];
+        assert_eq!(told(&attached, &failed), ["true Attach NotOurs"]);
+        let partly = [("Ready", "True", "Attached"), ("PullSecretsReady", "False", "NotOurs")];
+        assert_eq!(told(&attached, &partly), ["true Provide NotOurs"]);
+    }
+
+    #[test]
+    fn entries_that_stay_are_told_with_the_reason() {
+        let note = |it| of_change(&Change::Abandoned(it), None, None).unwrap().note;
+        let asked = note(Abandoned::Asked(None));
+        assert!(asked.contains("of service accounts, as annotation"), "{asked}");
+        let put_back = note(Abandoned::PutBack(2));
+        assert!(put_back.contains("of 2 service accounts, since another writer"), "{put_back}");
+    }
+}

@@ -1,0 +1,147 @@
+//! What changes beside attachments, in the cluster and in Azure, and which of them it concerns.
+
+use std::sync::{Mutex, PoisonError};
+
+use acr_attach_core::api::{MethodChoice, RegistryAttachment};
+use acr_attach_core::ids::AssignmentId;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::attachment::snapshot::registry;
+use crate::attachment::state::Trigger;
+use crate::cluster::cache::CacheChange;
+use crate::cluster::client_secret::{CredentialSeen, concerns};
+
+/// Something changed that may concern attachments: in the cluster, or by one of them in Azure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// All of a kind have been read for the first time.
+    Everything,
+    /// Something in that namespace, or the namespace itself.
+    InNamespace(String),
+    /// A namespace is gone.
+    NamespaceGone(String),
+    /// The client secrets of a Secret in the operator's namespace.
+    Credential(CacheChange<CredentialSeen>),
+    /// A role assignment that an attachment let go of, or whose condition it changed.
+    Role(AssignmentId),
+}
+
+/// Where signals are told, and the one listener hears of them.
+#[derive(Debug)]
+pub struct Signals {
+    /// Tells one.
+    pub sender: UnboundedSender<Signal>,
+    receiver: Mutex<Option<UnboundedReceiver<Signal>>>,
+}
+
+impl Default for Signals {
+    fn default() -> Self {
+        let (sender, receiver) = unbounded_channel();
+        Self { sender, receiver: Mutex::new(Some(receiver)) }
+    }
+}
+
+impl Signals {
+    /// Tells of role assignments that were let go of or changed.
+    pub fn send_roles<'a>(&self, ids: impl Iterator<Item = &'a AssignmentId>) {
+        for id in ids {
+            // Nobody listens any more only when the operator ends.
+            let _ = self.sender.send(Signal::Role(id.clone()));
+        }
+    }
+
+    /// All that are told. For one listener.
+    pub fn receive(&self) -> Option<UnboundedReceiver<Signal>> {
+        self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Why that attachment has to be worked on; `None` if the change does not concern it.
+///
+/// It may say so too often: a reconcile that finds nothing to do asks nobody anything.
+#[must_use]
+pub fn triggers(signal: &Signal, object: &RegistryAttachment) -> Option<Trigger> {
+    match signal {
+        Signal::Everything => Some(Trigger::Report),
+        // Namespaces report what comes of it.
+        Signal::InNamespace(_) | Signal::NamespaceGone(_) => None,
+        Signal::Credential(change) => {
+            let spec = object.spec.pull_secret.as_ref();
+            let reference = spec.and_then(|it| it.service_principal.client_secret_ref.as_ref());
+            let reference = reference.filter(|it| it.name == change.key.1);
+            reference.filter(|it| concerns(change, &it.key)).map(|_| Trigger::Credential)
+        }
+        Signal::Role(id) => may_want_role(object, id).then_some(Trigger::Role),
+    }
+}
+
+/// Whether the attachment may want a role where that assignment is, or was.
+fn may_want_role(object: &RegistryAttachment, id: &AssignmentId) -> bool {
+    let assigns = object.spec.pull_secret.as_ref().is_some_and(|it| it.assign_role);
+    let wants = assigns || object.spec.method != MethodChoice::PullSecret;
+    let registry = registry::told(object);
+    let goes = object.metadata.deletion_timestamp.is_some();
+    wants && !goes && registry.is_none_or(|it| id.is_at(&it))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn attachment(namespaces: &serde_json::Value) -> RegistryAttachment {
+        serde_json::from_value(json!({
+            "apiVersion": "acr-attach.dev/v1alpha1", "kind": "RegistryAttachment",
+            "metadata": {"name": "a", "uid": "mine"},
+            "spec": {
+                "registry": {"loginServer": "contoso.azurecr.io"}, "method": "PullSecret",
+                "pullSecret": {
+                    "servicePrincipal": {
+                        "tenantId": "t", "clientId": "c",
+                        "clientSecretRef": {"name": "sp", "key": "clientSecret"},
+                    },
+                    "namespaces": namespaces,
+                },
+            },
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_client_secret_wakes_those_that_use_it_to_ask_anew() {
+        let spec = attachment(&json!({"names": ["apps"]}));
+        let made = |name: &str| {
+            let key = ("acr-attach-system".to_owned(), name.to_owned());
+            Signal::Credential(CacheChange { key, before: None, after: None })
+        };
+        assert_eq!(triggers(&made("sp"), &spec), Some(Trigger::Credential));
+        assert_eq!(triggers(&made("other"), &spec), None);
+    }
+
+    #[test]
+    fn a_role_that_is_let_go_concerns_those_that_may_want_one_on_that_registry() {
+        const CONTOSO: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso";
+        let of = |registry: &str| {
+            let role = format!(
+                "{registry}/providers/Microsoft.Authorization/roleAssignments/22222222-2222-2222-2222-222222222222"
+            );
+            Signal::Role(role.parse().unwrap())
+        };
+        let other = CONTOSO.replace("contoso", "other");
+        let mut one = attachment(&json!({"names": ["apps"]}));
+        assert_eq!(triggers(&of(CONTOSO), &one), None, "it wants no role");
+        one.spec.pull_secret.as_mut().unwrap().assign_role = true;
+        assert_eq!(triggers(&of(CONTOSO), &one), Some(Trigger::Role), "it does not know where yet");
+        one.status = serde_json::from_value(json!({"registry": {"resourceId": CONTOSO}})).unwrap();
+        assert_eq!(triggers(&of(CONTOSO), &one), Some(Trigger::Role));
+        assert_eq!(triggers(&of(&other), &one), None);
+        one.spec.pull_secret = None;
+        one.spec.method = MethodChoice::Auto;
+        assert_eq!(triggers(&of(CONTOSO), &one), Some(Trigger::Role));
+        let now = jiff::Timestamp::now();
+        one.metadata.deletion_timestamp =
+            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now));
+        assert_eq!(triggers(&of(CONTOSO), &one), None, "it goes");
+    }
+}
