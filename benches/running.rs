@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use azure_sim::model::{READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};
 use futures::StreamExt;
+use jiff::SignedDuration;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::Api;
 use rustix::process::Signal;
@@ -134,8 +135,13 @@ async fn at_rest() {
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
-    // Each is looked at once more about a minute after it was attached.
-    tokio::time::sleep(Duration::from_secs(120)).await;
+    // Each is checked once more about a minute after it was attached, and finds its role of age then.
+    world.azure.update(|azure| {
+        for it in &mut azure.role_assignments {
+            it.created_on -= SignedDuration::from_hours(1);
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(150)).await;
     let (calls, asked) =
         (world.cluster.calls_by(&world.user()).unwrap().len(), world.azure.journal().len());
     tokio::time::sleep(REST).await;
