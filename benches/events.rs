@@ -31,7 +31,7 @@ use kube::api::{Patch, PatchParams};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use cpu::cpu_time;
+use cpu::cpu_seconds;
 use memory::{Memory, megabytes};
 use namespaces::{labels, make};
 use support::World;
@@ -118,10 +118,10 @@ async fn serve(world: &World, size: usize) {
 /// The CPU time of an event that changes nothing for anybody.
 async fn events(world: &World, leader: &Replica, names: &[String]) {
     // What the last step has left to do is no cost of an event.
-    let idle = cpu_time(leader.id());
+    let idle = cpu_seconds(leader.id());
     tokio::time::sleep(REST).await;
-    let idle = (cpu_time(leader.id()) - idle).as_secs_f64() / REST.as_secs_f64();
-    let (before, begun) = (cpu_time(leader.id()), Instant::now());
+    let idle = (cpu_seconds(leader.id()) - idle) / REST.as_secs_f64();
+    let (before, begun) = (cpu_seconds(leader.id()), Instant::now());
     for n in 0..EVENTS {
         let name = &names[n % names.len()];
         let patch = json!({"metadata": {"annotations": {"n": n.to_string()}}});
@@ -129,7 +129,7 @@ async fn events(world: &World, leader: &Replica, names: &[String]) {
         world.accounts(name).patch("default", &params, &patch).await.unwrap();
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let used = (cpu_time(leader.id()) - before).as_secs_f64();
+    let used = cpu_seconds(leader.id()) - before;
     let used = used - idle * begun.elapsed().as_secs_f64();
     let count = f64::from(u32::try_from(EVENTS).unwrap());
     println!("  CPU of an event       {:>7.2} ms target <= 2 ms", used * 1000.0 / count);

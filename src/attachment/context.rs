@@ -1,4 +1,4 @@
-//! What a reconcile works with.
+//! What all reconciles share.
 
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ pub struct Rules {
     pub policy: Policy,
     /// The operator's own namespace.
     pub namespace: String,
-    /// The file with the operator's own token of the cluster, if it has one.
+    /// The file with the operator's own service account token for Entra, if it has one.
     pub token_file: Option<PathBuf>,
     /// The subscription in which registries are looked up by name, if one is set.
     pub subscription: Option<Uuid>,
@@ -47,7 +47,7 @@ pub struct Context {
     pub kubernetes: Kubernetes,
     /// Azure.
     pub azure: Azure,
-    /// What users are told as it happens.
+    /// The publisher of events.
     pub events: Events,
     /// What attachments may ask for.
     pub policy: Policy,
@@ -57,31 +57,31 @@ pub struct Context {
     pub principals: Principals,
     /// The subscription in which registries are looked up by name, if one is set.
     pub subscription: Option<Uuid>,
-    /// Which cluster this is.
+    /// What was found out about the cluster: whether it is AKS, and which one.
     pub platform: Shared,
-    /// What the watches beside the one on attachments have shown.
+    /// The caches of the watches other than the one on attachments.
     pub watches: Watches,
     /// The operator's intervals.
     pub intervals: Intervals,
-    /// What is counted.
+    /// The metrics.
     pub metrics: Metrics,
-    /// What is known of each attachment between reconciles.
+    /// The state of each attachment between reconciles.
     pub states: StateStore,
-    /// What the watch has shown last of attachments that are worked on.
+    /// The last revision that the watch has shown of each attachment that is being detached.
     pub latest: Latest,
-    /// Which role assignments are being changed.
+    /// The locks on role assignments.
     pub locks: Locks,
-    /// What namespaces are to get for each attachment, and what they show of it.
+    /// The state of the delivery controller: what to do for each attachment, and the reports of namespaces.
     pub delivery: Delivery,
-    /// Which attachments of other operators are gone.
+    /// Attachments that this operator's watch does not show, and whether they are gone.
     pub owners: Owners,
-    /// What changed that attachments may have to check at.
+    /// The signals of changes that concern attachments.
     pub signals: Signals,
     cluster_uid: OnceCell<String>,
 }
 
 impl Context {
-    /// For one operator.
+    /// Creates the context of one operator.
     #[must_use]
     pub fn new(client: &Client, azure: Azure, rules: Rules, metrics: Metrics) -> Self {
         let Rules { policy, namespace, token_file, subscription, intervals, instance } = rules;
@@ -108,8 +108,8 @@ impl Context {
         }
     }
 
-    /// The claims of an attachment. `since` is as for [`platform`](Self::platform), and this may take a permit
-    /// for Azure Resource Manager as that does.
+    /// Returns the claims of an attachment. They depend on the platform: `since` is as for
+    /// [`platform`](Self::platform), and a permit for Azure Resource Manager may be taken as there.
     ///
     /// # Errors
     /// When the UID of namespace `kube-system` cannot be read; as [`OwnClaims::of`].
@@ -119,7 +119,7 @@ impl Context {
         since: Option<Timestamp>,
     ) -> Result<OwnClaims, Problem> {
         let uid = self.cluster_uid.get_or_try_init(|| self.kubernetes.cluster_uid()).await?;
-        let platform = self.platform(object, since).await;
+        let platform = self.platform_for_claims(object, since).await;
         let shown = object.status.as_ref().and_then(|it| it.claim.as_ref()?.parse().ok());
         OwnClaims::of(&object.name_any(), uid, platform, shown)
     }

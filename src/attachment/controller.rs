@@ -1,4 +1,4 @@
-//! Runs the attachment controller: its watches, its triggers, and delivery beside it.
+//! Runs the attachment controller with its watches and triggers, and the delivery controller.
 
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -32,11 +32,11 @@ use crate::delivery;
 use crate::life::Signs;
 use crate::telemetry;
 
-/// What they are called in requests.
+/// The resource name of attachments in requests.
 const ATTACHMENTS: &str = "registryattachments";
 
-/// Watches the attachments that the label selector chooses and reconciles them, `concurrency`
-/// at once, until told to stop. Reconciles at work are finished then.
+/// Watches the attachments that the label selector chooses, and reconciles up to `concurrency` of them at once
+/// until `stop` is cancelled. Running reconciles are finished then.
 pub fn run(
     client: &Client,
     selector: &str,
@@ -85,14 +85,15 @@ pub fn run(
         .reconcile_on(woken(store, Arc::clone(&ctx)))
         .reconcile_on(called(Arc::clone(&ctx)))
         .reconcile_on(reported(Arc::clone(&ctx)))
-        // Not before a reconcile at work has ended, which may write what has to be let go.
+        // The controller takes up a name only after a running reconcile of that attachment has ended: it may
+        // still write something that has to be released.
         .reconcile_on(received(gone).map(|name| ObjectRef::new(&name)))
         .graceful_shutdown_on(stop.clone().cancelled_owned())
         .run(reconcile, never, Arc::clone(&ctx));
     let (namespaces, writer) = reflector::store();
     let reconciles = async move {
         let attached = forget_the_gone(reconciles, vanished, Arc::clone(&ctx));
-        // What either has begun is finished before watches end.
+        // Both controllers finish what they have begun before the watches end.
         let both = futures::future::join(attached, deliver(namespaces, &ctx, stop));
         tokio::select! {
             ((), ()) = both => {}
@@ -103,7 +104,7 @@ pub fn run(
     (attachments, reconciles)
 }
 
-/// Delivers pull secrets until told to stop, if there may be any.
+/// Runs the delivery controller until `stop` is cancelled, if the settings allow pull secrets.
 async fn deliver(
     namespaces: Store<Metadata<Namespace>>,
     ctx: &Arc<Context>,
@@ -114,7 +115,7 @@ async fn deliver(
     }
 }
 
-/// Follows what pull secrets depend on, if there may be any.
+/// Runs the watches that pull secrets depend on, if the settings allow pull secrets. Never returns.
 async fn follow(watching: Watching, namespaces: Writer<Metadata<Namespace>>, ctx: &Context) {
     if ctx.policy.pull_secrets {
         let rules = (ctx.policy.clone(), ctx.namespace.clone());
@@ -124,11 +125,11 @@ async fn follow(watching: Watching, namespaces: Writer<Metadata<Namespace>>, ctx
     std::future::pending::<()>().await;
 }
 
-/// Tells delivery of an attachment as the watch shows it.
+/// Passes an attachment to the delivery controller as the watch shows it.
 fn show(object: &Guarded, ctx: &Context) {
     match &object.0 {
         Ok(object) => ctx.delivery.show(&Arc::new(object.clone()), ctx),
-        // A reconcile reads as much of it as detaching needs.
+        // The reconcile reads what detaching needs, and passes that to the delivery controller.
         Err(unreadable) if unreadable.metadata.deletion_timestamp.is_some() => {}
         Err(unreadable) => {
             ctx.delivery.leave(unreadable.metadata.uid.as_deref().unwrap_or_default());
@@ -136,7 +137,8 @@ fn show(object: &Guarded, ctx: &Context) {
     }
 }
 
-/// The attachments that changes in the cluster concern, or what other attachments let go in Azure.
+/// Returns the attachments that are concerned by changes in the cluster, or by changes of other attachments in
+/// Azure.
 fn woken(
     attachments: Store<Guarded>,
     ctx: Arc<Context>,
@@ -158,7 +160,7 @@ fn woken(
     })
 }
 
-/// Tells delivery of what changed in the cluster.
+/// Passes a change in the cluster to the delivery controller.
 fn tell_delivery(signal: &Signal, ctx: &Context) {
     match signal {
         Signal::Everything => ctx.delivery.everything(ctx),
@@ -169,7 +171,7 @@ fn tell_delivery(signal: &Signal, ctx: &Context) {
     }
 }
 
-/// The attachments of which namespaces have reported something new.
+/// Returns the attachments with new reports of namespaces.
 fn reported(ctx: Arc<Context>) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
     let names = futures::stream::iter(ctx.delivery.queues.reported()).flat_map(received);
     names.map(move |name| {
@@ -178,7 +180,7 @@ fn reported(ctx: Arc<Context>) -> impl Stream<Item = ObjectRef<Guarded>> + Send 
     })
 }
 
-/// The attachments that found no place at Azure, when there is one.
+/// Returns the attachments in the queue for permits for Azure, each when a permit is free.
 fn called(ctx: Arc<Context>) -> impl Stream<Item = ObjectRef<Guarded>> + Send + 'static {
     let names = futures::stream::iter(ctx.azure.notified()).flat_map(received);
     names.map(move |name| {
@@ -193,8 +195,9 @@ pub(crate) fn received<T: Send + 'static>(
     futures::stream::unfold(from, |mut from| async move { from.recv().await.map(|it| (it, from)) })
 }
 
-/// What a reconcile is triggered by: spec, deletion, finalizers and a request to check again. Not by
-/// status, which we write ourselves.
+/// Returns a hash of what triggers a reconcile: the spec, the deletion, the finalizer for role assignments, and
+/// the annotations by which a user requests or allows something. A change of status triggers none, since
+/// acr-attach writes status itself.
 #[expect(clippy::unnecessary_wraps, reason = "the signature of a predicate")]
 fn revision(object: &Guarded) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
@@ -205,15 +208,15 @@ fn revision(object: &Guarded) -> Option<u64> {
 type Reconcile =
     Result<(ObjectRef<Guarded>, Action), controller::Error<Infallible, watcher::Error>>;
 
-/// Runs the reconciles, and lets go of what attachments held that are gone. Dropping it ends both, so
-/// that neither outlives the term of the leader.
+/// Runs the reconciles, and releases what vanished attachments held. Dropping the future ends both, so that
+/// neither outlives the term of the leader.
 async fn forget_the_gone(
     reconciles: impl Stream<Item = Reconcile>,
     vanished: Arc<Vanished>,
     ctx: Arc<Context>,
 ) {
     let mut reconciles = std::pin::pin!(reconciles);
-    // Beside the reconciles, which must not wait for them.
+    // Runs concurrently with the reconciles, which must not wait for a release.
     let mut letting_go = JoinSet::new();
     while let Some(reconcile) = reconciles.next().await {
         let Err(controller::Error::ObjectNotFound(gone)) = reconcile else { continue };

@@ -1,4 +1,4 @@
-//! What delivery can know of an attachment without Azure.
+//! What the delivery controller can know of an attachment without Azure.
 
 use acr_attach_core::api::{MethodInUse, RegistryAttachment};
 use acr_attach_core::delivery::Facts;
@@ -8,7 +8,8 @@ use acr_attach_core::spec::{self, RegistryName};
 use crate::attachment::context::Context;
 use crate::attachment::snapshot::secrets::shown_registry;
 
-/// The facts by the object as it is seen, beside those that a reconcile has learned before.
+/// Returns the facts from the object as the watch shows it. Facts that a reconcile has learned before take
+/// precedence.
 pub fn shown(object: &RegistryAttachment, before: &Facts, ctx: &Context) -> Facts {
     let status = object.status.as_ref();
     let method = status.and_then(|it| it.method).filter(|it| *it != MethodInUse::Unknown);
@@ -22,7 +23,7 @@ pub fn shown(object: &RegistryAttachment, before: &Facts, ctx: &Context) -> Fact
     }
 }
 
-/// The hosts of the registry, by the spec or by the status.
+/// Returns the hosts of the registry, from the spec or from status; `None` if they are unknown or not allowed.
 fn endpoints(object: &RegistryAttachment, ctx: &Context) -> Option<Endpoints> {
     let endpoints = match spec::registry(&object.spec.registry).ok()? {
         RegistryName::LoginServer(login_server) => {
@@ -33,8 +34,8 @@ fn endpoints(object: &RegistryAttachment, ctx: &Context) -> Option<Endpoints> {
     permitted(endpoints, ctx)
 }
 
-/// The hosts that credentials may be sent to. The policy decides that, whatever Azure tells of the
-/// registry.
+/// Reduces the hosts to those that credentials may be sent to; `None` if the login server is not one of them.
+/// The policy decides that, whatever hosts Azure returns for the registry.
 pub fn permitted(mut endpoints: Endpoints, ctx: &Context) -> Option<Endpoints> {
     ctx.policy.permit_login_server(&endpoints.login_server).ok()?;
     endpoints.regional.retain(|it| ctx.policy.permit_login_server(it).is_ok());

@@ -1,9 +1,9 @@
 //! The attachment controller. It keeps what is in Azure: roles, and one proven credential for each attachment
 //! by pull secret. It is the only controller that talks to Azure.
 //!
-//! A reconcile reads a [`snapshot`] of the cluster and of Azure, asks `acr-attach-core` what is desired and
-//! which steps lead there, and takes the steps ([`apply`]). Then it judges and tells how the attachment stands
-//! ([`report`]), and keeps what the next reconcile needs ([`state`]).
+//! A reconcile reads a `snapshot` of the cluster and of Azure, asks `acr-attach-core` what is desired and
+//! which steps lead there, and takes the steps (`apply`). Then it judges and tells how the attachment stands
+//! (`report`), and keeps what the next reconcile needs (`state`).
 
 mod apply;
 mod context;

@@ -24,8 +24,8 @@ pub struct Cache<T> {
 #[derive(Debug)]
 struct State<T> {
     entries: BTreeMap<Key, Entry<T>>,
-    /// Tombstones: objects deleted of late, with the version and time of the deletion. They keep an
-    /// earlier own write that is noted late from bringing the object back.
+    /// Tombstones: recently deleted objects, with the version and time of the deletion. They keep an earlier
+    /// own write that is noted late from bringing the object back.
     gone: Vec<(Key, u64, Instant)>,
     /// For each watch, why its objects have not been read; `None` once they have.
     unread: Vec<Option<Problem>>,
@@ -306,7 +306,7 @@ mod tests {
         cache.note_deleted(&key("x"), |it| *it == 1);
         assert_eq!(read(&cache), [0; 0]);
         assert_eq!(cache.delete(key("x"), 2), None);
-        // Somebody makes another one before the deletion is answered.
+        // Another writer creates an object of that name before the API server answers the deletion.
         cache.apply(key("x"), 3, 2);
         cache.note_deleted(&key("x"), |it| *it == 1);
         assert_eq!(read(&cache), [2]);

@@ -151,8 +151,8 @@ mod tests {
 
     use super::*;
 
-    /// A client of an API server that answers with these codes, and then no more; and how many requests
-    /// it has got.
+    /// A client of an API server that answers with these codes, and then not any more; and the number of its
+    /// requests.
     fn answers(codes: &'static [u16]) -> (Client, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
         let at = Arc::clone(&asked);

@@ -40,7 +40,8 @@ pub struct Watches {
     pub namespaces: Arc<Cache<Namespace>>,
     /// The Secrets of the names that pull secrets may have, of any owner.
     pub secrets: Arc<Cache<StoredSecret>>,
-    /// Whether `secrets` has those without acr-attach's label: not where any name is allowed.
+    /// Whether `secrets` contains Secrets without acr-attach's label too. It does not where any name is
+    /// allowed.
     pub show_all_secrets: bool,
     /// The service accounts that may be changed.
     pub accounts: Arc<Cache<ServiceAccount>>,
@@ -63,8 +64,8 @@ impl Watches {
         }
     }
 
-    /// Fills the caches until the future is dropped, and sends what changed. Namespaces are also kept
-    /// in that store.
+    /// Fills the caches until the future is dropped, and sends signals of changes. Namespaces are also kept in
+    /// that store.
     pub async fn follow(
         self,
         watching: Watching,
@@ -120,8 +121,8 @@ impl Watches {
     }
 }
 
-/// Returns the names to watch. A watch for each name lets the RBAC rules allow these names alone. Where
-/// any name is allowed, one watch is for all.
+/// Returns the names to watch. A watch for each name lets the RBAC rules allow these names alone. Where any
+/// name is allowed, one watch covers all.
 fn shown(names: &AllowedNames) -> Vec<Option<String>> {
     names.listed().map_or_else(|| vec![None], |it| it.iter().cloned().map(Some).collect())
 }
@@ -163,7 +164,7 @@ fn namespace_signal(change: &CacheChange<Namespace>) -> Signal {
     if change.after.is_some() { Signal::InNamespace(name) } else { Signal::NamespaceGone(name) }
 }
 
-/// The source of the watches, and the receiver of their changes.
+/// The source of the watches' clients, and the sender of signals of changes.
 #[derive(Clone)]
 struct Ends {
     watching: Watching,

@@ -6,12 +6,24 @@ use acr_attach_core::snapshot::cluster::StoredSecret;
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
+use serde_json::Value;
 
 use super::Applier;
 use crate::cluster::cache::version;
 use crate::cluster::kubernetes::within;
 use crate::cluster::secrets;
 use crate::cluster::secrets::Written;
+
+/// The problem that admission has changed what was written.
+fn mutated(manifest: &Value, stored: &Secret, doing: &str) -> Problem {
+    let changes = secrets::differences(manifest, stored).join(", ");
+    let text = format!(
+        "exempt Secret {} in namespace {} (label app.kubernetes.io/managed-by=acr-attach) from mutating admission: {doing}, it came back with another {changes}",
+        stored.name_any(),
+        stored.namespace().unwrap_or_default()
+    );
+    Problem::new(Cause::ExternallyManaged, text)
+}
 
 impl Applier<'_> {
     /// Writes a pull secret.
@@ -51,15 +63,9 @@ impl Applier<'_> {
             Problem::new(Cause::Unavailable, format!("{doing}: the answer has no name"))
         })?;
         let version = version(stored.resource_version().as_deref());
-        self.ctx.watches.secrets.note(key, version, reduced.clone());
-        if !reduced.intact {
-            let changes = secrets::differences(&manifest, &stored).join(", ");
-            let text = format!(
-                "exempt Secret {name} in namespace {namespace} (label app.kubernetes.io/managed-by=acr-attach) from mutating admission: {doing}, it came back with another {changes}"
-            );
-            return Err(Problem::new(Cause::ExternallyManaged, text));
-        }
-        Ok(())
+        let is_intact = reduced.intact;
+        self.ctx.watches.secrets.note(key, version, reduced);
+        if is_intact { Ok(()) } else { Err(mutated(&manifest, &stored, &doing)) }
     }
 
     /// Returns the uid of the Secret to update; `None` to create one, after deleting an immutable one.

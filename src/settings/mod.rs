@@ -67,20 +67,9 @@ impl Settings {
         let name = |it| variable(it).filter(|it| !it.is_empty());
         let instance = name("POD_NAME").or_else(|| name("HOSTNAME"));
         let identity = identity(variable)?;
-        let cloud = arguments.cloud;
         Ok(Self {
-            cloud,
-            policy: Policy {
-                registries: arguments.allowed_registries.clone(),
-                login_server_suffixes: arguments
-                    .login_server_suffixes
-                    .clone()
-                    .or(cloud.login_server_suffix()),
-                pull_secrets: arguments.pull_secrets,
-                secret_names: arguments.pull_secret_names.clone(),
-                account_names: arguments.service_account_names.clone(),
-                own_client: identity.client().map(str::to_ascii_lowercase),
-            },
+            cloud: arguments.cloud,
+            policy: policy(arguments, &identity),
             identity,
             token_file,
             namespace: arguments.namespace.clone().unwrap_or_else(|| namespace.to_owned()),
@@ -88,21 +77,37 @@ impl Settings {
             acr_audience: arguments.acr_audience.clone(),
             attachment_selector: arguments.attachment_selector.clone(),
             concurrency: arguments.concurrency,
-            intervals: Intervals {
-                resync: arguments.resync,
-                patience: arguments.patience,
-                removal_delay: arguments.removal_delay,
-                conflict_retry: Intervals::CONFLICT_RETRY,
-                reread: Intervals::REREAD,
-                transition: Intervals::TRANSITION,
-                visibility: Intervals::VISIBILITY,
-            },
+            intervals: intervals(arguments),
             budget: Budget::default(),
             election: arguments.leader_election.then(|| arguments.election()).transpose()?,
             instance: instance.unwrap_or_else(|| "acr-attach".to_owned()),
             metrics_per_object: arguments.metrics_per_object,
             limits: Limits::default(),
         })
+    }
+}
+
+fn policy(arguments: &Arguments, identity: &Identity) -> Policy {
+    let suffixes = arguments.login_server_suffixes.clone();
+    Policy {
+        registries: arguments.allowed_registries.clone(),
+        login_server_suffixes: suffixes.or(arguments.cloud.login_server_suffix()),
+        pull_secrets: arguments.pull_secrets,
+        secret_names: arguments.pull_secret_names.clone(),
+        account_names: arguments.service_account_names.clone(),
+        own_client: identity.client().map(str::to_ascii_lowercase),
+    }
+}
+
+fn intervals(arguments: &Arguments) -> Intervals {
+    Intervals {
+        resync: arguments.resync,
+        patience: arguments.patience,
+        removal_delay: arguments.removal_delay,
+        conflict_retry: Intervals::CONFLICT_RETRY,
+        reread: Intervals::REREAD,
+        transition: Intervals::TRANSITION,
+        visibility: Intervals::VISIBILITY,
     }
 }
 
@@ -132,6 +137,15 @@ fn identity(variable: impl Fn(&str) -> Option<String>) -> Result<Identity, Strin
             ));
         }
     }
+    by_credential(client, tenant, secret, file)
+}
+
+fn by_credential(
+    client: Option<String>,
+    tenant: Option<String>,
+    secret: Option<String>,
+    file: Option<String>,
+) -> Result<Identity, String> {
     match (secret, file) {
         (Some(_), Some(_)) => Err(
             "AZURE_CLIENT_SECRET and AZURE_FEDERATED_TOKEN_FILE are both set: keep one, or set AZURE_TOKEN_CREDENTIALS to EnvironmentCredential so that the token is for service principals of pull secrets alone".to_owned(),

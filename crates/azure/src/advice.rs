@@ -105,38 +105,43 @@ fn by_code(code: &str, attempt: &Attempt) -> Option<String> {
         "RequestDisallowedByPolicy" => {
             "exempt this scope from the policy, or change it: a policy of Azure forbids this"
         }
-        "ReadOnlyDisabledSubscription" => {
-            let subscription = attempt.subscription().unwrap_or("of the registry");
-            return Some(format!(
-                "enable subscription {subscription} again (learn.microsoft.com, \"Reactivate a disabled Azure subscription\"): while it is disabled, nothing in it can be changed"
-            ));
-        }
-        "MissingSubscriptionRegistration" | "SubscriptionNotRegistered" => {
-            return Some(unregistered_provider(attempt));
-        }
-        "RoleAssignmentExists" => {
-            let scope = attempt.scope().unwrap_or_default();
-            return Some(format!(
-                "wait: the role is assigned already, and Azure's lists do not show it yet; where this lasts, find it (az role assignment list --scope \"{scope}\") and delete it"
-            ));
-        }
-        "PrincipalNotFound" => {
-            return Some(format!(
-                "an identity that was made a moment ago is known within minutes; where this lasts, {PRINCIPAL}"
-            ));
-        }
         "UnmatchedPrincipalType" | "InvalidPrincipalId" | "PrincipalTypeNotSupported" => PRINCIPAL,
         "RoleDefinitionDoesNotExist" => {
             "wait a few minutes; where the cloud has no role Container Registry Repository Reader yet, which a registry with repository permissions needs, switch the registry back (az acr update --role-assignment-mode rbac): Azure does not know that role there"
         }
-        "RoleAssignmentUpdateNotPermitted" => return Some(name_taken(attempt)),
         "InvalidRoleAssignmentId" => "acr-attach has a fault; please report it",
         code if versions::UNKNOWN_VERSION_CODES.contains(&code) => {
             "update acr-attach: this cloud or region knows no api-version that it can use"
         }
-        _ => return None,
+        _ => return with_details(code, attempt),
     };
     Some(text.to_owned())
+}
+
+/// The advice for an error code, with what was tried.
+fn with_details(code: &str, attempt: &Attempt) -> Option<String> {
+    Some(match code {
+        "ReadOnlyDisabledSubscription" => {
+            let subscription = attempt.subscription().unwrap_or("of the registry");
+            format!(
+                "enable subscription {subscription} again (learn.microsoft.com, \"Reactivate a disabled Azure subscription\"): while it is disabled, nothing in it can be changed"
+            )
+        }
+        "MissingSubscriptionRegistration" | "SubscriptionNotRegistered" => {
+            unregistered_provider(attempt)
+        }
+        "RoleAssignmentExists" => {
+            let scope = attempt.scope().unwrap_or_default();
+            format!(
+                "wait: the role is assigned already, and Azure's lists do not show it yet; where this lasts, find it (az role assignment list --scope \"{scope}\") and delete it"
+            )
+        }
+        "PrincipalNotFound" => format!(
+            "an identity that was made a moment ago is known within minutes; where this lasts, {PRINCIPAL}"
+        ),
+        "RoleAssignmentUpdateNotPermitted" => name_taken(attempt),
+        _ => return None,
+    })
 }
 
 /// The advice for a deny assignment. It overrides every role, and its creator can exclude an identity

@@ -19,37 +19,42 @@ const FIRST_WITH_MODE: &str = "2025-11-01";
 /// it.
 const MANAGED_CLUSTERS: &str = "2026-01-02-preview";
 
+/// A registry as Azure Resource Manager returns it.
+#[derive(Deserialize)]
+struct StoredRegistry {
+    id: String,
+    properties: RegistryProperties,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RegistryProperties {
+    login_server: String,
+    regional_endpoint_host_names: Option<Vec<String>>,
+    role_assignment_mode: Option<RoleAssignmentMode>,
+    #[serde(default)]
+    provisioning_state: String,
+    #[serde(default)]
+    policies: Policies,
+}
+
+#[derive(Default, Deserialize)]
+struct Policies {
+    #[serde(default, rename = "azureADAuthenticationAsArmPolicy")]
+    arm_tokens: Policy,
+}
+
+#[derive(Default, Deserialize)]
+struct Policy {
+    status: Option<String>,
+}
+
 impl Reader {
     /// Reads a registry.
     ///
     /// # Errors
     /// When Azure does not answer, refuses, or has no such registry.
     pub async fn registry(&self, id: &RegistryId) -> Result<Registry, Error> {
-        #[derive(Deserialize)]
-        struct Wire {
-            id: String,
-            properties: Properties,
-        }
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Properties {
-            login_server: String,
-            regional_endpoint_host_names: Option<Vec<String>>,
-            role_assignment_mode: Option<RoleAssignmentMode>,
-            #[serde(default)]
-            provisioning_state: String,
-            #[serde(default)]
-            policies: Policies,
-        }
-        #[derive(Default, Deserialize)]
-        struct Policies {
-            #[serde(default, rename = "azureADAuthenticationAsArmPolicy")]
-            arm_tokens: Policy,
-        }
-        #[derive(Default, Deserialize)]
-        struct Policy {
-            status: Option<String>,
-        }
         let attempt = Attempt {
             operation: "reading registry",
             target: id.to_string(),
@@ -59,7 +64,7 @@ impl Reader {
         };
         let path = format!("{id}?api-version={REGISTRIES}");
         let call = Call::get(&attempt, path);
-        let wire: Wire = self.arm.read(&call).await?;
+        let wire: StoredRegistry = self.arm.read(&call).await?;
         let version = self.arm.version(&call.path);
         let shows_mode = version.as_str() >= FIRST_WITH_MODE;
         let no_regions = (version.as_str() >= REGISTRIES).then(Vec::new);

@@ -1,4 +1,4 @@
-//! Act, on role assignments: makes them, shares them, and lets go of them.
+//! Writes role assignments: creates, shares and releases them, and replaces claims on them.
 
 use acr_attach_azure::{Error, NewAssignment, Writer};
 use acr_attach_core::ids::AssignmentId;
@@ -14,14 +14,15 @@ use crate::attachment::apply::locks::Lock;
 use crate::attachment::apply::{Applier, Change};
 use crate::attachment::state::Revision;
 
-/// How many other names are tried where Azure cannot take a name.
+/// The number of alternative names that are tried where Azure refuses a name because of a hash conflict.
 const MOST_SALTS: u32 = 2;
 
 impl Applier<'_> {
-    /// Makes an assignment that is not there: the list that says so was read a moment ago.
+    /// Creates an assignment that the list of a moment ago does not show.
     ///
-    /// Lists may lag behind. So what this process itself has written is looked at first, and so is
-    /// everything where the object held something before: others may have joined it since.
+    /// Lists of Azure may lag behind. So the assignment is first read by its id where this process has written
+    /// it, and where the attachment already bears the finalizer for role assignments: another attachment may
+    /// have shared it since.
     pub async fn assign(&self, grant: &Grant) -> Result<Option<Change>, Problem> {
         let id = grant.assignment_id();
         let lock = self.locks.take(&id)?;
@@ -33,21 +34,22 @@ impl Applier<'_> {
         self.make(&id, grant, &lock).await
     }
 
-    /// Joins the assignment of that id.
+    /// Adds the claim of the attachment to the assignment of that id, or creates the assignment if it is gone.
     pub async fn join(&self, id: &AssignmentId, grant: &Grant) -> Result<Option<Change>, Problem> {
         let lock = self.locks.take(id)?;
         self.hold(id, grant, &lock).await
     }
 
-    /// Role assignments are planned only from what was read of them, and so with both.
+    /// Returns the session's writer and the claims of the attachment. A plan has steps for role assignments
+    /// only where a session has read them, and so both are there.
     fn writer(&self) -> Result<(&Writer, &OwnClaims), Problem> {
         let text = "changing role assignments: acr-attach has a fault; please report it";
         let fault = || Problem::new(Cause::Internal, text);
         Ok((&self.session.ok_or_else(fault)?.writer, self.claims.ok_or_else(fault)?))
     }
 
-    /// Joins the assignment, or makes it. What stands there is read a moment before it is
-    /// written: a PUT on it would overwrite somebody else's description.
+    /// Shares the assignment if it exists, and creates it otherwise. Reads it just before the write, since a
+    /// PUT on an existing assignment would overwrite the description of another writer.
     async fn hold(
         &self,
         id: &AssignmentId,
@@ -79,11 +81,16 @@ impl Applier<'_> {
         };
         azure.amend(found, &to).await?;
         let after = self.read_back(id).await?;
-        Ok(if is_ours(found, own) { Change::Amended(after) } else { Change::Joined(after) })
+        Ok(match is_ours(found, own) {
+            false => Change::Joined(after),
+            true if found.condition == after.condition => Change::Reclaimed(after),
+            true => Change::Amended(after),
+        })
     }
 
-    /// Makes the assignment. Where Azure cannot take its name it is tried once more, since that
-    /// may reconcile, and then under names that follow from it.
+    /// Creates the assignment. Where Azure refuses its name because of a hash conflict, sends the request once
+    /// more, since the conflict may be temporary, and then does the same with alternative names derived from
+    /// the first.
     async fn make(
         &self,
         id: &AssignmentId,
@@ -114,17 +121,19 @@ impl Applier<'_> {
         refused.map_or(Ok(None), |error| Err(error.into()))
     }
 
-    /// What was made, or was there: somebody else may have made it since the list was read. Its
-    /// dates tell, since Azure answers 201 to either. Then that claim is gone; whoever made it a
-    /// moment ago looks again soon, as we do, and puts it back.
+    /// Reads the assignment after its creation. Another attachment may have created it since the list was read.
+    /// Only the dates show that, since Azure returns 201 for a PUT on an existing assignment too. In that case
+    /// this PUT has removed the claim of the other attachment, which soon reads the assignment again, as this
+    /// attachment does, and adds its claim again.
     async fn made(&self, id: &AssignmentId) -> Result<Change, Problem> {
         let after = self.read_back(id).await?;
         let is_new = after.created_on >= after.updated_on;
         Ok(if is_new { Change::Assigned(after) } else { Change::Joined(after) })
     }
 
-    /// Azure says that the role is assigned already. If that is not by our own earlier request,
-    /// it is under another name, and the next list shows whose it is.
+    /// Handles the answer of Azure that the role is assigned already. Where the assignment of that id bears a
+    /// claim of this attachment, an earlier request of this attachment created it. Otherwise the assignment has
+    /// another name, and the next list shows its claims.
     async fn existing(&self, id: &AssignmentId, error: Error) -> Result<Option<Change>, Problem> {
         let (azure, own) = self.writer()?;
         let found = azure.role_assignment(id).await?;
@@ -132,7 +141,8 @@ impl Applier<'_> {
         ours.map(|it| Some(Change::Held(it))).ok_or_else(|| error.into())
     }
 
-    /// Another cluster may have written at the same moment; what counts is what is there now.
+    /// Reads the assignment after a write. Another cluster may have written at the same moment, and so only
+    /// what Azure returns now counts.
     async fn read_back(&self, id: &AssignmentId) -> Result<RoleAssignment, Problem> {
         let (azure, own) = self.writer()?;
         let found = azure.role_assignment(id).await;
@@ -150,7 +160,7 @@ impl Applier<'_> {
         })
     }
 
-    /// Replaces a claim of before by the current one.
+    /// Replaces a former claim of the attachment by the current one.
     pub async fn reclaim(&self, id: &AssignmentId) -> Result<Option<Change>, Problem> {
         let (azure, own) = self.writer()?;
         let _lock = self.locks.take(id)?;
@@ -160,8 +170,11 @@ impl Applier<'_> {
         self.read_back(id).await.map(|it| Some(Change::Reclaimed(it)))
     }
 
-    /// Removes the claim, and deletes the assignment with the last one. An assignment that this process has
-    /// written, and that Azure does not show, may still come.
+    /// Removes the claim of the attachment, and deletes the assignment with its last claim.
+    ///
+    /// # Errors
+    /// `Propagating` when Azure does not show an assignment that this process has written: it may still appear.
+    /// When Azure does not answer or refuses.
     pub async fn let_go(&self, id: &AssignmentId) -> Result<Option<Change>, Problem> {
         let (azure, own) = self.writer()?;
         let lock = self.locks.take(id)?;

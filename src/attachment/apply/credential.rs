@@ -13,19 +13,20 @@ use crate::attachment::apply::Applier;
 use crate::attachment::apply::principals::Resolved;
 use crate::cluster::secrets::{Content, Written};
 
-/// What pull secrets are made from.
+/// The inputs of a request for a credential.
 pub struct CredentialRequest<'a> {
-    /// What is asked for.
+    /// What the spec asks for.
     pub spec: &'a PullSecret,
-    /// The registry.
+    /// The hosts of the registry.
     pub source: &'a Endpoints,
-    /// Why Azure is not to be asked before the next check.
+    /// Why an earlier request failed. No further request is sent before the next check of Azure.
     pub refusal: Option<&'a Problem>,
     /// Since when the service principal has the pull role, if that is known.
     pub role_since: Option<Timestamp>,
 }
 
-/// What a refusal means where the role may be too young.
+/// Classifies the failure of a request. A refusal by the registry is `Propagating` while Azure may not honour
+/// the pull role yet.
 fn honoured_later(error: Error, role_since: Option<Timestamp>, now: Timestamp) -> Problem {
     let young = role_since.filter(|it| now.duration_since(*it) < HONOURED_WITHIN);
     match young.filter(|_| error.is_refused()) {
@@ -44,7 +45,9 @@ impl Applier<'_> {
     /// Gets a credential that the registry accepts.
     ///
     /// # Errors
-    /// When Entra or the registry does not answer or refuses.
+    /// When Entra or the registry does not answer or refuses; when the client secret or the token for Entra is
+    /// missing; when no permit for the registry is free; and, until the next check of Azure, why an earlier
+    /// request failed.
     pub async fn credential(&self) -> Result<Arc<Written>, Problem> {
         let Some(CredentialRequest { spec, source, refusal, role_since }) = &self.request else {
             let text = "making a credential: acr-attach has a fault; please report it";
@@ -53,7 +56,7 @@ impl Applier<'_> {
         if let Some(problem) = refusal {
             return Err((*problem).clone());
         }
-        // The permit comes first: without one the reconcile ends here, and need not read the client secret.
+        // Takes the permit first: without a permit, the client secret need not be read.
         let registry = self.azure.registry(&source.login_server)?;
         let Resolved { principal, digest } = self.principals.resolve(&spec.principal).await?;
         let probe = Probe::of(source.mode, &spec.repositories);
@@ -61,7 +64,7 @@ impl Applier<'_> {
             (CredentialForm::ClientSecret, ClientCredential::Secret { value, .. }) => {
                 registry.client_secret(&principal, value, &probe).await
             }
-            // Who has no client secret asks for nothing else: `Attachment::of` sees to it.
+            // `Attachment::of` refuses any other form for a service principal without a client secret.
             _ => registry.registry_token(&principal, &probe).await,
         };
         let minted = minted.map_err(|error| honoured_later(error, *role_since, Timestamp::now()));

@@ -1,4 +1,4 @@
-//! Lets the object go once no service account bears an entry of the attachment any more.
+//! Removes the finalizer for entries once no service account bears an entry of the attachment any more.
 
 use std::time::Duration;
 
@@ -10,20 +10,20 @@ use acr_attach_core::pull_secrets::Accounts;
 use acr_attach_core::snapshot::cluster::ServiceAccount;
 use acr_attach_core::spec::policy::PULL_SECRETS;
 use acr_attach_core::spec::{Method, Task};
-
 use kube::ResourceExt;
 use tokio::sync::OwnedRwLockWriteGuard;
 
 use crate::attachment::apply::{Abandoned, Applied, Change};
+use crate::attachment::reconcile::Reconcile;
+use crate::attachment::snapshot::Snapshot;
 use crate::attachment::snapshot::unwatched::{Left, marked_accounts};
-use crate::attachment::snapshot::{Reconcile, Snapshot};
 
 const FINALIZER: Finalizer = Finalizer::ServiceAccounts;
-/// How long writes that have begun may take. A call to the API server has a deadline of 10 s.
+/// The longest wait for writes that have begun. A call to the API server has a deadline of 10 s.
 const DRAIN: Duration = Duration::from_secs(30);
 
-/// Removes the finalizer for entries where the attachment is to have none: it is being deleted, nodes
-/// pull with a role, or the spec names no service account.
+/// Removes the finalizer for entries where the attachment desires no entries: it is being deleted, nodes pull
+/// with a role, or the spec names no service account.
 pub async fn release_entries(seen: &mut Snapshot, left: &Left, this: Reconcile<'_>) -> Applied {
     let mut applied = Applied::default();
     let may_add = match this.task {
@@ -43,6 +43,11 @@ pub async fn release_entries(seen: &mut Snapshot, left: &Left, this: Reconcile<'
         applied.extend(abandon(this).await);
         return applied;
     }
+    if let Some(unremoved) = &seen.unremoved {
+        // An entry under a name that the settings no longer allow.
+        applied.problem = matches!(this.task, Task::Detach(_)).then(|| unremoved.clone());
+        return applied;
+    }
     match release(left, this).await {
         Ok(Some(put_back)) => {
             let left = Some(put_back).filter(|it| *it > 0);
@@ -56,13 +61,13 @@ pub async fn release_entries(seen: &mut Snapshot, left: &Left, this: Reconcile<'
     applied
 }
 
-/// Whether a user lets the deleted attachment go without its entries being taken out.
+/// Whether a user has asked to let the deleted attachment go although entries are left.
 fn abandons(this: Reconcile<'_>) -> bool {
     let value = this.object.annotations().get(ABANDON_ENTRIES);
     matches!(this.task, Task::Detach(_)) && value.is_some_and(|it| it == "true")
 }
 
-/// Removes the finalizer, whatever is left.
+/// Removes the finalizer although entries may be left.
 async fn abandon(this: Reconcile<'_>) -> Applied {
     let uid = this.uid();
     let marked = this.ctx.watches.accounts.select(|it| it.uids().contains(&uid));
@@ -77,9 +82,9 @@ async fn abandon(this: Reconcile<'_>) -> Applied {
     }
 }
 
-/// Removes the finalizer, unless an entry is left or may be. Returns in how many service accounts of a deleted
-/// attachment another writer puts the entries back, since these would keep it for ever; `None` while the
-/// finalizer stays.
+/// Removes the finalizer, unless an entry is left or may be left. Does not wait for entries of a deleted
+/// attachment that another writer puts back, since they would keep the finalizer for ever. Returns the number
+/// of service accounts with such entries; `None` while the finalizer stays.
 async fn release(left: &Left, this: Reconcile<'_>) -> Result<Option<usize>, Problem> {
     let (uid, ctx) = (this.uid(), this.ctx);
     let detaches = matches!(this.task, Task::Detach(_));
@@ -107,7 +112,7 @@ async fn release(left: &Left, this: Reconcile<'_>) -> Result<Option<usize>, Prob
     let names = ctx.policy.account_names.listed();
     let names = names.map_or_else(|| vec!["*".to_owned()], |it| it.iter().cloned().collect());
     for name in names {
-        // A watch may lag behind, and nothing is removed after this.
+        // Lists anew, since the watch may lag behind, and nothing is removed once the finalizer is gone.
         if marked_accounts(&name, &uid, ctx).await?.iter().any(is_left) {
             let text = "removing entries from service accounts: the watch does not show all yet";
             return Err(Problem::new(Cause::Unavailable, text));
@@ -117,8 +122,8 @@ async fn release(left: &Left, this: Reconcile<'_>) -> Result<Option<usize>, Prob
     Ok(Some(put_back.len()))
 }
 
-/// Waits until all writes have ended that began before the attachment was to have no entries. None begins
-/// while the guard is held.
+/// Waits for all writes that began while entries were still desired. The returned guard keeps further writes
+/// from beginning.
 async fn drain(
     uid: &str,
     this: Reconcile<'_>,
@@ -131,7 +136,8 @@ async fn drain(
     })
 }
 
-/// The annotation counts only while the attachment is being deleted.
+/// Returns the problem that the settings do not allow the removal of entries. The advice names the annotation
+/// only for an attachment that is being deleted, since only there the annotation counts.
 fn not_allowed(detaches: bool) -> Problem {
     let abandon = format!(
         ", or let the attachment go and take them out by hand (annotation {ABANDON_ENTRIES}=true)"

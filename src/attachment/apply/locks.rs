@@ -1,5 +1,5 @@
-//! Which role assignments are being changed: one change at a time, since Azure has no `ETag` here.
-//! And which ones this process has made, since a list that was read before does not show them.
+//! Locks on role assignments: one change at a time, since Azure has no `ETag` for them. The locks also record
+//! which assignments this process has written, since a list that was read before does not show these.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use acr_attach_core::ids::AssignmentId;
 use acr_attach_core::problem::{Cause, Problem};
 use uuid::Uuid;
 
-/// The assignments that a reconcile is changing, by name: names are unique in Azure.
+/// The locks of all reconciles, by the name of the assignment. Names are unique in Azure.
 #[derive(Clone, Debug, Default)]
 pub struct Locks(Arc<Mutex<State>>);
 
@@ -18,7 +18,7 @@ struct State {
     written: HashSet<Uuid>,
 }
 
-/// The right to change one assignment, given back when it is dropped.
+/// The lock on one assignment. Dropping it releases the lock.
 #[derive(Debug)]
 pub struct Lock {
     locks: Locks,
@@ -26,10 +26,11 @@ pub struct Lock {
 }
 
 impl Locks {
-    /// Takes the right to change an assignment.
+    /// Locks an assignment.
     ///
     /// # Errors
-    /// `Busy` when another reconcile has it. Nobody waits: that reconcile may be waiting for Azure.
+    /// `Busy` when another reconcile holds the lock. The caller does not wait, since that reconcile may be
+    /// waiting for Azure.
     pub fn take(&self, id: &AssignmentId) -> Result<Lock, Problem> {
         let name = id.name();
         if self.state().taken.insert(name) {
@@ -47,13 +48,13 @@ impl Locks {
 }
 
 impl Lock {
-    /// Whether this process may have made the assignment, and has not deleted it since.
+    /// Whether this process may have created the assignment, and has not deleted it since.
     #[must_use]
     pub fn is_written(&self) -> bool {
         self.locks.state().written.contains(&self.name)
     }
 
-    /// The assignment is about to be made, or was deleted.
+    /// Records that the assignment exists or is about to be created (`true`), or that it was deleted (`false`).
     pub fn note(&self, written: bool) {
         let mut state = self.locks.state();
         if written {

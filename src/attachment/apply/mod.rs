@@ -1,4 +1,4 @@
-//! Act: takes the steps of a plan. Writes, and decides nothing.
+//! Applies the steps of a plan. This module writes, and decides nothing.
 
 pub mod assignments;
 pub mod credential;
@@ -19,18 +19,18 @@ use crate::attachment::apply::locks::Locks;
 use crate::attachment::apply::principals::Principals;
 use crate::cluster::kubernetes::Kubernetes;
 
-/// What was done, and what kept the rest from being done.
+/// The result of applying a plan: what was changed, and why the rest was not.
 #[derive(Debug, Default)]
 pub struct Applied {
     /// What was changed.
     pub changes: Vec<Change>,
-    /// Why something was not done in Azure.
+    /// Why a desired role was not assigned. For a deleted attachment, why a role was not removed.
     pub undone: Option<Problem>,
     /// Why the role that is prepared was not assigned.
     pub unprepared: Option<Problem>,
-    /// Why a role assignment that is no longer desired was not removed.
+    /// Why a role assignment that is no longer desired was not removed, or a former claim was not replaced.
     pub obsolete: Option<Problem>,
-    /// Role assignments that were written, or asked for without an answer.
+    /// The role assignments that were written, or requested without an answer.
     pub written: Vec<AssignmentId>,
     /// Why a finalizer was not added or removed.
     pub problem: Option<Problem>,
@@ -39,7 +39,7 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// Adds what was done elsewhere.
+    /// Adds the result of further steps. Where both have a problem of the same kind, the first one stays.
     pub fn extend(&mut self, other: Self) {
         self.changes.extend(other.changes);
         self.written.extend(other.written);
@@ -50,8 +50,8 @@ impl Applied {
         self.credential_problem = self.credential_problem.take().or(other.credential_problem);
     }
 
-    /// Takes what is not removed as what holds the object: to remove is all that there is to do. What is
-    /// `unread` may be there still.
+    /// Takes why something was not removed as the problem of a deleted attachment, since removal is its whole
+    /// task. What could not be read (`unread`) may still exist, and counts as not removed.
     pub fn hold(&mut self, unread: Option<&Problem>) {
         self.undone = self.undone.take().or(self.obsolete.take());
         self.problem = self.problem.take().or(unread.cloned());
@@ -59,6 +59,8 @@ impl Applied {
 
     fn fail(&mut self, step: &Step, problem: Problem) {
         match step {
+            // Another attachment writes the assignment at the moment, and the next check tries again.
+            Step::ReplaceClaim(_) if problem.cause.is_waiting() => {}
             Step::ReleaseAssignment(_) | Step::ReplaceClaim(_) => {
                 self.obsolete = self.obsolete.take().or(Some(problem));
             }
@@ -76,19 +78,19 @@ impl Applied {
 /// One change that was made.
 #[derive(Debug)]
 pub enum Change {
-    /// One of our finalizers was added or removed.
+    /// A finalizer of acr-attach was added (`true`) or removed (`false`).
     Finalizer(Finalizer, bool),
-    /// A role assignment was made.
+    /// A role assignment was created.
     Assigned(RoleAssignment),
-    /// A role assignment that others hold now bears our claim too.
+    /// The claim of this attachment was added to a role assignment of other attachments.
     Joined(RoleAssignment),
-    /// A role assignment of ours has its condition back.
+    /// The condition of a role assignment with the claim of this attachment was set to the desired one.
     Amended(RoleAssignment),
-    /// A claim of before was replaced by the current one.
+    /// A former claim was replaced by the current one.
     Reclaimed(RoleAssignment),
-    /// A role assignment bears our claim already: a list of Azure lags behind.
+    /// A role assignment bears the claim of this attachment already, and the list of Azure lagged behind.
     Held(RoleAssignment),
-    /// Our claim was taken back; others hold the assignment on.
+    /// The claim of this attachment was removed from a role assignment that other attachments still use.
     Left(AssignmentId),
     /// A role assignment was deleted.
     Unassigned(AssignmentId),
@@ -101,14 +103,14 @@ pub enum Change {
 /// Entries that are left in service accounts.
 #[derive(Clone, Copy, Debug)]
 pub enum Abandoned {
-    /// In so many accounts, since a user asked for that; `None` where the number is unknown.
+    /// The number of accounts, where a user asked to leave the entries; `None` if the number is unknown.
     Asked(Option<usize>),
-    /// In so many accounts, since another writer puts them back after each removal.
+    /// The number of accounts, where another writer puts the entries back after each removal.
     PutBack(usize),
 }
 
 impl Change {
-    /// The role assignment that may stand in nobody's way any more.
+    /// Returns the role assignment that may have blocked another attachment and may not block it any more.
     #[must_use]
     pub fn frees(&self) -> Option<&AssignmentId> {
         match self {
@@ -118,7 +120,7 @@ impl Change {
         }
     }
 
-    /// The role assignment that bears the claim no more.
+    /// Returns the role assignment that does not bear the claim of this attachment any more.
     #[must_use]
     pub fn releases(&self) -> Option<&AssignmentId> {
         match self {
@@ -127,7 +129,7 @@ impl Change {
         }
     }
 
-    /// The role assignment that was made, or that bears the claim since.
+    /// Returns the role assignment that was created, or that has got the claim of this attachment.
     fn writes(&self) -> Option<&AssignmentId> {
         match self {
             Self::Assigned(it) | Self::Joined(it) => Some(&it.id),
@@ -135,7 +137,7 @@ impl Change {
         }
     }
 
-    /// Whether it changed a role assignment.
+    /// Whether a role assignment was changed.
     #[must_use]
     pub fn is_in_azure(&self) -> bool {
         matches!(
@@ -150,7 +152,7 @@ impl Change {
     }
 }
 
-/// The assignments that were found, as the changes have left them.
+/// Updates the assignments that were found by the changes that were made since.
 #[must_use]
 pub fn with_changes(mut found: Vec<RoleAssignment>, changes: &[Change]) -> Vec<RoleAssignment> {
     for change in changes {
@@ -170,11 +172,11 @@ pub fn with_changes(mut found: Vec<RoleAssignment>, changes: &[Change]) -> Vec<R
     found
 }
 
-/// What a reconcile acts with.
+/// What a reconcile applies its plan with.
 pub struct Applier<'a> {
     /// The attachment.
     pub object: &'a RegistryAttachment,
-    /// The claims on its role assignments; without them there are none to change.
+    /// The claims of the attachment; `None` where no step changes a role assignment.
     pub claims: Option<&'a OwnClaims>,
     /// The cluster.
     pub kubernetes: &'a Kubernetes,
@@ -182,19 +184,19 @@ pub struct Applier<'a> {
     pub principals: &'a Principals,
     /// Azure.
     pub azure: &'a Azure,
-    /// The place that the reconcile has at Azure Resource Manager.
+    /// The session with Azure Resource Manager; `None` where no step changes a role assignment.
     pub session: Option<&'a Session>,
-    /// Which role assignments are being changed.
+    /// The locks on role assignments.
     pub locks: &'a Locks,
-    /// What pull secrets are made from.
+    /// The inputs of a request for a credential; `None` where none is requested.
     pub request: Option<CredentialRequest<'a>>,
 }
 
-/// Takes the steps of a plan. The first that fails ends its list: a removal must not overtake the grant
-/// that replaces it. Nothing waits for the role that is prepared.
+/// Takes the steps of a plan. The first step that fails ends its list, since a removal must not come before the
+/// grant that replaces it. No other list waits for the steps of the prepared role.
 pub async fn apply(plan: &Plan, by: &Applier<'_>) -> Applied {
     let mut applied = by.apply(&plan.roles).await;
-    // Without the finalizer nothing may be assigned.
+    // A failed step for the finalizer ends the plan: without the finalizer no role may be assigned.
     if applied.problem.is_none() {
         let prepared = by.apply(&plan.prepared).await;
         applied.extend(Applied { unprepared: prepared.undone, undone: None, ..prepared });
@@ -223,7 +225,7 @@ impl Applier<'_> {
             Step::ShareAssignment(id, grant) => self.join(id, grant).await?,
             Step::ReleaseAssignment(id) => self.let_go(id).await?,
             Step::ReplaceClaim(id) => self.reclaim(id).await?,
-            // Secrets and entries are delivered by namespace.
+            // The delivery controller writes Secrets and entries.
             _ => None,
         };
         applied.written.extend(change.as_ref().and_then(Change::writes).cloned());

@@ -1,4 +1,4 @@
-//! Service principals: what they sign in with, and which objects of the directory they are.
+//! The credentials of service principals, and their object ids in the directory.
 
 use std::path::PathBuf;
 
@@ -13,35 +13,36 @@ use kube::api::Api;
 use crate::cluster::client_secret::{CredentialSeen, text};
 use crate::cluster::kubernetes::{Kubernetes, within};
 
-/// Where what they sign in with is kept.
+/// The sources of the credentials of service principals.
 pub struct Principals {
     secrets: Api<Secret>,
     namespace: String,
-    /// The operator's own token of the cluster, for Entra.
+    /// The file with the operator's own service account token, for Entra.
     token_file: Option<PathBuf>,
 }
 
-/// A service principal that can sign in.
+/// A service principal with the credential that it signs in with.
 pub struct Resolved {
     /// The principal.
     pub principal: acr_attach_azure::ServicePrincipal,
-    /// The keyed digest of its client secret; absent where it has none.
+    /// The keyed digest of the client secret; `None` for a service principal without one.
     pub digest: Option<String>,
 }
 
 impl Principals {
-    /// With client secrets in that namespace, and that token for those without.
+    /// Creates the sources: the Secrets in that namespace, and that token file for service principals without a
+    /// client secret.
     #[must_use]
     pub fn new(kubernetes: &Kubernetes, namespace: &str, token_file: Option<PathBuf>) -> Self {
         let secrets = Api::namespaced(kubernetes.client(), namespace);
         Self { secrets, namespace: namespace.to_owned(), token_file }
     }
 
-    /// Reads what it signs in with.
+    /// Reads the credential of a service principal.
     ///
     /// # Errors
-    /// `NotFound` without its client secret, `AuthenticationFailed` without a token of the
-    /// cluster; when the API server does not answer or refuses.
+    /// `NotFound` without its client secret; `AuthenticationFailed` where it has none and the operator has no
+    /// token for Entra; when the API server does not answer or refuses.
     pub async fn resolve(&self, principal: &ServicePrincipal) -> Result<Resolved, Problem> {
         let (credential, digest) = match &principal.secret {
             Some(reference) => {
@@ -57,7 +58,7 @@ impl Principals {
         })
     }
 
-    /// The client secret, and its keyed digest.
+    /// Reads the client secret, and returns it with its keyed digest.
     async fn secret(
         &self,
         reference: &SecretKeyRef,
@@ -72,7 +73,7 @@ impl Principals {
         Ok((ClientCredential::Secret { value, origin }, digest))
     }
 
-    /// The digest of a client secret in the Secret that was seen.
+    /// Returns the keyed digest of a client secret, from the Secret as it was read.
     ///
     /// # Errors
     /// `NotFound` when there is no such Secret, or its key holds no client secret.
@@ -85,7 +86,7 @@ impl Principals {
         seen.digest(&reference.key).map_err(|what| self.unusable(reference, &what))
     }
 
-    /// Says that the Secret with the client secret is not there.
+    /// Returns the problem that the Secret with the client secret does not exist.
     fn missing(&self, reference: &SecretKeyRef) -> Problem {
         let SecretKeyRef { name, key } = reference;
         let advice = format!(
@@ -95,7 +96,8 @@ impl Principals {
         self.absent(&advice, reference, "there is no such Secret")
     }
 
-    /// Says that the Secret is there, and what is the matter with its key.
+    /// Returns the problem that the key of the Secret holds no client secret. `what` says what is wrong with
+    /// the key.
     fn unusable(&self, reference: &SecretKeyRef, what: &str) -> Problem {
         let SecretKeyRef { name, key } = reference;
         let patch = format!(r#"{{"stringData":{{"{key}":"<client secret>"}}}}"#);
@@ -127,11 +129,12 @@ impl Principals {
         })
     }
 
-    /// Its object id: the one that is given, else the one that its own token tells, else the one
-    /// that Microsoft Graph knows.
+    /// Returns the object id of a service principal: from the spec, else from a token of the service principal,
+    /// else from Microsoft Graph.
     ///
     /// # Errors
-    /// When nobody tells it: why its own token does not, and the field that says it.
+    /// When none of them gives the id: why the service principal's token does not, and the field to set. A
+    /// transient problem with the token comes at once, without a request to Microsoft Graph.
     pub async fn object_id(
         &self,
         principal: &ServicePrincipal,

@@ -1,5 +1,6 @@
-//! One reconcile: observe, decide, act, report.
+//! One reconcile: reads a snapshot, decides, applies the plan, and reports.
 
+mod input;
 pub mod scope;
 pub mod steps;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use acr_attach_core::api::{MethodInUse, RegistryAttachment};
+use acr_attach_core::outcome::last_check::Scope;
 use acr_attach_core::outcome::schedule::retry;
 use acr_attach_core::outcome::status::CredentialEnd;
 use acr_attach_core::problem::{Cause, Problem};
@@ -27,18 +29,21 @@ use crate::attachment::report::outcome::Outcome;
 use crate::attachment::report::unreadable::{report_unreadable, salvaged};
 use crate::attachment::report::{Invocation, report};
 use crate::attachment::snapshot::method::{Choice, choose};
-use crate::attachment::snapshot::{Reconcile, Scope};
 use crate::attachment::state::{Findings, Revision, Trigger};
 use crate::metrics::Metrics;
 use crate::telemetry;
 
-/// When to check again if even telling how a reconcile ended has panicked.
+pub use input::Reconcile;
+
+/// The wait until the next reconcile where the report of a reconcile has panicked, or where neither an outcome
+/// nor an earlier schedule gives a time.
 const AFTER_A_PANIC: SignedDuration = SignedDuration::from_mins(10);
 
-/// Brings one attachment to what it asks for, tells how it stands, and says when to check again.
+/// Reconciles one attachment: brings about what its spec asks for, reports the state, and requeues the
+/// attachment.
 ///
-/// It never fails: what goes wrong is told in status and tried again by the schedule. Every line of
-/// the log that comes of it bears the same id.
+/// A problem is never an error: status reports it, and the schedule retries it. All log lines of a reconcile
+/// bear the same id.
 ///
 /// # Errors
 /// None.
@@ -52,7 +57,7 @@ pub async fn reconcile(
     Ok(Action::requeue(wait.unsigned_abs()))
 }
 
-/// Works on an attachment if that is due, and returns how long to wait until the next reconcile.
+/// Reconciles an attachment if that is due, and returns how long to wait until the next reconcile.
 async fn taken_up(object: &DeserializeGuard<RegistryAttachment>, ctx: &Context) -> SignedDuration {
     let name = object.name_any();
     let revision = Revision::of_guarded(object);
@@ -78,7 +83,8 @@ async fn taken_up(object: &DeserializeGuard<RegistryAttachment>, ctx: &Context) 
     }
 }
 
-/// Detaches an object that this version cannot read, by what it can read of it.
+/// Detaches an attachment that this version cannot read as a whole, by what can be read of it. Returns how long
+/// to wait until the next reconcile.
 async fn detach(name: &str, by: Invocation<'_>, ctx: &Context) -> SignedDuration {
     match salvaged(name, by.revision, ctx).await {
         Ok((salvaged, lost)) => {
@@ -93,7 +99,7 @@ async fn detach(name: &str, by: Invocation<'_>, ctx: &Context) -> SignedDuration
     }
 }
 
-/// Works on one attachment, and returns how long to wait until the next reconcile.
+/// Reconciles one attachment and reports the outcome. Returns how long to wait until the next reconcile.
 async fn work(
     object: &RegistryAttachment,
     by: Invocation<'_>,
@@ -114,8 +120,9 @@ async fn work(
     let name = object.name_any();
     let outcome = tokio::select! {
         outcome = work => outcome,
-        // Who takes the way out of an Azure that does not answer does not wait for it. Steps may be
-        // cut short: each can be repeated.
+        // A user may change the spec of a deleted attachment because Azure does not answer, such as to deletion
+        // policy Orphan. The new spec does not wait for Azure. Steps may be cut short, since each can be
+        // repeated.
         () = ctx.latest.another_spec(&name, revision), if revision.is_deleting() => {
             return SignedDuration::ZERO;
         }
@@ -127,7 +134,8 @@ async fn work(
     survive_report(report(object, &outcome, by, start.elapsed(), ctx), ctx).await
 }
 
-/// What came of a reconcile.
+/// Brings about what the spec of one attachment asks for, and returns the outcome. Returns `None` if scope
+/// Cluster does not suffice: a check of Azure has yet to decide the method, or to read the roles.
 pub async fn attach(
     object: &RegistryAttachment,
     scope: Scope,
@@ -137,7 +145,7 @@ pub async fn attach(
 ) -> Option<Outcome> {
     let deleting = object.metadata.deletion_timestamp.is_some();
     if deleting && Revision::of(object).finalizers().is_empty() {
-        // Ours is done; if the object is still there, others hold it.
+        // acr-attach is done with the object. If it still exists, it bears finalizers of other controllers.
         return Some(Outcome::idle(findings));
     }
     let suspended = object.spec.suspend && !deleting;
@@ -158,26 +166,26 @@ pub async fn attach(
     let spec_problem = spec_problem.as_ref();
     let this = Reconcile { object, task: &task, scope, findings, lost, spec_problem, ctx };
     match is_by_role(&task) {
-        true if suspended => Some(renew_former(this).await),
-        // Nothing is known yet that could be told of a role.
+        true if suspended => Some(Box::pin(renew_former(this)).await),
+        // No check of Azure has read the roles yet, so there is nothing to report on them.
         true if scope == Scope::Cluster && findings.observed.roles.is_none() => None,
-        _ => Some(run(this, suspended).await),
+        _ => Some(run(this).await),
     }
 }
 
-/// Renews the pull secrets that a role is yet to replace, while the attachment is suspended. Roles need no
-/// renewal, and so nothing of them is read.
+/// Renews the pull secrets of a suspended attachment that a role has yet to replace. Roles need no renewal, so
+/// nothing about them is read.
 async fn renew_former(this: Reconcile<'_>) -> Outcome {
     if !waits_for_credential(this.object, this.ctx) {
         return Outcome::paused(this.findings);
     }
     let mut findings = this.findings.clone();
     if this.scope == Scope::Azure {
-        // The time of the next try has come.
+        // A check of Azure is due, and so a request for a credential that was refused is repeated.
         findings.check.refusal = None;
     }
     let renewal = Reconcile { scope: Scope::Cluster, findings: &findings, ..this };
-    let outcome = run(renewal, true).await;
+    let outcome = run(renewal).await;
     Outcome { scope: this.scope, ..outcome }
 }
 
@@ -187,8 +195,8 @@ fn waits_for_credential(object: &RegistryAttachment, ctx: &Context) -> bool {
     ctx.delivery.ask(&uid, |it| !it.waiting().is_empty()).unwrap_or_default()
 }
 
-/// The task of a reconcile, with what is wrong with the rest of the spec where pull secrets serve on; `None` while
-/// the method is not decided.
+/// Returns the task of a reconcile; `None` while the method is not decided. Where the spec is invalid or not
+/// allowed but pull secrets can still be served, returns the task for them with the problem.
 ///
 /// # Errors
 /// When the spec is invalid or not allowed, and nothing of it can be followed.
@@ -211,14 +219,16 @@ fn task(
     }))
 }
 
-/// When the first pull secret ends that is not renewed; `None` where there is none.
+/// Returns when the first pull secret expires, where a spec that cannot be followed stops the renewal; `None`
+/// without pull secrets.
 fn pull_secrets_end(object: &RegistryAttachment, ctx: &Context) -> Option<CredentialEnd> {
     let uid = object.uid()?;
     let all = ctx.watches.secrets.select(|it| it.is_owned_by(&uid)).ok()?;
     (!all.is_empty()).then(|| CredentialEnd(all.iter().filter_map(|it| it.expires).min()))
 }
 
-/// What is to become of the attachment: by the method that the spec names, or that is decided.
+/// Returns what to do with the attachment, by the method that the spec names or, with method Auto, by the one
+/// that is chosen.
 async fn choice(
     object: &RegistryAttachment,
     scope: Scope,
@@ -248,7 +258,7 @@ async fn survive_report(
     })
 }
 
-/// Turns a panic into a problem: it must not end the controller, and with it all others.
+/// Turns a panic into a problem, since it would end the controller and so the reconciles of all attachments.
 async fn survive(
     reconcile: impl Future<Output = Option<Outcome>>,
     findings: &Findings,
@@ -274,7 +284,7 @@ mod tests {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         let outcome = survive(async { panic!("on purpose") }, &Findings::default(), &metrics).await;
-        assert_eq!(outcome.unwrap().problem.unwrap().cause, Cause::Internal);
+        assert_eq!(outcome.unwrap().failures.problem.unwrap().cause, Cause::Internal);
         let mut text = String::new();
         encode(&mut text, &registry).unwrap();
         assert!(text.contains("reconcile_panics_total{controller=\"registryattachment\"} 1"));

@@ -1,7 +1,8 @@
-//! How closely a reconcile looks, and how new what it reads has to be.
+//! Decides the scope of a reconcile, and how new the answers of Azure must be.
 
 use acr_attach_azure::MAX_READ_AGE;
 use acr_attach_core::api::{MethodChoice, MethodInUse, REQUESTED_AT, RegistryAttachment};
+use acr_attach_core::outcome::last_check::Scope;
 use acr_attach_core::outcome::verdict::ready;
 use acr_attach_core::plan::Finalizer;
 use acr_attach_core::problem::Cause;
@@ -9,11 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use crate::attachment::report::Invocation;
-use crate::attachment::snapshot::Scope;
 use crate::attachment::snapshot::platform::{is_asked_for, is_changed};
 use crate::attachment::state::{AttachmentState, Revision, Trigger};
 
-/// How closely a reconcile looks at an attachment.
+/// Decides the scope of a reconcile.
 pub fn scope(
     object: &RegistryAttachment,
     by: Invocation<'_>,
@@ -33,15 +33,15 @@ pub fn scope(
     }
 }
 
-/// Whether other attachments kept the last check from assigning a role, or may have: by their claims, or
-/// by the number of role assignments.
+/// Whether other attachments kept the last check of Azure from assigning a role, or may have: by their claims
+/// on an assignment, or by the number of role assignments.
 fn is_blocked(before: &AttachmentState) -> bool {
     let undone = before.findings.check.undone.as_ref();
     undone.is_some_and(|it| matches!(it.cause, Cause::NotOurs | Cause::QuotaExceeded))
 }
 
-/// Before which time no answer of Azure serves a check. A request, a new or changed spec and a failure ask
-/// for newer answers. At any other time a check uses answers of the last 5 s.
+/// Returns the time of the oldest read of Azure that serves a check. A request by a user, a new or changed spec
+/// and a failure need a newer read. Any other check uses answers of the last 5 s.
 pub fn since(
     object: &RegistryAttachment,
     revision: &Revision,
@@ -59,15 +59,15 @@ pub fn since(
     }
 }
 
-/// The end of the second in which an object was created, by the clock of the API server. Where that
-/// clock is ahead of ours, a check takes nothing older than itself; where it is behind, what is older
-/// than the object by that much, and still no older than a moment.
+/// Returns the end of the second in which the API server created the object, by the API server's clock. If that
+/// clock is ahead of this process's clock, a check uses only answers that are newer than its own start. If it
+/// is behind, a check may use answers that are older than the object by the difference, but not older than 5 s.
 fn created(object: &RegistryAttachment) -> Option<Timestamp> {
     object.creation_timestamp()?.0.checked_add(SignedDuration::from_secs(1)).ok()
 }
 
-/// Whether status says that what is asked for holds, and the cluster alone can tell whether it
-/// does: a role has to be looked up.
+/// Whether status says that the desired state is in place, and the cluster alone can confirm that: the
+/// attachment has pull secrets and no role, which would have to be read in Azure.
 fn is_answered(object: &RegistryAttachment, revision: &Revision) -> bool {
     let status = object.status.as_ref();
     let requested = object.annotations().get(REQUESTED_AT);
@@ -94,12 +94,13 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
-    use crate::attachment::state::{Findings, Schedule};
+    use crate::attachment::state::Findings;
+    use acr_attach_core::outcome::requeue::Schedule;
     use acr_attach_core::outcome::schedule::Streak;
     use acr_attach_core::outcome::verdict::History;
     use acr_attach_core::problem::Problem;
 
-    /// Of an attachment with that generation and request, that was made long ago.
+    /// An attachment with that generation and request, created long ago.
     fn object(generation: i64, requested: Option<&str>) -> RegistryAttachment {
         serde_json::from_value(serde_json::json!({
             "apiVersion": "acr-attach.dev/v1alpha1", "kind": "RegistryAttachment",

@@ -1,6 +1,7 @@
-//! One reconcile over an attachment: roles in Azure, its credential, and what namespaces report.
+//! The steps of one reconcile: roles in Azure, the credential, and the reports of namespaces.
 
 use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::outcome::last_check::Scope;
 use acr_attach_core::plan;
 use acr_attach_core::problem::{Cause, Problem, check_again_step};
 use acr_attach_core::pull_secrets::PullSecret;
@@ -11,15 +12,17 @@ use kube::ResourceExt;
 use crate::attachment::apply::credential::CredentialRequest;
 use crate::attachment::apply::finalizer::release_entries;
 use crate::attachment::apply::{Applied, Applier, Change, apply};
+use crate::attachment::reconcile::Reconcile;
 use crate::attachment::report::outcome::Outcome;
+use crate::attachment::snapshot::Snapshot;
 use crate::attachment::snapshot::reports::watched_names;
 use crate::attachment::snapshot::unwatched::Left;
-use crate::attachment::snapshot::{Reconcile, Scope, Snapshot};
 use crate::delivery::{NamespaceChange, remove_unwatched};
 
-/// Observes, decides, acts, and says what came of it.
-pub async fn run(this: Reconcile<'_>, suspended: bool) -> Outcome {
+/// Reads a snapshot, decides, applies the plan, and returns the outcome.
+pub async fn run(this: Reconcile<'_>) -> Outcome {
     let Reconcile { object, task, scope, ctx, .. } = this;
+    let suspended = this.is_suspended();
     let now = Timestamp::now();
     let mut seen = Snapshot::new(this);
     let (left, unread) = Left::of(this).await;
@@ -57,12 +60,12 @@ pub async fn run(this: Reconcile<'_>, suspended: bool) -> Outcome {
     seen.observed.names = watched_names(this).map(|it| left.used_names(it, &removed));
     ctx.signals.send_roles(applied.changes.iter().filter_map(Change::frees));
     advise_to_look_again(object, [&mut plan.blocked, &mut applied.undone]);
-    let mut outcome = Outcome::of(seen, plan, applied, this, now);
+    let mut outcome = Outcome::of(seen, &plan, applied, this, now);
     outcome.namespace_changes = removed;
-    if suspended { outcome.suspended() } else { outcome }
+    outcome
 }
 
-/// Gets a credential where a namespace waits for one or, to prove it, where there is no namespace.
+/// Gets a credential if a namespace waits for one or, to prove the credential, if no namespace is chosen.
 async fn get_credential(seen: &mut Snapshot, this: Reconcile<'_>, now: Timestamp) -> Applied {
     let mut applied = Applied::default();
     let (uid, ctx) = (this.uid(), this.ctx);
@@ -109,7 +112,7 @@ async fn remove_left(
     }
 }
 
-/// Says how a user asks for the next check, once the user has removed what is in the way.
+/// Adds to the advice how a user requests a check of Azure after removing what blocks the role.
 fn advise_to_look_again(object: &RegistryAttachment, problems: [&mut Option<Problem>; 2]) {
     for problem in problems.into_iter().flatten() {
         if problem.cause == Cause::NotOurs {

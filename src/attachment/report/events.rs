@@ -1,4 +1,4 @@
-//! What is worth telling a user of a reconcile: the changes that were made, and Ready when it turns.
+//! Builds the events of a reconcile: on changes that were made, and on conditions that changed.
 
 use acr_attach_core::api::{
     ABANDON_ENTRIES, ConditionType, Ownership, Reason, RegistryAttachmentStatus,
@@ -13,8 +13,8 @@ use crate::attachment::apply::{Abandoned, Change};
 use crate::cluster::events::EventRecord;
 use crate::delivery::NamespaceChange;
 
-/// What to tell of a change that was made; `before` is the status until then, and `generation`
-/// that of the spec.
+/// Returns the event on a change; `None` for a change without one. `before` is the status before the change,
+/// and `generation` that of the spec.
 #[must_use]
 pub fn of_change(
     change: &Change,
@@ -76,13 +76,14 @@ pub fn of_change(
     Some(EventRecord { warning, reason: reason.to_owned(), action, note })
 }
 
-/// Whether the spec has changed since, so that what is changed now is no drift.
+/// Whether the spec has changed since status `before`, so that a change now follows the spec and corrects no
+/// drift.
 #[must_use]
 pub fn is_new(before: Option<&RegistryAttachmentStatus>, generation: Option<i64>) -> bool {
     before.is_none_or(|it| it.observed_generation != generation)
 }
 
-/// What to tell of pull secrets and service accounts: one thing for all that the same was done to.
+/// Returns the events on pull secrets and service accounts: one for all objects with the same change.
 #[must_use]
 pub fn of_namespace_changes(changes: &[NamespaceChange]) -> Vec<EventRecord> {
     let deleted = changes.iter().filter_map(|change| match change {
@@ -131,7 +132,7 @@ fn of_written(changes: &[NamespaceChange]) -> Option<EventRecord> {
     Some(EventRecord { warning, reason: reason.to_owned(), action: "Provide", note })
 }
 
-/// The first, and how many there are beside it; `None` if there is none.
+/// Returns the first item with the number of further items; `None` for an empty list.
 fn and_more(what: &[String]) -> Option<String> {
     let first = what.first()?;
     Some(match what.len() {
@@ -140,7 +141,8 @@ fn and_more(what: &[String]) -> Option<String> {
     })
 }
 
-/// Whether an assignment that was made now was there before, and so was taken away by somebody.
+/// Whether status `before` lists the assignment as managed by acr-attach. If acr-attach creates it now, another
+/// writer has deleted it.
 #[must_use]
 pub fn was_ours(id: &AssignmentId, before: Option<&RegistryAttachmentStatus>) -> bool {
     let shown = before.and_then(|it| it.role_assignments.as_ref());
@@ -150,8 +152,8 @@ pub fn was_ours(id: &AssignmentId, before: Option<&RegistryAttachmentStatus>) ->
         .any(|it| it.ownership == Ownership::Managed && eq_ignore_case(&it.id, &id.to_string()))
 }
 
-/// What to tell of assignments that `before` calls ours and that bear no claims any more: another
-/// tool has taken them over, and they are not ours to delete.
+/// Returns the events on assignments that status `before` lists as managed by acr-attach and that bear no
+/// claims any more. Another tool has taken them over, so acr-attach does not delete them.
 #[must_use]
 pub fn of_taken_over(
     found: &[RoleAssignment],
@@ -170,8 +172,9 @@ pub fn of_taken_over(
     .collect()
 }
 
-/// What to tell when conditions turned: Ready when it changed its status or its reason, a part of
-/// it when it does not hold any more and Ready does not say so. Nothing at each further try.
+/// Returns the events on conditions that changed their status or reason: on Ready; on Obsolete, unless its
+/// reason is Progressing; on `PullSecretsReady` and `CredentialFresh` where they turn False and Ready does not
+/// say the same. A retry with the same result has no event.
 #[must_use]
 pub fn of_conditions(
     before: Option<&RegistryAttachmentStatus>,

@@ -1,17 +1,17 @@
-//! Report: the only place that writes status, and that tells events, metrics and the log how a
-//! reconcile ended.
+//! Reports how a reconcile ended: in status, events, metrics and the log. No code outside this module writes
+//! status.
 
 pub mod events;
 pub mod outcome;
-pub mod requeue;
+mod publish;
+mod status;
 pub mod unreadable;
 
 use std::time::Duration;
 
-use acr_attach_core::api::{
-    FINALIZERS, REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus,
-};
-use acr_attach_core::outcome::status::{self, Report};
+use acr_attach_core::api::{FINALIZERS, RegistryAttachment};
+use acr_attach_core::outcome::last_check::Scope;
+use acr_attach_core::outcome::requeue::Requeue;
 use acr_attach_core::outcome::verdict::{self, Attempt, History, Verdict, judge};
 use acr_attach_core::problem::{Problem, Stalls};
 use jiff::{SignedDuration, Timestamp};
@@ -20,28 +20,28 @@ use kube::ResourceExt;
 use crate::attachment::apply::Change;
 use crate::attachment::context::Context;
 use crate::attachment::report::outcome::Outcome;
-use crate::attachment::report::requeue::Requeue;
-use crate::attachment::snapshot::Scope;
+use crate::attachment::report::publish::{
+    publish_changes, publish_namespace_changes, publish_taken_over,
+};
+use crate::attachment::report::status::{status_after, write, write_salvaged};
 use crate::attachment::snapshot::salvaged::Salvaged;
 use crate::attachment::state::{AttachmentState, Findings, Revision};
-use crate::cluster::cache::version;
-use crate::delivery::NamespaceChange;
 use crate::metrics::ResultLabel;
 
-/// What brought a reconcile on, and what was known before.
+/// What caused a reconcile, and the state before it.
 #[derive(Clone, Copy)]
 pub struct Invocation<'a> {
-    /// What the reconcile is about.
+    /// The revision of the object that is reconciled.
     pub revision: &'a Revision,
-    /// What was known before.
+    /// The state after the last reconcile; `None` if there is none.
     pub before: Option<&'a AttachmentState>,
-    /// Whether the time for it had come, or something of the attachment was new.
+    /// Whether the reconcile was due: its time had come, or the object had changed.
     pub due: bool,
-    /// What the object was made from, if this version cannot read it as it is stored.
+    /// What could be read of the object, if this version cannot read it as a whole.
     pub salvaged: Option<&'a Salvaged>,
 }
 
-/// Tells how a reconcile ended, and returns how long to wait until the next one.
+/// Reports how a reconcile ended, and returns how long to wait until the next one.
 pub async fn report(
     object: &RegistryAttachment,
     outcome: &Outcome,
@@ -69,13 +69,13 @@ pub async fn report(
     let is_going = ended.deleting && revision.finalizers().is_empty() && !kept_by_others;
     let status = status_after(object, outcome, &verdict, shown.as_ref(), now);
     let status = ctx.kubernetes.declared(status);
-    let written = if is_going || shown.as_ref() == Some(&status) {
-        Ok(None)
-    } else if let Some(salvaged) = salvaged {
-        let told = shown.as_ref().filter(|_| !is_new);
-        Ok(Some(publish(salvaged, told, status, ctx).await))
-    } else {
-        write(object, shown.as_ref(), status, ctx).await.map(Some)
+    let written = match salvaged {
+        _ if is_going || shown.as_ref() == Some(&status) => Ok(None),
+        Some(salvaged) => {
+            let published = shown.as_ref().filter(|_| !is_new);
+            Ok(Some(write_salvaged(salvaged, published, status, ctx).await))
+        }
+        None => write(object, shown.as_ref(), status, ctx).await.map(Some),
     };
     if written.is_ok() {
         publish_taken_over(object, outcome, shown.as_ref(), ctx).await;
@@ -85,14 +85,34 @@ pub async fn report(
     if let Some(made) = rotated(outcome, before) {
         ctx.metrics.attachments.rotated(made);
     }
-    let unreported = written.as_ref().err();
-    let ended = Requeue { outcome, history: &history, unreported, before, due };
-    let next = ended.next(&ctx.intervals, now);
+    let requeue = requeue(outcome, &history, written.as_ref().err(), before, due);
+    let next = requeue.schedule(&ctx.intervals, now, fastrand::f64());
     let written = written.ok().flatten().or(before.and_then(|it| it.written.clone()));
     let findings = remember(outcome);
     ctx.states
         .put(&object.name_any(), AttachmentState { revision, next, history, written, findings });
     next.reconcile.duration_since(Timestamp::now()).max(SignedDuration::ZERO)
+}
+
+fn requeue<'a>(
+    outcome: &'a Outcome,
+    history: &'a History,
+    unreported: Option<&'a Problem>,
+    before: Option<&'a AttachmentState>,
+    due: bool,
+) -> Requeue<'a> {
+    Requeue {
+        scope: outcome.scope,
+        failures: &outcome.failures.all,
+        removals: &outcome.removals,
+        decided: outcome.decided,
+        may_have_written: outcome.may_have_written(),
+        transition_since: outcome.findings.transition_since,
+        history,
+        unreported,
+        before: before.map(|it| (it.next, &it.findings.check)),
+        due,
+    }
 }
 
 fn judged<'a>(
@@ -101,10 +121,10 @@ fn judged<'a>(
     due: bool,
 ) -> verdict::ReconcileResult<'a> {
     verdict::ReconcileResult {
-        problem: outcome.problem.as_ref(),
-        other_problem: outcome.other_problem.as_ref(),
+        problem: outcome.failures.problem.as_ref(),
+        other_problem: outcome.failures.other_problem.as_ref(),
         suspended: outcome.suspended,
-        holds: outcome.holds,
+        holds: outcome.failures.holds,
         generation: object.metadata.generation.unwrap_or_default(),
         deleting: object.metadata.deletion_timestamp.is_some(),
         attempt: match (outcome.scope, due) {
@@ -115,142 +135,31 @@ fn judged<'a>(
     }
 }
 
-/// What is known from now on.
+/// Returns the findings to keep. The time `since` is kept only while a check of Azure still has to wait.
 fn remember(outcome: &Outcome) -> Findings {
     let mut findings = outcome.findings.clone();
     findings.since = findings.since.filter(|_| outcome.waits_for_azure());
     findings
 }
 
-/// Whether a credential was made, or could not be; `None` if that was not tried. What Azure
-/// refused before is remembered at a glance, and not tried again.
+/// Whether a credential was made (`true`) or could not be made; `None` if none was requested. A reconcile with
+/// scope Cluster keeps the problem of an earlier request, and does not repeat the request.
 fn rotated(outcome: &Outcome, before: Option<&AttachmentState>) -> Option<bool> {
     if outcome.changes.iter().any(|it| matches!(it, Change::NewCredential)) {
         return Some(true);
     }
     let refusal = outcome.findings.check.refusal.as_ref().filter(|it| !it.cause.is_waiting())?;
     let former = before.and_then(|it| it.findings.check.refusal.as_ref());
-    let tried = outcome.has_checked_azure() || former != Some(refusal);
+    let tried = outcome.scope == Scope::Azure || former != Some(refusal);
     tried.then_some(false)
 }
 
-fn status_after(
-    object: &RegistryAttachment,
-    outcome: &Outcome,
-    verdict: &Verdict,
-    shown: Option<&RegistryAttachmentStatus>,
-    now: Timestamp,
-) -> RegistryAttachmentStatus {
-    let revision = Revision::of(object);
-    let name = object.name_any();
-    let report = Report {
-        name: &name,
-        generation: object.metadata.generation.unwrap_or_default(),
-        requested_at: object.annotations().get(REQUESTED_AT).map(String::as_str),
-        deleting: object.metadata.deletion_timestamp.is_some(),
-        finalizers: revision.finalizers(),
-        read_azure: outcome.read_azure,
-        knows_obsolete: outcome.findings.check.knows_obsolete,
-        observed: &outcome.observed,
-        verdict,
-    };
-    status::status(shown, &report, now)
-}
-
-/// Writes status, and tells what turned. Returns it with the version that holds it.
-async fn write(
-    object: &RegistryAttachment,
-    shown: Option<&RegistryAttachmentStatus>,
-    status: RegistryAttachmentStatus,
-    ctx: &Context,
-) -> Result<(u64, RegistryAttachmentStatus), Problem> {
-    let written = ctx.kubernetes.set_status(object, &status).await;
-    let written = written.inspect_err(|problem| {
-        tracing::warn!(%problem, "status was not written");
-    })?;
-    for news in events::of_conditions(shown, &status) {
-        ctx.events.publish(object, news).await;
-    }
-    Ok((version(Some(&written)), status))
-}
-
-/// The same for an object that this version cannot read. Events come first, since the API server
-/// may refuse status for good. It is not written where that would wipe what cannot be read of it.
-async fn publish(
-    salvaged: &Salvaged,
-    told: Option<&RegistryAttachmentStatus>,
-    status: RegistryAttachmentStatus,
-    ctx: &Context,
-) -> (u64, RegistryAttachmentStatus) {
-    let object = &salvaged.object;
-    for news in events::of_conditions(told, &status) {
-        ctx.events.publish(object, news).await;
-    }
-    if salvaged.has_status
-        && let Err(problem) = ctx.kubernetes.set_status(object, &status).await
-    {
-        tracing::warn!(%problem, "status was refused");
-    }
-    // Whatever the API server shows: it is what was told.
-    (u64::MAX, status)
-}
-
-/// What the object will check like once the watch has shown what we did to it.
+/// Returns the revision that the watch will show after the changes to the object's finalizers.
 fn revision_after(revision: &Revision, outcome: &Outcome) -> Revision {
     outcome.changes.iter().fold(revision.clone(), |revision, change| match change {
         Change::Finalizer(finalizer, present) => revision.with_finalizer(*finalizer, *present),
         _ => revision,
     })
-}
-
-async fn publish_changes(
-    object: &RegistryAttachment,
-    outcome: &Outcome,
-    shown: Option<&RegistryAttachmentStatus>,
-    ctx: &Context,
-) {
-    for change in &outcome.changes {
-        let generation = object.metadata.generation;
-        let drift = match change {
-            Change::Assigned(it) => events::was_ours(&it.id, shown),
-            Change::Amended(_) => !events::is_new(shown, generation),
-            _ => false,
-        };
-        if drift {
-            ctx.metrics.attachments.corrected("role_assignment");
-        }
-        if let Some(news) = events::of_change(change, shown, generation) {
-            ctx.events.publish(object, news).await;
-        }
-    }
-}
-
-async fn publish_namespace_changes(
-    object: &RegistryAttachment,
-    namespace_changes: &[NamespaceChange],
-    ctx: &Context,
-) {
-    for change in namespace_changes {
-        if matches!(change, NamespaceChange::WroteSecret { target, .. } if target.edited) {
-            ctx.metrics.attachments.corrected("secret");
-        }
-    }
-    for news in events::of_namespace_changes(namespace_changes) {
-        ctx.events.publish(object, news).await;
-    }
-}
-
-/// Told once: the status that calls them ours is not there any more.
-async fn publish_taken_over(
-    object: &RegistryAttachment,
-    outcome: &Outcome,
-    shown: Option<&RegistryAttachmentStatus>,
-    ctx: &Context,
-) {
-    let Some(holdings) = &outcome.observed.roles else { return };
-    for news in events::of_taken_over(&holdings.found, shown) {
-        ctx.events.publish(object, news).await;
-    }
 }
 
 fn log_and_count(
@@ -262,7 +171,9 @@ fn log_and_count(
 ) {
     let changes = outcome.changes.len() + delivered;
     let milliseconds = took.as_millis();
-    let result = match (outcome.problem.as_ref().or(outcome.other_problem.as_ref()), verdict) {
+    let failures = &outcome.failures;
+    let problem = failures.problem.as_ref().or(failures.other_problem.as_ref());
+    let result = match (problem, verdict) {
         (None, _) => {
             tracing::info!(changes, milliseconds, "reconciled");
             ResultLabel::Success

@@ -1,9 +1,11 @@
-//! Objects that the API server stores and this version cannot read. They disturb no other.
+//! Reports objects that the API server stores and that this version cannot read. They affect no other
+//! attachment.
 
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
 use acr_attach_core::api::{RegistryAttachment, RegistryAttachmentStatus};
+use acr_attach_core::outcome::requeue::Schedule;
 use acr_attach_core::outcome::schedule::retry;
 use acr_attach_core::outcome::status::{self, Observed, Report};
 use acr_attach_core::outcome::verdict::{History, Verdict};
@@ -19,12 +21,12 @@ use serde::Deserialize;
 use crate::attachment::context::Context;
 use crate::attachment::report::events;
 use crate::attachment::snapshot::salvaged::Salvaged;
-use crate::attachment::state::{AttachmentState, Findings, Revision, Schedule};
+use crate::attachment::state::{AttachmentState, Findings, Revision};
 
 type Unreadable = PartialObjectMeta<RegistryAttachment>;
 
-/// Tells of such an object, and returns how long to wait until the next check. Told once, it is
-/// left alone until it changes.
+/// Reports an object that this version cannot read, and returns how long to wait until the next reconcile. An
+/// object is reported once, and again only after a change.
 pub async fn report_unreadable(
     invalid: &InvalidObject,
     before: Option<&AttachmentState>,
@@ -57,7 +59,12 @@ fn problem(name: &str, error: &str) -> Problem {
     Problem::advised(Cause::InvalidSpec, &advice, &[format!("reading attachment {name}: {error}")])
 }
 
-/// Reads of a deleted attachment what detaching it needs, and why that is not enough, if it is not.
+/// Reads what detaching needs of a deleted attachment. Also returns a problem if the object does not show where
+/// its role assignments are.
+///
+/// # Errors
+/// `Unavailable` when the object is not the one that the watch has shown; when the API server does not answer
+/// or refuses; when the claims of the attachment cannot be found out.
 pub async fn salvaged(
     name: &str,
     revision: &Revision,
@@ -73,14 +80,17 @@ pub async fn salvaged(
     let salvaged = Salvaged::of(&stored).filter(|_| is_same).ok_or_else(outrun)?;
     let holds = revision.finalizers().contains(&Finalizer::RoleAssignments);
     let lost = if holds && !salvaged.tells_where {
-        Some(by_hand(name, ctx.claims(&salvaged.object, None).await?.current()))
+        let own = ctx.claims(&salvaged.object, None).await?;
+        let status = salvaged.object.status.as_ref();
+        let shown = status.and_then(|it| it.claim.as_ref()?.parse().ok());
+        Some(by_hand(name, shown.as_ref().unwrap_or(own.current())))
     } else {
         None
     };
     Ok((salvaged, lost))
 }
 
-/// The manual way.
+/// Returns the problem with the advice how a user detaches by hand.
 fn by_hand(name: &str, claim: &Claim) -> Problem {
     let finalizer = Finalizer::RoleAssignments.name();
     let advice = format!(
@@ -94,8 +104,9 @@ fn by_hand(name: &str, claim: &Claim) -> Problem {
     Problem::advised(Cause::InvalidSpec, &advice, &accounts)
 }
 
-/// Adds to the status that is stored: what it says of claims and assignments is needed to clean
-/// up. The API server may refuse to apply anything to such an object; then an event tells alone.
+/// Publishes the problem in an event and in status. Extends the stored status, because detaching needs its
+/// claims and assignments. The API server may refuse to apply anything to such an object, and then only the
+/// event shows the problem.
 async fn publish(
     object: &Unreadable,
     problem: &Problem,
@@ -127,12 +138,12 @@ async fn publish(
         ctx.events.publish(object, news).await;
     }
     if let Err(error) = before {
-        // Writing would wipe what cannot be read.
+        // Writing status would wipe the parts that cannot be read.
         tracing::warn!(%error, "its status cannot be read either");
         return Ok(());
     }
-    // The API server answered a moment ago, so this is a refusal: 422, or 500 where applying to
-    // what breaks the definition fails inside it.
+    // The API server answered a moment ago, so this is a refusal: 422, or 500 where applying to an object that
+    // violates the definition fails inside the API server.
     if let Err(problem) = ctx.kubernetes.set_status(object, &status).await {
         tracing::warn!(%problem, "status was refused");
     }

@@ -1,20 +1,23 @@
-//! Observe, for an attachment that is to go: where what it holds in Azure is.
+//! Snapshot for detaching: the role assignments that the attachment holds in Azure.
 
 use acr_attach_azure::Reader;
-use acr_attach_core::api::RegistryAttachment;
 use acr_attach_core::ids::{AssignmentId, RegistryId};
+use acr_attach_core::outcome::last_check::Scope;
 use acr_attach_core::plan::{Assignments, Finalizer};
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::spec::{DetachedRegistry, RegistryName};
 use jiff::Timestamp;
-use kube::ResourceExt;
 
+use crate::attachment::reconcile::Reconcile;
+use crate::attachment::snapshot::Snapshot;
 use crate::attachment::snapshot::identity::Origin;
 use crate::attachment::snapshot::registry::{Wanted, shown_assignments};
-use crate::attachment::snapshot::{Reconcile, Snapshot};
 
-/// Asks by their ids for the assignments that status tells of, or that this process wrote, and that a list
-/// does not show: without one, the finalizer goes, and nothing looks again. Lists lag behind.
+/// Reads by their ids the assignments that status shows, or that this process wrote, and that the list
+/// lacks. Lists of Azure lag behind, and once the finalizer is removed nothing reads the assignments again.
+///
+/// # Errors
+/// `Undetermined` when the attachment's claim is unknown; when Azure does not answer or refuses.
 pub async fn confirmed(
     mut listed: Assignments,
     registry: &RegistryId,
@@ -33,22 +36,12 @@ pub async fn confirmed(
         listed.hidden = listed.hidden.take().or(at.map(|at| hidden(&id, *at, this)));
         listed.found.extend(found);
     }
-    let is_guess = listed.registry_and_claims.as_ref().is_some_and(|(_, own)| own.are_guessed());
+    // Another claim on the registry may be this attachment's own.
+    let doubt = listed.registry_and_claims.as_ref().and_then(|(_, own)| own.doubt().cloned());
     let finds_none = !listed.found.iter().any(|it| listed.are_claimed(it));
-    if is_guess && finds_none && listed.found.iter().any(|it| it.claims().is_some()) {
-        return Err(unknown_claim(this.object));
-    }
+    let has_claims = listed.found.iter().any(|it| it.claims().is_some());
+    listed.hidden = listed.hidden.take().or(doubt.filter(|_| finds_none && has_claims));
     Ok(listed)
-}
-
-/// Status shows no claim, and nothing tells what the claim is made of.
-fn unknown_claim(object: &RegistryAttachment) -> Problem {
-    let advice = format!(
-        "let the operator's identity read the cluster (role Reader), so that it can tell the claim of attachment {}",
-        object.name_any()
-    );
-    let account = "finding this attachment's claim among those on the registry: status shows none, and it is not known whether the cluster is AKS";
-    Problem::advised(Cause::Undetermined, &advice, &[account.to_owned()])
 }
 
 fn hidden(id: &AssignmentId, at: Timestamp, this: Reconcile<'_>) -> Problem {
@@ -61,13 +54,14 @@ fn hidden(id: &AssignmentId, at: Timestamp, this: Reconcile<'_>) -> Problem {
 }
 
 impl Snapshot {
-    /// Where the registry is gone, so are its assignments.
+    /// Reads the role assignments to remove. A registry that is gone has none.
     pub async fn detaching(
         &mut self,
         leaving: &DetachedRegistry,
         this: Reconcile<'_>,
     ) -> Result<(), Problem> {
-        if self.owned.finalizers.contains(&Finalizer::RoleAssignments) {
+        if this.scope == Scope::Azure && self.owned.finalizers.contains(&Finalizer::RoleAssignments)
+        {
             self.own_claims(this).await?;
         }
         if let Some(registry) = self.registry_to_leave(leaving, this).await? {
@@ -77,8 +71,9 @@ impl Snapshot {
         Ok(())
     }
 
-    /// The id of the registry to detach from; `None` if Azure says that there is none of that name
-    /// any more, where it was looked for when it was attached.
+    /// The id of the registry to detach from. `None` if no role assignment can be left: the attachment bears
+    /// no finalizer for them, or Azure reports no registry of that name in the subscription that was searched
+    /// when it was attached.
     async fn registry_to_leave(
         &mut self,
         leaving: &DetachedRegistry,

@@ -1,4 +1,4 @@
-//! The kubelet identity: given, or read from the cluster.
+//! The kubelet identity: given by the spec, or read from the AKS cluster.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use acr_attach_core::spec::IdentitySource;
 use uuid::Uuid;
 
 use crate::attachment::context::Context;
-use crate::attachment::snapshot::Reconcile;
+use crate::attachment::reconcile::Reconcile;
 
 /// The identity that pulls, with a warning for the message of Ready.
 pub struct Identity {
@@ -23,25 +23,26 @@ pub struct Identity {
     pub warning: Option<String>,
 }
 
-/// Where it is known from.
+/// The source of the kubelet identity.
 pub enum Origin {
-    /// The user gave it. And the cluster that the nodes are of, where that is known anyway, and the
-    /// client ids that the nodes tell.
+    /// The spec gives the object id. With the AKS cluster that the nodes belong to, if that is known
+    /// already, and the client ids in the labels of the nodes.
     Given(PrincipalId, Option<ClusterId>, BTreeSet<Uuid>),
-    /// It is that of this cluster, which the user named. And what the nodes tell.
+    /// The identity of the cluster that the spec names. With the platform that the nodes show.
     Named(ClusterId, Option<PlatformHint>),
-    /// It is that of the cluster that the nodes are of.
+    /// The identity of the AKS cluster that the nodes belong to.
     Of(ClusterId),
 }
 
 impl Origin {
-    /// Finds out which cluster is meant. `before` is the one that was decided for: what nodes check
-    /// like later changes nothing, and neither does it that nobody can tell any more.
+    /// Finds the source. `before` is the cluster of the earlier decision. It counts where the AKS cluster of
+    /// the nodes can no longer be detected.
     ///
-    /// This may take a place at Azure Resource Manager, and so comes before the reconcile takes its own.
+    /// This may take a permit for Azure Resource Manager, and so comes before the reconcile takes its own.
     ///
     /// # Errors
-    /// When nobody can tell, or the API server or Azure does not answer or refuses.
+    /// `Unsupported` when the cluster is not AKS; `Undetermined` when its platform is unknown; as
+    /// [`Context::platform`].
     pub async fn from(
         source: &IdentitySource,
         before: Option<ClusterId>,
@@ -63,7 +64,7 @@ impl Origin {
         })
     }
 
-    /// The cluster's subscription, if there is one.
+    /// The subscription of the cluster; `None` where the spec gives the object id.
     pub fn subscription(&self) -> Option<Uuid> {
         match self {
             Self::Given(..) => None,
@@ -74,7 +75,8 @@ impl Origin {
     /// Reads the identity.
     ///
     /// # Errors
-    /// When there is none, or Azure does not answer or refuses.
+    /// `Unsupported` when the cluster has no kubelet identity, or its pods do not pull with it; when Azure
+    /// does not answer or refuses.
     pub async fn identity(&self, azure: &Reader) -> Result<Identity, Problem> {
         let cluster = match self {
             Self::Given(principal, here, clients) => {
@@ -105,7 +107,7 @@ impl Origin {
     }
 }
 
-/// An identity as the user gave it. That the cluster cannot be read is nothing against it.
+/// The identity that the spec gives. The cluster is read for a warning only, so that a failed read is ignored.
 async fn given(
     principal: PrincipalId,
     here: Option<&ClusterId>,
@@ -121,7 +123,8 @@ async fn given(
     Identity { identity, warning }
 }
 
-/// Warns of nodes that may be too old for a host of the registry. Nodes are listed only where one may be.
+/// Returns a warning if nodes may be too old for a host of the registry. Lists the nodes only for a registry
+/// that does not suit all nodes.
 pub async fn old_nodes_warning(registry: &Registry, ctx: &Context) -> Option<String> {
     if credential_provider::suits_all_nodes(registry) {
         return None;
@@ -129,10 +132,11 @@ pub async fn old_nodes_warning(registry: &Registry, ctx: &Context) -> Option<Str
     credential_provider::old_nodes_warning(registry, &ctx.node_facts().await?.oldest)
 }
 
-/// The cluster that the nodes are of.
+/// The AKS cluster that the nodes belong to.
 ///
 /// # Errors
-/// `Unsupported` when that is none of AKS; `Undetermined` when nobody can tell.
+/// `Unsupported` when the cluster is not AKS; `Undetermined` when its platform is unknown; as
+/// [`Context::platform`].
 async fn detected(
     Reconcile { object, findings, ctx, .. }: Reconcile<'_>,
 ) -> Result<ClusterId, Problem> {

@@ -1,6 +1,7 @@
-//! Auto decides once: what an attachment owns tells how it was decided.
+//! Method Auto is decided once. Later checks of Azure read the decision from what the attachment owns.
 
 use acr_attach_core::api::{MethodInUse, RegistryAttachment};
+use acr_attach_core::outcome::last_check::Scope;
 use acr_attach_core::plan::Finalizer;
 use acr_attach_core::platform::{Platform, undetermined};
 use acr_attach_core::problem::Problem;
@@ -8,21 +9,22 @@ use acr_attach_core::spec::Intent;
 use kube::ResourceExt;
 
 use crate::attachment::context::Context;
-use crate::attachment::snapshot::Scope;
 use crate::attachment::state::{Findings, Revision};
 
-/// What was decided of an attachment that leaves its method to the cluster.
+/// The decision what to do with an attachment.
 pub struct Choice {
-    /// What is to become of it. At a glance it may be undecided.
+    /// What to do. With [`Scope::Cluster`] it may be undecided.
     pub intent: Intent,
-    /// What speaks against it now, for people: it stays nevertheless.
+    /// Why the platform speaks against the decision now, for the message of Ready. The decision stays.
     pub remark: Option<String>,
 }
 
-/// Decides by what the attachment owns, else by what the cluster is.
+/// Decides the method of an attachment with method Auto: by what the attachment owns, else by the platform
+/// of the cluster. With [`Scope::Cluster`] the earlier decision counts.
 ///
 /// # Errors
-/// `Undetermined` when nobody can tell; and when the API server or Azure does not answer.
+/// `Undetermined` when the platform is unknown; while the cache of Secrets has not been filled; as
+/// [`Context::platform`].
 pub async fn choose(
     object: &RegistryAttachment,
     scope: Scope,
@@ -31,7 +33,7 @@ pub async fn choose(
 ) -> Result<Choice, Problem> {
     let told = object.status.as_ref().and_then(|it| it.method);
     if scope == Scope::Cluster {
-        // It was decided by a check, perhaps before the operator was started.
+        // A check of Azure decided it, perhaps before the operator started: then status shows it.
         let remark = findings.remark.clone();
         let intent = findings.method.or(told).map_or(Intent::Undecided, Intent::Attach);
         return Ok(Choice { intent, remark });
@@ -39,7 +41,7 @@ pub async fn choose(
     let owned = owned(object, told, ctx)?;
     let platform = ctx.platform(object, findings.since).await;
     if let Some(method) = owned {
-        // That nobody can tell is nothing against it, and what was told before still is.
+        // An unknown platform gives no remark. Where the platform cannot be read, the earlier remark stays.
         let remark = match platform {
             Ok(platform) => contrary(method, &platform),
             Err(_) => findings.remark.clone(),
@@ -54,7 +56,8 @@ pub async fn choose(
     Ok(Choice { intent: Intent::Attach(method), remark: None })
 }
 
-/// A claim, or Secrets and entries. Both are there while one method replaces the other.
+/// The method whose objects the attachment owns: role assignments, or Secrets and entries. It owns both while
+/// one method replaces the other, and then the method in status counts.
 fn owned(
     object: &RegistryAttachment,
     told: Option<MethodInUse>,
@@ -75,8 +78,8 @@ fn owned(
     })
 }
 
-/// Whether a role was decided for, and is held. One that somebody else assigned needs no finalizer, and
-/// decides all the same.
+/// Whether the attachment holds a role, by status or by its finalizer. A role that another tool assigned
+/// needs no finalizer, and counts as well.
 pub fn has_role(object: &RegistryAttachment) -> bool {
     let uses_role = object.status.as_ref().is_some_and(|it| {
         it.method == Some(MethodInUse::KubeletIdentity) && it.role_assignments.is_some()

@@ -1,4 +1,4 @@
-//! Observe: what there is, in the cluster and in Azure. Reads, and only reads.
+//! Reads a snapshot of the cluster and of Azure. Writes to neither.
 
 pub mod detaching;
 pub mod identity;
@@ -12,12 +12,12 @@ pub mod salvaged;
 pub mod secrets;
 pub mod unwatched;
 
-use std::sync::Arc;
-
 use acr_attach_azure::Session;
-use acr_attach_core::api::{RELEASE, RegistryAttachment};
+use acr_attach_core::api::RELEASE;
 use acr_attach_core::delivery::contest::Contests;
-use acr_attach_core::ids::{ClusterId, RegistryId};
+use acr_attach_core::ids::RegistryId;
+use acr_attach_core::outcome::last_check::LastCheck;
+use acr_attach_core::outcome::last_check::Scope;
 use acr_attach_core::outcome::status::{Observed, RoleState};
 use acr_attach_core::plan::{self, Assignments, AzureSnapshot, Desired, Finalizer, Owned};
 use acr_attach_core::problem::Problem;
@@ -31,107 +31,40 @@ use kube::ResourceExt;
 
 use crate::attachment::apply::credential::CredentialRequest;
 use crate::attachment::apply::{Change, with_changes};
-use crate::attachment::context::Context;
+use crate::attachment::reconcile::Reconcile;
 use crate::attachment::snapshot::detaching::confirmed;
-use crate::attachment::snapshot::method::has_role;
-use crate::attachment::state::last_check::LastCheck;
-use crate::attachment::state::{Findings, Revision};
-use crate::cluster::secrets::Written;
+use crate::attachment::state::Revision;
 
-/// How closely a reconcile looks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Scope {
-    /// Everything is read anew.
-    #[default]
-    Azure,
-    /// Something in the cluster changed, or the operator has just started: what is known of
-    /// Azure is used.
-    Cluster,
-}
-
-/// What a reconcile is about.
-#[derive(Clone, Copy)]
-pub struct Reconcile<'a> {
-    /// The attachment.
-    pub object: &'a RegistryAttachment,
-    /// What is to be brought about.
-    pub task: &'a Task,
-    /// How closely it looks.
-    pub scope: Scope,
-    /// What is known from the reconciles before.
-    pub findings: &'a Findings,
-    /// Why nobody knows where its role assignments are.
-    pub lost: Option<&'a Problem>,
-    /// Why the spec is invalid or not allowed beside the part that says what is served.
-    pub spec_problem: Option<&'a Problem>,
-    /// What all reconciles share.
-    pub ctx: &'a Context,
-}
-
-impl Reconcile<'_> {
-    /// The cluster that a role was decided for. What nodes check like later changes nothing.
-    pub fn cluster_before(&self) -> Option<ClusterId> {
-        let told = self.object.status.as_ref()?.kubelet_identity.as_ref()?;
-        let id = told.cluster_resource_id.as_ref()?.parse().ok()?;
-        has_role(self.object).then_some(id)
-    }
-
-    /// The uid of the attachment.
-    pub fn uid(&self) -> String {
-        self.object.uid().unwrap_or_default()
-    }
-
-    /// The credential that was accepted last.
-    pub fn accepted(&self) -> Option<Arc<Written>> {
-        self.ctx.delivery.accepted(&self.uid())
-    }
-
-    /// Who is called when there is a place at Azure Resource Manager.
-    pub fn caller(&self) -> String {
-        self.object.name_any()
-    }
-
-    /// Takes a place at Azure Resource Manager. Without one the attachment is called when there
-    /// is one.
-    ///
-    /// # Errors
-    /// A turn when none is free.
-    pub fn session(&self) -> Result<Session, Problem> {
-        let session = self.ctx.azure.session(Some(&self.caller()))?;
-        Ok(session.reading_since(self.findings.since))
-    }
-}
-
-/// What was found, part by part, and what could not be found out.
+/// What a reconcile read, part by part, and why a part is unknown.
 pub struct Snapshot {
-    /// For status.
+    /// What status shows.
     pub observed: Observed,
     /// What was read in Azure that the desired roles depend on.
     pub azure: AzureSnapshot,
-    /// What should hold, as far as known.
+    /// The desired state, as far as it is known.
     pub desired: Desired,
-    /// What there is, as far as known.
+    /// What exists, as far as it is known.
     pub owned: Owned,
-    /// The registry that the pull secret is for.
+    /// The hosts of the registry that pull secrets are for.
     pub source: Option<Endpoints>,
-    /// The claims on role assignments, if they were asked for.
+    /// The claims on role assignments, if they were read.
     pub claims: Option<OwnClaims>,
-    /// The place at Azure Resource Manager, if it was needed.
+    /// The session with Azure Resource Manager, if one is open.
     pub session: Option<Session>,
     /// Why something in the cluster is not known.
     pub unseen: Option<Problem>,
-    /// Whether that is because a cache has not been filled yet.
+    /// Whether `unseen` is because a cache has not been filled yet.
     pub unread: bool,
     /// Why something in the cluster that is no longer desired was not removed.
     pub unremoved: Option<Problem>,
-    /// What the next credential cannot be made without.
+    /// Why the client secret that the next credential needs cannot be used.
     pub missing: Option<Problem>,
-    /// What Azure said, now or when it was last asked.
+    /// What this check of Azure found, or the last one.
     pub check: LastCheck,
 }
 
 impl Snapshot {
-    /// Nothing has been looked at yet.
+    /// The snapshot before anything was read.
     pub fn new(this: Reconcile<'_>) -> Self {
         let Reconcile { object, findings, .. } = this;
         let check = match this.scope {
@@ -172,7 +105,7 @@ impl Snapshot {
         }
     }
 
-    /// What pull secrets are made from, as far as that is known.
+    /// What a credential is made from; `None` while that is unknown, or where there are no pull secrets.
     pub fn request<'a>(&'a self, this: Reconcile<'a>) -> Option<CredentialRequest<'a>> {
         let Task::Attach(attachment) = this.task else { return None };
         let spec = match &attachment.method {
@@ -191,7 +124,8 @@ impl Snapshot {
         Some(CredentialRequest { spec, source: self.source.as_ref()?, refusal, role_since })
     }
 
-    /// Reads in Azure what the task depends on, or recalls it, and decides which roles are desired.
+    /// Reads in Azure what the task depends on, or takes it from the last check. Decides which roles are
+    /// desired.
     pub async fn check(&mut self, this: Reconcile<'_>) {
         let read = self.read(this).await;
         let decided = self.decide(this);
@@ -228,8 +162,8 @@ impl Snapshot {
         }
     }
 
-    /// Decides which roles are desired. Where the spec is invalid apart from what is served, roles stay as
-    /// they are.
+    /// Decides which roles are desired. Where the spec is invalid outside the part that describes the pull
+    /// secrets, roles stay as they are.
     fn decide(&mut self, this: Reconcile<'_>) -> Result<(), Problem> {
         if this.spec_problem.is_some() {
             return Ok(());
@@ -248,13 +182,14 @@ impl Snapshot {
         self.azure.registry = Some(registry.clone());
     }
 
-    /// The registry that was found before.
+    /// The registry of the last check of Azure, else the one in status.
     pub fn before(&self, this: Reconcile<'_>) -> Option<RegistryId> {
         let known = self.check.registry.as_ref().map(|it| it.id.clone());
         known.or_else(|| registry::told(this.object))
     }
 
-    /// The claims of the attachment. They come before the session, since they may take a permit of their own.
+    /// Reads the claims of the attachment, once per reconcile. This comes before the session, since it may
+    /// take a permit of its own.
     pub async fn own_claims(&mut self, this: Reconcile<'_>) -> Result<OwnClaims, Problem> {
         if let Some(known) = &self.claims {
             return Ok(known.clone());
@@ -265,15 +200,15 @@ impl Snapshot {
         Ok(own)
     }
 
-    /// Takes what was done to role assignments.
+    /// Applies changes of role assignments to those that were read.
     pub fn take(&mut self, changes: &[Change]) {
         if let Some(owns) = &mut self.owned.assignments {
             owns.found = with_changes(std::mem::take(&mut owns.found), changes);
         }
     }
 
-    /// Role assignments that are ours to give back, if there can be any: without our finalizer,
-    /// and where none is wanted, there are none. A glance leaves them as they are.
+    /// Reads the role assignments of the registry, if the attachment wants a role or bears the finalizer for
+    /// role assignments. Otherwise it holds none. With [`Scope::Cluster`] they are not read.
     pub async fn assignments(
         &mut self,
         registry: &RegistryId,
@@ -303,8 +238,8 @@ impl Snapshot {
         Ok(())
     }
 
-    /// Reads by their ids the assignments that are in the way of desired roles: lists of Azure lag behind what was
-    /// deleted or changed. Where Azure does not tell, the list has the last word.
+    /// Reads by their ids the assignments that block desired roles, since lists of Azure lag behind deletions and
+    /// changes. Where that read fails, the list counts.
     async fn reread_blocking(&mut self) {
         let Self { session: Some(session), owned, desired, .. } = self else { return };
         let Some(owns) = &mut owned.assignments else { return };

@@ -1,4 +1,4 @@
-//! Which cluster this is: asked once for all attachments, of the nodes and of Azure.
+//! The platform of the cluster, read from the nodes and from Azure once for all attachments.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -23,24 +23,24 @@ use uuid::Uuid;
 use crate::attachment::context::Context;
 use crate::cluster::kubernetes::within;
 
-/// What was found out, for all attachments.
+/// What was found about the platform, shared by all attachments.
 #[derive(Debug, Default)]
 pub struct Shared {
     state: Mutex<State>,
-    /// What the nodes alone told, and when they were listed.
+    /// What the nodes show, and when they were listed.
     nodes: Mutex<Option<(Timestamp, NodeFacts)>>,
 }
 
-/// What the nodes alone tell.
+/// What the nodes show, without Azure.
 #[derive(Clone, Debug)]
 pub struct NodeFacts {
-    /// Whether the cluster is AKS.
+    /// Whether the cluster is AKS, as far as the nodes show.
     pub hint: PlatformHint,
-    /// The client ids of the kubelet identity.
+    /// The client ids of the kubelet identity, from the labels of the nodes.
     pub kubelet_clients: BTreeSet<Uuid>,
-    /// Their oldest versions.
+    /// The oldest versions of the nodes.
     pub oldest: OldestVersions,
-    /// When they joined the cluster.
+    /// When the nodes joined the cluster.
     pub ages: Option<NodeAges>,
 }
 
@@ -48,25 +48,29 @@ pub struct NodeFacts {
 enum State {
     #[default]
     Unknown,
-    /// A reconcile is finding out.
+    /// A reconcile is reading the platform.
     Asked,
-    /// Asked at that time.
-    Findings(Timestamp, Platform),
+    /// The platform, and when the read began.
+    Known(Timestamp, Platform),
+    /// It could not be read at that time.
+    Failed(Timestamp, Problem),
 }
 
-/// How long nobody asks again what nobody could tell.
+/// How long an unsure answer counts before the platform is read again.
 const SOON: SignedDuration = SignedDuration::from_secs(10);
-/// How many nodes one answer of the API server holds.
+/// The number of nodes in one page of the list.
 const PAGE: u32 = 500;
+/// How long a failure counts, so that one reconcile meets it once.
+const SAME_RECONCILE: SignedDuration = SignedDuration::from_secs(2);
 
 impl Context {
-    /// Which cluster this is. It is asked anew after a resync, since nodes come and go, and for a check
-    /// that somebody has asked for, or changed the spec for: then what was found out before `since` does
-    /// not serve it. The attachment is called when there is a place at Azure Resource Manager, if there is
-    /// none now.
+    /// The platform of the cluster. It is read anew after a resync, since nodes come and go. For a check
+    /// that a user requested, or that follows a change of the spec, an answer from before `since` does not
+    /// count. Without a free permit for Azure Resource Manager the attachment is queued for one.
     ///
     /// # Errors
-    /// When the API server or Azure does not answer or refuses; `Busy` while another reconcile asks.
+    /// `Busy` while another reconcile reads the platform; `Queued` when no permit is free; when the API
+    /// server or Azure does not answer or refuses.
     pub async fn platform(
         &self,
         object: &RegistryAttachment,
@@ -79,21 +83,44 @@ impl Context {
             return Ok(known);
         }
         let asked = Asked(&self.platform);
-        let platform = self.ask(&object.name_any()).await?;
-        asked.0.set(State::Findings(now, platform.clone()));
-        Ok(platform)
+        let platform = self.ask(&object.name_any()).await;
+        match &platform {
+            Ok(platform) => asked.0.set(State::Known(now, platform.clone())),
+            Err(problem) if problem.cause.is_waiting() => {}
+            Err(problem) => asked.0.set(State::Failed(Timestamp::now(), problem.clone())),
+        }
+        platform
     }
 
-    /// The cluster of AKS that the nodes are of, where that was found out for another reason.
+    /// The platform for claims: unlike for [`platform`](Self::platform), an answer that tells nothing counts for
+    /// a resync too, since it changes no claim.
+    ///
+    /// # Errors
+    /// As [`platform`](Self::platform).
+    pub async fn platform_for_claims(
+        &self,
+        object: &RegistryAttachment,
+        since: Option<Timestamp>,
+    ) -> Result<Platform, Problem> {
+        let is_asked_for = is_asked_for(object) || is_changed(object);
+        let resync = Timestamp::now() - self.intervals.resync;
+        match self.platform.last(resync).filter(|_| !is_asked_for) {
+            Some(known) => Ok(known),
+            None => self.platform(object, since).await,
+        }
+    }
+
+    /// The AKS cluster that the nodes belong to, if [`platform`](Self::platform) has found it before.
     pub fn known_cluster(&self) -> Option<ClusterId> {
         let state = self.platform.state.lock().unwrap_or_else(PoisonError::into_inner);
         match &*state {
-            State::Findings(_, Platform::Aks(cluster)) => Some(cluster.clone()),
+            State::Known(_, Platform::Aks(cluster)) => Some(cluster.clone()),
             _ => None,
         }
     }
 
-    /// What the nodes alone tell, listed once a resync for all; `None` where they cannot be listed.
+    /// What the nodes show, listed once a resync for all attachments; `None` where the nodes cannot be
+    /// listed.
     pub async fn node_facts(&self) -> Option<NodeFacts> {
         let since = Timestamp::now() - self.intervals.resync;
         let known = self.platform.nodes.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -142,7 +169,8 @@ impl Context {
 }
 
 impl Shared {
-    /// What is known and was asked since then; `None` if it is now the caller's turn to ask.
+    /// The platform, if it was read since then. `None` if the caller has to read it: other callers get `Busy`
+    /// meanwhile.
     fn known(&self, since: Timestamp, now: Timestamp) -> Result<Option<Platform>, Problem> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match &*state {
@@ -150,7 +178,7 @@ impl Shared {
                 let text = "finding out which cluster this is: another attachment is at it";
                 return Err(Problem::new(Cause::Busy, text));
             }
-            State::Findings(at, platform) => {
+            State::Known(at, platform) => {
                 let since = match platform {
                     Platform::Unsure(_) => since.max(now - SOON),
                     _ => since,
@@ -159,10 +187,22 @@ impl Shared {
                     return Ok(Some(platform.clone()));
                 }
             }
-            State::Unknown => {}
+            State::Failed(at, problem) if now.duration_since(*at) < SAME_RECONCILE => {
+                return Err(problem.clone());
+            }
+            State::Unknown | State::Failed(..) => {}
         }
         *state = State::Asked;
         Ok(None)
+    }
+
+    /// The platform as it was last read, if that was since then.
+    fn last(&self, since: Timestamp) -> Option<Platform> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*state {
+            State::Known(at, platform) if *at >= since => Some(platform.clone()),
+            _ => None,
+        }
     }
 
     fn set(&self, state: State) {
@@ -170,7 +210,8 @@ impl Shared {
     }
 }
 
-/// The turn to ask. When it is dropped without an answer, it is the next one's.
+/// The right of one reconcile to read the platform. When it is dropped without an answer, the next reconcile
+/// may take it.
 struct Asked<'a>(&'a Shared);
 
 impl Drop for Asked<'_> {
@@ -182,17 +223,19 @@ impl Drop for Asked<'_> {
     }
 }
 
-/// Whether the spec is another one than that of which status tells, if it tells of any: a new object
-/// has generation -1 there.
+/// Whether the spec has changed since status was written. False for an object without such a status: a new
+/// one shows generation -1.
 pub fn is_changed(object: &RegistryAttachment) -> bool {
     let told = object.status.as_ref().and_then(|it| it.observed_generation);
     told.is_some_and(|it| it > 0 && Some(it) != object.metadata.generation)
 }
 
-/// Whether the check is one that somebody asked for.
+/// Whether a user has requested a check of Azure: annotation `reconcile.fluxcd.io/requestedAt` differs from
+/// its last handled value.
 pub fn is_asked_for(object: &RegistryAttachment) -> bool {
     let handled = object.status.as_ref().and_then(|it| it.last_handled_reconcile_at.as_ref());
-    object.annotations().get(REQUESTED_AT) != handled
+    // A user may remove the annotation. Its last handled value stays in status.
+    object.annotations().get(REQUESTED_AT).is_some_and(|it| Some(it) != handled)
 }
 
 fn reduce(node: &Stored) -> Node {
@@ -210,7 +253,8 @@ fn reduce(node: &Stored) -> Node {
     }
 }
 
-/// Asks Azure for the cluster that keeps its nodes in that group, and asks the cluster back.
+/// Reads the managed cluster that manages the resource group, and confirms that the cluster names the same
+/// group.
 async fn verified(group: &NodeResourceGroup, azure: &Reader) -> Result<Platform, Problem> {
     let unsure = |why: String| {
         Ok(Platform::Unsure(format!(
@@ -233,7 +277,8 @@ async fn verified(group: &NodeResourceGroup, azure: &Reader) -> Result<Platform,
     Ok(Platform::Aks(cluster))
 }
 
-/// The node group tells its manager. Where it may not be read, the clusters tell their groups.
+/// The managed cluster that manages the resource group, by the group. Where the operator may not read the
+/// group, it is found in the list of managed clusters.
 async fn manager(group: &NodeResourceGroup, azure: &Reader) -> Result<Option<ClusterId>, Problem> {
     match azure.manager_of(group).await.map_err(Problem::from) {
         Err(problem) if problem.cause == Cause::AccessDenied => {

@@ -1,4 +1,4 @@
-//! Observe, for pull secrets in use: whether the registry still accepts them.
+//! Snapshot for pull secrets in use: whether the registry still accepts their credentials.
 
 use acr_attach_core::problem::Problem;
 use acr_attach_core::pull_secrets::Endpoints;
@@ -9,13 +9,14 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
 
 use crate::attachment::context::Context;
-use crate::attachment::snapshot::{Reconcile, Snapshot};
+use crate::attachment::reconcile::Reconcile;
+use crate::attachment::snapshot::Snapshot;
 use crate::cluster::kubernetes::within;
 use crate::cluster::secrets::Written;
 
 impl Snapshot {
-    /// Asks the registry about the credentials in use. There is one, unless a reconcile was cut short
-    /// or somebody has made another.
+    /// Asks the registry whether it still accepts the credentials in use. There is one credential, unless a
+    /// reconcile was cut short or a user has made another.
     pub async fn prove(&mut self, repositories: &Repositories, this: Reconcile<'_>) {
         let Some(source) = self.source.clone() else { return };
         self.forget_refused(this);
@@ -35,7 +36,7 @@ impl Snapshot {
         }
     }
 
-    /// A Secret for each credential that is in use, but not too many of them.
+    /// A Secret for each credential in use: 3 at most, the accepted credential first.
     fn in_use(&self, this: Reconcile<'_>) -> Vec<StoredSecret> {
         const MOST: usize = 3;
         let (uid, ctx) = (this.uid(), this.ctx);
@@ -66,14 +67,14 @@ impl Snapshot {
     }
 }
 
-/// What a registry said of a credential.
+/// The registry's answer to a credential.
 enum Answer {
     Taken(Proof),
     Refused,
 }
 
-/// Shows the credential in a Secret to the registry; `None` if it is not as it was seen: then it
-/// is about to be written again.
+/// Asks the registry whether it accepts the credential of a Secret. `None` if the Secret has changed since the
+/// watch showed it: then the delivery controller is about to write it again.
 async fn ask_about(
     secret: &StoredSecret,
     source: &Endpoints,

@@ -1,4 +1,4 @@
-//! Which registry is meant: the one of that id, or the one of that name.
+//! Finds the registry that the spec names, by its id or by its name.
 
 use acr_attach_azure::Reader;
 use acr_attach_core::api::{Ownership, RegistryAttachment};
@@ -11,22 +11,23 @@ use uuid::Uuid;
 
 use crate::attachment::context::Context;
 
-/// What is asked for.
+/// The registry that a reconcile needs.
 pub struct Wanted<'a> {
-    /// How the spec names it.
+    /// How the spec names the registry.
     pub name: &'a RegistryName,
     /// The subscription of the cluster whose kubelet identity pulls, if one does.
     pub subscription: Option<Uuid>,
-    /// The registry that was found before.
+    /// The registry that an earlier reconcile found.
     pub before: Option<RegistryId>,
 }
 
 impl Wanted<'_> {
-    /// Reads the registry. One that is named is looked up once, and read by its id from then on,
-    /// until it is not there any more.
+    /// Reads the registry. A registry that the spec names by its name is looked up once. From then on it is
+    /// read by its id, until Azure does not have it any more.
     ///
     /// # Errors
-    /// `NotFound` where it is not; `NotAllowed`; when Azure does not answer or refuses.
+    /// `NotFound` when there is no such registry; `NotAllowed` when the settings do not permit it; as
+    /// [`searched`](Self::searched); when Azure does not answer or refuses.
     pub async fn read(&self, azure: &Reader, ctx: &Context) -> Result<Registry, Problem> {
         let found = match (self.name, self.before.clone()) {
             (RegistryName::Id(id), _) => id.clone(),
@@ -42,7 +43,7 @@ impl Wanted<'_> {
         Ok(azure.registry(&found).await?)
     }
 
-    /// The registry of that id; `None` if there is none any more.
+    /// Reads the registry of that id, if the settings permit it; `None` if it does not exist any more.
     async fn permitted(
         &self,
         id: &RegistryId,
@@ -56,10 +57,11 @@ impl Wanted<'_> {
         }
     }
 
-    /// Finds the id.
+    /// Finds the id of the registry by its name.
     ///
     /// # Errors
-    /// `NotFound`, with the subscription that was searched.
+    /// `NotFound`, with the subscription that was searched; as [`searched`](Self::searched); when Azure does
+    /// not answer or refuses.
     async fn look_up(&self, azure: &Reader, ctx: &Context) -> Result<RegistryId, Problem> {
         let name = match self.name {
             RegistryName::Id(id) => return Ok(id.clone()),
@@ -106,10 +108,10 @@ fn not_found(name: &str, subscription: Uuid, near: &[&str]) -> Problem {
     Problem::advised(Cause::NotFound, &advice, &[account])
 }
 
-/// Judges whether it can be used now.
+/// Verifies that the registry can be used now.
 ///
 /// # Errors
-/// `Propagating` while it is being made or deleted.
+/// `Propagating` while the registry is being created or deleted.
 pub fn usable(registry: &Registry) -> Result<(), Problem> {
     let advice = match registry.provisioning() {
         Provisioning::Usable | Provisioning::ChangeFailed => return Ok(()),
@@ -123,14 +125,14 @@ pub fn usable(registry: &Registry) -> Result<(), Problem> {
     Err(Problem::advised(Cause::Propagating, advice, &[account]))
 }
 
-/// The registry that status tells of.
+/// The registry in status.
 pub fn told(object: &RegistryAttachment) -> Option<RegistryId> {
     let status = object.status.as_ref()?;
     let told = status.registry.as_ref().and_then(|it| it.resource_id.as_ref());
     told.and_then(|it| it.parse().ok())
 }
 
-/// The role assignments that status calls ours.
+/// The role assignments that bear the attachment's claim, by status.
 pub fn shown_assignments(object: &RegistryAttachment) -> Vec<AssignmentId> {
     let list = object.status.iter().flat_map(|it| it.role_assignments.iter().flatten());
     list.filter(|it| it.ownership == Ownership::Managed)

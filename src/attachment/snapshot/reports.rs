@@ -1,6 +1,7 @@
-//! What the attachment controller tells delivery, and what it takes from the reports of namespaces.
+//! Passes facts to the delivery controller, and reads the reports of namespaces.
 
 use acr_attach_core::delivery::Deliveries;
+use acr_attach_core::outcome::last_check::Scope;
 use acr_attach_core::plan::{self, Plan, RemovalTiming, Serving};
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::pull_secrets::{DesiredPullSecrets, PullSecretState};
@@ -8,11 +9,12 @@ use acr_attach_core::spec::policy::UsedNames;
 use acr_attach_core::spec::{Method, Task};
 use jiff::Timestamp;
 
+use crate::attachment::reconcile::Reconcile;
+use crate::attachment::snapshot::Snapshot;
 use crate::attachment::snapshot::unwatched::shown_names;
-use crate::attachment::snapshot::{Reconcile, Scope, Snapshot};
 
 impl Snapshot {
-    /// Tells delivery what was learned of the attachment.
+    /// Passes the method and the hosts of the registry to the delivery controller.
     pub fn publish(&self, this: Reconcile<'_>) {
         let Task::Attach(attachment) = this.task else { return };
         let (method, source) = (attachment.method.in_use(), self.source.clone());
@@ -26,7 +28,7 @@ impl Snapshot {
         );
     }
 
-    /// Tells delivery from when a role counts in place of pull secrets.
+    /// Passes the time from which a role replaces pull secrets to the delivery controller.
     pub fn publish_replacement(&self, this: Reconcile<'_>, now: Timestamp) {
         if !self.desired.grants_are_for_nodes || self.owned.assignments.is_none() {
             return;
@@ -35,7 +37,8 @@ impl Snapshot {
         this.ctx.delivery.learn(&this.uid(), |it| it.replaced_at = replaced_at, this.ctx);
     }
 
-    /// Waits for the reports of namespaces, and notes what cannot be known yet.
+    /// Waits for the reports of namespaces. Notes why the state of the cluster is unknown: a cache has not been
+    /// filled, or namespaces have yet to report.
     pub async fn reports(&mut self, this: Reconcile<'_>) {
         if !depends_on_cluster(this) {
             return;
@@ -54,7 +57,7 @@ impl Snapshot {
         }
     }
 
-    /// Why the caches that the task depends on have not been read.
+    /// Why a cache that the task depends on has not been filled; `None` if all have.
     fn caches(&self, this: Reconcile<'_>) -> Option<Problem> {
         let watches = &this.ctx.watches;
         let caches = [watches.namespaces.unread(), watches.secrets.unread()];
@@ -70,7 +73,7 @@ impl Snapshot {
         plan::roles(&self.desired, &self.owned, RemovalTiming { now, replaced_at, delay })
     }
 
-    /// From when roles and pull secrets count in place of what they replace.
+    /// From when the desired roles and pull secrets count, as [`plan::replaced_at`].
     fn replaced_at(&self, this: Reconcile<'_>, now: Timestamp) -> Option<Timestamp> {
         let by_secret = match this.task {
             Task::Attach(it) => matches!(it.method, Method::PullSecret(_)),
@@ -82,7 +85,8 @@ impl Snapshot {
         plan::replaced_at(&self.desired, &self.owned, serving, now, delay)
     }
 
-    /// The state of pull secrets, once all namespaces have reported.
+    /// The state of pull secrets; `None` until all namespaces have reported on their Secrets, and with another
+    /// method.
     pub fn served(
         &self,
         this: Reconcile<'_>,
@@ -103,23 +107,26 @@ impl Snapshot {
     }
 }
 
-/// Whether the task depends on what there is in the cluster.
+/// Whether the task depends on Secrets and service accounts in the cluster.
 fn depends_on_cluster(this: Reconcile<'_>) -> bool {
     let bears_finalizer =
         this.ctx.policy.pull_secrets && this.ctx.delivery.bears_finalizer(this.object);
     match this.task {
         Task::Attach(it) => match &it.method {
             Method::PullSecret(_) => true,
-            // Without the finalizer there is nothing to switch from.
+            // Without the finalizer there are no entries that the role has to replace.
             Method::KubeletIdentity(_) => bears_finalizer,
         },
         Task::Detach(_) => bears_finalizer,
     }
 }
 
-/// The names under which the attachment has something in the cluster, as far as that is watched. A
-/// check goes through all objects. A glance takes what namespaces report, unless status shows a name that
-/// none of them does: that may be gone, or be in a namespace that has yet to report.
+/// The names of the Secrets and service accounts that the attachment uses, as far as watches show them;
+/// `None` while a cache has not been filled.
+///
+/// Searches all objects for a check of Azure and to detach. Otherwise takes the names from the reports of
+/// namespaces, unless status shows a name that no report has: its object may be gone, or be in a namespace
+/// that has yet to report.
 pub fn watched_names(this: Reconcile<'_>) -> Option<UsedNames> {
     let (uid, watches) = (this.uid(), &this.ctx.watches);
     if this.scope == Scope::Cluster && matches!(this.task, Task::Attach(_)) {

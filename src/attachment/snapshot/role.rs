@@ -1,18 +1,19 @@
-//! Observe, for the role of the kubelet identity.
+//! Snapshot for the role of the kubelet identity.
 
 use acr_attach_core::plan::{Assignments, Puller};
 use acr_attach_core::problem::Problem;
 use acr_attach_core::roles::former_identity::CurrentIdentity;
 use acr_attach_core::spec::{KubeletIdentity, RegistryName};
 
+use crate::attachment::reconcile::Reconcile;
+use crate::attachment::snapshot::Snapshot;
 use crate::attachment::snapshot::identity::{self, Identity};
 use crate::attachment::snapshot::registry::{Wanted, usable};
 use crate::attachment::snapshot::secrets::shown_registry;
-use crate::attachment::snapshot::{Reconcile, Snapshot};
 
 impl Snapshot {
-    /// Takes what the last check has found of a role. Former pull secrets are renewed on, after a start
-    /// from the registry that status tells of.
+    /// Takes what the last check of Azure found for a role. Former pull secrets are still renewed: after a
+    /// start of the operator, with the registry in status.
     pub fn recall_role(
         &mut self,
         name: &RegistryName,

@@ -1,7 +1,7 @@
-//! What can be read of an attachment that this version cannot read as a whole: enough to detach it.
+//! The readable parts of an attachment that this version cannot read as a whole: enough to detach it.
 //!
-//! Detaching is the same for it as for any other. It needs the metadata, the registry, the deletion
-//! policy and the ids of role assignments, and nothing else of the object is looked at.
+//! It is detached like any other attachment. That needs the metadata, the registry, the deletion policy,
+//! the method, the kubelet identity and the ids of role assignments. The rest of the spec is not read.
 
 use acr_attach_core::api::{
     DeletionPolicy, KubeletIdentitySpec, Ownership, RegistryAttachment, RegistryAttachmentSpec,
@@ -12,20 +12,20 @@ use kube::core::{DynamicObject, ObjectMeta};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// What is left of an attachment.
+/// The readable parts of an attachment.
 #[derive(Debug)]
 pub struct Salvaged {
-    /// Its metadata, and what else could be read.
+    /// The attachment with its metadata and the parts that could be read.
     pub object: RegistryAttachment,
-    /// Whether it tells where role assignments of ours are, or that they are to stay.
+    /// Whether the parts show where the role assignments of the attachment are, or that they are to stay.
     pub tells_where: bool,
-    /// Whether status could be read as a whole. Else writing it would wipe what could not.
+    /// Whether status could be read as a whole. Otherwise a write of status would wipe the unreadable parts.
     pub has_status: bool,
 }
 
 impl Salvaged {
-    /// Of an object as it is stored; `None` if even the defaults of this version do not parse,
-    /// which its tests rule out.
+    /// Reads the parts of a stored object; `None` if even the defaults of this version do not parse, which
+    /// its tests rule out.
     pub fn of(stored: &DynamicObject) -> Option<Self> {
         let (spec, status) = (&stored.data["spec"], &stored.data["status"]);
         let whole = read::<Option<RegistryAttachmentStatus>>(status);
@@ -34,13 +34,14 @@ impl Salvaged {
         let registry = registry(&spec["registry"], &assignments, &status["registry"]);
         let kubelet_identity = read::<Option<KubeletIdentitySpec>>(&spec["kubeletIdentity"]);
         let is_kept = policy == Some(Some(DeletionPolicy::Orphan));
-        // A name alone is looked up in the subscription of the cluster.
+        // A name without a subscription is looked up in that of the cluster.
         let by_name = |it: &RegistrySpec| it.name.is_some() && it.subscription_id.is_none();
         let is_found =
             registry.as_ref().is_some_and(|it| !by_name(it) || kubelet_identity.is_some());
         let tells_where = is_kept || (policy.is_some() && is_found);
         let has_status = whole.is_some();
         let pieces = || RegistryAttachmentStatus {
+            claim: read(&stored.data["status"]["claim"]),
             role_assignments: Some(assignments),
             ..RegistryAttachmentStatus::default()
         };
@@ -65,9 +66,9 @@ fn read<T: DeserializeOwned>(value: &Value) -> Option<T> {
     T::deserialize(value).ok()
 }
 
-/// The registry that the spec names by its id. Else the one that role assignments of ours are on,
-/// or the one that was found: there is one, since a spec does not change its registry. Else what
-/// the spec says instead of an id.
+/// The registry by the id in the spec, else by the scope of a role assignment of the attachment, else by the
+/// id in status. All three are the same registry, since the spec cannot change it. Without an id, the
+/// registry as the spec names it.
 fn registry(
     spec: &Value,
     assignments: &[RoleAssignmentStatus],
@@ -85,7 +86,7 @@ fn registry(
     by_id.or_else(|| named.filter(|it| it.name.is_some() || it.login_server.is_some()))
 }
 
-/// The role assignments that may be ours. Claims decide, not this.
+/// The role assignments that may bear the attachment's claim. The claims in Azure decide, not this list.
 fn assignments(status: &Value) -> Vec<RoleAssignmentStatus> {
     let list = status["roleAssignments"].as_array().into_iter().flatten();
     let ours = list.filter(|it| it["ownership"] != "Existing");

@@ -1,6 +1,7 @@
-//! Observe, for pull secrets: the registry, and the role of the service principal.
+//! Snapshot for pull secrets: the registry, and the role of the service principal.
 
 use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::outcome::last_check::Scope;
 use acr_attach_core::outcome::status::RoleState;
 use acr_attach_core::plan::{Finalizer, Puller};
 use acr_attach_core::problem::Problem;
@@ -10,11 +11,12 @@ use acr_attach_core::spec::{Attachment, RegistryName};
 
 use crate::attachment::context::Context;
 use crate::attachment::facts::permitted;
+use crate::attachment::reconcile::Reconcile;
+use crate::attachment::snapshot::Snapshot;
 use crate::attachment::snapshot::registry::{self, usable};
-use crate::attachment::snapshot::{Reconcile, Scope, Snapshot};
 
 impl Snapshot {
-    /// Reads the registry, the version of the credential, and the role assignments of either method.
+    /// Reads the registry, the inputs of the credential, and the role assignments of either method.
     pub async fn pull_secret(
         &mut self,
         attachment: &Attachment,
@@ -22,13 +24,15 @@ impl Snapshot {
         this: Reconcile<'_>,
     ) -> Result<(), Problem> {
         let holds = self.owned.finalizers.contains(&Finalizer::RoleAssignments);
-        if (secret.assigns_role || holds) && this.scope == Scope::Azure {
-            // What serves does not wait for them.
-            let _ = self.own_claims(this).await;
-        }
+        // What serves does not wait for the claims.
+        let claims = if (secret.assigns_role || holds) && this.scope == Scope::Azure {
+            self.own_claims(this).await.map(drop)
+        } else {
+            Ok(())
+        };
         let name = &attachment.registry;
         let source = self.source(name, this).await?;
-        // What serves is renewed, whatever else is wrong with the spec.
+        // Pull secrets in use are renewed, whatever else is wrong with the spec.
         self.made_from(secret, source.clone(), this.ctx);
         self.observed.endpoints = Some(source);
         if this.spec_problem.is_some() {
@@ -42,9 +46,10 @@ impl Snapshot {
         self.note_registry(&registry);
         let access = attachment.access();
         if !access.prepare_for_abac && access.check(&registry).is_err() {
-            // No role is assigned or taken away.
+            // The registry cannot narrow access to the repositories: no role is assigned or removed.
             return Ok(());
         }
+        claims?;
         self.assignments(&registry.id, secret.assigns_role, this).await?;
         self.service_principal(secret, this).await
     }
@@ -60,6 +65,10 @@ impl Snapshot {
         let read = this.ctx.principals.object_id(&secret.principal, &session.reader).await;
         let client = &secret.principal.client;
         let before = self.check.principal.take().filter(|(before, _)| before == client);
+        if read.is_err() && before.is_none() {
+            // A registry that hangs must not keep the permit.
+            self.session = None;
+        }
         let principal = match (read, before) {
             // The lookup failed, so that the last known object id counts.
             (Err(_), Some((_, principal))) => principal,
@@ -70,7 +79,7 @@ impl Snapshot {
         Ok(())
     }
 
-    /// What pull secrets are made from.
+    /// Notes the inputs of pull secrets: the hosts of the registry and the digest of the client secret.
     fn made_from(&mut self, secret: &PullSecret, endpoints: Endpoints, ctx: &Context) {
         let Some(endpoints) = permitted(endpoints, ctx) else { return };
         let digest = secret.principal.secret.as_ref().map(|reference| {
@@ -78,21 +87,22 @@ impl Snapshot {
             let digest = ctx.principals.digest(reference, seen.as_ref());
             digest.map(str::to_owned).inspect_err(|problem| self.missing = Some(problem.clone()))
         });
-        // While it is not known, what serves is left as it is.
+        // While the digest is unknown, pull secrets in use stay as they are.
         let digest = digest.transpose().ok().flatten();
         self.desired.inputs = Some(Inputs::of(secret, &endpoints, digest.as_deref()));
         self.source = Some(endpoints);
     }
 
-    /// What pull secrets are made from that a role is yet to replace.
+    /// Notes the inputs of the former pull secrets, which a role is yet to replace.
     pub fn former(&mut self, secret: Option<&PullSecret>, registry: &Registry, ctx: &Context) {
         if let Some(secret) = secret.filter(|it| ctx.policy.permit_pull_secret(it).is_ok()) {
             self.made_from(secret, Endpoints::from(registry), ctx);
         }
     }
 
-    /// What is known of the registry. That Azure Resource Manager does not answer keeps nobody
-    /// from pulling: what it told before still counts.
+    /// The hosts of the registry. Where Azure Resource Manager does not answer, its earlier answer counts, so
+    /// that pull secrets are still renewed. With [`Scope::Cluster`] the registry is read only if no answer is
+    /// known.
     async fn source(
         &mut self,
         name: &RegistryName,
@@ -104,13 +114,13 @@ impl Snapshot {
             return Ok(Endpoints { login_server, regional: Vec::new(), mode: None });
         }
         let before = self.check.registry.clone().or_else(|| shown_registry(object, name));
-        let glances = scope == Scope::Cluster;
+        let cluster_only = scope == Scope::Cluster;
         let registry = match (before, &self.check.problem) {
-            (Some(registry), _) if glances => registry,
-            (None, Some(problem)) if glances => return Err(problem.clone()),
+            (Some(registry), _) if cluster_only => registry,
+            (None, Some(problem)) if cluster_only => return Err(problem.clone()),
             (before, _) => match self.registry(name, this).await {
                 Ok(mut registry) => {
-                    // An older api-version hides its regional hosts, and takes none of them away.
+                    // An older api-version does not return the regional hosts, so the known ones are kept.
                     let before = before.filter(|it| it.id == registry.id);
                     registry.regional = registry.regional.or_else(|| before?.regional);
                     registry
@@ -141,7 +151,8 @@ impl Snapshot {
     }
 }
 
-/// The registry as status tells it: what Azure said before the operator was started.
+/// The registry as status shows it, from an answer of Azure before the operator started; `None` where status
+/// shows another registry, or not all of it.
 pub fn shown_registry(object: &RegistryAttachment, name: &RegistryName) -> Option<Registry> {
     let id = registry::told(object)?;
     let same = match name {

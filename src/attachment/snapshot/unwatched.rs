@@ -1,8 +1,9 @@
-//! What is left in the cluster under names that the settings no longer allow. No watch shows it.
+//! Objects in the cluster under names that the settings no longer allow. No watch shows them.
 
 use std::fmt::Debug;
 
 use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::outcome::last_check::Scope;
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::snapshot::cluster::{ServiceAccount, StoredSecret};
 use acr_attach_core::spec::Task;
@@ -14,28 +15,28 @@ use kube::api::{Api, ListParams};
 use serde::de::DeserializeOwned;
 
 use crate::attachment::context::Context;
-use crate::attachment::snapshot::{Reconcile, Scope};
+use crate::attachment::reconcile::Reconcile;
 use crate::cluster::kubernetes::within;
 use crate::cluster::{accounts, secrets};
 use crate::delivery::NamespaceChange;
 
-/// As many objects are listed at once.
+/// The number of objects in one page of a list.
 const PAGE: u32 = 100;
 
-/// What is left.
+/// The Secrets and entries of an attachment under names that the settings no longer allow.
 #[derive(Clone, Debug, Default)]
 pub struct Left {
-    /// The names under which something may be left.
+    /// The names under which the attachment may have left objects.
     names: UsedNames,
-    /// Whether they were read.
+    /// Whether the objects under these names were read.
     read: bool,
     secrets: Vec<StoredSecret>,
     accounts: Vec<ServiceAccount>,
 }
 
 impl Left {
-    /// Reads what the attachment has made under names that the settings no longer allow. `read` tells
-    /// whether the cluster is to be listed.
+    /// Finds what the attachment has made under names that the settings no longer allow, and the problem if it
+    /// cannot be read. Lists the cluster only for a check of Azure and to detach.
     pub async fn of(this: Reconcile<'_>) -> (Self, Option<Problem>) {
         let policy = &this.ctx.policy;
         let names = policy.forbidden_names(&shown_names(this.object));
@@ -50,17 +51,18 @@ impl Left {
         (left, unread)
     }
 
-    /// Whether entries may be left that cannot be read.
+    /// Whether service accounts may bear entries that were not read.
     pub fn may_hide_entries(&self) -> bool {
         !self.read && !self.names.accounts.is_empty()
     }
 
-    /// What was read.
+    /// The Secrets and service accounts that were read.
     pub fn into_objects(self) -> (Vec<StoredSecret>, Vec<ServiceAccount>) {
         (self.secrets, self.accounts)
     }
 
-    /// The names that the attachment uses in the cluster, where `shown` has those that are watched.
+    /// The names that the attachment uses in the cluster. `shown` are those that the watches show, and
+    /// `removed` what this reconcile has removed.
     pub fn used_names(&self, shown: UsedNames, removed: &[NamespaceChange]) -> UsedNames {
         let mut names = if self.read { UsedNames::default() } else { self.names.clone() };
         let is_deleted = |secret: &StoredSecret| {
@@ -81,7 +83,11 @@ impl Left {
         names
     }
 
-    /// Reads as much of it as can be read. When the object goes, its Secrets go with it.
+    /// Reads as many objects as the API server returns. Leaves out Secrets when the attachment is detached,
+    /// since garbage collection deletes them with it.
+    ///
+    /// # Errors
+    /// The first problem, after the other names were read.
     async fn read(&mut self, this: Reconcile<'_>, detaching: bool) -> Result<(), Problem> {
         let (uid, ctx) = (this.uid(), this.ctx);
         let mut result = Ok(());
@@ -107,7 +113,7 @@ impl Left {
                 }
             }
         }
-        // The watches show what has a name that is allowed.
+        // The watches show the objects whose names are allowed.
         self.accounts.retain(|it| !ctx.policy.account_names.allow(&it.name));
         self.secrets.retain(|it| !ctx.policy.secret_names.allow(&it.name));
         result
@@ -130,8 +136,8 @@ pub async fn marked_accounts(
     listed(name, "", marked, ctx).await
 }
 
-/// The names that status tells. Where status is lost, what is left under other names stays until
-/// somebody takes it out.
+/// The names in status. Where status was lost, objects under names that are not allowed stay until a user
+/// removes them.
 pub fn shown_names(object: &RegistryAttachment) -> UsedNames {
     let status = object.status.as_ref();
     let all = |names: Option<&Vec<String>>| names.into_iter().flatten().cloned().collect();
@@ -172,7 +178,8 @@ where
     }
 }
 
-/// What a refusal of the operator's rules means for names that the settings do not allow.
+/// Replaces a refusal of the API server by what it means: the operator's RBAC rules do not cover a name that
+/// the settings do not allow.
 fn forbidden(what: &str, name: &str, setting: &str, problem: Problem) -> Problem {
     if problem.cause != Cause::AccessDenied {
         return problem;

@@ -1,4 +1,4 @@
-//! What the watch has shown last, for reconciles at work that it may concern.
+//! The revisions that the watch has shown last, for running reconciles that a newer spec interrupts.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,19 +7,19 @@ use tokio::sync::watch;
 
 use crate::attachment::state::Revision;
 
-/// By name of the attachment; only those that somebody waits for.
+/// The last revisions by the name of the attachment; only those that a reconcile waits for.
 #[derive(Debug, Default)]
 pub struct Latest(Mutex<HashMap<String, watch::Sender<Option<Revision>>>>);
 
 impl Latest {
-    /// Takes what the watch shows.
+    /// Takes the revision that the watch shows of an attachment.
     pub fn show(&self, name: &str, revision: Revision) {
         if let Some(shown) = self.lock().get(name) {
             shown.send_replace(Some(revision));
         }
     }
 
-    /// Waits until the watch shows another spec of the attachment than the one worked on.
+    /// Waits until the watch shows another spec of the attachment than the one that is reconciled.
     pub async fn another_spec(&self, name: &str, worked_on: &Revision) {
         let mut shown = {
             let mut all = self.lock();
@@ -30,7 +30,7 @@ impl Latest {
             it.as_ref().is_some_and(|it| it.is_of(worked_on) && !it.has_spec_of(worked_on))
         };
         if shown.wait_for(differs).await.is_err() {
-            // Nobody shows anything any more.
+            // The sender is gone, so no other spec will be shown.
             std::future::pending::<()>().await;
         }
     }

@@ -1,6 +1,6 @@
-//! What is known of each attachment between reconciles. Losing it costs a check at Azure, no more.
+//! The state of each attachment between reconciles, in memory only. To lose it costs a check of Azure and
+//! nothing else.
 
-pub mod last_check;
 pub mod latest;
 mod revision;
 
@@ -9,116 +9,104 @@ use std::sync::{Mutex, PoisonError};
 
 use acr_attach_core::api::{MethodInUse, RegistryAttachment, RegistryAttachmentStatus};
 use acr_attach_core::ids::AssignmentId;
+use acr_attach_core::outcome::last_check::LastCheck;
+use acr_attach_core::outcome::requeue::Schedule;
 use acr_attach_core::outcome::status::Observed;
 use acr_attach_core::outcome::verdict::History;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
 use crate::attachment::context::Context;
-use crate::attachment::state::last_check::LastCheck;
 use crate::cluster::cache::version;
 
 pub use revision::Revision;
 
-/// How long reports are gathered before status tells of them.
+/// How long reports are gathered before they are written to status.
 const REPORT_PERIOD: SignedDuration = SignedDuration::from_secs(1);
 
-/// By name of the attachment.
+/// The states and triggers of attachments, by name.
 #[derive(Debug, Default)]
 pub struct StateStore {
     states: Mutex<HashMap<String, AttachmentState>>,
     triggers: Mutex<HashMap<String, Trigger>>,
 }
 
-/// Why an attachment has to be worked on although nothing of it changed.
+/// Why an attachment has to be reconciled although its object did not change. Of two triggers the later
+/// variant counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Trigger {
-    /// Namespaces have reported something new.
+    /// The delivery controller has new reports of namespaces.
     Report,
-    /// Another attachment let go of a role assignment, or changed its condition.
+    /// Another attachment released a role assignment, or changed its condition.
     Role,
-    /// There is a place for it at Azure.
+    /// A permit for Azure Resource Manager is free for the attachment.
     Permit,
-    /// The Secret with its client secret changed.
+    /// The Secret with the client secret of the attachment changed.
     Credential,
 }
 
-/// What is known of one attachment.
+/// The state of one attachment after a reconcile.
 #[derive(Clone, Debug)]
 pub struct AttachmentState {
-    /// What the last reconcile worked on.
+    /// The revision that was reconciled, with the reconcile's own changes of finalizers.
     pub revision: Revision,
-    /// When to come back.
+    /// When to reconcile again.
     pub next: Schedule,
-    /// What the reconciles so far have shown.
+    /// The results of the reconciles so far.
     pub history: History,
     /// The status that was last written, and the version of the object that holds it.
     pub written: Option<(u64, RegistryAttachmentStatus)>,
-    /// What was found out.
+    /// What the reconciles so far found.
     pub findings: Findings,
 }
 
-/// When to come back, if nothing new comes before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Schedule {
-    /// To ask Azure anew.
-    pub check: Timestamp,
-    /// To read once more what was written in Azure, or may have been. Looks before that do not count.
-    pub reread: Option<Timestamp>,
-    /// To work on it at all; not after that.
-    pub reconcile: Timestamp,
-    /// Before that, Azure is not to be asked: it has said so.
-    pub not_before: Timestamp,
-    /// When that was decided. A clock that was set back since has outrun all of it.
-    pub decided: Timestamp,
-}
-
-/// What was found out of one attachment.
+/// What the reconciles of one attachment found.
 #[derive(Clone, Debug, Default)]
 pub struct Findings {
-    /// What Azure said.
+    /// What the last check of Azure found.
     pub check: LastCheck,
     /// The method in use.
     pub method: Option<MethodInUse>,
-    /// What speaks against it, and changes nothing.
+    /// Why the platform speaks against the method, for the message of Ready. The method stays.
     pub remark: Option<String>,
-    /// What was read before that does not serve the check that has to wait for its turn, if one has.
+    /// The earliest time of a shared read that the check accepts (UTC). Kept between reconciles only while a
+    /// check waits, with cause `Busy` or `Queued`.
     pub since: Option<Timestamp>,
-    /// Role assignments that were written, or asked for without an answer, and when. Azure may not show them
-    /// yet.
+    /// The role assignments that were written, or may have been since Azure did not answer, and when (UTC).
+    /// Azure may not show them yet.
     pub written: BTreeMap<AssignmentId, Timestamp>,
     /// Since when the attachment is in a transition, if it is (UTC).
     pub transition_since: Option<Timestamp>,
-    /// What the last check has found for status.
+    /// What the last check of Azure found for status.
     pub observed: Observed,
 }
 
 impl StateStore {
-    /// What is known of an attachment, unless it is another one of the same name.
+    /// The state of an attachment, unless it is of another object with the same name.
     #[must_use]
     pub fn get(&self, name: &str, revision: &Revision) -> Option<AttachmentState> {
         let all = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         let mut known = all.get(name).filter(|it| it.revision.is_of(revision)).cloned()?;
         if known.revision.is_readable() != revision.is_readable() {
-            // What was told while it could not be read may never have been stored.
+            // A status that was written while the object was unreadable may never have been stored.
             known.written = None;
         }
         Some(known)
     }
 
-    /// Keeps that.
-    pub fn put(&self, name: &str, recollection: AttachmentState) {
+    /// Keeps the state of an attachment.
+    pub fn put(&self, name: &str, state: AttachmentState) {
         let mut all = self.states.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(name.to_owned(), recollection);
+        all.insert(name.to_owned(), state);
     }
 
-    /// The attachment is gone. Returns what was known of it.
+    /// Forgets an attachment that is gone. Returns its state.
     pub fn remove(&self, name: &str) -> Option<AttachmentState> {
         self.triggers.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(name)
     }
 
-    /// Each attachment is due for a check, whatever time was promised.
+    /// Makes a check of Azure due for each attachment, whatever time was scheduled.
     pub fn check_anew(&self) {
         let mut all = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         for known in all.values_mut() {
@@ -126,20 +114,21 @@ impl StateStore {
         }
     }
 
-    /// The names of the attachments of which something is known.
+    /// The names of the attachments that have a state.
     pub fn names(&self) -> Vec<String> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
-    /// The attachment has to be worked on.
+    /// Notes why an attachment has to be reconciled.
     pub fn trigger(&self, name: &str, trigger: Trigger) {
         let mut all = self.triggers.lock().unwrap_or_else(PoisonError::into_inner);
         let known = all.entry(name.to_owned()).or_insert(trigger);
         *known = trigger.max(*known);
     }
 
-    /// How long reports have to wait, so that status is written once a second at most; `None` if they
-    /// need not. A namespace that waits for a credential does not wait for that.
+    /// How long a reconcile for reports has to wait, so that status is written once a second at most; `None`
+    /// if it need not. A namespace that waits for a credential is served at once, unless the last try for a
+    /// credential failed.
     #[must_use]
     pub fn is_too_soon(
         &self,
@@ -159,7 +148,7 @@ impl StateStore {
         })
     }
 
-    /// Why it has to be worked on. The next time it says so only if there is another reason.
+    /// Takes the trigger of an attachment. The next call returns a newer one only.
     #[must_use]
     pub fn take_trigger(&self, name: &str) -> Option<Trigger> {
         self.triggers.lock().unwrap_or_else(PoisonError::into_inner).remove(name)
@@ -167,8 +156,8 @@ impl StateStore {
 }
 
 impl Trigger {
-    /// What it means for an attachment that waits for a place at Azure, or does not any more:
-    /// then it has come by itself, and what else may have happened still counts.
+    /// The trigger for an attachment that waits for a permit, or does not any more. In the second case a
+    /// permit counts as [`Role`](Self::Role), since it may have replaced a lesser trigger.
     #[must_use]
     pub fn for_waiting(self, waits: bool) -> Self {
         if self == Self::Permit && !waits { Self::Role } else { self }
@@ -176,9 +165,9 @@ impl Trigger {
 }
 
 impl AttachmentState {
-    /// How long there is nothing to do; `None` if the time has come, or something new has.
+    /// How long until the next reconcile is due; `None` if it is due, or if the revision is new.
     ///
-    /// Without it any event of the watch would check at Azure, since the earlier time wins in
+    /// Without this wait the attachment would be reconciled before it is due, since the earlier time wins in
     /// kube's scheduler.
     #[must_use]
     pub fn wait(&self, revision: &Revision, now: Timestamp) -> Option<SignedDuration> {
@@ -187,13 +176,15 @@ impl AttachmentState {
         (valid && wait.is_positive()).then_some(wait)
     }
 
-    /// Whether Azure has asked to wait, and the user has asked for nothing else since.
+    /// Whether Azure, the rate limiter or the queue for permits makes the next check wait, and the object has
+    /// not changed since.
     #[must_use]
     pub fn has_to_wait(&self, revision: &Revision, now: Timestamp) -> bool {
         self.revision == *revision && now >= self.next.decided && now < self.next.not_before
     }
 
-    /// The newest status: the one we wrote, while the watch has not shown it yet.
+    /// The newest status: the last one that was written while the watch has not shown it yet, else that of
+    /// the object.
     #[must_use]
     pub fn newest_status(&self, object: &RegistryAttachment) -> Option<RegistryAttachmentStatus> {
         let seen = version(object.resource_version().as_deref());
@@ -224,9 +215,9 @@ mod tests {
             decided: now,
         };
         let (history, findings) = (History::default(), Findings::default());
-        let recollection =
+        let state =
             AttachmentState { revision: revision.clone(), next, history, written: None, findings };
-        states.put("a", recollection);
+        states.put("a", state);
         assert!(states.get("a", &revision).unwrap().wait(&revision, now).is_some());
         states.check_anew();
         let due = states.get("a", &revision).unwrap();

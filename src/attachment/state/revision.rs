@@ -1,4 +1,4 @@
-//! What of an object a reconcile depends on.
+//! The parts of an object that a reconcile depends on.
 
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
@@ -9,7 +9,7 @@ use kube::ResourceExt;
 
 use crate::attachment::Guarded;
 
-/// What a reconcile is about. Another value means that there is something new to do.
+/// The parts of an object that a reconcile depends on. Another value makes a reconcile due.
 #[derive(Clone, Debug)]
 pub struct Revision {
     uid: Option<String>,
@@ -22,7 +22,7 @@ pub struct Revision {
     readable: bool,
 }
 
-/// The finalizer for entries is none of it: delivery adds it.
+/// Ignores the finalizer for entries, since the delivery controller adds it.
 impl PartialEq for Revision {
     fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
@@ -45,13 +45,13 @@ impl Revision {
         (uid, generation, requested_at, consents, deleting, holds_roles, readable)
     }
 
-    /// Of an object that this version may not understand.
+    /// The revision of an object that this version may not be able to read.
     #[must_use]
     pub fn of_guarded(object: &Guarded) -> Self {
         Self { readable: object.0.is_ok(), ..Self::of(object) }
     }
 
-    /// Of an object as it was read.
+    /// The revision of an object, taken as readable.
     #[must_use]
     pub fn of(object: &impl ResourceExt) -> Self {
         let annotation = |name: &str| object.annotations().get(name).cloned();
@@ -88,25 +88,25 @@ impl Revision {
         self.deleting
     }
 
-    /// Whether it is of the same object, and not of another one of its name.
+    /// Whether both are of the same object, and not of two objects with the same name.
     #[must_use]
     pub fn is_of(&self, other: &Self) -> bool {
         self.uid == other.uid
     }
 
-    /// Whether nobody has changed the spec between the two.
+    /// Whether both have the same spec, by `metadata.generation`.
     #[must_use]
     pub fn has_spec_of(&self, other: &Self) -> bool {
         self.generation == other.generation
     }
 
-    /// The finalizers of ours that the object bears.
+    /// The finalizers of acr-attach that the object bears.
     #[must_use]
     pub fn finalizers(&self) -> &BTreeSet<Finalizer> {
         &self.finalizers
     }
 
-    /// The same, after one of our finalizers was added or removed.
+    /// The revision after a finalizer of acr-attach was added or removed.
     #[must_use]
     pub fn with_finalizer(mut self, finalizer: Finalizer, present: bool) -> Self {
         if present {

@@ -1,4 +1,4 @@
-//! The attachments as the watch has shown them, for those who want to know how they are.
+//! The attachments as the watch has shown them, for metrics and for `/livez` and `/readyz`.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::attachment::state::Revision;
 use crate::life::Signs;
 use crate::metrics::{Metrics, Standing};
 
-/// See above. Clones show the same.
+/// The attachments that the watch has shown. Clones share them.
 #[derive(Clone)]
 pub struct Attachments {
     store: Store<Guarded>,
@@ -21,25 +21,25 @@ pub struct Attachments {
 }
 
 impl Attachments {
-    /// Those in that store, with the signs of life of all watches.
+    /// Creates a view of that store, with the signs of life of all watches.
     #[must_use]
     pub fn new(store: Store<Guarded>, signs: Signs) -> Self {
         Self { store, signs }
     }
 
-    /// Whether all that exist have been seen.
+    /// Whether the watch has listed all attachments.
     #[must_use]
     pub fn are_synced(&self) -> bool {
         self.store.wait_until_ready().now_or_never().is_some_and(|it| it.is_ok())
     }
 
-    /// Why nobody sees how they change, if a watch has been silent for longer than that.
+    /// Describes the fault if a watch has given no sign of life for longer than the limit.
     #[must_use]
     pub fn failure(&self, now: Instant, limit: Duration) -> Option<String> {
         self.signs.failure(now, limit)
     }
 
-    /// Counts them, and tells how `each` stands if that is wanted.
+    /// Measures all attachments, and with `each` also every single one.
     pub fn count(&self, metrics: &Metrics, each: bool) {
         let all: Vec<_> = self.store.state().iter().map(|it| standing(it)).collect();
         metrics.measure(&all, each, self.signs.shown());
@@ -52,7 +52,7 @@ fn standing(object: &Guarded) -> Standing {
     let pending = deleted.filter(|_| ours);
     match &object.0 {
         Ok(object) => Standing { pending, ..told(object) },
-        // This version cannot read it, and knows no more than that it is there.
+        // This version cannot read the object, and knows only that it exists.
         Err(_) => {
             Standing { name: object.name_any(), method: UNKNOWN, pending, ..Standing::default() }
         }
@@ -61,7 +61,7 @@ fn standing(object: &Guarded) -> Standing {
 
 const UNKNOWN: &str = "unknown";
 
-/// What its spec and its status tell.
+/// Returns what spec and status show for metrics.
 fn told(object: &RegistryAttachment) -> Standing {
     let status = object.status.as_ref();
     let method = match status.and_then(|it| it.method) {

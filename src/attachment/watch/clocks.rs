@@ -1,5 +1,5 @@
-//! Whether the machine's clocks part: it was suspended, or its wall clock was set. Times that were kept
-//! before mean something else then, and Azure and the cluster have gone on meanwhile.
+//! Compares the wall clock with the monotonic clock. They part when the machine was suspended, or its wall
+//! clock was set. Stored times mean something else then, and Azure and the cluster may have changed meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -8,16 +8,16 @@ use jiff::{SignedDuration, Timestamp};
 use crate::attachment::context::Context;
 use crate::attachment::watch::signals::Signal;
 
-/// So often they are compared.
+/// The time between two comparisons.
 const PERIOD: Duration = Duration::from_secs(10);
-/// By so much one may run ahead of the other in a period.
+/// How far one clock may run ahead of the other within a period.
 const TOLERANCE: SignedDuration = SignedDuration::from_secs(30);
 
-/// What both clocks show at one moment.
+/// The readings of both clocks at one moment.
 #[derive(Clone, Copy)]
 struct Reading {
     wall: Timestamp,
-    /// It stands still while the machine is suspended.
+    /// The time of a clock that stands still while the machine is suspended.
     monotonic: Instant,
 }
 
@@ -26,7 +26,7 @@ impl Reading {
         Self { wall: Timestamp::now(), monotonic: Instant::now() }
     }
 
-    /// How far the wall clock has run ahead of the monotonic one since; negative if it lags.
+    /// Returns how far the wall clock has run ahead of the monotonic clock since `before`; negative if it lags.
     fn parted(self, before: Self) -> SignedDuration {
         let monotonic = self.monotonic.saturating_duration_since(before.monotonic);
         let monotonic = SignedDuration::try_from(monotonic).unwrap_or(SignedDuration::MAX);
@@ -34,7 +34,8 @@ impl Reading {
     }
 }
 
-/// Compares the clocks until it is dropped. Where they have parted, each attachment is looked at anew.
+/// Compares the clocks until the future is dropped. Where they have parted, schedules a check of Azure for
+/// every attachment.
 pub async fn watch(ctx: &Context) {
     let mut before = Reading::now();
     loop {

@@ -1,4 +1,4 @@
-//! What attachments hold that ends only with a running operator's help.
+//! Lists what attachments hold that only a running operator can release.
 
 use acr_attach_core::api::{ConditionType, RegistryAttachment};
 use acr_attach_core::plan::Finalizer;
@@ -9,16 +9,17 @@ use kube::{Client, ResourceExt};
 
 use crate::cluster::kubernetes::within;
 
-/// How many are named: the line is read in a terminal.
+/// How many attachments are named, since the line is read in a terminal.
 const SHOWN: usize = 20;
 
-/// One line that names those of the attachments that the label selector chooses which still hold something, or may at any moment, and says
-/// how they let go; nothing if none does. A cluster without the definition has no attachments.
+/// Returns one line that names the attachments which hold something, or may do so at any moment, and says how
+/// to release it; `None` if there are none. The label selector chooses the attachments. A cluster without the
+/// custom resource definition has none.
 ///
 /// # Errors
 /// When the attachments cannot be listed.
 pub async fn held(client: &Client, selector: &str) -> Result<Option<String>, Problem> {
-    // As they are stored: one that this version cannot read may hold something too.
+    // Lists the objects as they are stored: one that this version cannot read may hold something too.
     let resource = ApiResource::erase::<RegistryAttachment>(&());
     let attachments: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let doing = "listing attachments, to see what they hold";
@@ -52,7 +53,7 @@ fn things(attachment: &DynamicObject) -> Vec<&'static str> {
     things
 }
 
-/// Whether an operator is at work on it, and may add a finalizer before it ends.
+/// Whether an operator may be reconciling the attachment, and may add a finalizer before the reconcile ends.
 fn is_being_attached(attachment: &DynamicObject) -> bool {
     let status = &attachment.data["status"];
     let is_new = status["observedGeneration"].as_i64() != attachment.metadata.generation;

@@ -1,4 +1,4 @@
-//! Watches: attachments, and what else may concern them.
+//! The watch on attachments, and signals of other changes that concern them.
 
 pub mod attachments;
 pub mod clocks;

@@ -1,4 +1,5 @@
-//! What changes beside attachments, in the cluster and in Azure, and which of them it concerns.
+//! Signals of changes in the cluster and in Azure, other than to attachments, and which attachments they
+//! concern.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -11,25 +12,25 @@ use crate::attachment::state::Trigger;
 use crate::cluster::cache::CacheChange;
 use crate::cluster::client_secret::{CredentialSeen, concerns};
 
-/// Something changed that may concern attachments: in the cluster, or by one of them in Azure.
+/// A change that may concern attachments: in the cluster, or by an attachment in Azure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// All of a kind have been read for the first time.
+    /// A watch has listed its objects for the first time, or the machine's clocks have parted.
     Everything,
-    /// Something in that namespace, or the namespace itself.
+    /// An object in that namespace has changed, or the namespace itself.
     InNamespace(String),
     /// A namespace is gone.
     NamespaceGone(String),
-    /// The client secrets of a Secret in the operator's namespace.
+    /// A Secret in the operator's namespace has changed, which may hold client secrets.
     Credential(CacheChange<CredentialSeen>),
-    /// A role assignment that an attachment let go of, or whose condition it changed.
+    /// An attachment has released that role assignment, or changed its condition.
     Role(AssignmentId),
 }
 
-/// Where signals are told, and the one listener hears of them.
+/// The channel of signals. It has one receiver.
 #[derive(Debug)]
 pub struct Signals {
-    /// Tells one.
+    /// Sends a signal.
     pub sender: UnboundedSender<Signal>,
     receiver: Mutex<Option<UnboundedReceiver<Signal>>>,
 }
@@ -42,28 +43,28 @@ impl Default for Signals {
 }
 
 impl Signals {
-    /// Tells of role assignments that were let go of or changed.
+    /// Sends a signal for each role assignment that was released or whose condition was changed.
     pub fn send_roles<'a>(&self, ids: impl Iterator<Item = &'a AssignmentId>) {
         for id in ids {
-            // Nobody listens any more only when the operator ends.
+            // No receiver is left only when the operator ends.
             let _ = self.sender.send(Signal::Role(id.clone()));
         }
     }
 
-    /// All that are told. For one listener.
+    /// Returns the receiver. Only the first caller gets it.
     pub fn receive(&self) -> Option<UnboundedReceiver<Signal>> {
         self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-/// Why that attachment has to be worked on; `None` if the change does not concern it.
+/// Returns why an attachment has to be reconciled after a signal; `None` if the signal does not concern it.
 ///
-/// It may say so too often: a reconcile that finds nothing to do asks nobody anything.
+/// A needless trigger does little harm: a reconcile that finds nothing to do sends no request.
 #[must_use]
 pub fn triggers(signal: &Signal, object: &RegistryAttachment) -> Option<Trigger> {
     match signal {
         Signal::Everything => Some(Trigger::Report),
-        // Namespaces report what comes of it.
+        // The delivery controller reconciles the namespace, and its report triggers the attachment.
         Signal::InNamespace(_) | Signal::NamespaceGone(_) => None,
         Signal::Credential(change) => {
             let spec = object.spec.pull_secret.as_ref();
@@ -75,7 +76,7 @@ pub fn triggers(signal: &Signal, object: &RegistryAttachment) -> Option<Trigger>
     }
 }
 
-/// Whether the attachment may want a role where that assignment is, or was.
+/// Whether the attachment may want a role on the registry of that assignment.
 fn may_want_role(object: &RegistryAttachment, id: &AssignmentId) -> bool {
     let assigns = object.spec.pull_secret.as_ref().is_some_and(|it| it.assign_role);
     let wants = assigns || object.spec.method != MethodChoice::PullSecret;

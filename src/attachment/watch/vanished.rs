@@ -1,12 +1,13 @@
-//! Attachments that vanished before they were detached: what they held is let go all the same.
+//! Detaches attachments that vanished before a reconcile had detached them.
 //!
-//! A finalizer does not rule that out. The API server decides whether an object goes at once by
-//! what it read before, and one that gets its first finalizer in that moment goes with it.
+//! A finalizer does not rule that out. The API server decides by what it read before whether an object is
+//! deleted at once. An object that gets its first finalizer at that moment is deleted nevertheless.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::outcome::last_check::Scope;
 use acr_attach_core::outcome::schedule::retry;
 use acr_attach_core::plan::Finalizer;
 use acr_attach_core::problem::Problem;
@@ -18,19 +19,19 @@ use kube::runtime::watcher::{self, Event};
 use crate::attachment::Guarded;
 use crate::attachment::context::Context;
 use crate::attachment::reconcile::attach;
-use crate::attachment::snapshot::Scope;
 use crate::attachment::snapshot::registry::shown_assignments;
 use crate::attachment::state::{AttachmentState, Findings, Revision};
 
-/// So often is it tried to let go of what one held.
+/// The number of tries to release what a vanished attachment held.
 const TRIES: u32 = 20;
 
-/// The attachments that the watch has shown to be gone, as they were last, by name.
+/// The attachments that vanished before the watch showed them as being deleted: as it showed them last, by
+/// name.
 #[derive(Default)]
 pub struct Vanished(Mutex<HashMap<String, RegistryAttachment>>);
 
 impl Vanished {
-    /// Takes what the watch shows. Returns the names of attachments that are gone, or may be.
+    /// Takes an event of the watch. Returns the names of the attachments that are gone, or may be.
     pub fn seen(
         &self,
         event: &Result<Event<Guarded>, watcher::Error>,
@@ -46,13 +47,13 @@ impl Vanished {
                 }
                 vec![name]
             }
-            // The watch was broken, and does not say which went meanwhile.
+            // The watch was interrupted, and does not show which attachments went meanwhile.
             Ok(Event::InitDone) => ctx.states.names(),
             _ => Vec::new(),
         }
     }
 
-    /// The attachment of that name as it was last, if it went before it was detached.
+    /// Removes and returns the vanished attachment of that name, as the watch showed it last.
     pub fn take(&self, name: &str) -> Option<RegistryAttachment> {
         self.lock().remove(name)
     }
@@ -62,8 +63,8 @@ impl Vanished {
     }
 }
 
-/// Lets go of what that attachment held, as far as it can be found. `before` is what the last
-/// reconcile has left: nobody works on it any more.
+/// Releases what the attachment held, as far as it can be found. `before` is the state after the last
+/// reconcile. No reconcile of the attachment is running any more.
 pub async fn let_go(last: RegistryAttachment, before: Option<AttachmentState>, ctx: Arc<Context>) {
     let before = before.filter(|it| it.revision.is_of(&Revision::of(&last)));
     let findings = before.as_ref().map(|it| it.findings.clone()).unwrap_or_default();
@@ -80,7 +81,7 @@ pub async fn let_go(last: RegistryAttachment, before: Option<AttachmentState>, c
     ctx.delivery.forget(&last.uid().unwrap_or_default());
 }
 
-/// As it would be if it had been deleted as usual.
+/// Returns the attachment as it would be if a finalizer had delayed its deletion.
 fn deleted(
     mut last: RegistryAttachment,
     before: Option<&AttachmentState>,
@@ -93,7 +94,7 @@ fn deleted(
     last
 }
 
-/// Those that it bore, and those that it should have borne: they can be removed by hand.
+/// Returns the finalizers that the attachment bore or should have borne: a user can remove one by hand.
 fn finalizers(
     last: &RegistryAttachment,
     before: Option<&AttachmentState>,
@@ -124,7 +125,7 @@ async fn detach(
     let Some(outcome) = Box::pin(attach(gone, Scope::Azure, findings, None, ctx)).await else {
         return Ok(());
     };
-    if let Some(problem) = outcome.problem {
+    if let Some(problem) = outcome.failures.problem {
         return Err(problem);
     }
     tracing::info!(
@@ -134,8 +135,8 @@ async fn detach(
     Ok(())
 }
 
-/// Whether it is only out of the watch's sight, or another one of its name goes on where it ended:
-/// claims bear the name.
+/// Whether an attachment of that name exists. It may be the same one, no longer chosen by the watch's label
+/// selector. It may also be a later one, which takes over the claims, since a claim is made from the name.
 async fn is_there(gone: &RegistryAttachment, ctx: &Context) -> Result<bool, Problem> {
     let all = ctx.kubernetes.attachments().await?;
     Ok(all.values().any(|name| *name == gone.name_any()))

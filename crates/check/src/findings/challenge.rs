@@ -58,49 +58,58 @@ pub fn challenge(
     target: &Target,
     answer: Result<&Challenge, &str>,
 ) -> Result<(Step, TokenService), Step> {
-    let host = &target.registry;
-    let failed = |detail: String, advice: String| {
-        Err(Step::failed(StepName::Challenge, detail, vec![advice]))
-    };
-    let Challenge { status, authenticate, denied } = match answer {
-        Ok(answer) => answer,
-        Err(reason) => {
-            return failed(format!("GET https://{host}/v2/: {}", one_line(reason)), retry_advice());
-        }
-    };
+    let Challenge { status, authenticate, denied } = answer.map_err(|reason| {
+        let host = &target.registry;
+        failed(format!("GET https://{host}/v2/: {}", one_line(reason)), retry_advice())
+    })?;
     if let Some(denied) = denied {
         return Err(firewall(StepName::Challenge, target, denied));
     }
-    match status {
-        401 => match TokenService::read(authenticate.as_deref().unwrap_or_default(), target) {
+    token_service(target, *status, authenticate.as_deref().unwrap_or_default())
+}
+
+fn failed(detail: String, advice: String) -> Step {
+    Step::failed(StepName::Challenge, detail, vec![advice])
+}
+
+/// The token service that the answer names, if the answer is that of a registry.
+fn token_service(
+    target: &Target,
+    status: u16,
+    authenticate: &str,
+) -> Result<(Step, TokenService), Step> {
+    let host = &target.registry;
+    let (detail, advice) = match status {
+        401 => match TokenService::read(authenticate, target) {
             Some(it) if it.is_at(target) => {
                 let text = format!("{host} asks for a token, as a registry does");
-                Ok((Step::ok(StepName::Challenge, text), it))
+                return Ok((Step::ok(StepName::Challenge, text), it));
             }
-            Some(it) => failed(
+            Some(it) => (
                 format!(
                     "{host} sends for tokens to {}, which no registry of Azure does, so that no credential is shown",
                     one_line(&it.realm)
                 ),
                 target.login_server_advice(),
             ),
-            None => failed(
+            None => (
                 format!(
                     "{host} answers 401 without saying where to get a token, which no registry does"
                 ),
                 target.login_server_advice(),
             ),
         },
-        403 => failed(
+        403 => (
             format!("{host} answers 403"),
             "It, or something on the way there, forbids the request: check the registry's network rules and the proxy".to_owned(),
         ),
-        429 | 500.. => failed(format!("{host} answers {status}"), retry_advice()),
-        _ => failed(
+        429 | 500.. => (format!("{host} answers {status}"), retry_advice()),
+        _ => (
             format!("{host} answers {status}, which no registry does"),
             target.login_server_advice(),
         ),
-    }
+    };
+    Err(failed(detail, advice))
 }
 
 fn retry_advice() -> String {

@@ -1,5 +1,8 @@
 //! The outcome of a reconcile: its verdict, the status that tells of it, and the time of the next one.
 
+pub mod failures;
+pub mod last_check;
+pub mod requeue;
 pub mod schedule;
 pub mod status;
 pub mod verdict;

@@ -17,7 +17,7 @@ use crate::plan::Finalizer;
 use crate::platform::NodeAges;
 use crate::problem::Problem;
 use crate::pull_secrets::{Endpoints, PullSecretState};
-use crate::roles::claims::OwnClaims;
+use crate::roles::claims::{Claim, OwnClaims};
 use crate::roles::former_identity::Released;
 use crate::snapshot::azure::{Registry, RoleAssignment};
 use crate::spec::policy::UsedNames;
@@ -105,16 +105,9 @@ pub fn status(
         status.last_handled_reconcile_at = Some(requested_at.to_owned());
     }
     status.method = observed.method.or(status.method);
-    status.claim = observed.claims.as_ref().map(|it| it.current().to_string()).or(status.claim);
+    status.claim = claim(observed, status.claim.take());
     status.registry = registry_status(observed).or(status.registry);
-    if let Some(principal) = observed.principal {
-        status.kubelet_identity = Some(KubeletIdentityStatus {
-            cluster_resource_id: observed.cluster.as_ref().map(ToString::to_string),
-            principal_id: Some(principal.to_string()),
-            identity_type: observed.identity_type,
-            replaced_principal_ids: replaced(observed),
-        });
-    }
+    status.kubelet_identity = kubelet_identity(observed).or(status.kubelet_identity);
     match observed.method {
         Some(MethodInUse::PullSecret) => status.kubelet_identity = None,
         Some(MethodInUse::KubeletIdentity) => status.pull_secret = None,
@@ -135,6 +128,31 @@ pub fn status(
     let old = status.conditions.take().unwrap_or_default();
     status.conditions = Some(conditions::conditions(old, report, now));
     status
+}
+
+/// The claim for status. A guess is no claim, and a former one stays until no assignment bears it: detaching
+/// knows assignments by the claim in status.
+fn claim(observed: &Observed, shown: Option<String>) -> Option<String> {
+    let Some(own) = &observed.claims else { return shown };
+    let is_borne = |claim: &Claim| {
+        let mut found = observed.roles.iter().flat_map(|it| &it.found);
+        found.any(|it| it.claims().is_some_and(|it| it.contains(claim)))
+    };
+    let current = own.current();
+    match shown.as_ref().and_then(|it| it.parse::<Claim>().ok()) {
+        None if own.doubt().is_some() && !is_borne(current) => shown,
+        Some(shown) if observed.roles.is_none() || is_borne(&shown) => Some(shown.to_string()),
+        _ => Some(current.to_string()),
+    }
+}
+
+fn kubelet_identity(observed: &Observed) -> Option<KubeletIdentityStatus> {
+    Some(KubeletIdentityStatus {
+        cluster_resource_id: observed.cluster.as_ref().map(ToString::to_string),
+        principal_id: Some(observed.principal?.to_string()),
+        identity_type: observed.identity_type,
+        replaced_principal_ids: replaced(observed),
+    })
 }
 
 /// The replaced identities that still hold a role by this attachment; all of them while that is unknown.

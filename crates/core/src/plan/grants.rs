@@ -88,21 +88,20 @@ pub(super) fn plan(desired: &Desired, owned: &Owned, timing: RemovalTiming, plan
     let (kept, surplus): (Vec<&RoleAssignment>, Vec<&RoleAssignment>) = mine.partition(is_desired);
     plan.claims.extend(kept.iter().filter_map(|it| replaced_claim(it, assignments)));
     for assignment in surplus {
-        if awaits_release(assignment, grants, desired) {
-            plan.awaiting_release.insert(assignment.id.clone(), assignment.principal);
-            plan.claims.extend(replaced_claim(assignment, assignments));
-            continue;
-        }
         match timing.replaced_at {
+            _ if awaits_release(assignment, grants, desired) => {
+                plan.awaiting_release.insert(assignment.id.clone(), assignment.principal);
+            }
             Some(due) if due <= timing.now => {
                 steps.push(Step::ReleaseAssignment(assignment.id.clone()));
+                continue;
             }
             due => {
                 plan.pending_removals.insert(assignment.id.clone(), due);
                 plan.note_due(due);
-                plan.claims.extend(replaced_claim(assignment, assignments));
             }
         }
+        plan.claims.extend(replaced_claim(assignment, assignments));
     }
     let waits = !plan.pending_removals.is_empty() || !plan.awaiting_release.is_empty();
     let remains = waits || !kept.is_empty() || assignments.hidden.is_some();

@@ -38,18 +38,18 @@ pub fn share(
     if found.condition != grant.condition
         && let Some(first) = claims.first().filter(|it| *it != own.current())
     {
-        return Err(other_condition(found, first, before.without(own)));
+        let is_alone = before.without(&first.clone().into()).is_none();
+        return Err(other_condition(found, first, is_alone));
     }
     let condition = grant.condition.clone();
     let changes = claims != before || condition != found.condition;
     Ok(changes.then_some(AssignmentUpdate { claims, condition }))
 }
 
-/// The problem that another attachment decides the condition of an assignment. `others` are the claims on it
-/// of all others.
-fn other_condition(found: &RoleAssignment, first: &Claim, others: Option<Claims>) -> Problem {
+/// The problem that another attachment decides the condition of an assignment, alone or with other claims after
+/// its own.
+fn other_condition(found: &RoleAssignment, first: &Claim, is_alone: bool) -> Problem {
     let (scope, name) = (found.id.scope(), found.id.name());
-    let is_alone = others.is_none_or(|it| it.without(&first.clone().into()).is_none());
     // The update replaces the assignment as a whole, and so takes it as Azure shows it.
     let release = if is_alone {
         format!("az role assignment delete --ids {}", found.id)

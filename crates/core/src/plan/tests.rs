@@ -329,6 +329,9 @@ fn another_claim_that_decides_is_named_with_the_command_that_takes_it_out() {
     let text = |claims: &[&str]| {
         share(&claimed(&theirs, claims), &wanted, &own("mine")).unwrap_err().message
     };
+    // Nodes pull with an assignment that this attachment holds too.
+    let held = text(&["other", "mine"]);
+    assert!(held.contains("sed") && !held.contains("delete --ids"), "{held}");
     let shared = text(&["other", "mine", "third"]);
     assert!(
         shared.contains(&format!("sed 's/{first},//'"))

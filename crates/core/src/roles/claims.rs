@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::ids::lower;
 use crate::platform::Platform;
-use crate::problem::Problem;
+use crate::problem::{Cause, Problem};
 
 const PREFIX: &str = "acr-attach claims: ";
 const CLAIM_DIGITS: usize = 12;
@@ -60,21 +60,24 @@ impl FromStr for Claim {
 ///
 /// The claim of an AKS cluster is made of the managed cluster's resource id, so that it outlives a cluster
 /// that is built anew under that id. A claim of before is replaced by the current one where it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OwnClaims {
     current: Claim,
     former: BTreeSet<Claim>,
-    is_guess: bool,
+    /// Why the current claim is a guess.
+    doubt: Option<Problem>,
 }
 
 impl OwnClaims {
     /// The claims of an attachment. `uid` is that of namespace `kube-system`, and `shown` the claim in status.
     ///
     /// Only what the nodes and Azure confirm makes a claim of the cluster's resource id: an id that a user
-    /// wrote may stand in the manifests of two clusters. Where the platform is unknown, the claim stays.
+    /// wrote may stand in the manifests of two clusters. Where the platform is unknown, the claim stays. Where
+    /// status shows none either, the claim of the UID is a guess. A claim of the UID in status may be
+    /// outdated: a reconcile that replaced it may have ended before it wrote status.
     ///
     /// # Errors
-    /// Why the platform is unknown, where status shows no claim.
+    /// Why the platform is unknown at the moment, where status shows no claim.
     pub fn of(
         attachment: &str,
         uid: &str,
@@ -82,17 +85,19 @@ impl OwnClaims {
         shown: Option<Claim>,
     ) -> Result<Self, Problem> {
         let by_uid = Claim::new(uid, attachment);
-        let (current, is_guess) = match (platform, &shown) {
+        let (current, doubt) = match (platform, &shown) {
             (Ok(Platform::Aks(cluster)), _) => {
-                (Claim::new(&lower(cluster.as_str()), attachment), false)
+                (Claim::new(&lower(cluster.as_str()), attachment), None)
             }
-            (Ok(Platform::NotAks), _) => (by_uid.clone(), false),
-            (_, Some(shown)) => (shown.clone(), false),
-            (Ok(Platform::Unsure(_)), None) => (by_uid.clone(), true),
-            (Err(problem), None) => return Err(problem),
+            (Ok(Platform::NotAks), _) => (by_uid.clone(), None),
+            (Ok(Platform::Unsure(_)), Some(shown)) => (shown.clone(), None),
+            (Ok(Platform::Unsure(why)), None) => (by_uid.clone(), Some(unknown(attachment, &why))),
+            (Err(problem), Some(shown)) => (shown.clone(), (*shown == by_uid).then_some(problem)),
+            (Err(problem), None) if problem.cause.is_transient() => return Err(problem),
+            (Err(problem), None) => (by_uid.clone(), Some(problem)),
         };
         let former = shown.into_iter().chain([by_uid]).filter(|it| *it != current);
-        Ok(Self { former: former.collect(), current, is_guess })
+        Ok(Self { former: former.collect(), current, doubt })
     }
 
     /// The claim that assignments get.
@@ -101,10 +106,11 @@ impl OwnClaims {
         &self.current
     }
 
-    /// Whether nothing confirms the current claim: assignments may bear another one of this attachment.
+    /// Why the current claim is a guess, so that assignments may bear another one of this attachment; `None` if
+    /// it is not.
     #[must_use]
-    pub fn are_guessed(&self) -> bool {
-        self.is_guess
+    pub fn doubt(&self) -> Option<&Problem> {
+        self.doubt.as_ref()
     }
 
     fn contain(&self, claim: &Claim) -> bool {
@@ -114,8 +120,19 @@ impl OwnClaims {
 
 impl From<Claim> for OwnClaims {
     fn from(current: Claim) -> Self {
-        Self { current, former: BTreeSet::new(), is_guess: false }
+        Self { current, former: BTreeSet::new(), doubt: None }
     }
+}
+
+/// The problem that nothing tells the claim of an attachment.
+fn unknown(attachment: &str, why: &str) -> Problem {
+    let advice = format!(
+        "let the operator's identity read the cluster (role Reader), so that it can tell the claim of attachment {attachment}"
+    );
+    let account = format!(
+        "finding this attachment's claim among those on the registry: status shows none, and {why}"
+    );
+    Problem::advised(Cause::Undetermined, &advice, &[account])
 }
 
 /// The claims on one assignment, oldest first. Never empty.
@@ -188,7 +205,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::problem::Cause;
 
     fn claim(n: usize) -> Claim {
         Claim::new("cluster", &n.to_string())
@@ -248,7 +264,15 @@ mod tests {
         assert_eq!(claims(unsure(), Some(1)).current, claim(1));
         assert_eq!(claims(Err(unavailable()), Some(1)).current, claim(1));
         let guess = claims(unsure(), None);
-        assert!(guess.current == by_uid && guess.are_guessed());
+        assert_eq!(
+            (guess.current, guess.doubt.unwrap().cause),
+            (by_uid.clone(), Cause::Undetermined)
+        );
+        // The claim in status may have been replaced since, but not one of a cluster.
+        let shown = |claim| OwnClaims::of("a", "uid", Err(unavailable()), Some(claim)).unwrap();
+        assert!(shown(by_uid.clone()).doubt.is_some() && shown(of_cluster).doubt.is_none());
+        let denied = OwnClaims::of("a", "uid", Err(Problem::new(Cause::AccessDenied, "x")), None);
+        assert!(denied.unwrap().doubt.is_some_and(|it| it.cause == Cause::AccessDenied));
         let unknown = OwnClaims::of("a", "uid", Err(unavailable()), None);
         assert_eq!(unknown.unwrap_err().cause, Cause::Unavailable);
     }

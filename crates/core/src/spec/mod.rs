@@ -128,14 +128,10 @@ impl Attachment {
         if by_secret.is_none_or(|it| it.assign_role) {
             repositories.check_condition_length().map_err(|text| invalid(&text))?;
         }
+        if matches!(registry, RegistryName::LoginServer(_)) {
+            needs_no_role(spec, method)?;
+        }
         let method = match (method, &spec.pull_secret) {
-            (MethodInUse::PullSecret, Some(spec))
-                if spec.assign_role && matches!(registry, RegistryName::LoginServer(_)) =>
-            {
-                return Err(invalid(
-                    "pullSecret.assignRole must find the registry in Azure; delete this attachment and create one with registry.resourceId or registry.name, or set pullSecret.assignRole to false",
-                ));
-            }
             (MethodInUse::PullSecret, Some(spec)) => {
                 Method::PullSecret(pull_secret(spec, repositories)?)
             }
@@ -149,11 +145,6 @@ impl Attachment {
                     "method PullSecret needs pullSecret: name the service principal and the namespaces there",
                 ));
             }
-            _ if matches!(registry, RegistryName::LoginServer(_)) => {
-                return Err(invalid(
-                    "method KubeletIdentity assigns a role and so must find the registry in Azure; delete this attachment and create one with registry.resourceId or registry.name, or set method to PullSecret",
-                ));
-            }
             _ => {
                 let source = identity_source(spec.kubelet_identity.as_ref())?;
                 let former = spec.pull_secret.as_ref();
@@ -162,6 +153,21 @@ impl Attachment {
             }
         };
         Ok(Self { registry, method, prepare_for_abac })
+    }
+}
+
+/// Checks that a spec which names its registry by the login server asks for no role: Azure Resource Manager does
+/// not know registries by that name.
+fn needs_no_role(spec: &RegistryAttachmentSpec, method: MethodInUse) -> Result<(), Problem> {
+    let assigns = spec.pull_secret.as_ref().is_some_and(|it| it.assign_role);
+    match method {
+        MethodInUse::PullSecret if assigns => Err(invalid(
+            "pullSecret.assignRole must find the registry in Azure; delete this attachment and create one with registry.resourceId or registry.name, or set pullSecret.assignRole to false",
+        )),
+        MethodInUse::PullSecret => Ok(()),
+        _ => Err(invalid(
+            "method KubeletIdentity assigns a role and so must find the registry in Azure; delete this attachment and create one with registry.resourceId or registry.name, or set method to PullSecret",
+        )),
     }
 }
 

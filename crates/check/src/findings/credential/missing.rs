@@ -98,17 +98,35 @@ impl Missing {
                 named(secret, target),
                 one_line(reason)
             ),
+            Self::NoEntry { .. } | Self::NoUser { .. } => self.entry_description(target),
+            Self::IdentityNotNamed => {
+                "instance metadata chose that identity, and --kubelet-identity names the kubelet's"
+                    .to_owned()
+            }
+            Self::NotNamed(secret) => match &target.pull_secrets {
+                PullSecretSource::ServiceAccount(name) => {
+                    format!("Secret {secret} is there, and service account {name} does not name it")
+                }
+                PullSecretSource::Pods(_) => format!("Secret {secret} is there, and is not named"),
+            },
+            Self::Node(fault) => fault.description(),
+        }
+    }
+
+    /// The description of a Secret that the kubelet can read, and that has no usable entry for the registry.
+    fn entry_description(&self, target: &Target) -> String {
+        match self {
             Self::NoEntry { secret, patterns, other_case, helper } => {
-                let only = match (&patterns[..], helper) {
-                    _ if other_case.is_some() => {
-                        format!(
-                            "only for {}: the kubelet tells capital letters from small ones",
-                            one_line(other_case.as_deref().unwrap_or_default())
-                        )
+                let only = match (&patterns[..], helper, other_case) {
+                    (.., Some(other_case)) => format!(
+                        "only for {}: the kubelet tells capital letters from small ones",
+                        one_line(other_case)
+                    ),
+                    (_, Some(key), _) => {
+                        format!("and the kubelet runs no program that {key} names")
                     }
-                    (_, Some(key)) => format!("and the kubelet runs no program that {key} names"),
-                    ([], None) => "none at all".to_owned(),
-                    (some, None) => format!("only for {}", one_line(&some.join(", "))),
+                    ([], None, _) => "none at all".to_owned(),
+                    (some, None, _) => format!("only for {}", one_line(&some.join(", "))),
                 };
                 format!("{} has no entry for {}, {only}", named(secret, target), target.host())
             }
@@ -122,17 +140,7 @@ impl Missing {
                     target.host()
                 )
             }
-            Self::IdentityNotNamed => {
-                "instance metadata chose that identity, and --kubelet-identity names the kubelet's"
-                    .to_owned()
-            }
-            Self::NotNamed(secret) => match &target.pull_secrets {
-                PullSecretSource::ServiceAccount(name) => {
-                    format!("Secret {secret} is there, and service account {name} does not name it")
-                }
-                PullSecretSource::Pods(_) => format!("Secret {secret} is there, and is not named"),
-            },
-            Self::Node(fault) => fault.description(),
+            _ => String::new(),
         }
     }
 

@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::*;
 use crate::plan::Grant;
+use crate::platform::Platform;
 use crate::problem::{ALL, Cause, Problem};
-use crate::roles::claims::Claim;
 use crate::roles::role::Role;
 
 const REGISTRY: &str = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg/providers/Microsoft.ContainerRegistry/registries/contoso";
@@ -104,6 +104,29 @@ fn an_attached_registry_says_since_when() {
     .assert_eq(&lines(&status));
     let held = &status.role_assignments.unwrap()[0];
     assert_eq!((held.role.as_str(), held.ownership), ("AcrPull", Ownership::Managed));
+}
+
+/// Detaching knows assignments by the claim in status.
+#[test]
+fn a_claim_is_shown_once_it_is_known_and_kept_while_an_assignment_bears_it() {
+    let unsure = || Ok(Platform::Unsure("no nodes".into()));
+    let shown = |claims: OwnClaims, borne: Option<&Claim>, before: Option<&Claim>| {
+        let mut observed = observed(true);
+        observed.claims = Some(claims);
+        let found = &mut observed.roles.as_mut().unwrap().found;
+        found[0].description = borne.map(|it| format!("acr-attach claims: {it}"));
+        let claim = before.map(ToString::to_string);
+        let before = RegistryAttachmentStatus { claim, ..RegistryAttachmentStatus::default() };
+        told(Some(&before), &observed, &Verdict::Attached, "2026-11-22T12:00:00Z").claim
+    };
+    let guess = OwnClaims::of("a", "uid", unsure(), None).unwrap();
+    let current = guess.current().clone();
+    assert_eq!(shown(guess.clone(), None, None), None);
+    assert_eq!(shown(guess, Some(&current), None), Some(current.to_string()));
+    let (former, next) = (Claim::new("old", "a"), Claim::new("uid", "a"));
+    let changed = || OwnClaims::of("a", "uid", Ok(Platform::NotAks), Some(former.clone())).unwrap();
+    assert_eq!(shown(changed(), Some(&former), Some(&former)), Some(former.to_string()));
+    assert_eq!(shown(changed(), Some(&next), Some(&former)), Some(next.to_string()));
 }
 
 #[test]

@@ -1,14 +1,26 @@
-//! What a check at Azure has found, kept for the reconciles after it.
+//! What the last check of Azure has found, kept for the reconciles after it.
 
 use std::collections::BTreeSet;
 
-use acr_attach_core::ids::PrincipalId;
-use acr_attach_core::problem::Problem;
-use acr_attach_core::pull_secrets::proof::Proof;
-use acr_attach_core::snapshot::azure::{Registry, RoleAssignmentMode};
 use jiff::Timestamp;
 
-/// What the last check at Azure has found. A glance takes it, but for roles, instead of asking.
+use crate::ids::PrincipalId;
+use crate::problem::Problem;
+use crate::pull_secrets::proof::Proof;
+use crate::snapshot::azure::{Registry, RoleAssignmentMode};
+
+/// What a reconcile reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Azure and the cluster, both anew.
+    #[default]
+    Azure,
+    /// The cluster alone. What the last check of Azure has found is used. Only the credential of pull secrets may
+    /// be asked for.
+    Cluster,
+}
+
+/// What the last check of Azure has found. A reconcile of the cluster alone uses it, except for roles.
 #[derive(Clone, Debug, Default)]
 pub struct LastCheck {
     /// The registry.
@@ -17,32 +29,32 @@ pub struct LastCheck {
     pub mode: Option<(RoleAssignmentMode, Timestamp)>,
     /// The client id and the object id of the service principal, if it is to have the role.
     pub principal: Option<(String, PrincipalId)>,
-    /// Why something is not known.
+    /// Why something is unknown.
     pub problem: Option<Problem>,
-    /// Why it is not known whether the credential in use is still accepted.
+    /// Why it is unknown whether the registry still accepts the credential in use.
     pub doubt: Option<Problem>,
-    /// What stood in the way of roles.
+    /// Why a desired role is not assigned.
     pub undone: Option<Problem>,
-    /// What kept a role from being assigned that counts after a switch of the registry's mode.
+    /// Why the role is not assigned that counts after a switch of the registry's mode.
     pub unprepared: Option<Problem>,
-    /// What kept a role from being removed that is no longer desired.
+    /// Why a role that is no longer desired was not removed.
     pub obsolete: Option<Problem>,
-    /// Why it is not known what is left under names that the settings no longer allow.
+    /// Why it is unknown what is left under names that the settings no longer allow.
     pub unread: Option<Problem>,
-    /// Whether it is known what is left to be removed.
+    /// Whether it is known which roles, Secrets and entries have yet to be removed.
     pub knows_obsolete: bool,
     /// The digests of credentials that the registry has refused.
     pub refused: BTreeSet<String>,
-    /// What the registry said of the credential in use, if it was asked again.
+    /// The registry's answer to the credential in use, if it was asked again.
     pub proof: Option<Proof>,
-    /// Why there is no new credential. It is not asked for again before the next check.
+    /// Why there is no new credential. None is asked for again before the next check.
     pub refusal: Option<Problem>,
-    /// Whether it came before the watches had read the cluster, and is to be made again then.
+    /// Whether the check came before the watches had read the cluster, and is to be made again then.
     pub too_early: bool,
 }
 
 impl LastCheck {
-    /// Whether that problem is one that it has found.
+    /// Whether the check has found that problem.
     #[must_use]
     pub fn has_found(&self, found: &Problem) -> bool {
         let Self { problem, undone, unprepared, obsolete, unread, doubt, refusal, .. } = self;
@@ -50,15 +62,15 @@ impl LastCheck {
         all.into_iter().flatten().any(|it| it == found)
     }
 
-    /// Why something is still there that is no longer desired: a role, what could not be removed from
-    /// the cluster, or what could not be read there.
+    /// Why something is still there that is no longer desired: a role, or something in the cluster that could
+    /// not be removed or not be read.
     #[must_use]
     pub fn left<'a>(&'a self, unremoved: Option<&'a Problem>) -> Option<&'a Problem> {
         let unread = self.unread.as_ref().filter(|it| !it.cause.is_transient());
         self.obsolete.as_ref().or(unremoved).or(unread)
     }
 
-    /// What is left of it when Azure is asked anew: what cannot be read this time is as it was.
+    /// What the next check begins with: what it cannot read is as it was.
     #[must_use]
     pub fn before_the_next(&self) -> Self {
         let Self { registry, mode, principal, unprepared, obsolete, refused, .. } = self.clone();
