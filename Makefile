@@ -30,7 +30,7 @@ NODE_PACKAGES := unshare:util-linux mount:mount ip:iproute2 iptables:iptables ru
 CARGO_TEST := RUST_TEST_THREADS=8 cargo test --workspace --all-targets --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help tools node-tools gitops-tools build image sbom demo demo-steps test behaviour e2e gitops bench soak format lint control-plane crds chart deny clean
+.PHONY: help tools node-tools gitops-tools build image sbom demo demo-steps test behaviour e2e gitops bench soak format lint control-plane crds chart deny advisories clean
 
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,7 @@ $(BIN)/cargo-%:
 
 $(BIN)/cargo-auditable: VERSION := 0.7.7
 $(BIN)/cargo-cyclonedx: VERSION := 0.5.9
+$(BIN)/cargo-deny: VERSION := 0.20.2
 
 build: $(BIN)/cargo-auditable ## Builds the operator for release: static, with the list of its crates inside
 	@tests/tools/packages musl-gcc:musl-tools
@@ -190,8 +191,11 @@ chart: $(CHART_PROGRAMS) ## Writes what is generated of the chart, and deploy/ba
 	@deploy/render $(BIN)/helm > deploy/base/acr-attach.yaml.new
 	@mv deploy/base/acr-attach.yaml.new deploy/base/acr-attach.yaml
 
-deny: ## Checks licences, sources and advisories of dependencies (needs cargo-deny and the network)
-	@cargo deny check
+deny: $(BIN)/cargo-deny ## Checks licences, sources and bans of dependencies
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo deny --log-level error check bans licenses sources
+
+advisories: $(BIN)/cargo-deny ## Checks dependencies against the advisory database (needs the network)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cargo deny check advisories
 
 clean: ## Removes what was built
 	@cargo clean

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use acr_attach_azure::Azure;
 use acr_attach_core::api::RegistryAttachment;
-use acr_attach_core::outcome::schedule::Intervals;
+use acr_attach_core::outcome::waits::Intervals;
 use acr_attach_core::problem::Problem;
 use acr_attach_core::roles::claims::OwnClaims;
 use acr_attach_core::spec::policy::Policy;

@@ -218,7 +218,7 @@ mod tests {
         ("a".to_owned(), name.to_owned())
     }
 
-    /// Creates a cache that is filled by one watch of all names, or by one for each of these names.
+    /// Creates a cache that one watch for each of these names fills. Without names, one watch of all names does.
     fn cache(names: &[&str]) -> Cache<u8> {
         let watches = names.iter().map(|it| Some((*it).to_owned())).collect();
         Cache::new("things", if names.is_empty() { vec![None] } else { watches })

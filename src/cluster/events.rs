@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::outcome::events::EventRecord;
 use acr_attach_core::problem::Cause;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
@@ -33,19 +34,6 @@ pub struct Events {
     instance: String,
     /// The tasks that send events again. Dropping the set ends them with the leader's term.
     retries: Mutex<JoinSet<()>>,
-}
-
-/// An event to publish.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventRecord {
-    /// Whether the event is a warning.
-    pub warning: bool,
-    /// The reason, in `PascalCase`.
-    pub reason: String,
-    /// The action that was taken or tried.
-    pub action: &'static str,
-    /// The text, in one line.
-    pub note: String,
 }
 
 impl Events {

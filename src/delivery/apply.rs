@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use acr_attach_core::api::RegistryAttachment;
 use acr_attach_core::delivery::contest::ManagedObject;
+use acr_attach_core::outcome::changes::NamespaceChange;
 use acr_attach_core::plan::{
     self, CredentialOrigin, Finalizer, NamespaceProblem, Plan, SecretTarget, Step,
 };
 use acr_attach_core::problem::{Cause, Problem};
-use acr_attach_core::snapshot::cluster::{ServiceAccount, StoredSecret};
+use acr_attach_core::snapshot::cluster::StoredSecret;
 use kube::ResourceExt;
 
 use crate::attachment::Context;
@@ -29,32 +30,6 @@ pub struct Applied {
     pub waits: bool,
     /// The writes to single objects, each with its problem if others decide about the write.
     pub writes: Vec<(ManagedObject, Option<Problem>)>,
-}
-
-/// A change in the cluster.
-#[derive(Clone, Debug)]
-pub enum NamespaceChange {
-    /// A pull secret was written.
-    WroteSecret {
-        /// The Secret.
-        target: SecretTarget,
-        /// Whether another writer had changed or deleted the Secret.
-        restored: bool,
-    },
-    /// A pull secret was deleted.
-    DeletedSecret(Box<StoredSecret>),
-    /// A service account got the name of the pull secret.
-    AddedEntry,
-    /// A service account lost the name of that pull secret.
-    RemovedEntry(ServiceAccount, String),
-}
-
-impl NamespaceChange {
-    /// Whether the change removed something.
-    #[must_use]
-    pub fn is_removal(&self) -> bool {
-        matches!(self, Self::DeletedSecret(_) | Self::RemovedEntry(..))
-    }
 }
 
 /// Carries out steps for one attachment.

@@ -8,13 +8,14 @@ use acr_attach_core::delivery::contest::Contests;
 use acr_attach_core::delivery::{
     Deliveries, Directive, EntryReport, Facts, SecretReport, directive,
 };
+use acr_attach_core::outcome::changes::NamespaceChange;
 use acr_attach_core::plan::{Finalizer, RemovalTiming};
 use acr_attach_core::spec::policy::Policy;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use tokio::sync::{Notify, RwLock};
 
-use super::{Lane, NamespaceChange};
+use super::Lane;
 use crate::cluster::cache::version;
 use crate::cluster::secrets::Written;
 

@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::attachment::Context;
 use crate::attachment::received;
 use crate::cluster::watches::Metadata;
-pub use apply::{Applied, Applier, NamespaceChange};
+pub use apply::{Applied, Applier};
 pub use lane::Lane;
 pub use owners::Owners;
 pub use state::Delivery;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use acr_attach_core::delivery::contest::Contests;
 use acr_attach_core::delivery::{EntryReport, SecretReport, renewals};
-use acr_attach_core::outcome::schedule::retry;
+use acr_attach_core::outcome::waits::retry;
 use acr_attach_core::plan::{Desired, NamespaceProblem, Owned, Plan};
 use acr_attach_core::problem::Problem;
 use acr_attach_core::snapshot::cluster::Namespace;

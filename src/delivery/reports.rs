@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use acr_attach_core::delivery::contest::Contests;
 use acr_attach_core::delivery::{Deliveries, Directive, Reported};
+use acr_attach_core::outcome::changes::NamespaceChange;
 use acr_attach_core::problem::Problem;
 use kube::ResourceExt;
 
+use super::Lane;
 use super::attachment::{Attachment, Report};
 use super::state::Delivery;
-use super::{Lane, NamespaceChange};
 use crate::cluster::watches::Watches;
 
 /// How long a reconcile of an attachment waits for reports, so that status covers all at once.
@@ -29,9 +30,10 @@ pub struct Found<'a> {
 }
 
 impl Delivery {
-    /// Stores the report on a namespace, and the changes there. Drops the report on a namespace that is
-    /// gone: the cache removes a namespace before [`namespace_gone`](Self::namespace_gone) discards its
-    /// reports, and none may follow.
+    /// Stores the report on a namespace, and the changes there.
+    ///
+    /// A report on a namespace that is gone would stay for ever, so it is dropped. The cache tells: it loses a
+    /// namespace before [`namespace_gone`](Self::namespace_gone) discards the reports on it.
     pub fn report(&self, (uid, namespace): (&str, &str), found: Found<'_>, watches: &Watches) {
         let Found { report, contests, changes, directive } = found;
         let mut all = self.lock();

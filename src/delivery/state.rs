@@ -125,7 +125,8 @@ impl Delivery {
         is_new
     }
 
-    /// Decides again for all attachments, and enqueues all namespaces: more of the cluster is known.
+    /// Decides again for all attachments, and enqueues all namespaces. The caller has learned more of the
+    /// cluster, such as a cache that was read for the first time.
     pub fn everything(&self, ctx: &Context) {
         let mut all = self.lock();
         for known in all.values_mut() {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use acr_attach_azure::{Budget, Cloud, Identity};
 use acr_attach_core::lease::Election;
-use acr_attach_core::outcome::schedule::Intervals;
+use acr_attach_core::outcome::waits::Intervals;
 use acr_attach_core::spec::policy::Policy;
 use azure_core::credentials::Secret;
 use uuid::Uuid;

@@ -23,7 +23,7 @@ use acr_attach::settings::Settings;
 use acr_attach_azure::{Budget, Cloud, Identity};
 use acr_attach_core::api::{RegistryAttachment, RegistryAttachmentStatus};
 use acr_attach_core::lease::Election;
-use acr_attach_core::outcome::schedule::Intervals;
+use acr_attach_core::outcome::waits::Intervals;
 use acr_attach_core::spec::policy::Policy;
 use azure_core::credentials::Secret;
 use azure_sim::model::{DEFAULT_TENANT, READER, ROLE_BASED_ACCESS_CONTROL_ADMINISTRATOR};

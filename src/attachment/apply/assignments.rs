@@ -2,6 +2,7 @@
 
 use acr_attach_azure::{Error, NewAssignment, Writer};
 use acr_attach_core::ids::AssignmentId;
+use acr_attach_core::outcome::changes::Change;
 use acr_attach_core::plan::{
     AssignmentUpdate, Finalizer, Grant, Release, release, replace_claim, share,
 };
@@ -10,8 +11,8 @@ use acr_attach_core::roles::claims::{Claims, OwnClaims};
 use acr_attach_core::roles::role::alternative_name;
 use acr_attach_core::snapshot::azure::RoleAssignment;
 
+use crate::attachment::apply::Applier;
 use crate::attachment::apply::locks::Lock;
-use crate::attachment::apply::{Applier, Change};
 use crate::attachment::state::Revision;
 
 /// The number of alternative names that are tried where Azure refuses a name because of a hash conflict.

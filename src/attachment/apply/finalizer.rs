@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use acr_attach_core::api::ABANDON_ENTRIES;
 use acr_attach_core::delivery::Deliveries;
+use acr_attach_core::outcome::changes::{Abandoned, Change};
 use acr_attach_core::plan::Finalizer;
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::pull_secrets::Accounts;
@@ -13,7 +14,7 @@ use acr_attach_core::spec::{Method, Task};
 use kube::ResourceExt;
 use tokio::sync::OwnedRwLockWriteGuard;
 
-use crate::attachment::apply::{Abandoned, Applied, Change};
+use crate::attachment::apply::Applied;
 use crate::attachment::reconcile::Reconcile;
 use crate::attachment::snapshot::Snapshot;
 use crate::attachment::snapshot::unwatched::{Left, marked_accounts};

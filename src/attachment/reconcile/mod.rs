@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use acr_attach_core::api::{MethodInUse, RegistryAttachment};
 use acr_attach_core::outcome::last_check::Scope;
-use acr_attach_core::outcome::schedule::retry;
 use acr_attach_core::outcome::status::CredentialEnd;
+use acr_attach_core::outcome::waits::retry;
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::spec::{self, Intent, Task};
 use futures::FutureExt;

@@ -96,8 +96,8 @@ mod tests {
     use super::*;
     use crate::attachment::state::Findings;
     use acr_attach_core::outcome::requeue::Schedule;
-    use acr_attach_core::outcome::schedule::Streak;
     use acr_attach_core::outcome::verdict::History;
+    use acr_attach_core::outcome::waits::Streak;
     use acr_attach_core::problem::Problem;
 
     /// An attachment with that generation and request, created long ago.

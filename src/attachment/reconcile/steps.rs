@@ -1,6 +1,7 @@
 //! The steps of one reconcile: roles in Azure, the credential, and the reports of namespaces.
 
 use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::outcome::changes::{Change, NamespaceChange};
 use acr_attach_core::outcome::last_check::Scope;
 use acr_attach_core::plan;
 use acr_attach_core::problem::{Cause, Problem, check_again_step};
@@ -11,13 +12,13 @@ use kube::ResourceExt;
 
 use crate::attachment::apply::credential::CredentialRequest;
 use crate::attachment::apply::finalizer::release_entries;
-use crate::attachment::apply::{Applied, Applier, Change, apply};
+use crate::attachment::apply::{Applied, Applier, apply};
 use crate::attachment::reconcile::Reconcile;
 use crate::attachment::report::outcome::Outcome;
 use crate::attachment::snapshot::Snapshot;
 use crate::attachment::snapshot::reports::watched_names;
 use crate::attachment::snapshot::unwatched::Left;
-use crate::delivery::{NamespaceChange, remove_unwatched};
+use crate::delivery::remove_unwatched;
 
 /// Reads a snapshot, decides, applies the plan, and returns the outcome.
 pub async fn run(this: Reconcile<'_>) -> Outcome {

@@ -1,7 +1,6 @@
 //! Reports how a reconcile ended: in status, events, metrics and the log. No code outside this module writes
 //! status.
 
-pub mod events;
 pub mod outcome;
 mod publish;
 mod status;
@@ -10,6 +9,7 @@ pub mod unreadable;
 use std::time::Duration;
 
 use acr_attach_core::api::{FINALIZERS, RegistryAttachment};
+use acr_attach_core::outcome::changes::Change;
 use acr_attach_core::outcome::last_check::Scope;
 use acr_attach_core::outcome::requeue::Requeue;
 use acr_attach_core::outcome::verdict::{self, Attempt, History, Verdict, judge};
@@ -17,7 +17,6 @@ use acr_attach_core::problem::{Problem, Stalls};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use crate::attachment::apply::Change;
 use crate::attachment::context::Context;
 use crate::attachment::report::outcome::Outcome;
 use crate::attachment::report::publish::{

@@ -1,5 +1,6 @@
 //! What a reconcile came to.
 
+use acr_attach_core::outcome::changes::{Change, NamespaceChange};
 use acr_attach_core::outcome::failures::{Encounters, Failures};
 use acr_attach_core::outcome::last_check::{LastCheck, Scope};
 use acr_attach_core::outcome::status::{CredentialEnd, Observed, RoleState};
@@ -8,11 +9,10 @@ use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::pull_secrets::PullSecretState;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::attachment::apply::{Applied, Change};
+use crate::attachment::apply::Applied;
 use crate::attachment::reconcile::Reconcile;
 use crate::attachment::snapshot::Snapshot;
 use crate::attachment::state::Findings;
-use crate::delivery::NamespaceChange;
 
 /// What a reconcile came to.
 #[derive(Debug, Default)]

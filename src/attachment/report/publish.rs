@@ -1,12 +1,11 @@
 //! Publishes the changes of a reconcile, as events and in metrics.
 
 use acr_attach_core::api::{RegistryAttachment, RegistryAttachmentStatus};
+use acr_attach_core::outcome::changes::{Change, NamespaceChange};
+use acr_attach_core::outcome::events;
 
-use crate::attachment::apply::Change;
 use crate::attachment::context::Context;
-use crate::attachment::report::events;
 use crate::attachment::report::outcome::Outcome;
-use crate::delivery::NamespaceChange;
 
 /// Publishes the changes in Azure and of the object. A change that puts right what somebody else has changed counts
 /// as corrected.

@@ -1,6 +1,7 @@
 //! Writes status, with the events on its conditions.
 
 use acr_attach_core::api::{REQUESTED_AT, RegistryAttachment, RegistryAttachmentStatus};
+use acr_attach_core::outcome::events;
 use acr_attach_core::outcome::status::{self, Report};
 use acr_attach_core::outcome::verdict::Verdict;
 use acr_attach_core::problem::Problem;
@@ -8,7 +9,6 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::attachment::context::Context;
-use crate::attachment::report::events;
 use crate::attachment::report::outcome::Outcome;
 use crate::attachment::snapshot::salvaged::Salvaged;
 use crate::attachment::state::Revision;

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
 use acr_attach_core::api::{RegistryAttachment, RegistryAttachmentStatus};
+use acr_attach_core::outcome::events;
 use acr_attach_core::outcome::requeue::Schedule;
-use acr_attach_core::outcome::schedule::retry;
 use acr_attach_core::outcome::status::{self, Observed, Report};
 use acr_attach_core::outcome::verdict::{History, Verdict};
+use acr_attach_core::outcome::waits::retry;
 use acr_attach_core::plan::Finalizer;
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::roles::claims::Claim;
@@ -19,7 +20,6 @@ use kube::core::{DeserializeGuard, PartialObjectMeta};
 use serde::Deserialize;
 
 use crate::attachment::context::Context;
-use crate::attachment::report::events;
 use crate::attachment::snapshot::salvaged::Salvaged;
 use crate::attachment::state::{AttachmentState, Findings, Revision};
 

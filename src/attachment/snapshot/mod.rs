@@ -16,6 +16,7 @@ use acr_attach_azure::Session;
 use acr_attach_core::api::RELEASE;
 use acr_attach_core::delivery::contest::Contests;
 use acr_attach_core::ids::RegistryId;
+use acr_attach_core::outcome::changes::{Change, with_changes};
 use acr_attach_core::outcome::last_check::LastCheck;
 use acr_attach_core::outcome::last_check::Scope;
 use acr_attach_core::outcome::status::{Observed, RoleState};
@@ -30,7 +31,6 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 
 use crate::attachment::apply::credential::CredentialRequest;
-use crate::attachment::apply::{Change, with_changes};
 use crate::attachment::reconcile::Reconcile;
 use crate::attachment::snapshot::detaching::confirmed;
 use crate::attachment::state::Revision;

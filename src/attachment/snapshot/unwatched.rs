@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use acr_attach_core::api::RegistryAttachment;
+use acr_attach_core::outcome::changes::NamespaceChange;
 use acr_attach_core::outcome::last_check::Scope;
 use acr_attach_core::problem::{Cause, Problem};
 use acr_attach_core::snapshot::cluster::{ServiceAccount, StoredSecret};
@@ -18,7 +19,6 @@ use crate::attachment::context::Context;
 use crate::attachment::reconcile::Reconcile;
 use crate::cluster::kubernetes::within;
 use crate::cluster::{accounts, secrets};
-use crate::delivery::NamespaceChange;
 
 /// The number of objects in one page of a list.
 const PAGE: u32 = 100;
@@ -136,8 +136,8 @@ pub async fn marked_accounts(
     listed(name, "", marked, ctx).await
 }
 
-/// The names in status. Where status was lost, objects under names that are not allowed stay until a user
-/// removes them.
+/// The names of the attachment's Secrets and service accounts, as status lists them. Objects under names that
+/// the settings do not allow are found by these alone. Where status was lost, a user has to remove them.
 pub fn shown_names(object: &RegistryAttachment) -> UsedNames {
     let status = object.status.as_ref();
     let all = |names: Option<&Vec<String>>| names.into_iter().flatten().cloned().collect();

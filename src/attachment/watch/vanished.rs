@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use acr_attach_core::api::RegistryAttachment;
 use acr_attach_core::outcome::last_check::Scope;
-use acr_attach_core::outcome::schedule::retry;
+use acr_attach_core::outcome::waits::retry;
 use acr_attach_core::plan::Finalizer;
 use acr_attach_core::problem::Problem;
 use jiff::Timestamp;

@@ -11,7 +11,7 @@ use acr_attach_check::findings::manifest::{Manifest, manifest};
 use acr_attach_check::findings::{PullSecretSource, Report, StepName, Target};
 use acr_attach_check::image::Image;
 use acr_attach_core::api::{ABANDON_ENTRIES, FINALIZERS, RELEASE, REQUESTED_AT, crd};
-use acr_attach_core::outcome::schedule::{Intervals, retry};
+use acr_attach_core::outcome::waits::{Intervals, retry};
 use acr_attach_core::problem::{Cause, Stalls};
 use acr_attach_core::roles::claims;
 use clap::Args;
@@ -252,7 +252,7 @@ fn text(wait: SignedDuration) -> String {
 
 #[test]
 fn the_reference_names_every_event() {
-    let source = read("src/attachment/report/events.rs");
+    let source = read("crates/core/src/outcome/events.rs");
     let source = source.split("#[cfg(test)]").next().unwrap();
     let is_word = |it: &&str| {
         it.starts_with(char::is_uppercase) && it.chars().all(|it| it.is_ascii_alphabetic())

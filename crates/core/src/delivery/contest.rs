@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::outcome::schedule::Intervals;
+use crate::outcome::waits::Intervals;
 use crate::problem::{Cause, Problem};
 
 /// An object in the cluster that an attachment manages.

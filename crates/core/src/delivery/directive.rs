@@ -35,7 +35,8 @@ pub struct Served {
     /// From when (UTC) pull secrets may be removed that a role has replaced; `None` while that is
     /// unknown.
     pub replaced_at: Option<Timestamp>,
-    /// Whether only existing Secrets are renewed: the attachment is suspended.
+    /// Whether existing Secrets are renewed and nothing else is written. It is so where the attachment is
+    /// suspended, and where the settings do not allow one of its service accounts.
     pub only_renewals: bool,
 }
 

@@ -1,11 +1,12 @@
-//! When the next reconcile of an attachment comes, and when it reads Azure.
+//! Sets the times of the next reconcile of an attachment and of the next check of Azure, from how a reconcile
+//! ended. How long each wait is stands in [`waits`](super::waits).
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::failures::Failure;
 use super::last_check::{LastCheck, Scope};
-use super::schedule::{Intervals, reread, resync, retry, spread, transition};
 use super::verdict::History;
+use super::waits::{Intervals, reread, resync, retry, spread, transition};
 use crate::problem::{Cause, Problem};
 
 /// When to come back, if nothing new comes before.
@@ -52,8 +53,9 @@ pub struct Requeue<'a> {
 impl Requeue<'_> {
     /// When to come back. `jitter` is a random number from 0 to 1.
     ///
-    /// Events of the cluster put nothing off: a reconcile of the cluster alone keeps the times of the last check.
-    /// Nor do they hasten a read of Azure, which may have asked to wait.
+    /// A reconcile that reads only the cluster ([`Scope::Cluster`]) keeps the times that the last check of Azure
+    /// has set. So events of the cluster delay no check, and cause no read of Azure before the time that Azure
+    /// has asked for.
     #[must_use]
     pub fn schedule(&self, intervals: &Intervals, now: Timestamp, jitter: f64) -> Schedule {
         let after = |wait: SignedDuration| now.checked_add(wait).unwrap_or(now);
@@ -83,7 +85,7 @@ impl Requeue<'_> {
         self.scope == Scope::Cluster
     }
 
-    /// The next check of an attachment that is in order.
+    /// The next check of Azure, as far as no failure and no date brings it earlier.
     fn calm(&self, intervals: &Intervals, now: Timestamp, jitter: f64) -> Timestamp {
         let wait = match (self.before, self.transition_since) {
             (Some((before, _)), _) if self.is_of_cluster() => return before.check,

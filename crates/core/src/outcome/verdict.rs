@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::api::{ConditionType, Reason, RegistryAttachmentStatus};
-use crate::outcome::schedule::Streak;
+use crate::outcome::waits::Streak;
 use crate::problem::{Cause, Problem};
 
 /// After that many checks of Azure in a row that failed for a transient cause, Ready turns Unknown.

@@ -22,8 +22,9 @@ pub struct Registry {
     pub mode: Option<RoleAssignmentMode>,
     /// Azure's provisioningState; `Succeeded` when no change is under way.
     pub provisioning_state: String,
-    /// Whether the registry exchanges tokens for Azure Resource Manager for its own
-    /// (`policies.azureADAuthenticationAsArmPolicy`). Otherwise it exchanges only tokens for registries.
+    /// Whether the registry accepts a token whose audience is Azure Resource Manager, and returns a token of its
+    /// own for it (`policies.azureADAuthenticationAsArmPolicy`). Otherwise it accepts only tokens whose
+    /// audience is registries.
     pub accepts_arm_tokens: bool,
 }
 

@@ -34,8 +34,8 @@ pub struct StoredSecret {
     /// removes it. Empty for a Secret of another type than pull secrets have: acr-attach cannot have
     /// made it, since the type of a Secret never changes.
     pub owners: Vec<Owner>,
-    /// The uid in label `acr-attach.dev/attachment`. It stays after garbage collection has removed
-    /// the owner. `None` for a Secret of another type.
+    /// The uid in label `acr-attach.dev/attachment`. Garbage collection may remove the owner reference, and
+    /// leaves the label. `None` for a Secret of another type.
     pub label: Option<String>,
     /// Whether the API server refuses each change of it (`immutable: true`).
     pub immutable: bool,

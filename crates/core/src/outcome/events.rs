@@ -1,17 +1,26 @@
 //! Builds the events of a reconcile: on changes that were made, and on conditions that changed.
 
-use acr_attach_core::api::{
-    ABANDON_ENTRIES, ConditionType, Ownership, Reason, RegistryAttachmentStatus,
-};
-use acr_attach_core::ids::{AssignmentId, eq_ignore_case};
-use acr_attach_core::outcome::verdict::condition;
-use acr_attach_core::plan::SecretTarget;
-use acr_attach_core::snapshot::azure::RoleAssignment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::attachment::apply::{Abandoned, Change};
-use crate::cluster::events::EventRecord;
-use crate::delivery::NamespaceChange;
+use super::changes::{Abandoned, Change, NamespaceChange};
+use super::verdict::condition;
+use crate::api::{ABANDON_ENTRIES, ConditionType, Ownership, Reason, RegistryAttachmentStatus};
+use crate::ids::{AssignmentId, eq_ignore_case};
+use crate::plan::SecretTarget;
+use crate::snapshot::azure::RoleAssignment;
+
+/// An event to publish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventRecord {
+    /// Whether the event is a warning.
+    pub warning: bool,
+    /// The reason, in `PascalCase`.
+    pub reason: String,
+    /// The action that was taken or tried.
+    pub action: &'static str,
+    /// The text, in one line.
+    pub note: String,
+}
 
 /// Returns the event on a change; `None` for a change without one. `before` is the status before the change,
 /// and `generation` that of the spec.
@@ -21,59 +30,59 @@ pub fn of_change(
     before: Option<&RegistryAttachmentStatus>,
     generation: Option<i64>,
 ) -> Option<EventRecord> {
-    let (warning, reason, action, note) = match change {
+    let (reason, note) = match change {
         Change::Finalizer(..) | Change::Held(_) | Change::NewCredential => return None,
-        Change::Assigned(it) if was_ours(&it.id, before) => (
-            true,
-            "RoleAssignmentRestored",
-            "Assign",
-            format!("role assignment {} was gone and was made again", it.id),
-        ),
+        Change::Assigned(it) if was_ours(&it.id, before) => {
+            let note = format!("role assignment {} was gone and was made again", it.id);
+            ("RoleAssignmentRestored", note)
+        }
         Change::Assigned(it) => {
-            let note = format!("made role assignment {}", it.id);
-            (false, "RoleAssignmentCreated", "Assign", note)
+            ("RoleAssignmentCreated", format!("made role assignment {}", it.id))
         }
         Change::Joined(it) => {
             let note = format!("holds role assignment {} together with other attachments", it.id);
-            (false, "RoleAssignmentShared", "Assign", note)
+            ("RoleAssignmentShared", note)
         }
         Change::Amended(it) if is_new(before, generation) => {
             let note = format!("changed the condition of role assignment {}", it.id);
-            (false, "RoleAssignmentUpdated", "Assign", note)
+            ("RoleAssignmentUpdated", note)
         }
         Change::Amended(it) => {
             let note = format!("set the condition of role assignment {} right", it.id);
-            (true, "RoleAssignmentRestored", "Assign", note)
+            ("RoleAssignmentRestored", note)
         }
         Change::Reclaimed(it) => {
             let note = format!("replaced this attachment's claim on role assignment {}", it.id);
-            (false, "RoleAssignmentUpdated", "Assign", note)
+            ("RoleAssignmentUpdated", note)
         }
         Change::Left(id) => {
             let note = format!("left role assignment {id} to the other attachments that hold it");
-            (false, "RoleAssignmentReleased", "Unassign", note)
-        }
-        Change::Abandoned(entries) => {
-            let (count, why) = match entries {
-                Abandoned::Asked(count) => {
-                    (*count, format!("as annotation {ABANDON_ENTRIES} asks"))
-                }
-                Abandoned::PutBack(count) => (
-                    Some(*count),
-                    "since another writer puts them back after each removal".to_owned(),
-                ),
-            };
-            let count = count.map_or_else(String::new, |it| format!("{it} "));
-            let note =
-                format!("left entries in imagePullSecrets of {count}service accounts, {why}");
-            (true, "ServiceAccountsAbandoned", "Withdraw", note)
+            ("RoleAssignmentReleased", note)
         }
         Change::Unassigned(id) => {
-            let note = format!("deleted role assignment {id}");
-            (false, "RoleAssignmentDeleted", "Unassign", note)
+            ("RoleAssignmentDeleted", format!("deleted role assignment {id}"))
+        }
+        Change::Abandoned(entries) => ("ServiceAccountsAbandoned", abandoned(*entries)),
+    };
+    let action = match change {
+        Change::Left(_) | Change::Unassigned(_) => "Unassign",
+        Change::Abandoned(_) => "Withdraw",
+        _ => "Assign",
+    };
+    // Somebody else has changed what is made again, or keeps what is left.
+    let warning = ["RoleAssignmentRestored", "ServiceAccountsAbandoned"].contains(&reason);
+    Some(EventRecord { warning, reason: reason.to_owned(), action, note })
+}
+
+fn abandoned(entries: Abandoned) -> String {
+    let (count, why) = match entries {
+        Abandoned::Asked(count) => (count, format!("as annotation {ABANDON_ENTRIES} asks")),
+        Abandoned::PutBack(count) => {
+            (Some(count), "since another writer puts them back after each removal".to_owned())
         }
     };
-    Some(EventRecord { warning, reason: reason.to_owned(), action, note })
+    let count = count.map_or_else(String::new, |it| format!("{it} "));
+    format!("left entries in imagePullSecrets of {count}service accounts, {why}")
 }
 
 /// Whether the spec has changed since status `before`, so that a change now follows the spec and corrects no

@@ -1,4 +1,4 @@
-//! The time of the next reconcile, and the time at which a problem stalls.
+//! How long each wait is: after a failure, until the resync, in a transition; and when a problem stalls.
 
 use std::time::Duration;
 
