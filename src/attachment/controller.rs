@@ -61,14 +61,7 @@ pub fn run(
         .inspect({
             let (vanished, ctx) = (Arc::clone(&vanished), Arc::clone(&ctx));
             move |event| {
-                if let Ok(Event::Apply(object) | Event::InitApply(object)) = event {
-                    ctx.latest.show(&object.name_any(), Revision::of_guarded(object));
-                    show(object, &ctx);
-                }
-                if matches!(event, Ok(Event::InitDone)) {
-                    // Namespaces may hold something of attachments that were not known before.
-                    ctx.delivery.everything(&ctx);
-                }
+                see(event, &ctx);
                 for name in vanished.seen(event, &ctx) {
                     // The receiver lives as long as the controller.
                     let _ = tell_gone.send(name);
@@ -123,6 +116,19 @@ async fn follow(watching: Watching, namespaces: Writer<Metadata<Namespace>>, ctx
         ctx.watches.clone().follow(watching, rules, namespaces, signals).await;
     }
     std::future::pending::<()>().await;
+}
+
+/// Takes what the watch of attachments shows.
+fn see(event: &Result<Event<Guarded>, watcher::Error>, ctx: &Context) {
+    match event {
+        Ok(Event::Apply(object) | Event::InitApply(object)) => {
+            ctx.latest.show(&object.name_any(), Revision::of_guarded(object));
+            show(object, ctx);
+        }
+        // Namespaces may hold something of attachments that were not known before.
+        Ok(Event::InitDone) => ctx.delivery.everything(ctx),
+        _ => {}
+    }
 }
 
 /// Passes an attachment to the delivery controller as the watch shows it.

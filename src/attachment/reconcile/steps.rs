@@ -3,7 +3,7 @@
 use acr_attach_core::api::RegistryAttachment;
 use acr_attach_core::outcome::changes::{Change, NamespaceChange};
 use acr_attach_core::outcome::last_check::Scope;
-use acr_attach_core::plan;
+use acr_attach_core::plan::{Plan, credential_is_due};
 use acr_attach_core::problem::{Cause, Problem, check_again_step};
 use acr_attach_core::pull_secrets::PullSecret;
 use acr_attach_core::spec::{Method, Task};
@@ -22,48 +22,61 @@ use crate::delivery::remove_unwatched;
 
 /// Reads a snapshot, decides, applies the plan, and returns the outcome.
 pub async fn run(this: Reconcile<'_>) -> Outcome {
-    let Reconcile { object, task, scope, ctx, .. } = this;
-    let suspended = this.is_suspended();
     let now = Timestamp::now();
+    let (mut seen, left) = read(this).await;
+    let mut plan = plan(&seen, this, now);
+    let mut applied = apply_roles(&plan, &mut seen, this).await;
+    seen.publish_replacement(this, now);
+    applied.extend(get_credential(&mut seen, this, now).await);
+    let removed = remove_left(&mut seen, &left, this).await;
+    applied.extend(release_entries(&mut seen, &left, this).await);
+    if matches!(this.task, Task::Detach(_)) {
+        applied.hold(seen.check.unread.as_ref());
+    }
+    seen.observed.names = watched_names(this).map(|it| left.used_names(it, &removed));
+    this.ctx.signals.send_roles(applied.changes.iter().filter_map(Change::frees));
+    advise_to_check_again(this.object, [&mut plan.blocked, &mut applied.undone]);
+    let outcome = Outcome::of(seen, &plan, applied, this, now);
+    Outcome { namespace_changes: removed, ..outcome }
+}
+
+/// Reads the snapshot, and what is left under names that the settings no longer allow. Publishes what delivery
+/// needs of it as soon as that is known.
+async fn read(this: Reconcile<'_>) -> (Snapshot, Left) {
     let mut seen = Snapshot::new(this);
     let (left, unread) = Left::of(this).await;
-    if scope == Scope::Azure || matches!(task, Task::Detach(_)) {
+    if this.scope == Scope::Azure || matches!(this.task, Task::Detach(_)) {
         seen.check.unread = unread;
     }
     seen.check(this).await;
     seen.publish(this);
     seen.reports(this).await;
-    if let Some(secret) = by_secret(task)
-        && scope == Scope::Azure
+    if let Some(secret) = by_secret(this.task)
+        && this.scope == Scope::Azure
     {
         seen.prove(&secret.repositories, this).await;
-        ctx.delivery.refuse(&this.uid(), &seen.check.refused);
+        this.ctx.delivery.refuse(&this.uid(), &seen.check.refused);
         seen.reports(this).await;
     }
-    let mut applied = Applied::default();
-    let mut plan = seen.plan(this, now);
-    if suspended {
-        plan.roles.clear();
-        plan.prepared.clear();
-        plan.claims.clear();
+    (seen, left)
+}
+
+/// Plans the steps for roles. A suspended attachment takes none.
+fn plan(seen: &Snapshot, this: Reconcile<'_>, now: Timestamp) -> Plan {
+    let plan = seen.plan(this, now);
+    if this.is_suspended() {
+        return Plan { roles: Vec::new(), prepared: Vec::new(), claims: Vec::new(), ..plan };
     }
-    applied.extend(apply(&plan, &applier(this, &seen, None)).await);
+    plan
+}
+
+/// Takes the steps for roles, and brings the snapshot up to date.
+async fn apply_roles(plan: &Plan, seen: &mut Snapshot, this: Reconcile<'_>) -> Applied {
+    let mut applied = apply(plan, &applier(this, seen, None)).await;
     let hidden = seen.owned.assignments.as_ref().and_then(|it| it.hidden.clone());
     applied.obsolete = applied.obsolete.take().or(hidden);
     seen.take(&applied.changes);
-    seen.publish_replacement(this, now);
-    applied.extend(get_credential(&mut seen, this, now).await);
-    let removed = remove_left(&mut seen, &left, suspended, this).await;
-    applied.extend(release_entries(&mut seen, &left, this).await);
-    if matches!(task, Task::Detach(_)) {
-        applied.hold(seen.check.unread.as_ref());
-    }
-    seen.observed.names = watched_names(this).map(|it| left.used_names(it, &removed));
-    ctx.signals.send_roles(applied.changes.iter().filter_map(Change::frees));
-    advise_to_look_again(object, [&mut plan.blocked, &mut applied.undone]);
-    let mut outcome = Outcome::of(seen, &plan, applied, this, now);
-    outcome.namespace_changes = removed;
-    outcome
+    applied
 }
 
 /// Gets a credential if a namespace waits for one or, to prove the credential, if no namespace is chosen.
@@ -77,7 +90,7 @@ async fn get_credential(seen: &mut Snapshot, this: Reconcile<'_>, now: Timestamp
         .delivery
         .ask(&uid, |it| !it.waiting().is_empty() || proves && !it.are_desired())
         .unwrap_or_default();
-    if !plan::credential_is_due(&inputs, &seen.owned, is_needed, now) {
+    if !credential_is_due(&inputs, &seen.owned, is_needed, now) {
         return applied;
     }
     match applier(this, seen, seen.request(this)).credential().await {
@@ -95,10 +108,9 @@ async fn get_credential(seen: &mut Snapshot, this: Reconcile<'_>, now: Timestamp
 async fn remove_left(
     seen: &mut Snapshot,
     left: &Left,
-    suspended: bool,
     this: Reconcile<'_>,
 ) -> Vec<NamespaceChange> {
-    if suspended {
+    if this.is_suspended() {
         return Vec::new();
     }
     match remove_unwatched(&this.uid(), left.clone().into_objects(), this.ctx).await {
@@ -114,7 +126,7 @@ async fn remove_left(
 }
 
 /// Adds to the advice how a user requests a check of Azure after removing what blocks the role.
-fn advise_to_look_again(object: &RegistryAttachment, problems: [&mut Option<Problem>; 2]) {
+fn advise_to_check_again(object: &RegistryAttachment, problems: [&mut Option<Problem>; 2]) {
     for problem in problems.into_iter().flatten() {
         if problem.cause == Cause::NotOurs {
             *problem = problem.clone().with_last_step(&check_again_step(&object.name_any()));
