@@ -49,8 +49,8 @@ impl Undeclared {
     }
 }
 
-/// The paths in a refusal, such as `.status.roleAssignments[0].usedBy` and
-/// `.status.conditions[type="Ready"].reason`, without the keys of items.
+/// The paths of the fields that a refusal names, below `status` and without what stands in brackets:
+/// `.status.roleAssignments[0].usedBy` gives `roleAssignments.usedBy`.
 fn named(message: &str) -> impl Iterator<Item = String> {
     let fields = message.split(".status.").skip(1);
     fields.filter_map(|it| {

@@ -111,8 +111,8 @@ fn gone() -> Response<Body> {
     Response::new(Body::from(line.into_bytes()))
 }
 
-/// Whether a watch was dropped while it waited for an event. Only its next request counts as a restart,
-/// so a watch that just stops does not.
+/// Whether a watch was dropped while it waited for an event. The restart is counted at the next request of the
+/// watch. A watch that stops for good sends none, and is not counted.
 #[derive(Clone, Default)]
 struct Idle(Arc<AtomicBool>);
 

@@ -68,7 +68,8 @@ impl Delivery {
             // Another attachment may wait for the name.
             self.queues.enqueue(namespace);
         } else if is_new {
-            // The reports of one lane decide when the other may remove what is replaced.
+            // The other lane may have something to remove now: an old Secret goes once the accounts name the new
+            // one, an old entry once the new Secret serves.
             self.queues.add(lane.other(), namespace);
         }
         if is_new || was_expected || has_changed {

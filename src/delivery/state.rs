@@ -45,8 +45,8 @@ impl Delivery {
         }
     }
 
-    /// Removes what an attachment that vanished before it was detached left in the cluster. Its state
-    /// is kept until [`forget`](Self::forget).
+    /// Begins to remove what an attachment has left in the cluster that vanished before it was detached. Its
+    /// state is kept until [`forget`](Self::forget), or until another attachment of its name is shown.
     pub fn let_go(&self, object: &Arc<RegistryAttachment>, ctx: &Context) {
         self.remove(object, ctx);
         let uid = object.uid().unwrap_or_default();

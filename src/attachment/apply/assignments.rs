@@ -132,9 +132,9 @@ impl Applier<'_> {
         Ok(if is_new { Change::Assigned(after) } else { Change::Joined(after) })
     }
 
-    /// Handles the answer of Azure that the role is assigned already. Where the assignment of that id bears a
-    /// claim of this attachment, an earlier request of this attachment created it. Otherwise the assignment has
-    /// another name, and the next list shows its claims.
+    /// Handles the answer of Azure that the role is assigned already. If the assignment of this id bears a claim
+    /// of this attachment, an earlier request of it was carried out. Otherwise Azure's error is returned. The
+    /// assignment usually has another id then, and the next list shows it.
     async fn existing(&self, id: &AssignmentId, error: Error) -> Result<Option<Change>, Problem> {
         let (azure, own) = self.writer()?;
         let found = azure.role_assignment(id).await?;

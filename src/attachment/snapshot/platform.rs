@@ -50,9 +50,9 @@ enum State {
     Unknown,
     /// A reconcile is reading the platform.
     Asked,
-    /// The platform, and when the read began.
+    /// When the read began, and the platform.
     Known(Timestamp, Platform),
-    /// It could not be read at that time.
+    /// When a read failed, and why.
     Failed(Timestamp, Problem),
 }
 

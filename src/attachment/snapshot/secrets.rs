@@ -66,7 +66,8 @@ impl Snapshot {
         let client = &secret.principal.client;
         let before = self.check.principal.take().filter(|(before, _)| before == client);
         if read.is_err() && before.is_none() {
-            // A registry that hangs must not keep the permit.
+            // Without the object id, nothing more is done in Azure Resource Manager. Its permit is given back here,
+            // since the registry is asked next and may hang.
             self.session = None;
         }
         let principal = match (read, before) {

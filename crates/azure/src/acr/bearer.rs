@@ -1,8 +1,8 @@
 //! The Bearer challenge of a registry.
 
-/// A parameter of a Bearer challenge, the header `WWW-Authenticate` (RFC 6750 section 3; distribution,
-/// `docs/content/spec/auth/token.md`). `realm` is the URL of the token endpoint, `service` is the name
-/// of the registry there.
+/// The value of a parameter of a Bearer challenge, which stands in header `WWW-Authenticate` (RFC 6750 section
+/// 3; project distribution/distribution, `docs/content/spec/auth/token.md`). `realm` is the URL of the token
+/// endpoint, `service` the name by which that endpoint knows the registry.
 #[must_use]
 pub fn parameter<'a>(authenticate: &'a str, name: &str) -> Option<&'a str> {
     let (scheme, parameters) = authenticate.split_once(' ')?;

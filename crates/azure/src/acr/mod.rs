@@ -201,7 +201,8 @@ impl RegistrySession {
             Err(error) => return Err(error),
         };
         if !can_pull {
-            // Either the repository, whose name is invented, or the credential is refused.
+            // The refusal is of the repository, which need not exist, or of the credential itself. A login
+            // without a repository fails only in the second case.
             self.log_in(credential).await?;
             return Ok(Proof::Unproven(UnprovenCredential::Repository));
         }

@@ -139,8 +139,8 @@ mod tests {
     }
 
     proptest! {
-        /// For any sequence of reservations, calls and releases, no window has more calls than
-        /// Azure's bucket of the same size would accept.
+        /// Whatever is reserved, called and released: from any call to any later one there are at most
+        /// `burst + seconds × per_second` calls, as Azure's own bucket allows.
         #[test]
         fn no_window_has_too_many_calls(
             steps in prop::collection::vec((0u64..700, 0u32..6, 0u32..6), 1..150),

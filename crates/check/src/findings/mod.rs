@@ -111,7 +111,7 @@ impl fmt::Display for Target {
     }
 }
 
-/// A foreign text as it may be shown: one line of printable characters, at most 200 of them.
+/// A text of others as it may be shown: one line of printable characters, at most 200 of them.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     const MAX_CHARS: usize = 200;

@@ -34,7 +34,7 @@ pub fn crd() -> CustomResourceDefinition {
 /// The definition as YAML, as `acr-attach crd` prints it.
 ///
 /// # Errors
-/// When the definition cannot be written as YAML, which its types rule out.
+/// When the definition cannot be written as YAML. Its types make that impossible.
 pub fn crd_yaml() -> Result<String, serde_saphyr::ser::Error> {
     serde_saphyr::to_string(&crd())
 }

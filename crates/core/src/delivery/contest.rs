@@ -70,7 +70,8 @@ struct Contest {
 /// After more losses than these an object is contested. Each of these writes is repeated at once,
 /// since a mistake of a user looks the same.
 const FREE_LOSSES: u32 = 3;
-/// A record ends after that time without a loss. So tools that run once a day are recognised.
+/// How long a record is kept after the last loss, while the object stays as it was written. It is longer than a
+/// day, so that a tool that undoes a write once a day is recognised.
 const RECORD_LIFETIME: SignedDuration = SignedDuration::from_hours(48);
 /// A contest ends when its object was unchanged for at least that time, and for four times its
 /// longest time between a write and a loss.

@@ -62,7 +62,9 @@ impl Requeue<'_> {
         let kept = self.before.map(|(it, _)| it).filter(|_| self.is_of_cluster());
         let reread = self.reread(intervals, now, jitter);
         let retry = self.retry(Scope::Azure, intervals, jitter).map(after);
-        // A failure has a time of its own, which may be later than the resync. A transition goes on meanwhile.
+        // After a failure its retry sets the next check, even if that is later than the resync. The regular time
+        // counts only where no failure waits for Azure, where the times of the last check are kept, or in a
+        // transition.
         let calm = Some(self.calm(intervals, now, jitter));
         let is_calm = retry.is_none() || kept.is_some() || self.transition_since.is_some();
         let calm = calm.filter(|_| is_calm);
