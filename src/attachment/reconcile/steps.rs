@@ -23,7 +23,7 @@ use crate::delivery::remove_unwatched;
 /// Reads a snapshot, decides, applies the plan, and returns the outcome.
 pub async fn run(this: Reconcile<'_>) -> Outcome {
     let now = Timestamp::now();
-    let (mut seen, left) = read(this).await;
+    let (mut seen, left) = Box::pin(read(this)).await;
     let mut plan = plan(&seen, this, now);
     let mut applied = apply_roles(&plan, &mut seen, this).await;
     seen.publish_replacement(this, now);
