@@ -403,4 +403,54 @@ mod tests {
         let (_, after) = judge(&by_check, &history, Some(&shown), now(), PATIENCE);
         assert_eq!((after.failed_checks, after.streak.unwrap().failures), (2, 2));
     }
+
+    /// A request that is answered by waiting has not been handled.
+    #[test]
+    fn only_a_reconcile_that_got_so_far_has_checked() {
+        let problem = |cause| Problem::new(cause, "x");
+        let checked = [
+            Verdict::Attached,
+            Verdict::Suspended,
+            Verdict::Retrying(problem(Cause::NotFound)),
+            Verdict::Stalled(problem(Cause::NotOurs)),
+            Verdict::Unknown(problem(Cause::Unavailable)),
+        ];
+        assert!(checked.iter().all(Verdict::has_checked));
+        let waits = [Verdict::Unchanged, Verdict::Retrying(problem(Cause::Busy))];
+        assert!(!waits.iter().any(Verdict::has_checked));
+    }
+
+    /// Status that could not be written is counted by its writer, whatever else goes well or wrong.
+    #[test]
+    fn what_others_count_is_kept_and_waits_are_counted_beside_success() {
+        let before = History { failed_status_writes: 2, waits: 1, ..History::default() };
+        let (failure, busy) = (Problem::new(Cause::NotFound, "x"), Problem::new(Cause::Busy, "x"));
+        let away = Problem::new(Cause::Unavailable, "x");
+        let holding = ReconcileResult { holds: Some(true), ..failed(&away, false, 1) };
+        let well = ReconcileResult { problem: None, ..failed(&failure, false, 1) };
+        let beside = ReconcileResult { other_problem: Some(&busy), ..well };
+        let after = |result| judge(&result, &before, None, now(), PATIENCE).1;
+        for result in [failed(&failure, true, 1), holding, well, beside] {
+            assert_eq!(after(result).failed_status_writes, 2, "{result:?}");
+        }
+        assert_eq!([after(well).waits, after(beside).waits], [0, 2]);
+        assert!(after(beside).streak.is_none());
+    }
+
+    /// Ready=Unknown says after a restart that the limit was reached, unless the attachment only waits.
+    #[test]
+    fn a_restart_goes_on_where_ready_is_unknown() {
+        let away = Problem::new(Cause::Unavailable, "x");
+        let judged = |reason: Reason, attempt| {
+            let mut shown = shown("Unknown");
+            shown.conditions.as_mut().unwrap()[0].reason = reason.as_str().into();
+            let result = ReconcileResult { attempt, ..failed(&away, false, 1) };
+            judge(&result, &History::default(), Some(&shown), now(), PATIENCE).0
+        };
+        let unknown = Verdict::Unknown(away.clone());
+        assert_eq!(judged(Reason::Unavailable, Attempt::ReadAzure), unknown);
+        let retrying = Verdict::Retrying(away.clone());
+        assert_eq!(judged(Reason::Progressing, Attempt::ReadAzure), retrying);
+        assert_eq!(judged(Reason::Unavailable, Attempt::Retry), retrying);
+    }
 }

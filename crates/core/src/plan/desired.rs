@@ -245,6 +245,16 @@ mod tests {
     }
 
     #[test]
+    fn a_registry_is_prepared_only_where_the_spec_asks_and_the_role_is_kept() {
+        let prepares = |assign_role: bool, prepare: bool| {
+            let Task::Attach(attachment) = by_secret(assign_role) else { return false };
+            Attachment { prepare_for_abac: prepare, ..*attachment }.access().prepare_for_abac
+        };
+        let all = [(true, true), (true, false), (false, true), (false, false)];
+        assert_eq!(all.map(|(kept, asked)| prepares(kept, asked)), [true, false, false, false]);
+    }
+
+    #[test]
     fn only_detaching_desires_nothing() {
         let spec = json!({"registry": {"resourceId": REGISTRY}});
         let task = Task::detach(&serde_json::from_value(spec).unwrap());
