@@ -403,5 +403,9 @@ async fn two_attachments_have_their_entries_in_one_list_at_once() {
     world.until_ready("b").await;
     let told: Vec<_> = [world.events("a").await, world.events("b").await].concat();
     assert!(told.iter().all(|(_, reason)| reason != "Unavailable"), "{told:?}");
-    drop(one);
+    // Both take their entry out of the same list at once.
+    tokio::join!(world.delete("a"), world.delete("b"));
+    world.until_gone("a").await;
+    world.until_gone("b").await;
+    assert!(world.pull_secrets_of(&one, "default").await.is_empty());
 }
