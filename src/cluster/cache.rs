@@ -218,7 +218,7 @@ mod tests {
         ("a".to_owned(), name.to_owned())
     }
 
-    /// Creates a cache that one watch for each of these names fills. Without names, one watch of all names does.
+    /// Creates a cache with one watch for each name. Without names, the cache has one watch for all objects.
     fn cache(names: &[&str]) -> Cache<u8> {
         let watches = names.iter().map(|it| Some((*it).to_owned())).collect();
         Cache::new("things", if names.is_empty() { vec![None] } else { watches })

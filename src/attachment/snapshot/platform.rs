@@ -60,7 +60,8 @@ enum State {
 const SOON: SignedDuration = SignedDuration::from_secs(10);
 /// The number of nodes in one page of the list.
 const PAGE: u32 = 500;
-/// How long a failure counts, so that one reconcile meets it once.
+/// How long [`Context::platform`] returns the last failure instead of reading again. A reconcile calls it
+/// several times, and would wait for the same failure each time.
 const SAME_RECONCILE: SignedDuration = SignedDuration::from_secs(2);
 
 impl Context {
