@@ -104,10 +104,7 @@ fn intervals(arguments: &Arguments) -> Intervals {
         resync: arguments.resync,
         patience: arguments.patience,
         removal_delay: arguments.removal_delay,
-        conflict_retry: Intervals::CONFLICT_RETRY,
-        reread: Intervals::REREAD,
-        transition: Intervals::TRANSITION,
-        visibility: Intervals::VISIBILITY,
+        ..Intervals::DEFAULT
     }
 }
 
@@ -172,7 +169,16 @@ fn by_credential(
 
 #[cfg(test)]
 mod tests {
+    use clap::{Args, Command, FromArgMatches};
+
     use super::*;
+
+    #[test]
+    fn the_flags_have_the_default_intervals() {
+        let matches = Arguments::augment_args(Command::new("run")).get_matches_from(["run"]);
+        let arguments = Arguments::from_arg_matches(&matches).unwrap();
+        assert_eq!(intervals(&arguments), Intervals::DEFAULT);
+    }
 
     fn resolved(variables: &[(&str, &str)]) -> Result<String, String> {
         let variable = |name: &str| {

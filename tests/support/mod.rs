@@ -244,11 +244,10 @@ impl World {
                 resync: SignedDuration::from_secs(2),
                 patience: SignedDuration::from_secs(2),
                 removal_delay: SignedDuration::from_secs(1),
-                conflict_retry: Intervals::CONFLICT_RETRY,
-                reread: Intervals::REREAD,
                 // As the resync, whatever a test sets that to.
                 transition: SignedDuration::from_hours(1),
                 visibility: SignedDuration::from_secs(2),
+                ..Intervals::DEFAULT
             },
             budget: Budget::default(),
             election: Some(election()),

@@ -223,15 +223,8 @@ fn the_reference_tells_when_a_problem_stalls_and_is_tried_again() {
 /// How long a problem waits to be tried again.
 fn waits(cause: Cause) -> String {
     let resync = SignedDuration::from_hours(1000);
-    let intervals = Intervals {
-        resync,
-        patience: resync,
-        removal_delay: resync,
-        conflict_retry: Intervals::CONFLICT_RETRY,
-        reread: Intervals::REREAD,
-        transition: Intervals::TRANSITION,
-        visibility: Intervals::VISIBILITY,
-    };
+    let intervals =
+        Intervals { resync, patience: resync, removal_delay: resync, ..Intervals::DEFAULT };
     let [first, last] = [1, 99].map(|failures| retry(cause, failures, &intervals, 0.5));
     let most = text(retry(cause, 99, &intervals, 1.0));
     match cause {

@@ -143,16 +143,6 @@ impl Requeue<'_> {
 mod tests {
     use super::*;
 
-    const INTERVALS: Intervals = Intervals {
-        resync: SignedDuration::from_mins(30),
-        patience: SignedDuration::from_mins(10),
-        removal_delay: SignedDuration::from_hours(1),
-        conflict_retry: Intervals::CONFLICT_RETRY,
-        reread: Intervals::REREAD,
-        transition: Intervals::TRANSITION,
-        visibility: Intervals::VISIBILITY,
-    };
-
     fn now() -> Timestamp {
         "2026-11-22T12:00:00Z".parse().unwrap()
     }
@@ -213,7 +203,7 @@ mod tests {
                 before: self.before.map(|it| (it, &check)),
                 due: self.due,
             };
-            requeue.schedule(&INTERVALS, self.now, 0.5)
+            requeue.schedule(&Intervals::DEFAULT, self.now, 0.5)
         }
 
         /// Seconds until the next check of Azure and the next reconcile.

@@ -8,7 +8,7 @@ use crate::api::{ConditionType, Reason, RegistryAttachmentStatus};
 use crate::problem::{Cause, Stalls};
 
 /// The operator's intervals.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Intervals {
     /// The time between two checks of an attachment that is in order.
     pub resync: SignedDuration,
@@ -27,16 +27,19 @@ pub struct Intervals {
 }
 
 impl Intervals {
-    /// The default of [`conflict_retry`](Self::conflict_retry).
-    pub const CONFLICT_RETRY: SignedDuration = SignedDuration::from_mins(2);
-    /// The default of [`reread`](Self::reread).
-    pub const REREAD: SignedDuration = SignedDuration::from_mins(1);
-    /// The default of [`transition`](Self::transition).
-    pub const TRANSITION: SignedDuration = SignedDuration::from_mins(2);
-    /// The default of [`visibility`](Self::visibility). Azure Resource Manager takes up to 10 minutes to
-    /// show a change of role assignments (learn.microsoft.com, "Troubleshoot Azure RBAC"); seen as 201 and
-    /// then 404 in terraform-provider-azurerm issues 8584 and 9379.
-    pub const VISIBILITY: SignedDuration = SignedDuration::from_mins(10);
+    /// The defaults of the program.
+    pub const DEFAULT: Self = Self {
+        resync: SignedDuration::from_mins(30),
+        patience: SignedDuration::from_mins(10),
+        removal_delay: SignedDuration::from_hours(1),
+        conflict_retry: SignedDuration::from_mins(2),
+        reread: SignedDuration::from_mins(1),
+        transition: SignedDuration::from_mins(2),
+        // Azure Resource Manager takes up to 10 minutes to show a change of role assignments
+        // (learn.microsoft.com, "Troubleshoot Azure RBAC"); seen as 201 and then 404 in
+        // terraform-provider-azurerm issues 8584 and 9379.
+        visibility: SignedDuration::from_mins(10),
+    };
 }
 
 /// Consecutive failures of the same cause and generation.
@@ -198,28 +201,18 @@ mod tests {
     use super::*;
     use crate::problem::ALL;
 
-    const INTERVALS: Intervals = Intervals {
-        resync: SignedDuration::from_mins(30),
-        patience: SignedDuration::from_mins(10),
-        removal_delay: SignedDuration::from_hours(1),
-        conflict_retry: Intervals::CONFLICT_RETRY,
-        reread: Intervals::REREAD,
-        transition: Intervals::TRANSITION,
-        visibility: Intervals::VISIBILITY,
-    };
-
     fn now() -> Timestamp {
         "2026-11-22T12:00:00Z".parse().unwrap()
     }
 
     fn wait(cause: Cause, failures: u32) -> i64 {
-        retry(cause, failures, &INTERVALS, 0.5).as_secs()
+        retry(cause, failures, &Intervals::DEFAULT, 0.5).as_secs()
     }
 
     #[test]
     fn a_transition_is_watched_closely_at_first_and_then_ever_less() {
         let minutes = |lasts: i64| {
-            transition(SignedDuration::from_mins(lasts), &INTERVALS, 0.5).as_secs() / 60
+            transition(SignedDuration::from_mins(lasts), &Intervals::DEFAULT, 0.5).as_secs() / 60
         };
         assert_eq!([0, 29, 30, 60, 120].map(minutes), [2, 2, 2, 4, 8]);
         assert_eq!([450, 10_000].map(minutes), [30, 30]);
@@ -245,7 +238,7 @@ mod tests {
     #[test]
     fn a_queued_wait_is_kept_and_a_busy_one_grows() {
         let queued = |ms| Cause::Queued { wait: Duration::from_millis(ms) };
-        let wait = |cause, n| retry(cause, n, &INTERVALS, 1.0).as_millis();
+        let wait = |cause, n| retry(cause, n, &Intervals::DEFAULT, 1.0).as_millis();
         assert_eq!([1, 9].map(|n| wait(queued(40_000), n)), [40_000; 2]);
         assert_eq!([1, 2, 9].map(|n| wait(queued(25), n)), [100, 200, 2000]);
         assert_eq!([1, 2, 9].map(|n| wait(Cause::Busy, n)), [100, 200, 2000]);
@@ -254,14 +247,14 @@ mod tests {
     #[test]
     fn patience_counts_one_cause_and_generation() {
         let cause = Cause::AccessDenied;
-        let later = now() + INTERVALS.patience;
+        let later = now() + Intervals::DEFAULT.patience;
         let first = Streak::after(None, cause, 1, now());
-        assert!(!first.is_stalled(cause, None, now(), INTERVALS.patience));
+        assert!(!first.is_stalled(cause, None, now(), Intervals::DEFAULT.patience));
         let second = Streak::after(Some(&first), cause, 1, later);
         assert_eq!(second.failures, 2);
-        assert!(second.is_stalled(cause, None, later, INTERVALS.patience));
+        assert!(second.is_stalled(cause, None, later, Intervals::DEFAULT.patience));
         let edited = Streak::after(Some(&second), cause, 2, later);
-        assert!(!edited.is_stalled(cause, None, later, INTERVALS.patience));
+        assert!(!edited.is_stalled(cause, None, later, Intervals::DEFAULT.patience));
         let other = Streak::after(Some(&second), Cause::NotFound, 1, later);
         assert_eq!(other.failures, 1);
     }
@@ -284,7 +277,7 @@ mod tests {
                 cause,
                 Some(&shown),
                 now(),
-                INTERVALS.patience,
+                Intervals::DEFAULT.patience,
             )
         };
         assert!(stalled(Cause::AccessDenied, 3));
@@ -294,10 +287,13 @@ mod tests {
 
     #[test]
     fn a_write_is_read_again_and_a_start_spreads_the_checks() {
-        assert_eq!(reread(&INTERVALS, 0.5).as_secs(), 75);
-        assert_eq!([0.0, 0.5, 1.0].map(|it| resync(&INTERVALS, it).as_secs()), [1620, 1800, 1980]);
-        assert_eq!([0.0, 1.0].map(|it| spread(&INTERVALS, it).as_secs()), [180, 1800]);
-        let often = Intervals { resync: SignedDuration::from_secs(2), ..INTERVALS };
+        assert_eq!(reread(&Intervals::DEFAULT, 0.5).as_secs(), 75);
+        assert_eq!(
+            [0.0, 0.5, 1.0].map(|it| resync(&Intervals::DEFAULT, it).as_secs()),
+            [1620, 1800, 1980]
+        );
+        assert_eq!([0.0, 1.0].map(|it| spread(&Intervals::DEFAULT, it).as_secs()), [180, 1800]);
+        let often = Intervals { resync: SignedDuration::from_secs(2), ..Intervals::DEFAULT };
         assert_eq!(reread(&often, 0.5).as_secs(), 2);
     }
 
@@ -306,9 +302,9 @@ mod tests {
         fn every_wait_is_bounded(
             n in 0usize..ALL.len(), failures in 1u32.., jitter in 0.0f64..=1.0,
         ) {
-            let wait = retry(ALL[n], failures, &INTERVALS, jitter);
+            let wait = retry(ALL[n], failures, &Intervals::DEFAULT, jitter);
             prop_assert!(wait >= SignedDuration::from_millis(50));
-            prop_assert!(wait <= INTERVALS.resync.mul_f64(1.1));
+            prop_assert!(wait <= Intervals::DEFAULT.resync.mul_f64(1.1));
         }
     }
 }

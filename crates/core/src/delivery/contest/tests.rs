@@ -13,16 +13,6 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + seconds).unwrap()
 }
 
-const INTERVALS: Intervals = Intervals {
-    resync: SignedDuration::from_mins(30),
-    patience: SignedDuration::from_mins(10),
-    removal_delay: SignedDuration::from_hours(1),
-    conflict_retry: Intervals::CONFLICT_RETRY,
-    reread: Intervals::REREAD,
-    transition: Intervals::TRANSITION,
-    visibility: Intervals::VISIBILITY,
-};
-
 fn denied() -> Problem {
     Problem::new(Cause::AdmissionDenied, "x")
 }
@@ -96,7 +86,7 @@ fn a_contested_object_stays_contested_until_it_has_stood_for_long() {
 #[test]
 fn what_others_put_right_is_no_contest() {
     let mut contests = Contests::default();
-    contests.record_refusal(entry(), denied(), &INTERVALS, at(0));
+    contests.record_refusal(entry(), denied(), &Intervals::DEFAULT, at(0));
     assert!(contests.blocks(&entry(), at(9)).is_some());
     assert!(contests.blocks(&entry(), at(10)).is_none());
     contests.observe(|_| ObjectState::AsWritten, at(5));
@@ -108,7 +98,7 @@ fn a_refusal_is_tried_again_after_ten_seconds_and_every_ten_minutes_in_the_end()
     let mut contests = Contests::default();
     let waits: Vec<_> = (0..9)
         .map(|_| {
-            contests.record_refusal(entry(), denied(), &INTERVALS, at(0));
+            contests.record_refusal(entry(), denied(), &Intervals::DEFAULT, at(0));
             contests.due().unwrap().duration_since(at(0)).as_secs()
         })
         .collect();
@@ -121,7 +111,12 @@ fn a_refusal_is_tried_again_after_ten_seconds_and_every_ten_minutes_in_the_end()
 fn what_is_in_the_way_is_tried_again_every_two_minutes() {
     let mut contests = Contests::default();
     for _ in 0..9 {
-        contests.record_refusal(entry(), Problem::new(Cause::NotOurs, "x"), &INTERVALS, at(0));
+        contests.record_refusal(
+            entry(),
+            Problem::new(Cause::NotOurs, "x"),
+            &Intervals::DEFAULT,
+            at(0),
+        );
         assert_eq!(contests.due(), Some(at(120)));
     }
 }
