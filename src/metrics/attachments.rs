@@ -17,7 +17,7 @@ pub struct Attachments {
     expirations: Family<NameLabels, Gauge>,
     renewals: Family<NameLabels, Gauge>,
     drift_corrections: Family<KindLabels, Counter>,
-    missed_looks: Counter,
+    azure_checks_failed: Counter,
     rotations: Family<ResultLabels, Counter>,
 }
 
@@ -78,7 +78,7 @@ impl Attachments {
             expirations: Family::default(),
             renewals: Family::default(),
             drift_corrections: Family::default(),
-            missed_looks: Counter::default(),
+            azure_checks_failed: Counter::default(),
             rotations: Family::default(),
         };
         for kind in ["role_assignment", "secret"] {
@@ -116,7 +116,7 @@ impl Attachments {
         let text = "What was made again after somebody else removed or changed it";
         registry.register("drift_corrections", text, self.drift_corrections.clone());
         let text = "Periodic checks of Azure that failed for a passing reason while Ready";
-        registry.register("missed_looks", text, self.missed_looks.clone());
+        registry.register("azure_checks_failed", text, self.azure_checks_failed.clone());
         let text = "Credentials for pull secrets that were made, or could not be";
         registry.register("credential_rotations", text, self.rotations.clone());
     }
@@ -127,8 +127,8 @@ impl Attachments {
     }
 
     /// Counts a periodic check of Azure that failed for a temporary reason.
-    pub fn missed(&self) {
-        self.missed_looks.inc();
+    pub fn count_failed_azure_check(&self) {
+        self.azure_checks_failed.inc();
     }
 
     /// Counts a credential for pull secrets that was made, or could not be.

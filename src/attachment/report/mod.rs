@@ -180,7 +180,7 @@ fn log_and_count(
         (Some(problem), _) if problem.cause.is_waiting() => ResultLabel::RequeueAfter,
         (Some(problem), verdict) => {
             if *verdict == Verdict::Unchanged {
-                ctx.metrics.attachments.missed();
+                ctx.metrics.attachments.count_failed_azure_check();
             }
             let cause = problem.cause.reason().as_str();
             tracing::warn!(

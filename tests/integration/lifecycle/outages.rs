@@ -29,7 +29,7 @@ async fn an_outage_of_azure_is_no_news_until_it_lasts() {
     let fault = || Fault::error(Call::GetRegistry, 503, "ServiceUnavailable", "Try later.");
     world.azure.fault(fault().times(2));
     world
-        .until("two missed looks and one that succeeds", || async {
+        .until("two failed checks of Azure and one that succeeds", || async {
             let journal = world.azure.journal();
             let looks = journal.iter().filter(|it| it.call == Some(Call::GetRegistry));
             let missed = looks.clone().filter(|it| it.status == Some(503)).count();
